@@ -1,0 +1,31 @@
+#pragma once
+#include "common/base/async.hpp"
+#include "common/base/budget.hpp"
+#include "common/base/log.hpp"
+#include "common/codec/cipher.hpp"
+#include "common/codec/compression.hpp"
+#include "common/storage/storage.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace walgd::archive {
+
+/// How objects are packed: compressed, then encrypted.
+struct Packing {
+    const codec::Compression* compression = nullptr;
+    std::string level;                     ///< empty: the method's default
+    const codec::Cipher* cipher = nullptr; ///< nullptr: not encrypted
+};
+
+/// The parts that work on one archive shares. Built once by main (config/setup), outlives everything that refers to it.
+struct Archive {
+    storage::Storage& storage;
+    Packing packing;
+    asio::any_io_executor io; ///< the I/O thread
+    asio::thread_pool& cpu;   ///< packs, hashes and reads WAL; nothing that waits for a storage runs here
+    MemoryBudget& budget;
+    Log& log;
+};
+
+} // namespace walgd::archive

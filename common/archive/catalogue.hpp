@@ -1,0 +1,27 @@
+#pragma once
+#include "common/archive/archive.hpp"
+#include "common/archive/documents.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace walgd::archive {
+
+/// One backup as the listing shows it: it exists because its sentinel does.
+struct BackupEntry {
+    std::string name;
+    storage::Modified modified{};
+    std::string wal_file; ///< first 24-hex run of the name, else 24 "Z"
+};
+
+/// All backups, sentinel's modification time ascending (ties: by name).
+awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage);
+/// The newest by modification time, or the one called `name`. Error(refused) "No backups found" / "Backup 'x' does not exist."
+awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest);
+/// Error(corrupt) when it is not there or cannot be read.
+awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup);
+/// Nothing if there is no such object.
+awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup);
+
+} // namespace walgd::archive

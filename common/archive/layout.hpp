@@ -1,0 +1,37 @@
+#pragma once
+#include "common/storage/storage.hpp"
+
+#include <string>
+#include <string_view>
+
+/// WAL-G's folders and object names (walg-format.md, section 1).
+namespace walgd::archive {
+
+inline constexpr std::string_view wal_folder = "wal_005/";
+inline constexpr std::string_view backup_folder = "basebackups_005/";
+/// What is ours alone: no run of 24 upper-case hex digits in any name, and it may vanish without harm.
+inline constexpr std::string_view own_folder = "walgd_005/";
+
+/// "wal_005/<name>.<suffix>", or "wal_005/<name>" for method none.
+storage::ObjectKey wal_key(std::string_view wal_file, std::string_view suffix);
+/// "basebackups_005/<backup>_backup_stop_sentinel.json"
+storage::ObjectKey sentinel_key(std::string_view backup);
+storage::ObjectKey metadata_key(std::string_view backup);
+storage::ObjectKey files_metadata_key(std::string_view backup);
+/// "basebackups_005/<backup>/tar_partitions/<tar>", tar = "part_001.tar.lz4"
+storage::ObjectKey tar_key(std::string_view backup, std::string_view tar);
+/// "basebackups_005/<backup>/tar_partitions/"
+std::string tar_folder(std::string_view backup);
+/// "part_001.tar.lz4"; "part_001.tar" without a suffix.
+std::string part_name(int number, std::string_view suffix);
+/// "pg_control.tar.lz4", "backup_label.tar.lz4"
+std::string tar_name(std::string_view stem, std::string_view suffix);
+
+/// base_[0-9A-F]{24}(_D_[0-9A-F]{24})?, also WAL-E's base_<segment>_<8 hex>.
+bool valid_backup_name(std::string_view name);
+/// The backup's name if `object_name` (without folders) is a sentinel's; empty otherwise.
+std::string_view backup_of_sentinel(std::string_view object_name);
+/// The first run of 24 [0-9A-F] in a name; empty if there is none.
+std::string_view first_segment_in(std::string_view name);
+
+} // namespace walgd::archive

@@ -1,0 +1,39 @@
+#pragma once
+#include "common/archive/archive.hpp"
+#include "common/base/handles.hpp"
+#include "common/pg/lsn.hpp"
+
+#include <optional>
+#include <string>
+
+namespace walgd::archive {
+
+/// How much we know of the storage's If-None-Match.
+enum class ConditionalPut { works, look_first };
+
+struct WalPushOptions {
+    ConditionalPut conditional_put = ConditionalPut::works;
+    bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's
+    bool any_name = false;    ///< as wal-g: names that are not PostgreSQL's are taken too, without any check of the content
+    bool overwrite = false;   ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)
+};
+
+struct WalPushed {
+    bool already_there = false; ///< with the same content
+    std::uint64_t plain_bytes = 0, stored_bytes = 0;
+};
+
+/// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage confirmed
+/// the whole object. Same content already there, under this or another suffix, is success. Other content is an Error(refused)
+/// that names both. The descriptor is read from offset 0 with pread; a file whose size or mtime changes while it is read is an
+/// Error(corrupt).
+awaitable<WalPushed> wal_push(Archive& archive, std::string name, UniqueFd fd, WalPushOptions options);
+
+/// The cluster whose WAL this archive holds: from the newest backup's sentinel, else from a stored segment; nothing for an empty
+/// archive. Cached by the caller.
+awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive);
+
+/// After pg_upgrade, on the operator's order: from now on the archive takes `system`. Recorded under walgd_005/.
+awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system);
+
+} // namespace walgd::archive

@@ -1,0 +1,59 @@
+#pragma once
+#include "common/base/error.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+#include <functional>
+#include <list>
+#include <type_traits>
+
+namespace walgd {
+
+namespace asio = boost::asio;
+template <class T> using awaitable = asio::awaitable<T>;
+
+/// Runs synchronous `work` on `pool`; the caller goes on, on its own executor, with what it returned or threw.
+template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::thread_pool& pool, Work work) {
+    auto task = [work = std::move(work)]() mutable -> awaitable<std::invoke_result_t<Work&>> { co_return work(); };
+    co_return co_await asio::co_spawn(pool, std::move(task), asio::use_awaitable);
+}
+
+/// Starts `task` on `executor` (the I/O thread's) and blocks this thread until it is done. For threads of a job, never for the
+/// I/O thread.
+template <class T, class Executor> T run_blocking(Executor executor, awaitable<T> task) {
+    return asio::co_spawn(executor, std::move(task), asio::use_future).get();
+}
+
+/// Owns coroutines: none outlives join(). Lives on one executor; spawn() and join() are called there.
+class TaskGroup {
+public:
+    using OnFailure = std::function<void(std::exception_ptr)>;
+    /// `on_failure` is told of every child that ends with an exception.
+    TaskGroup(asio::any_io_executor executor, OnFailure on_failure);
+
+    void spawn(awaitable<void> child);
+    /// Asks every child to stop.
+    void cancel();
+    /// Returns when the last child has ended.
+    awaitable<void> join();
+    std::size_t size() const { return signals_.size(); }
+
+private:
+    asio::any_io_executor executor_;
+    OnFailure on_failure_;
+    std::list<asio::cancellation_signal> signals_;
+    asio::steady_timer all_done_;
+};
+
+/// Waits without blocking the thread. Throws Error(cancelled) when the coroutine is cancelled.
+awaitable<void> sleep_for(std::chrono::steady_clock::duration duration);
+
+} // namespace walgd

@@ -1,0 +1,38 @@
+#include "common/base/bytes.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace walgd {
+
+Blob Blob::copy_of(ByteView bytes) {
+    Blob blob(bytes.size());
+    blob.append(bytes);
+    return blob;
+}
+
+void Blob::append(ByteView bytes) {
+    if (bytes.empty()) return;
+    if (capacity_ - size_ < bytes.size()) {
+        const auto capacity = std::max(size_ + bytes.size(), capacity_ + capacity_ / 2);
+        auto data = std::make_unique_for_overwrite<std::byte[]>(capacity);
+        if (size_ > 0) std::memcpy(data.get(), data_.get(), size_);
+        data_ = std::move(data);
+        capacity_ = capacity;
+    }
+    std::memcpy(data_.get() + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
+}
+
+std::string to_hex(ByteView bytes) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    text.reserve(bytes.size() * 2);
+    for (const auto byte : bytes) {
+        text += digits[std::to_integer<unsigned>(byte) >> 4];
+        text += digits[std::to_integer<unsigned>(byte) & 15];
+    }
+    return text;
+}
+
+} // namespace walgd

@@ -1,0 +1,108 @@
+#include "common/base/files.hpp"
+
+#include "common/base/error.hpp"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace walgd {
+
+UniqueFd::~UniqueFd() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+void UniqueFd::close(const std::string& path) {
+    if (::close(release()) != 0 && errno != EINTR) throw_errno(fmt::format("cannot close {}", path));
+}
+
+UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+    if (fd < 0) throw_errno(fmt::format("cannot open {}", path));
+    return UniqueFd(fd);
+}
+
+std::size_t read_some(int fd, MutableBytes into, const std::string& path) {
+    std::size_t done = 0;
+    while (done < into.size()) {
+        const auto count = ::read(fd, into.data() + done, into.size() - done);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw_errno(fmt::format("cannot read {}", path));
+        if (count == 0) break;
+        done += static_cast<std::size_t>(count);
+    }
+    return done;
+}
+
+std::size_t read_at(int fd, MutableBytes into, std::uint64_t offset, const std::string& path) {
+    std::size_t done = 0;
+    while (done < into.size()) {
+        const auto count = ::pread(fd, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw_errno(fmt::format("cannot read {}", path));
+        if (count == 0) break;
+        done += static_cast<std::size_t>(count);
+    }
+    return done;
+}
+
+void write_all(int fd, ByteView bytes, const std::string& path) {
+    while (!bytes.empty()) {
+        const auto count = ::write(fd, bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw_errno(fmt::format("cannot write {}", path));
+        bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+}
+
+void write_all_at(int fd, ByteView bytes, std::uint64_t offset, const std::string& path) {
+    while (!bytes.empty()) {
+        const auto count = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw_errno(fmt::format("cannot write {}", path));
+        bytes = bytes.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+}
+
+void sync_file(int fd, const std::string& path) {
+    if (::fsync(fd) != 0) throw_errno(fmt::format("cannot fsync {}", path));
+}
+
+void sync_folder(const std::string& folder) {
+    const auto fd = open_file(folder, O_RDONLY | O_DIRECTORY);
+    sync_file(fd.get(), folder);
+}
+
+std::string read_text_file(const std::string& path, std::size_t bytes_max) {
+    const auto fd = open_file(path, O_RDONLY);
+    std::string text;
+    std::byte chunk[16 << 10];
+    while (const auto count = read_some(fd.get(), chunk, path)) {
+        text += text_of({chunk, count});
+        if (text.size() > bytes_max)
+            throw Error(ErrorKind::misconfigured, fmt::format("{} is larger than {} bytes", path, bytes_max),
+                        "is it the right file?");
+    }
+    return text;
+}
+
+void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode) {
+    const auto temporary = fmt::format("{}.walgd.{}", path, ::getpid());
+    ::unlink(temporary.c_str());
+    try {
+        auto fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+        write_all(fd.get(), bytes, temporary);
+        sync_file(fd.get(), temporary);
+        fd.close(temporary);
+        if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno(fmt::format("cannot rename {} to {}", temporary, path));
+    } catch (...) {
+        ::unlink(temporary.c_str());
+        throw;
+    }
+    const auto folder = std::filesystem::path(path).parent_path();
+    sync_folder(folder.empty() ? "." : folder.string());
+}
+
+} // namespace walgd

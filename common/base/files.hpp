@@ -1,0 +1,26 @@
+#pragma once
+#include "common/base/bytes.hpp"
+#include "common/base/handles.hpp"
+
+#include <cstdint>
+#include <string>
+#include <sys/types.h>
+
+/// Thin calls over POSIX files; every failure is an Error(failed) that names the path.
+namespace walgd {
+
+UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0600);
+/// Bytes read, fewer than asked only at the end of the file.
+std::size_t read_some(int fd, MutableBytes into, const std::string& path);
+std::size_t read_at(int fd, MutableBytes into, std::uint64_t offset, const std::string& path);
+void write_all(int fd, ByteView bytes, const std::string& path);
+void write_all_at(int fd, ByteView bytes, std::uint64_t offset, const std::string& path);
+void sync_file(int fd, const std::string& path);
+/// Makes a created, renamed or removed name inside `folder` durable.
+void sync_folder(const std::string& folder);
+/// The whole of a small file (a key, a token, a configuration); refuses more than `bytes_max`.
+std::string read_text_file(const std::string& path, std::size_t bytes_max = 16 << 20);
+/// Durable and atomic: written under a temporary name beside `path`, fsynced, renamed, folder fsynced. Replaces what was there.
+void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode);
+
+} // namespace walgd

@@ -1,0 +1,41 @@
+#pragma once
+#include "common/codec/sink.hpp"
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace walgd::codec {
+
+/// What the bytes are, for parameters tuned to them.
+enum class Content { wal, pages };
+
+/// One compression method of WAL-G's (walg-format.md, section 6). Stateless; lives for ever.
+class Compression {
+public:
+    virtual ~Compression() = default;
+    /// As WALG_COMPRESSION_METHOD says it: "lz4", "zstd", "brotli", "lzma", "none".
+    virtual std::string_view name() const = 0;
+    /// Of object names, without the dot: "lz4", "zst", "br", "lzma", "".
+    virtual std::string_view suffix() const = 0;
+    /// True when objects of this method can be made (gzip is only read).
+    virtual bool writable() const { return true; }
+    /// A stage that compresses into `next`: one stream, one frame.
+    virtual std::unique_ptr<Sink> compressor(Sink& next, Content content, const std::string& level) const = 0;
+    /// A stage that decompresses into `next`. Data that is cut, changed or followed by what the format does not allow is an
+    /// Error(corrupt).
+    virtual std::unique_ptr<Sink> decompressor(Sink& next) const = 0;
+    /// Throws Error(misconfigured) listing the allowed values when `level` (WALG_ZSTD_LEVEL or a number; empty: the method's
+    /// default) is none of this method's.
+    virtual void check_level(const std::string& level) const = 0;
+};
+
+/// All methods, in the order in which readers probe for objects whose suffix is unknown.
+std::span<const Compression* const> compressions();
+const Compression* compression_by_name(std::string_view name);
+/// By suffix without the dot; nullptr if unknown.
+const Compression* compression_by_suffix(std::string_view suffix);
+
+} // namespace walgd::codec

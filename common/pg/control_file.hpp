@@ -1,0 +1,23 @@
+#pragma once
+#include "common/base/bytes.hpp"
+#include "common/pg/lsn.hpp"
+
+#include <string>
+
+namespace walgd::pg {
+
+/// What we need of global/pg_control (src/include/catalog/pg_control.h), any version from 13 on.
+struct ControlFile {
+    SystemIdentifier system{0};
+    std::uint32_t control_version = 0; ///< 1300 for PostgreSQL 13 to 16, 1700 for 17, 1800 for 18
+    std::uint32_t catalog_version = 0;
+    std::uint32_t block_bytes = 0;
+    std::uint32_t wal_segment_bytes = 0;
+    std::uint32_t data_checksum_version = 0; ///< 0: pages have no checksums
+};
+
+/// Checks the CRC; Error(corrupt) names `path`.
+ControlFile parse_control_file(ByteView bytes, const std::string& path);
+ControlFile read_control_file(const std::string& pgdata);
+
+} // namespace walgd::pg

@@ -1,0 +1,16 @@
+#pragma once
+#include "common/base/bytes.hpp"
+#include "common/pg/lsn.hpp"
+
+namespace walgd::pg {
+
+enum class PageState { valid, fresh /* never used, all of it zero or pd_upper 0 */, bad_header, bad_checksum };
+
+/// PostgreSQL's page checksum (src/include/storage/checksum_impl.h). `block` is absolute in the relation, not in the 1 GiB file.
+std::uint16_t page_checksum(ByteView page, std::uint32_t block);
+/// Header plausible (walg-format.md, 4.2) and, if the page has one, checksum right.
+PageState check_page(ByteView page, std::uint32_t block);
+/// pd_lsn of the page header.
+Lsn page_lsn(ByteView page);
+
+} // namespace walgd::pg

@@ -1,0 +1,70 @@
+#pragma once
+#include "common/base/error.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace walgd::config {
+
+enum class Type { text, flag, number, bytes, duration, path, json };
+
+/// One setting: the row that loading, checking, --help, `walg config` and the reference page all come from.
+struct Setting {
+    std::string_view name;      ///< ours, in the file: "compression_method"
+    std::string_view walg_name; ///< in the environment, and in a file too: "WALG_COMPRESSION_METHOD", "WALGD_SOCKET"
+    std::span<const std::string_view> aliases; ///< further environment names, in order: "WALE_S3_PREFIX", "S3_PREFIX" ...
+    Type type;
+    std::string_view unit;          ///< "MiB", "ms"; what a bare number means
+    std::string_view default_value; ///< as text; empty: none
+    std::string_view help;          ///< one sentence
+    bool secret = false;
+    std::span<const std::string_view> choices; ///< allowed values; empty: any
+};
+
+/// The table, in the order in which people read about settings.
+std::span<const Setting> settings_table();
+
+/// Where settings come from; filled by main, or by a test.
+struct Sources {
+    std::map<std::string, std::string> command_line; ///< by our name or by WAL-G's flag spelling ("walg-storage-prefix")
+    std::map<std::string, std::string> environment;  ///< the whole environment
+    std::string config_file;      ///< --config; empty: WALG_CONFIG_PATH, else /etc/walgd/walgd.yaml, else ~/.walg.yaml|yml|json
+    std::string home;             ///< for ~/.walg.*
+    bool walg_compatible = false; ///< called as wal-g: an unknown key in the file is a warning, as WAL-G does it
+};
+
+/// What is in force. Every value was checked when it was loaded.
+class Settings {
+public:
+    /// Error(misconfigured) naming the key, where it stands, and the nearest right name or the allowed values.
+    static Settings load(const Sources& sources);
+
+    /// By our name; a name that is not in the table is a bug. The default where nothing was given; empty where there is none.
+    std::string text(std::string_view name) const;
+    bool flag(std::string_view name) const;
+    std::int64_t number(std::string_view name) const;
+    std::uint64_t bytes(std::string_view name) const;
+    std::chrono::milliseconds duration(std::string_view name) const;
+    /// True when somebody gave it, default or not.
+    bool given(std::string_view name) const;
+    /// "command line", "environment WALG_S3_PREFIX", "/etc/walgd/walgd.yaml", "default".
+    std::string source(std::string_view name) const;
+    /// Things that are not errors but worth a line: an unknown key under wal-g, WALE_ and WALG_ both set.
+    const std::vector<std::string>& warnings() const { return warnings_; }
+
+private:
+    struct Value {
+        std::string text, source;
+        bool given = false;
+    };
+    std::map<std::string, Value, std::less<>> values_;
+    std::vector<std::string> warnings_;
+};
+
+} // namespace walgd::config
