@@ -1,0 +1,122 @@
+"""Archives that a real WAL-G wrote: every full backup restores to its manifest, every WAL file comes back byte for byte."""
+import hashlib
+import os
+import pathlib
+import shutil
+import unittest
+
+from harness import GOLDEN, TestCase, Walgd, manifest_of, until
+
+
+def read_settings(path):
+    """settings.env as the fixtures have it; a comment names the key file."""
+    settings = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("# WALG_PGP_KEY_PATH"):
+            settings["WALG_PGP_KEY_PATH"] = line.split("=")[1].strip()
+        elif line.startswith("# WALG_PGP_KEY "):
+            settings["WALG_PGP_KEY"] = "keys/plain.sec.asc"
+        elif line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            settings[name] = value.strip("'")
+    return settings
+
+
+class Golden(TestCase):
+    def prepare(self, fixture, archive="archive", settings="settings.env"):
+        """A copy of the archive with WAL-G's modification times, and walg's environment for it."""
+        source = GOLDEN / fixture
+        store = self.scratch.path / f"{fixture}-{archive}"
+        shutil.copytree(source / archive, store)
+        for line in (source / f"{archive}.objects.tsv").read_text().splitlines() if (source / f"{archive}.objects.tsv").exists() else []:
+            seconds, _, _, path = line.split("\t")
+            if (store / path).exists():
+                whole, _, fraction = seconds.partition(".")
+                ns = int(whole) * 10**9 + int(fraction.ljust(9, "0")[:9])
+                os.utime(store / path, ns=(ns, ns))
+        self.scratch.own_tree(store)
+        env = read_settings(source / settings)
+        if "WALG_PGP_KEY_PATH" in env:
+            key = self.scratch.path / "key.asc"
+            shutil.copy(source / env["WALG_PGP_KEY_PATH"], key)
+            key.chmod(0o644)
+            env["WALG_PGP_KEY_PATH"] = str(key)
+        if "WALG_PGP_KEY" in env:
+            env["WALG_PGP_KEY"] = (source / env["WALG_PGP_KEY"]).read_text().replace("\n", "\\n")
+        env = {name: value for name, value in env.items() if name not in ("WALG_DELTA_MAX_STEPS", "WALG_USE_WAL_DELTA")}
+        return source, Walgd(self.scratch, {**env, "WALG_FILE_PREFIX": str(store), "WALGD_SOCKET": str(self.scratch.path / "none.sock")})
+
+    def check_backup(self, fixture, backup):
+        source, walgd = self.prepare(fixture)
+        target = self.scratch.path / "restored"
+        options = []
+        spec = None
+        manifest = (source / f"expected/{backup}.manifest").read_text().splitlines()
+        if any("TABLESPACE/" in line for line in manifest):
+            spec = self.scratch.folder("space")
+            (self.scratch.path / "spec.json").write_text('{"base_prefix":"%s","tablespaces":["16384"],"16384":{"loc":"%s","link":"pg_tblspc/16384"}}' % (target, spec))
+            options = ["--restore-spec", str(self.scratch.path / "spec.json")]
+        walgd.walg("backup-fetch", target, backup, *options)
+        expected, real = {}, {}
+        for line in manifest:
+            kind, mode, size, digest, path = line.split("\t")
+            if path.startswith("TABLESPACE/"):
+                path = "pg_tblspc/" + path[len("TABLESPACE/"):].removesuffix("/.")
+            if kind == "l":
+                digest = None
+            expected[path] = (kind, mode if kind == "f" else None, size if kind == "f" else None, digest if kind == "f" else None)
+        for kind, mode, size, digest, path in self.walk(target):
+            real[path] = (kind, mode if kind == "f" else None, str(size) if kind == "f" else None, digest if kind == "f" else None)
+        # A folder and the link to it are one path in the restored tree, two lines in the manifest.
+        for path in list(expected):
+            if expected[path][0] in "dl" and path in real and real[path][0] in "dl":
+                real[path] = expected[path]
+        # walgd makes what PostgreSQL wants to find in pg_wal.
+        real.pop("pg_wal/archive_status", None)
+        self.assertEqual(real, expected)
+
+    def walk(self, target):
+        lines = manifest_of(target)
+        for link in sorted((target / "pg_tblspc").iterdir()) if (target / "pg_tblspc").exists() else []:
+            if link.is_symlink():
+                for kind, mode, size, digest, path in manifest_of(link.resolve()):
+                    if path != ".":
+                        lines.append((kind, mode, size, digest, f"pg_tblspc/{link.name}/{path}"))
+        return lines
+
+    def check_wal(self, fixture, archive="archive", settings="settings.env", sums="expected/wal.sha256"):
+        source, walgd = self.prepare(fixture, archive, settings)
+        out = self.scratch.folder(f"wal-{fixture}-{archive}")
+        lines = (source / sums).read_text().splitlines()
+        self.assertGreater(len(lines), 0)
+        for line in lines:
+            digest, size, name = line.split("\t")
+            if name.endswith("_delta"):
+                continue
+            walgd.walg("wal-fetch", name, out / name)
+            content = (out / name).read_bytes()
+            self.assertEqual((hashlib.sha256(content).hexdigest(), len(content)), (digest, int(size)), f"{fixture} {name}")
+        self.assertEqual(walgd.walg("wal-fetch", "0000000900000000000000AA", out / "absent", check=False).returncode, 1)
+        self.assertEqual(walgd.walg("wal-fetch", "0000000900000000000000AA", out / "absent", check=False, name="wal-g").returncode, 74)
+        self.assertFalse((out / "absent").exists())
+
+
+FULL_BACKUPS = [("lz4-default16", None), ("brotli", None), ("lzma", None), ("libsodium", None), ("pgp", None), ("pg17-full", None), ("remote-zstd", None), ("delta-zstd", None)]
+WAL = [("lz4-default16", "archive", "settings.env"), ("brotli", "archive", "settings.env"), ("lzma", "archive", "settings.env"), ("none", "archive", "settings.env"),
+       ("libsodium", "archive", "settings.env"), ("pgp", "archive", "settings.env"), ("delta-zstd", "archive", "settings.env"), ("pg17-full", "archive", "settings.env")]
+
+
+def name_of(text):
+    return text.replace("-", "_").replace(".", "_")
+
+
+for fixture, _ in FULL_BACKUPS:
+    for manifest in sorted((GOLDEN / fixture / "expected").glob("base_????????????????????????.manifest")):
+        backup = manifest.name.removesuffix(".manifest")
+        setattr(Golden, f"test_backup_of_{name_of(fixture)}_{backup[-4:]}", lambda self, f=fixture, b=backup: self.check_backup(f, b))
+for fixture, archive, settings in WAL:
+    if (GOLDEN / fixture / "expected/wal.sha256").exists():
+        setattr(Golden, f"test_wal_of_{name_of(fixture)}", lambda self, f=fixture, a=archive, s=settings: self.check_wal(f, a, s))
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
