@@ -1,0 +1,179 @@
+"""Base backups and restores when something is odd: interrupted, refused, relocated, damaged."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import unittest
+
+from harness import Cluster, TestCase, Walgd, run, start, until
+
+
+class Backup(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder, self.settings = self.store()
+        self.settings["WALG_COMPRESSION_METHOD"] = "zstd"
+        self.cluster = Cluster(self.scratch, 15, "data")
+        self.daemon = Walgd(self.scratch, self.settings, self.cluster)
+        self.cluster.archive_with(self.daemon.archive_command())
+        self.daemon.start()
+        self.cluster.start()
+        self.cluster.psql("create table t as select g id, md5(g::text) m from generate_series(1, 200000) g")
+
+    def alone(self, **extra):
+        """walg with no daemon to ask."""
+        return Walgd(self.scratch, {**self.settings, **extra}, self.cluster)
+
+    def sentinels(self):
+        folder = self.folder / "basebackups_005"
+        return sorted(path.name for path in folder.glob("*_sentinel.json")) if folder.exists() else []
+
+    def sentinel(self):
+        return json.loads((self.folder / "basebackups_005" / self.sentinels()[-1]).read_text())
+
+    def in_backup(self):
+        return self.cluster.psql("select count(*) from pg_stat_activity where application_name like 'walg%' and backend_type = 'client backend'")
+
+    def test_by_the_daemon_and_without_one(self):
+        self.daemon.walg("backup-push", self.cluster.data)
+        self.alone().walg("backup-push", self.cluster.data)
+        self.assertEqual(len(self.sentinels()), 2)
+        listed = json.loads(self.daemon.walg("backup-list", "--json", "--detail").stdout)
+        self.assertEqual([backup["backup_name"] + "_backup_stop_sentinel.json" for backup in listed], self.sentinels())
+
+    def test_permanent_and_user_data_are_in_sentinel_and_metadata(self):
+        self.daemon.walg("backup-push", "--permanent", "--full", "--add-user-data", '{"b": [1, null], "a": "x"}', self.cluster.data)
+        sentinel = self.sentinel()
+        self.assertTrue(sentinel["IsPermanent"])
+        self.assertEqual(sentinel["UserData"], {"a": "x", "b": [1, None]})
+        (backup,) = json.loads(self.daemon.walg("backup-list", "--json", "--detail").stdout)
+        self.assertTrue(backup["is_permanent"])
+        self.assertEqual(backup["user_data"], {"a": "x", "b": [1, None]})
+        self.assertEqual(self.daemon.walg("backup-push", "--add-user-data", "hello", self.cluster.data, check=False).returncode, 1)
+
+    def test_a_pgdata_that_is_not_the_connected_servers_is_refused(self):
+        other = Cluster(self.scratch, 15, "other")
+        for walgd in (self.daemon, self.alone()):
+            result = walgd.walg("backup-push", other.data, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(str(other.data), result.stderr)
+        self.assertEqual(self.sentinels(), [])
+
+    def test_interrupted_leaves_no_sentinel_no_backup_mode_and_is_cleaned_up(self):
+        self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
+        for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with self.subTest(how=how):
+                env = self.alone().env
+                process = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=env)
+                until("a part on its way", lambda: list(self.folder.glob("walgd_005/tmp/*")) or list(self.folder.glob("basebackups_005/*/tar_partitions/*")), 60, 0.005)
+                process.send_signal(how)
+                self.assertNotEqual(process.wait(60), 0)
+                until("the server to be out of backup mode", lambda: self.in_backup() == "0", 30)
+                self.assertEqual(self.sentinels(), [])
+        self.alone().walg("backup-push", self.cluster.data)
+        self.assertEqual(len(self.sentinels()), 1)
+        backups = [path.name for path in (self.folder / "basebackups_005").iterdir() if path.is_dir()]
+        self.assertEqual([backup + "_backup_stop_sentinel.json" for backup in backups], self.sentinels(), "leftovers are gone")
+
+    def test_a_second_one_at_the_same_time_is_refused(self):
+        self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
+        first = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone().env)
+        until("the first to copy", lambda: list(self.folder.glob("walgd_005/tmp/*")) or list(self.folder.glob("basebackups_005/*/tar_partitions/*")), 60, 0.005)
+        second = self.alone().walg("backup-push", self.cluster.data, check=False)
+        self.assertEqual(second.returncode, 1, second.stderr)
+        self.assertEqual(first.wait(120), 0)
+        self.assertEqual(len(self.sentinels()), 1)
+
+    def test_page_damage_is_found_named_and_recorded(self):
+        self.cluster.psql("checkpoint")
+        path = self.cluster.psql("select pg_relation_filepath('t')")
+        self.cluster.stop()
+        with open(self.cluster.data / path, "r+b") as file:
+            file.seek(3 * 8192 + 4000)
+            file.write(b"\xff\x00\xff\x00damaged")
+        self.cluster.start()
+        result = self.alone().walg("backup-push", self.cluster.data)
+        self.assertIn(path, result.stderr)
+        name = self.sentinels()[-1].removesuffix("_backup_stop_sentinel.json")
+        files = json.loads((self.folder / f"basebackups_005/{name}/files_metadata.json").read_text())["Files"]
+        self.assertEqual(files["/" + path]["CorruptBlocks"], {"CorruptBlocksCount": 1, "SomeCorruptBlocks": [3]})
+
+    def test_restore_refuses_a_folder_that_holds_anything(self):
+        self.daemon.walg("backup-push", self.cluster.data)
+        target = self.scratch.folder("full")
+        (target / ".hidden").touch()
+        result = self.alone().walg("backup-fetch", target, "LATEST", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("empty", result.stderr)
+        self.assertEqual(os.listdir(target), [".hidden"])
+
+    def test_restore_takes_an_empty_folder_a_link_to_one_and_a_trailing_slash(self):
+        self.daemon.walg("backup-push", self.cluster.data)
+        target = self.scratch.folder("empty")
+        link = self.scratch.path / "link"
+        link.symlink_to(target)
+        self.alone().walg("backup-fetch", f"{link}/", "LATEST")
+        self.assertTrue((target / "global/pg_control").exists())
+        self.assertTrue((target / "pg_wal").is_dir())
+        self.assertEqual(target.stat().st_mode & 0o777, 0o700)
+
+    def test_an_unknown_backup_and_an_empty_archive(self):
+        result = self.alone().walg("backup-fetch", self.scratch.path / "new", "LATEST", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("No backups found", result.stderr)
+        self.daemon.walg("backup-push", self.cluster.data)
+        result = self.alone().walg("backup-fetch", self.scratch.path / "new", "base_0000000100000000000000FF", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("base_0000000100000000000000FF", result.stderr)
+        self.assertFalse((self.scratch.path / "new").exists())
+
+    def test_an_interrupted_restore_leaves_a_folder_that_does_not_start(self):
+        self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
+        self.daemon.walg("backup-push", self.cluster.data)
+        target = self.scratch.path / "new"
+        process = start([self.scratch.bin / "walg", "backup-fetch", target, "LATEST"], self.scratch.log, env=self.alone().env)
+        until("files", lambda: (target / "base").exists(), 60, 0.002)
+        process.kill()
+        process.wait()
+        self.assertFalse((target / "global/pg_control").exists())
+        self.assertEqual(self.alone().walg("backup-fetch", target, "LATEST", check=False).returncode, 1)
+
+    def test_a_damaged_part_is_an_error_that_names_it(self):
+        self.daemon.walg("backup-push", self.cluster.data)
+        part = max(self.folder.glob("basebackups_005/*/tar_partitions/part_*"), key=lambda path: path.stat().st_size)
+        original = part.read_bytes()
+        for damage in (original[:len(original) // 2], original[:-1], original[:1000] + bytes([original[1000] ^ 0x40]) + original[1001:], original + original[:4096]):
+            part.write_bytes(damage)
+            target = self.scratch.path / "new"
+            result = self.alone().walg("backup-fetch", target, "LATEST", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(part.name, result.stderr)
+            self.assertFalse((target / "global/pg_control").exists())
+            shutil.rmtree(target, ignore_errors=True)
+
+    def test_tablespaces_by_restore_spec(self):
+        place, moved = self.scratch.folder("space"), self.scratch.folder("moved")
+        self.cluster.psql(f"create tablespace space location '{place}'")
+        self.cluster.psql("create table elsewhere tablespace space as select g id from generate_series(1, 1000) g")
+        self.daemon.walg("backup-push", self.cluster.data)
+        expected = self.cluster.checksum()
+        spec = self.sentinel()["Spec"]
+        target = self.scratch.path / "new"
+        spec["base_prefix"] = str(target)
+        for name in spec["tablespaces"]:
+            spec[name]["loc"] = str(moved)
+        (self.scratch.path / "spec.json").write_text(json.dumps(spec))
+        self.alone().walg("backup-fetch", target, "LATEST", "--restore-spec", self.scratch.path / "spec.json")
+        new = Cluster(self.scratch, 15, "new", initdb=False)
+        new.env = self.alone().env
+        new.recover_from(self.alone().restore_command())
+        new.start()
+        new.wait_until_writable()
+        self.assertEqual(new.checksum(), expected)
+        self.assertTrue(new.psql("select pg_tablespace_location(oid) from pg_tablespace where spcname = 'space'") == str(moved))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,191 @@
+"""What PostgreSQL, a shell and a person see of the programs: exit codes, messages, files left behind."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+import unittest
+
+from harness import BUILD, Cluster, TestCase, Walgd, run, until
+
+
+class Programs(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder, self.settings = self.store()
+
+    def segments(self, count=1, segment_mb=1):
+        """Names of real segments and the folder they are in."""
+        cluster = Cluster(self.scratch, 15, "source", segment_mb=segment_mb)
+        cluster.start()
+        for _ in range(count):
+            cluster.psql("create table t(); drop table t; select pg_switch_wal()")
+        cluster.stop()
+        current = cluster.data / "pg_wal"
+        names = sorted(path.name for path in current.iterdir() if len(path.name) == 24)[:count]
+        return current, names
+
+    def test_help_and_version_of_every_program_need_no_settings(self):
+        for name in ("walgd", "walg", "wal-g", "walg-push", "walg-fetch"):
+            for option in ("--help", "--version"):
+                result = run([self.scratch.bin / name, option], env={"PATH": "/usr/bin:/bin"})
+                self.assertTrue(result.stdout.strip(), f"{name} {option}")
+        self.assertRegex(run([self.scratch.bin / "wal-g", "--version"], env={}).stdout, r"^wal-g version \S+\t\S*\t\S*\tPostgreSQL\n$")
+
+    def test_the_shims_are_static(self):
+        for name in ("walg-push", "walg-fetch"):
+            self.assertIn("statically linked", run(["file", "-L", self.scratch.bin / name]).stdout if shutil.which("file") else "statically linked")
+            text = subprocess.run(["ldd", self.scratch.bin / name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+            self.assertIn("not a dynamic executable", text)
+
+    def test_push_and_fetch_through_the_daemon(self):
+        wal, (name,) = self.segments()
+        daemon = Walgd(self.scratch, self.settings).start()
+        push = [self.scratch.bin / "walg-push", wal / name]
+        run(push, env=daemon.env)
+        stored = self.folder / f"wal_005/{name}.lz4"
+        before = stored.stat().st_mtime_ns
+        run(push, env=daemon.env)
+        self.assertEqual(stored.stat().st_mtime_ns, before, "the second push of the same content changes nothing")
+        target = self.scratch.folder("pg_wal") / "RECOVERYXLOG"
+        run([self.scratch.bin / "walg-fetch", name, target], env=daemon.env)
+        self.assertEqual(target.read_bytes(), (wal / name).read_bytes())
+        self.assertEqual(os.listdir(target.parent), ["RECOVERYXLOG"])
+
+    def test_other_content_under_the_same_name_is_refused_and_nothing_changes(self):
+        wal, (name,) = self.segments()
+        daemon = Walgd(self.scratch, self.settings).start()
+        run([self.scratch.bin / "walg-push", wal / name], env=daemon.env)
+        stored = (self.folder / f"wal_005/{name}.lz4").read_bytes()
+        changed = bytearray((wal / name).read_bytes())
+        changed[500000] ^= 1
+        (wal / name).write_bytes(changed)
+        for program in ([self.scratch.bin / "walg-push"], [self.scratch.bin / "walg", "wal-push"]):
+            result = run([*program, wal / name], env=daemon.env, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(name, result.stderr)
+            self.assertIn("HINT", result.stderr)
+        self.assertEqual((self.folder / f"wal_005/{name}.lz4").read_bytes(), stored)
+
+    def test_a_segment_of_another_cluster_is_refused_with_two_ways_on(self):
+        wal, (name,) = self.segments()
+        daemon = Walgd(self.scratch, self.settings).start()
+        run([self.scratch.bin / "walg-push", wal / name], env=daemon.env)
+        other = Cluster(self.scratch, 15, "other", segment_mb=1)
+        other.start()
+        other.psql("create table t(); drop table t; select pg_switch_wal(); create table u(); select pg_switch_wal()")
+        other.stop()
+        # A later segment of the other cluster, under a name that is free.
+        theirs = sorted(path for path in (other.data / "pg_wal").iterdir() if len(path.name) == 24 and path.name > name)[0]
+        result = run([self.scratch.bin / "walg-push", theirs], env=daemon.env, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("adopt-system", result.stderr)
+        self.assertIn("prefix", result.stderr)
+        self.assertFalse((self.folder / f"wal_005/{theirs.name}.lz4").exists())
+        daemon.walg("adopt-system", "--confirm", env={"PGDATA": str(other.data)})
+        until("the daemon to take the adopted system", lambda: run([self.scratch.bin / "walg-push", theirs], env=daemon.env, check=False).returncode == 0, 60, 0.5)
+
+    def test_without_a_daemon(self):
+        wal, (name,) = self.segments()
+        env = Walgd(self.scratch, self.settings).env
+        began = time.monotonic()
+        result = run([self.scratch.bin / "walg-push", wal / name], env=env, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+        self.assertLess(time.monotonic() - began, 5)
+        run([self.scratch.bin / "walg", "wal-push", wal / name], env=env)
+        target = self.scratch.folder("out") / "x"
+        run([self.scratch.bin / "walg-fetch", name, target], env=env)
+        self.assertEqual(target.read_bytes(), (wal / name).read_bytes())
+
+    def test_exit_codes_of_fetch(self):
+        daemon = Walgd(self.scratch, self.settings).start()
+        out = self.scratch.folder("out")
+        absent = "0000000100000000000000AA"
+        for env in (daemon.env, {**daemon.env, "WALGD_SOCKET": "/nowhere/x.sock"}):
+            self.assertEqual(run([self.scratch.bin / "walg-fetch", absent, out / "x"], env=env, check=False).returncode, 1)
+        self.assertEqual(daemon.walg("wal-fetch", absent, out / "x", name="wal-g", check=False).returncode, 74)
+        self.assertEqual(run([self.scratch.bin / "walg-fetch"], env=daemon.env, check=False).returncode, 200)
+        # A storage that cannot be reached is not an absent segment.
+        self.folder.rename(self.scratch.path / "gone")
+        for env in (daemon.env, {**daemon.env, "WALGD_SOCKET": "/nowhere/x.sock"}):
+            self.assertEqual(run([self.scratch.bin / "walg-fetch", absent, out / "x"], env=env, check=False).returncode, 200)
+        self.assertEqual(daemon.walg("wal-fetch", absent, out / "x", name="wal-g", check=False).returncode, 1)
+        self.assertEqual(os.listdir(out), [])
+
+    def test_push_never_exits_above_1(self):
+        env = Walgd(self.scratch, self.settings).env
+        for words in ([], ["/nowhere/000000010000000000000001"], ["--nonsense"], ["a", "b", "c"], [self.scratch.path]):
+            self.assertEqual(run([self.scratch.bin / "walg-push", *words], env=env, check=False).returncode, 1, words)
+
+    def test_wrong_settings_are_errors_with_the_nearest_name(self):
+        cases = [
+            ({"WALG_COMPRESION_METHOD": "zstd"}, "WALG_COMPRESSION_METHOD"),
+            ({"WALG_COMPRESSION_METHOD": "zip"}, "lz4"),
+            ({"WALG_UPLOAD_CONCURRENCY": "many"}, "WALG_UPLOAD_CONCURRENCY"),
+            ({"WALG_S3_PREFIX": "s3://bucket/x"}, "WALG_FILE_PREFIX"),
+            ({"WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}, "WALG_LIBSODIUM_KEY"),
+            ({"WALG_LIBSODIUM_KEY": "short"}, "WALG_LIBSODIUM_KEY"),
+        ]
+        for extra, text in cases:
+            for program in ("walg", "walgd"):
+                env = {**Walgd(self.scratch, self.settings).env, **extra}
+                words = ["backup-list"] if program == "walg" else []
+                result = run([self.scratch.bin / program, *words], env=env, check=False, timeout=20)
+                self.assertEqual(result.returncode, 1, (program, extra, result.stderr))
+                self.assertIn(text, result.stderr, (program, extra))
+
+    def test_config_shows_values_sources_and_no_secret(self):
+        secret = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+        file = self.scratch.path / "walgd.yaml"
+        file.write_text("compression_method: zstd\n")
+        walgd = Walgd(self.scratch, {**self.settings, "WALG_LIBSODIUM_KEY": secret, "WALG_LIBSODIUM_KEY_TRANSFORM": "hex"})
+        result = run([self.scratch.bin / "walg", "--config", file, "config"], env=walgd.env)
+        self.assertNotIn(secret, result.stdout + result.stderr)
+        self.assertIn("***", result.stdout)
+        self.assertIn(str(file), result.stdout)
+        file.write_text("compresion_method: zstd\n")
+        result = run([self.scratch.bin / "walg", "--config", file, "config"], env=walgd.env, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("compression_method", result.stderr)
+
+    def test_check_says_what_it_found(self):
+        cluster = Cluster(self.scratch, 15, "data").start()
+        daemon = Walgd(self.scratch, self.settings, cluster)
+        result = run([self.scratch.bin / "walgd", "--check"], env=daemon.env)
+        for word in ("read", "write", "list", "conditional", "PostgreSQL"):
+            self.assertIn(word, result.stdout)
+        cluster.stop()
+        self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
+        self.folder.rename(self.scratch.path / "gone")
+        self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
+
+    def test_a_second_daemon_on_the_same_socket_is_refused_and_a_stale_socket_is_not(self):
+        daemon = Walgd(self.scratch, self.settings).start()
+        result = run([self.scratch.bin / "walgd"], env=daemon.env, check=False, timeout=30)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(str(daemon.socket), result.stderr)
+        daemon.kill()
+        daemon.start()
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_status_tells_of_the_daemon(self):
+        wal, (name,) = self.segments()
+        daemon = Walgd(self.scratch, self.settings).start()
+        run([self.scratch.bin / "walg-push", wal / name], env=daemon.env)
+        status = json.loads(daemon.walg("status", "--json").stdout)
+        self.assertIn(name, json.dumps(status))
+        daemon.stop()
+        self.assertEqual(daemon.walg("status", check=False).returncode, 1)
+
+    def test_empty_archive_lists(self):
+        walgd = Walgd(self.scratch, self.settings)
+        for name in ("walg", "wal-g"):
+            self.assertEqual(walgd.walg("backup-list", name=name).stdout, "")
+            self.assertEqual(walgd.walg("backup-list", "--json", name=name).stdout.strip(), "[]")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
