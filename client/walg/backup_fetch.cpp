@@ -1,0 +1,66 @@
+#include "client/walg/daemon_client.hpp"
+#include "client/walg/verb.hpp"
+#include "common/backup/backup_fetch.hpp"
+#include "common/base/files.hpp"
+
+#include <fmt/format.h>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace walgd::cli {
+
+namespace {
+
+class BackupFetch : public Verb {
+public:
+    std::string name() const override { return "backup-fetch"; }
+    std::string help() const override { return "Restore a base backup into an empty folder"; }
+
+    void options(CLI::App& command) override {
+        command.add_option("destination_directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")->required();
+        command.add_option("backup_name", fetch_.backup, "A name of backup-list, or LATEST")->required();
+        command.add_option("--restore-spec", restore_spec_file_, "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
+        command.add_flag("--reverse-unpack", accepted_, "Accepted as WAL-G's: full backups are written once in any order");
+        command.add_flag("--skip-redundant-tars", accepted_, "Accepted as WAL-G's: a full backup has no redundant tars");
+        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")->check(CLI::IsMember({"default"}));
+    }
+
+    int run(Context& context) override {
+        if (!restore_spec_file_.empty()) fetch_.restore_spec = read_text_file(restore_spec_file_);
+        fetch_.downloads = static_cast<unsigned>(context.settings.number("download_concurrency"));
+        fetch_.fsync = !context.settings.flag("tar_disable_fsync");
+        auto& archive = context.archive();
+        backup::Progress progress;
+        backup::FetchResult result;
+        {
+            std::jthread printer([&](std::stop_token stop) { print_progress(context, progress, stop); });
+            result = backup::backup_fetch(archive, fetch_, progress, context.stop);
+        }
+        context.log.info("Backup extraction complete. {} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files, result.bytes >> 20);
+        if (!context.as_walg)
+            context.log.info("To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL", fetch_.destination);
+        return 0;
+    }
+
+private:
+    static void print_progress(Context& context, const backup::Progress& progress, std::stop_token stop) {
+        ProgressPrinter printer("restore", context.log);
+        std::mutex mutex;
+        std::condition_variable_any wake;
+        std::unique_lock lock(mutex);
+        while (!wake.wait_for(lock, stop, std::chrono::milliseconds(500), [] { return false; }) && !stop.stop_requested())
+            printer.update(progress.bytes_done, progress.bytes_total, progress.stored_bytes);
+        printer.finish();
+    }
+
+    backup::FetchOptions fetch_;
+    std::string restore_spec_file_, target_storage_;
+    bool accepted_ = false;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_backup_fetch() { return std::make_unique<BackupFetch>(); }
+
+} // namespace walgd::cli
