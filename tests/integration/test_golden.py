@@ -72,7 +72,8 @@ class Golden(TestCase):
             if expected[path][0] in "dl" and path in real and real[path][0] in "dl":
                 real[path] = expected[path]
         # walgd makes what PostgreSQL wants to find in pg_wal.
-        real.pop("pg_wal/archive_status", None)
+        if "pg_wal/archive_status" not in expected:
+            real.pop("pg_wal/archive_status", None)
         self.assertEqual(real, expected)
 
     def walk(self, target):
@@ -101,22 +102,27 @@ class Golden(TestCase):
         self.assertFalse((out / "absent").exists())
 
 
-FULL_BACKUPS = [("lz4-default16", None), ("brotli", None), ("lzma", None), ("libsodium", None), ("pgp", None), ("pg17-full", None), ("remote-zstd", None), ("delta-zstd", None)]
+FULL_BACKUPS = ["lz4-default16", "brotli", "lzma", "libsodium", "pgp", "pg17-full", "remote-zstd", "delta-zstd", "composers"]
+VARIANTS = [("libsodium", "base64"), ("libsodium", "none"), ("libsodium", "none-uncompressed"), ("pgp", "passphrase"), ("pgp", "two"), ("pgp", "inline")]
 WAL = [("lz4-default16", "archive", "settings.env"), ("brotli", "archive", "settings.env"), ("lzma", "archive", "settings.env"), ("none", "archive", "settings.env"),
-       ("libsodium", "archive", "settings.env"), ("pgp", "archive", "settings.env"), ("delta-zstd", "archive", "settings.env"), ("pg17-full", "archive", "settings.env")]
+       ("libsodium", "archive", "settings.env"), ("pgp", "archive", "settings.env"), ("delta-zstd", "archive", "settings.env"), ("pg17-full", "archive", "settings.env"), ("composers", "archive", "settings.env"), ("remote-zstd", "archive", "settings.env"),
+       ("wal-metadata", "archive", "settings.env")]
 
 
 def name_of(text):
     return text.replace("-", "_").replace(".", "_")
 
 
-for fixture, _ in FULL_BACKUPS:
+for fixture in FULL_BACKUPS:
     for manifest in sorted((GOLDEN / fixture / "expected").glob("base_????????????????????????.manifest")):
         backup = manifest.name.removesuffix(".manifest")
         setattr(Golden, f"test_backup_of_{name_of(fixture)}_{backup[-4:]}", lambda self, f=fixture, b=backup: self.check_backup(f, b))
 for fixture, archive, settings in WAL:
     if (GOLDEN / fixture / "expected/wal.sha256").exists():
         setattr(Golden, f"test_wal_of_{name_of(fixture)}", lambda self, f=fixture, a=archive, s=settings: self.check_wal(f, a, s))
+for fixture, variant in VARIANTS:
+    setattr(Golden, f"test_wal_of_{name_of(fixture)}_{name_of(variant)}",
+            lambda self, f=fixture, v=variant: self.check_wal(f, f"archive-{v}", f"settings-{v}.env", f"expected/wal-{v}.sha256"))
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
