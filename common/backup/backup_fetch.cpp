@@ -27,9 +27,12 @@ public:
     void begin(const codec::TarMember& member) override {
         check_.add(member.name);
         using Type = codec::TarMember::Type;
-        if (member.type == Type::directory) target_.create_folder(member.name, member.mode);
-        else if (member.type == Type::symlink) target_.create_link(member.name, member.link);
-        else if (!leave_out_tablespace_map_ || relative_member(member.name) != "tablespace_map") file_ = target_.create_file(member.name, member.mode);
+        if (member.type == Type::directory)
+            target_.create_folder(member.name, member.mode);
+        else if (member.type == Type::symlink)
+            target_.create_link(member.name, member.link);
+        else if (!leave_out_tablespace_map_ || relative_member(member.name) != "tablespace_map")
+            file_ = target_.create_file(member.name, member.mode);
     }
     void data(ByteView bytes) override {
         if (file_) file_->write(bytes);
@@ -58,13 +61,15 @@ private:
 /// Takes the tars off a list, several threads at once; the first failure ends all.
 class Extraction {
 public:
-    Extraction(archive::Archive& archive, const RestorePlan& plan, RestoreTarget& target, Progress& progress, std::stop_token stop)
+    Extraction(archive::Archive& archive, const RestorePlan& plan, RestoreTarget& target, Progress& progress,
+               std::stop_token stop)
         : archive_(archive), plan_(plan), target_(target), progress_(progress), stop_(std::move(stop)) {}
 
     void run(const std::vector<TarObject>& tars, unsigned threads) {
         next_ = 0;
         std::vector<std::jthread> workers;
-        for (unsigned index = 0; index < std::min<std::size_t>(threads, tars.size()); ++index) workers.emplace_back([&] { work(tars); });
+        for (unsigned index = 0; index < std::min<std::size_t>(threads, tars.size()); ++index)
+            workers.emplace_back([&] { work(tars); });
         workers.clear(); // joins
         if (failure_) std::rethrow_exception(failure_);
     }
@@ -92,7 +97,9 @@ private:
 
     void extract_chain(const TarObject& tar) {
         const auto reader = run_blocking(archive_.io, archive_.storage.get(tar.key, {}));
-        if (!reader) throw Error(ErrorKind::corrupt, "was listed, and is not there any more", "is something deleting from this archive? Try again, or restore another backup");
+        if (!reader)
+            throw Error(ErrorKind::corrupt, "was listed, and is not there any more",
+                        "is something deleting from this archive? Try again, or restore another backup");
         MemberWriter writer(target_, members_, plan_.spec_given, progress_);
         codec::TarReader members(writer, tar.key.path());
         const auto decompress = tar.compression->decompressor(members);
@@ -107,7 +114,9 @@ private:
     void pump(storage::ObjectReader& reader, codec::Sink& sink) {
         const auto lease = archive_.budget.acquire(2 * chunk_bytes, stop_);
         Blob chunks[2] = {Blob(chunk_bytes), Blob(chunk_bytes)};
-        auto ask = [&](Blob& chunk) { return asio::co_spawn(archive_.io, reader.read({chunk.data(), chunk.capacity()}), asio::use_future); };
+        auto ask = [&](Blob& chunk) {
+            return asio::co_spawn(archive_.io, reader.read({chunk.data(), chunk.capacity()}), asio::use_future);
+        };
         auto answer = ask(chunks[0]);
         for (unsigned turn = 0;; ++turn) {
             const auto count = answer.get();
@@ -165,7 +174,8 @@ FetchResult backup_fetch(archive::Archive& archive, const FetchOptions& options,
         progress.phase = Phase::done;
         return extraction.result();
     } catch (const Error& error) {
-        const auto rest = fmt::format("{} holds an incomplete restore, which PostgreSQL will not start: remove it before the next try", target.path());
+        const auto rest = fmt::format(
+            "{} holds an incomplete restore, which PostgreSQL will not start: remove it before the next try", target.path());
         throw Error(error.kind(), error.what(), error.hint().empty() ? rest : error.hint() + "; " + rest);
     }
 }

@@ -47,8 +47,9 @@ void MemberCheck::compare(archive::Archive& archive, const std::string& backup, 
     }
     document.finish();
     if (missing_count > 0)
-        throw Error(ErrorKind::corrupt, fmt::format("backup {} names {} members that are in none of its parts: {}{}", backup, missing_count, fmt::join(missing, ", "),
-                                                    missing_count > missing.size() ? " ..." : ""),
+        throw Error(ErrorKind::corrupt,
+                    fmt::format("backup {} names {} members that are in none of its parts: {}{}", backup, missing_count,
+                                fmt::join(missing, ", "), missing_count > missing.size() ? " ..." : ""),
                     "a part is missing from the storage; restore another backup: walg backup-list");
 }
 

@@ -22,7 +22,7 @@ struct RestorePlan {
     std::vector<TarObject> parts;  ///< first, in any order, largest first
     std::vector<TarObject> finals; ///< pg_control and backup_label: after all parts
     std::optional<archive::TablespaceSpec> spec;
-    bool spec_given = false;       ///< by --restore-spec: then tablespace_map is left out
+    bool spec_given = false; ///< by --restore-spec: then tablespace_map is left out
 };
 
 /// Error(refused) for a delta backup; Error(corrupt) where objects are missing or of a format that nobody knows.

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <fcntl.h>
 #include <filesystem>
-#include <ranges>
 #include <fmt/format.h>
+#include <ranges>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -27,9 +27,12 @@ bool empty_or_absent(const std::string& folder) {
     const auto status = fs::status(folder, error);
     if (status.type() == fs::file_type::not_found) return true;
     if (error) throw Error(ErrorKind::failed, fmt::format("cannot look at {}: {}", folder, error.message()));
-    if (!fs::is_directory(status)) throw Error(ErrorKind::refused, fmt::format("{} is not a folder", folder), "name a folder that does not exist yet");
+    if (!fs::is_directory(status))
+        throw Error(ErrorKind::refused, fmt::format("{} is not a folder", folder), "name a folder that does not exist yet");
     const bool empty = fs::is_empty(folder, error);
-    if (error) throw Error(ErrorKind::failed, fmt::format("cannot read folder {}: {}", folder, error.message()), "does this user have the right to it?");
+    if (error)
+        throw Error(ErrorKind::failed, fmt::format("cannot read folder {}: {}", folder, error.message()),
+                    "does this user have the right to it?");
     return empty;
 }
 
@@ -57,7 +60,9 @@ std::string relative_member(std::string_view member) {
     while (!member.empty()) {
         const auto slash = member.find('/');
         const auto part = member.substr(0, slash);
-        if (part == "..") throw Error(ErrorKind::corrupt, fmt::format("member {} leads out of the data directory", member), "the backup was tampered with or is not a backup");
+        if (part == "..")
+            throw Error(ErrorKind::corrupt, fmt::format("member {} leads out of the data directory", member),
+                        "the backup was tampered with or is not a backup");
         if (!part.empty() && part != ".") path += (path.empty() ? "" : "/") + std::string(part);
         member.remove_prefix(slash == std::string_view::npos ? member.size() : slash + 1);
     }
@@ -76,9 +81,11 @@ RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashe
 void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) {
     const auto& name = entry.name;
     if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..")
-        throw Error(ErrorKind::corrupt, fmt::format("the tablespace spec names a tablespace '{}', which cannot be a link in pg_tblspc", name));
+        throw Error(ErrorKind::corrupt,
+                    fmt::format("the tablespace spec names a tablespace '{}', which cannot be a link in pg_tblspc", name));
     if (!fs::path(entry.location).is_absolute())
-        throw Error(ErrorKind::misconfigured, fmt::format("the location '{}' of tablespace {} is not an absolute path", entry.location, name),
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("the location '{}' of tablespace {} is not an absolute path", entry.location, name),
                     "correct \"loc\" in the restore spec");
     if (!empty_or_absent(entry.location))
         throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", entry.location, name),
@@ -91,15 +98,17 @@ void RestoreTarget::check_space(std::uint64_t bytes) const {
     std::uint64_t free_bytes = 0;
     auto add = [&](const std::string& path) {
         const auto place = existing_part(path);
-        struct stat about {};
-        struct statvfs space {};
-        if (::stat(place.c_str(), &about) != 0 || ::statvfs(place.c_str(), &space) != 0) throw_errno(fmt::format("cannot look at {}", place));
+        struct stat about{};
+        struct statvfs space{};
+        if (::stat(place.c_str(), &about) != 0 || ::statvfs(place.c_str(), &space) != 0)
+            throw_errno(fmt::format("cannot look at {}", place));
         if (places.emplace(about.st_dev, place).second) free_bytes += space.f_bavail * space.f_frsize;
     };
     add(root_);
     for (const auto& [name, location] : tablespaces_) add(location);
     if (free_bytes < bytes)
-        throw Error(ErrorKind::refused, fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, free_bytes >> 20),
+        throw Error(ErrorKind::refused,
+                    fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, free_bytes >> 20),
                     "nothing was written; restore to a larger file system");
 }
 
@@ -110,7 +119,9 @@ void RestoreTarget::prepare() {
     folders_.insert(root_);
     for (const auto& [name, location] : tablespaces_) {
         fs::create_directories(location, error);
-        if (error) throw Error(ErrorKind::failed, fmt::format("cannot make folder {} of tablespace {}: {}", location, name, error.message()));
+        if (error)
+            throw Error(ErrorKind::failed,
+                        fmt::format("cannot make folder {} of tablespace {}: {}", location, name, error.message()));
         if (::chmod(location.c_str(), 0700) != 0) throw_errno(fmt::format("cannot set the mode of {}", location));
         folders_.insert(location);
     }
@@ -129,7 +140,8 @@ std::string RestoreTarget::resolve(std::string_view member) const {
     if (relative.starts_with(prefix)) {
         const auto rest = std::string_view(relative).substr(prefix.size());
         const auto name = rest.substr(0, rest.find('/'));
-        if (const auto found = tablespaces_.find(name); found != tablespaces_.end()) return found->second + std::string(rest.substr(name.size()));
+        if (const auto found = tablespaces_.find(name); found != tablespaces_.end())
+            return found->second + std::string(rest.substr(name.size()));
     }
     return relative.empty() ? root_ : root_ + "/" + relative;
 }
@@ -138,7 +150,8 @@ void RestoreTarget::make_parents(const std::string& path) {
     const auto parent = fs::path(path).parent_path().string();
     const std::lock_guard lock(mutex_);
     std::vector<std::string> missing;
-    for (auto folder = parent; !folders_.contains(folder); folder = fs::path(folder).parent_path().string()) missing.push_back(folder);
+    for (auto folder = parent; !folders_.contains(folder); folder = fs::path(folder).parent_path().string())
+        missing.push_back(folder);
     for (const auto& folder : std::ranges::reverse_view(missing)) {
         make_folder(folder);
         folders_.insert(folder);
@@ -181,9 +194,10 @@ void RestoreTarget::create_link(std::string_view member, std::string link_target
 
 void RestoreTarget::finish(bool fsync) {
     for (const auto& [path, target] : links_) {
-        if (::symlink(target.c_str(), path.c_str()) != 0 && errno != EEXIST) throw_errno(fmt::format("cannot make link {}", path));
+        if (::symlink(target.c_str(), path.c_str()) != 0 && errno != EEXIST)
+            throw_errno(fmt::format("cannot make link {}", path));
     }
-    struct stat about {};
+    struct stat about{};
     // A backup made while pg_wal was a link has none (WAL-G leaves such links out); PostgreSQL does not start without it.
     if (::lstat((root_ + "/pg_wal").c_str(), &about) != 0) make_folder(root_ + "/pg_wal");
     for (const auto& [path, mode] : folder_modes_) {

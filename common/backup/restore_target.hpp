@@ -13,11 +13,12 @@
 
 namespace walgd::backup {
 
-/// The folder that a backup is restored into, and its tablespaces' folders. Nothing outside them is ever touched: names that lead out are an
-/// Error(corrupt), links are made only after every file was written. Several threads write files at once.
+/// The folder that a backup is restored into, and its tablespaces' folders. Nothing outside them is ever touched: names that lead
+/// out are an Error(corrupt), links are made only after every file was written. Several threads write files at once.
 class RestoreTarget {
 public:
-    /// `folder`: absent or empty; a link to an empty folder is followed. Error(refused) when it holds anything. Nothing is made yet.
+    /// `folder`: absent or empty; a link to an empty folder is followed. Error(refused) when it holds anything. Nothing is made
+    /// yet.
     explicit RestoreTarget(std::string folder);
 
     const std::string& path() const { return root_; }
@@ -61,7 +62,8 @@ private:
     std::vector<std::pair<std::string, std::string>> links_;
 };
 
-/// The member's name as a path relative to the data directory: "base/1/1259", "" for the root. Error(corrupt) for names with "..", NUL or nothing in them.
+/// The member's name as a path relative to the data directory: "base/1/1259", "" for the root. Error(corrupt) for names with
+/// "..", NUL or nothing in them.
 std::string relative_member(std::string_view member);
 
 } // namespace walgd::backup

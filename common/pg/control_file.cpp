@@ -1,0 +1,63 @@
+#include "common/pg/control_file.hpp"
+
+#include "common/base/error.hpp"
+#include "common/base/files.hpp"
+#include "common/pg/crc32c.hpp"
+
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+
+namespace walgd::pg {
+
+namespace {
+
+/// Offsets in ControlFileData, as the compiler lays it out on 64-bit machines.
+struct Layout {
+    std::size_t block_bytes, wal_segment_bytes, data_checksum_version, crc;
+};
+
+// 13 to 17 share these places; 18 added a field before the checksum.
+constexpr Layout layout_1300{216, 228, 252, 288};
+constexpr Layout layout_1800{216, 228, 252, 292};
+
+std::uint32_t u32_at(ByteView bytes, std::size_t offset) {
+    std::uint32_t number;
+    std::memcpy(&number, bytes.data() + offset, sizeof number);
+    return number;
+}
+
+} // namespace
+
+ControlFile parse_control_file(ByteView bytes, const std::string& path) {
+    if (bytes.size() < 296)
+        throw Error(ErrorKind::corrupt, fmt::format("{} has {} bytes, too few for a control file", path, bytes.size()),
+                    "is it the data directory of a PostgreSQL cluster?");
+    ControlFile control;
+    std::uint64_t system;
+    std::memcpy(&system, bytes.data(), sizeof system);
+    control.system = SystemIdentifier(system);
+    control.control_version = u32_at(bytes, 8);
+    control.catalog_version = u32_at(bytes, 12);
+    if (control.control_version < 1300 || control.control_version > 1899)
+        throw Error(ErrorKind::corrupt,
+                    fmt::format("{} has version {}, which is none of PostgreSQL 13 to 18", path, control.control_version));
+    const auto& layout = control.control_version >= 1800 ? layout_1800 : layout_1300;
+    control.block_bytes = u32_at(bytes, layout.block_bytes);
+    control.wal_segment_bytes = u32_at(bytes, layout.wal_segment_bytes);
+    control.data_checksum_version = u32_at(bytes, layout.data_checksum_version);
+    if (crc32c(bytes.first(layout.crc)) != u32_at(bytes, layout.crc))
+        throw Error(ErrorKind::corrupt, fmt::format("the checksum of {} is wrong", path),
+                    "the file is damaged, or was read while the server wrote it");
+    return control;
+}
+
+ControlFile read_control_file(const std::string& pgdata) {
+    const auto path = pgdata + "/global/pg_control";
+    const auto fd = open_file(path, O_RDONLY);
+    std::byte bytes[8192];
+    const auto count = read_some(fd.get(), bytes, path);
+    return parse_control_file({bytes, count}, path);
+}
+
+} // namespace walgd::pg

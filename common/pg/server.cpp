@@ -1,0 +1,214 @@
+#include "common/pg/server.hpp"
+
+#include "common/base/error.hpp"
+#include "common/pg/wal_name.hpp"
+
+#include <charconv>
+#include <fmt/format.h>
+#include <libpq-fe.h>
+
+namespace walgd::pg {
+
+namespace {
+
+using Connection = std::unique_ptr<PGconn, FreeWith<&PQfinish>>;
+using Result = std::unique_ptr<PGresult, FreeWith<&PQclear>>;
+
+std::string trimmed(std::string_view text) {
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+    return std::string(text);
+}
+
+std::uint64_t number_of(const std::string& text, std::string_view what) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size())
+        throw Error(ErrorKind::failed, fmt::format("the server gave '{}' as {}", text, what));
+    return number;
+}
+
+Lsn lsn_of(const std::string& text) {
+    const auto lsn = Lsn::parse(text);
+    if (!lsn) throw Error(ErrorKind::failed, fmt::format("the server gave '{}' as an LSN", text));
+    return *lsn;
+}
+
+class LibpqServer : public Server {
+public:
+    LibpqServer(Connection connection, std::string name) : connection_(std::move(connection)), name_(std::move(name)) {}
+
+    ServerFacts facts() override;
+    std::vector<Tablespace> tablespaces() override;
+    BackupStart start_backup(const std::string& label) override;
+    BackupStop stop_backup() override;
+    std::string value(const std::string& query) override;
+    std::vector<std::vector<std::string>> rows(const std::string& query) override;
+    void check_alive() override;
+
+private:
+    Result execute(const std::string& query, const std::vector<std::string>& parameters = {});
+    std::string first(const Result& result, int column) { return PQgetvalue(result.get(), 0, column); }
+
+    Connection connection_;
+    std::string name_;
+    bool started_in_recovery_ = false;
+    std::uint32_t started_timeline_ = 0;
+};
+
+/// Throws what a failed statement or connection means.
+[[noreturn]] void refuse(const std::string& what, const std::string& name, const std::string& message, std::string_view sqlstate,
+                         bool connected) {
+    const auto text = fmt::format("{} ({}): {}", what, name, trimmed(message));
+    if (sqlstate.starts_with("28"))
+        throw Error(ErrorKind::denied, text, "check PGUSER, PGPASSWORD or PGPASSFILE, and the server's pg_hba.conf");
+    if (sqlstate.starts_with("3D")) throw Error(ErrorKind::misconfigured, text, "name an existing database in PGDATABASE");
+    if (sqlstate == "42501")
+        throw Error(ErrorKind::denied, text,
+                    "a superuser can do it, or a user that was granted EXECUTE on the backup functions and pg_read_all_settings");
+    if (!connected || sqlstate.starts_with("57P") || sqlstate.starts_with("08"))
+        throw Error(ErrorKind::transient, text, "is the server running, and are PGHOST and PGPORT right?");
+    throw Error(ErrorKind::failed, text);
+}
+
+Result LibpqServer::execute(const std::string& query, const std::vector<std::string>& parameters) {
+    std::vector<const char*> values;
+    for (const auto& parameter : parameters) values.push_back(parameter.c_str());
+    Result result(PQexecParams(connection_.get(), query.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
+                               nullptr, 0));
+    const auto status = PQresultStatus(result.get());
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return result;
+    const char* sqlstate = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
+    refuse(fmt::format("the server refused \"{}\"", query.substr(0, 60)), name_, PQresultErrorMessage(result.get()),
+           sqlstate != nullptr ? sqlstate : "", PQstatus(connection_.get()) == CONNECTION_OK);
+}
+
+std::vector<std::vector<std::string>> LibpqServer::rows(const std::string& query) {
+    const auto result = execute(query);
+    std::vector<std::vector<std::string>> table;
+    for (int row = 0; row < PQntuples(result.get()); ++row) {
+        auto& cells = table.emplace_back();
+        for (int column = 0; column < PQnfields(result.get()); ++column)
+            cells.emplace_back(PQgetvalue(result.get(), row, column));
+    }
+    return table;
+}
+
+std::string LibpqServer::value(const std::string& query) {
+    const auto result = execute(query);
+    if (PQntuples(result.get()) == 0)
+        throw Error(ErrorKind::failed, fmt::format("the server ({}) answered \"{}\" with no row", name_, query.substr(0, 60)));
+    return first(result, 0);
+}
+
+void LibpqServer::check_alive() { execute("select 1"); }
+
+ServerFacts LibpqServer::facts() {
+    ServerFacts facts;
+    facts.version_num = static_cast<int>(number_of(value("show server_version_num"), "its version"));
+    if (facts.version_num < 130000)
+        throw Error(ErrorKind::refused,
+                    fmt::format("PostgreSQL {} ({}) is older than 13, the oldest that base backups are taken of",
+                                facts.version_num / 10000, name_));
+    facts.data_directory = value("show data_directory");
+    facts.system =
+        SystemIdentifier(number_of(value("select system_identifier from pg_control_system()"), "its system identifier"));
+    facts.timeline = TimelineId(
+        static_cast<std::uint32_t>(number_of(value("select timeline_id from pg_control_checkpoint()"), "its timeline")));
+    facts.in_recovery = value("select pg_is_in_recovery()") == "t";
+    facts.segment_bytes = number_of(
+        value("select setting::bigint * case unit when '8kB' then 8192 when 'MB' then 1048576 when 'kB' then 1024 else 1 end "
+              "from pg_settings where name = 'wal_segment_size'"),
+        "its WAL segment size");
+    facts.block_bytes = static_cast<std::uint32_t>(number_of(value("show block_size"), "its block size"));
+    facts.data_checksums = value("show data_checksums") == "on";
+    facts.archive_mode = value("show archive_mode");
+    facts.archive_command = value("show archive_command");
+    if (facts.version_num >= 150000) facts.archive_library = value("show archive_library");
+    return facts;
+}
+
+std::vector<Tablespace> LibpqServer::tablespaces() {
+    std::vector<Tablespace> found;
+    for (const auto& row :
+         rows("select oid, pg_tablespace_location(oid) from pg_tablespace where pg_tablespace_location(oid) <> '' order by oid"))
+        found.push_back({static_cast<std::uint32_t>(number_of(row.at(0), "a tablespace's oid")), row.at(1)});
+    return found;
+}
+
+BackupStart LibpqServer::start_backup(const std::string& label) {
+    const auto known = facts();
+    const auto* query =
+        known.version_num >= 150000 ? "select pg_backup_start($1, true)" : "select pg_start_backup($1, true, false)";
+    const auto result = execute(query, {label});
+    BackupStart start;
+    start.lsn = lsn_of(first(result, 0));
+    // pg_walfile_name() may not be asked on a standby, so its timeline is the last checkpoint's; on a primary the timeline is the
+    // current one.
+    const auto timeline = known.in_recovery
+                              ? value("select timeline_id from pg_control_checkpoint()")
+                              : value("select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int");
+    start.timeline = TimelineId(static_cast<std::uint32_t>(number_of(timeline, "its timeline")));
+    // On a boundary a primary's pg_walfile_name() names the segment before up to 16, and the segment itself from 17 on.
+    const bool own_at_boundary = !known.in_recovery && known.version_num >= 170000;
+    const auto number = own_at_boundary ? start.lsn.bytes() / known.segment_bytes : (start.lsn.bytes() - 1) / known.segment_bytes;
+    start.start_segment = segment_name({start.timeline, number}, known.segment_bytes);
+    started_in_recovery_ = known.in_recovery;
+    started_timeline_ = start.timeline.number();
+    return start;
+}
+
+BackupStop LibpqServer::stop_backup() {
+    const auto version = number_of(value("show server_version_num"), "its version");
+    const auto result = execute(version >= 150000 ? "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"
+                                                  : "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)");
+    BackupStop stop;
+    stop.lsn = lsn_of(first(result, 0));
+    stop.backup_label = first(result, 1);
+    stop.tablespace_map = first(result, 2);
+    if (started_in_recovery_ && value("select timeline_id from pg_control_checkpoint()") != std::to_string(started_timeline_))
+        throw Error(ErrorKind::refused, "the standby changed its timeline while it was copied; the copy is no backup",
+                    "run backup-push again");
+    return stop;
+}
+
+} // namespace
+
+std::unique_ptr<Server> Server::connect(const ConnectionOptions& options) {
+    auto all = options;
+    all.try_emplace("application_name", "walgd");
+    all.try_emplace("connect_timeout", "10");
+    all.try_emplace("keepalives", "1");
+    all.try_emplace("keepalives_idle", "30");
+    all.try_emplace("keepalives_interval", "10");
+    all.try_emplace("keepalives_count", "3");
+    all.try_emplace("fallback_application_name", "walgd");
+    std::vector<const char*> keys, values;
+    for (const auto& [key, value] : all) {
+        keys.push_back(key.c_str());
+        values.push_back(value.c_str());
+    }
+    keys.push_back(nullptr);
+    values.push_back(nullptr);
+    Connection connection(PQconnectdbParams(keys.data(), values.data(), 0));
+    if (!connection) throw Error(ErrorKind::failed, "no memory for a connection to PostgreSQL");
+    const auto part = [](const char* text) { return text != nullptr ? text : ""; };
+    const auto name = fmt::format("host {}, port {}, user {}, database {}", part(PQhost(connection.get())),
+                                  part(PQport(connection.get())), part(PQuser(connection.get())), part(PQdb(connection.get())));
+    if (PQstatus(connection.get()) != CONNECTION_OK) {
+        const std::string message = PQerrorMessage(connection.get());
+        // libpq gives no SQLSTATE for a refused connection, only the server's words.
+        const bool denied =
+            message.find("authentication failed") != std::string::npos || message.find("pg_hba.conf") != std::string::npos ||
+            message.find("no password supplied") != std::string::npos || message.find("role \"") != std::string::npos;
+        const bool no_database =
+            message.find("database \"") != std::string::npos && message.find("does not exist") != std::string::npos;
+        refuse("cannot connect to PostgreSQL", name, message, denied ? "28000" : no_database ? "3D000" : "", false);
+    }
+    PQsetNoticeProcessor(connection.get(), [](void*, const char*) {}, nullptr);
+    auto server = std::make_unique<LibpqServer>(std::move(connection), name);
+    server->value("select set_config('statement_timeout', '0', false) || set_config('lock_timeout', '0', false) || "
+                  "set_config('idle_in_transaction_session_timeout', '0', false)");
+    return server;
+}
+
+} // namespace walgd::pg
