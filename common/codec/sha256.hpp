@@ -15,6 +15,7 @@ public:
     ~Sha256();
     Sha256(const Sha256&) = delete;
     void update(ByteView bytes);
+    /// Once, at the end.
     Sha256Digest digest();
 
 private:
@@ -23,5 +24,25 @@ private:
 };
 
 Sha256Digest sha256(ByteView bytes);
+
+/// Hashes and counts what it passes on.
+class HashingSink : public Sink {
+public:
+    explicit HashingSink(Sink& next) : next_(next) {}
+    void write(ByteView bytes) override {
+        hash_.update(bytes);
+        size_ += bytes.size();
+        next_.write(bytes);
+    }
+    void finish() override { next_.finish(); }
+    std::uint64_t size() const { return size_; }
+    /// Once, after finish().
+    Sha256Digest digest() { return hash_.digest(); }
+
+private:
+    Sink& next_;
+    Sha256 hash_;
+    std::uint64_t size_ = 0;
+};
 
 } // namespace walgd::codec
