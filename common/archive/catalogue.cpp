@@ -1,0 +1,58 @@
+#include "common/archive/catalogue.hpp"
+
+#include "common/archive/layout.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+namespace {
+
+/// Sentinel and metadata are a few hundred bytes; user data and old sentinels with file lists make them larger.
+constexpr std::uint64_t document_bytes_max = 256 << 20;
+
+} // namespace
+
+awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage) {
+    const auto page = co_await storage::list_all(storage, std::string(backup_folder), false);
+    std::vector<BackupEntry> backups;
+    for (const auto& object : page.objects) {
+        const auto& path = object.key.path();
+        const auto name = backup_of_sentinel(std::string_view(path).substr(path.rfind('/') + 1));
+        if (name.empty()) continue;
+        auto wal_file = std::string(first_segment_in(name));
+        if (wal_file.empty()) wal_file = std::string(24, 'Z');
+        backups.push_back({std::string(name), object.modified, std::move(wal_file)});
+    }
+    std::ranges::sort(backups, [](const BackupEntry& a, const BackupEntry& b) { return std::tie(a.modified, a.name) < std::tie(b.modified, b.name); });
+    co_return backups;
+}
+
+awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest) {
+    const auto backups = co_await list_backups(storage);
+    if (name_or_latest == "LATEST") {
+        if (backups.empty()) throw Error(ErrorKind::refused, "No backups found", fmt::format("is {} the right archive? Take one with: walg backup-push", storage.describe()));
+        co_return backups.back();
+    }
+    const auto found = std::ranges::find(backups, name_or_latest, &BackupEntry::name);
+    if (found == backups.end())
+        throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name_or_latest), fmt::format("walg backup-list shows those of {}", storage.describe()));
+    co_return *found;
+}
+
+awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup) {
+    const auto key = sentinel_key(backup);
+    const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
+    if (!blob) throw Error(ErrorKind::corrupt, fmt::format("{} is not there any more", key.path()), "was the backup deleted meanwhile?");
+    co_return parse_sentinel(text_of(blob->view()), key.path());
+}
+
+awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup) {
+    const auto key = metadata_key(backup);
+    const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
+    if (!blob) co_return std::nullopt;
+    co_return parse_metadata(text_of(blob->view()), key.path());
+}
+
+} // namespace walgd::archive

@@ -1,0 +1,237 @@
+#include "common/archive/documents.hpp"
+#include "common/archive/json_text.hpp"
+#include "common/base/error.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <condition_variable>
+#include <fmt/format.h>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace walgd::archive {
+
+void FilesMetadataWriter::enter(At next) {
+    static constexpr std::string_view heads[] = {"", "\"Files\":{", "\"TarFileSets\":{", ""};
+    while (at_ < next) {
+        if (at_ == At::files || at_ == At::tars) out_("}");
+        const bool opened = at_ != At::start;
+        at_ = static_cast<At>(static_cast<int>(at_) + 1);
+        const auto head = heads[static_cast<int>(at_)];
+        if (!opened) out_("{");
+        if (opened && !head.empty()) out_(",");
+        if (!head.empty()) out_(head);
+        first_ = true;
+    }
+}
+
+void FilesMetadataWriter::add(std::string_view member, const FileDescription& file) {
+    enter(At::files);
+    auto text = fmt::format(R"({}{}:{{"IsIncremented":{},"IsSkipped":{},"MTime":"{}")", first_ ? "" : ",", json_string(member), file.is_incremented, file.is_skipped,
+                            format_time(file.modified));
+    if (file.corrupt_block_count > 0) {
+        std::string blocks;
+        for (const auto block : file.corrupt_blocks) blocks += (blocks.empty() ? "" : ",") + std::to_string(block);
+        text += fmt::format(R"(,"CorruptBlocks":{{"CorruptBlocksCount":{},"SomeCorruptBlocks":[{}]}})", file.corrupt_block_count, blocks);
+    }
+    out_(text + ",\"UpdatesCount\":0}");
+    first_ = false;
+}
+
+void FilesMetadataWriter::part(std::string_view tar, const std::vector<std::string>& members) {
+    enter(At::tars);
+    out_(fmt::format("{}{}:[", first_ ? "" : ",", json_string(tar)));
+    first_ = false;
+    for (std::size_t index = 0; index < members.size(); ++index) out_((index > 0 ? "," : "") + json_string(members[index]));
+    out_("]");
+}
+
+void FilesMetadataWriter::databases(std::string_view json) {
+    enter(At::end);
+    out_(fmt::format(",\"DatabasesByNames\":{}", json));
+}
+
+void FilesMetadataWriter::finish() {
+    enter(At::end);
+    out_("}");
+}
+
+namespace {
+
+/// Follows the parser's events; keeps one file's entry, never the document.
+class Events : public nlohmann::json_sax<nlohmann::json> {
+public:
+    Events(FilesMetadataReader::Callbacks& callbacks, const std::string& object) : callbacks_(callbacks), object_(object) {}
+
+    bool null() override { return true; }
+    bool boolean(bool value) override {
+        if (in_file() && depth_ == 3) {
+            if (field_ == "isincremented") file_.is_incremented = value;
+            if (field_ == "isskipped") file_.is_skipped = value;
+        }
+        return true;
+    }
+    bool number_integer(number_integer_t) override { return true; }
+    bool number_unsigned(number_unsigned_t value) override {
+        if (in_file() && depth_ == 4 && field_ == "corruptblockscount") file_.corrupt_block_count = value;
+        if (in_file() && depth_ == 4 && field_ == "somecorruptblocks" && in_list_) file_.corrupt_blocks.push_back(static_cast<std::uint32_t>(value));
+        return true;
+    }
+    bool number_float(number_float_t, const string_t&) override { return true; }
+    bool string(string_t& value) override {
+        if (in_file() && depth_ == 3 && field_ == "mtime") {
+            const auto time = parse_time(value);
+            if (!time) throw Error(ErrorKind::corrupt, fmt::format("{}: MTime '{}' of {} is not a time", object_, value, name_));
+            file_.modified = *time;
+        }
+        if (top_ == "tarfilesets" && in_list_ && depth_ == 2 && callbacks_.tar_member) callbacks_.tar_member(name_, value);
+        return true;
+    }
+    bool binary(binary_t&) override { return true; }
+    bool start_object(std::size_t) override {
+        if (++depth_ == 3 && top_ == "files") file_ = {};
+        return true;
+    }
+    bool key(string_t& value) override {
+        if (depth_ == 1) top_ = lower(value);
+        else if (depth_ == 2) name_ = value;
+        else field_ = lower(value);
+        return true;
+    }
+    bool end_object() override {
+        if (depth_ == 3 && top_ == "files" && callbacks_.file) callbacks_.file(name_, file_);
+        --depth_;
+        return true;
+    }
+    bool start_array(std::size_t) override {
+        if (depth_ == 0) throw Error(ErrorKind::corrupt, fmt::format("{} is not a JSON object", object_));
+        in_list_ = true;
+        return true;
+    }
+    bool end_array() override {
+        in_list_ = false;
+        return true;
+    }
+    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON at byte {}: {}", object_, position, error.what()), "the object is damaged or cut");
+    }
+
+private:
+    static std::string lower(std::string text) {
+        std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        return text;
+    }
+    bool in_file() const { return top_ == "files"; }
+
+    FilesMetadataReader::Callbacks& callbacks_;
+    const std::string& object_;
+    std::string top_, name_, field_;
+    FileDescription file_;
+    int depth_ = 0;
+    bool in_list_ = false;
+};
+
+struct Cancelled {};
+
+} // namespace
+
+/// The JSON library pulls its input, our input is pushed: it runs in a thread of its own, one chunk is handed over at a time.
+struct FilesMetadataReader::State {
+    State(Callbacks given, std::string name) : callbacks(std::move(given)), object(std::move(name)), parser([this] { parse(); }) {}
+
+    struct Iterator {
+        using iterator_category = std::input_iterator_tag;
+        using value_type = char;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const char*;
+        using reference = char;
+        State* state = nullptr;
+        char operator*() const { return state->chunk[state->position]; }
+        Iterator& operator++() {
+            ++state->position;
+            return *this;
+        }
+        Iterator operator++(int) {
+            auto old = *this;
+            ++*this;
+            return old;
+        }
+        /// Only ever compared with the end.
+        bool operator==(const Iterator&) const { return state == nullptr || !state->more(); }
+    };
+
+    void parse() {
+        try {
+            Events events(callbacks, object);
+            nlohmann::json::sax_parse(Iterator{this}, Iterator{}, &events);
+        } catch (const Cancelled&) {
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        const std::lock_guard lock(mutex);
+        done = true;
+        chunk = {};
+        changed.notify_all();
+    }
+
+    /// In the parser's thread: there is a character at `position`, if need be after waiting for the next chunk.
+    bool more() {
+        if (position < chunk.size()) return true;
+        std::unique_lock lock(mutex);
+        chunk = {};
+        changed.notify_all();
+        changed.wait(lock, [&] { return !chunk.empty() || ended || cancelled; });
+        if (cancelled) throw Cancelled();
+        position = 0;
+        return !chunk.empty();
+    }
+
+    Callbacks callbacks;
+    std::string object;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::string_view chunk;
+    std::size_t position = 0;
+    bool ended = false, cancelled = false, done = false;
+    std::exception_ptr failure;
+    std::thread parser;
+};
+
+FilesMetadataReader::FilesMetadataReader(Callbacks callbacks, std::string object) : state_(std::make_unique<State>(std::move(callbacks), std::move(object))) {}
+
+FilesMetadataReader::~FilesMetadataReader() {
+    if (!state_->parser.joinable()) return;
+    {
+        const std::lock_guard lock(state_->mutex);
+        state_->cancelled = true;
+        state_->changed.notify_all();
+    }
+    state_->parser.join();
+}
+
+void FilesMetadataReader::write(std::string_view text) {
+    if (text.empty()) return;
+    auto& state = *state_;
+    std::unique_lock lock(state.mutex);
+    state.changed.wait(lock, [&] { return state.done || state.chunk.empty(); });
+    if (!state.done) {
+        state.chunk = text;
+        state.position = 0;
+        state.changed.notify_all();
+        state.changed.wait(lock, [&] { return state.done || state.chunk.empty(); });
+    }
+    if (state.failure) std::rethrow_exception(state.failure);
+}
+
+void FilesMetadataReader::finish() {
+    {
+        const std::lock_guard lock(state_->mutex);
+        state_->ended = true;
+        state_->changed.notify_all();
+    }
+    state_->parser.join();
+    if (state_->failure) std::rethrow_exception(state_->failure);
+}
+
+} // namespace walgd::archive

@@ -1,0 +1,80 @@
+#include "common/archive/json_text.hpp"
+
+#include "common/base/error.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+std::string json_string(std::string_view text) {
+    // nlohmann escapes what JSON demands; Go escapes what HTML would mind, too.
+    const auto plain = nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    std::string out;
+    out.reserve(plain.size());
+    for (std::size_t index = 0; index < plain.size(); ++index) {
+        const auto rest = std::string_view(plain).substr(index);
+        if (plain[index] == '<') out += "\\u003c";
+        else if (plain[index] == '>') out += "\\u003e";
+        else if (plain[index] == '&') out += "\\u0026";
+        else if (rest.starts_with("\xE2\x80\xA8") || rest.starts_with("\xE2\x80\xA9")) {
+            out += rest[2] == '\xA8' ? "\\u2028" : "\\u2029";
+            index += 2;
+        } else out += plain[index];
+    }
+    return out;
+}
+
+namespace {
+
+/// The shortest text that reads back as the same double; exponents as Go writes them from 1e21 on and below 1e-6.
+std::string go_number(double number) {
+    char buffer[400];
+    const auto magnitude = std::fabs(number);
+    const bool scientific = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
+    const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, number, scientific ? std::chars_format::scientific : std::chars_format::fixed);
+    std::string text(buffer, end);
+    if (const auto zero = text.find("e-0"); zero != std::string::npos) text.erase(zero + 2, 1);
+    return text;
+}
+
+} // namespace
+
+std::string json_value(const nlohmann::json& value) {
+    if (value.is_string()) return json_string(value.get_ref<const std::string&>());
+    if (value.is_number()) return go_number(value.get<double>());
+    if (value.is_array()) {
+        std::string text = "[";
+        for (const auto& item : value) text += (text.size() > 1 ? "," : "") + json_value(item);
+        return text + "]";
+    }
+    if (value.is_object()) {
+        std::string text = "{";
+        for (const auto& [key, item] : value.items()) text += (text.size() > 1 ? "," : "") + json_string(key) + ":" + json_value(item);
+        return text + "}";
+    }
+    return value.dump();
+}
+
+nlohmann::json parse_object(std::string_view text, const std::string& object) {
+    nlohmann::json document;
+    try {
+        document = nlohmann::json::parse(text);
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON: {}", object, error.what()), "the object is damaged; other backups are not touched by that");
+    }
+    if (!document.is_object()) throw Error(ErrorKind::corrupt, fmt::format("{} is not a JSON object", object));
+    auto lowered = nlohmann::json::object();
+    for (auto& [key, value] : document.items()) {
+        auto name = key;
+        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        // An exact spelling wins over another one of the same name.
+        if (!lowered.contains(name) || key != name) lowered[name] = std::move(value);
+    }
+    return lowered;
+}
+
+} // namespace walgd::archive

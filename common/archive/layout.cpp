@@ -1,0 +1,60 @@
+#include "common/archive/layout.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+namespace {
+
+constexpr std::string_view sentinel_tail = "_backup_stop_sentinel.json";
+constexpr std::size_t segment_digits = 24;
+
+bool is_upper_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
+bool all_upper_hex(std::string_view text) { return std::ranges::all_of(text, is_upper_hex); }
+
+std::string with_suffix(std::string name, std::string_view suffix) { return suffix.empty() ? name : fmt::format("{}.{}", name, suffix); }
+
+} // namespace
+
+storage::ObjectKey wal_key(std::string_view wal_file, std::string_view suffix) {
+    return storage::ObjectKey(with_suffix(fmt::format("{}{}", wal_folder, wal_file), suffix));
+}
+
+storage::ObjectKey sentinel_key(std::string_view backup) { return storage::ObjectKey(fmt::format("{}{}{}", backup_folder, backup, sentinel_tail)); }
+storage::ObjectKey metadata_key(std::string_view backup) { return storage::ObjectKey(fmt::format("{}{}/metadata.json", backup_folder, backup)); }
+storage::ObjectKey files_metadata_key(std::string_view backup) { return storage::ObjectKey(fmt::format("{}{}/files_metadata.json", backup_folder, backup)); }
+
+std::string tar_folder(std::string_view backup) { return fmt::format("{}{}/tar_partitions/", backup_folder, backup); }
+storage::ObjectKey tar_key(std::string_view backup, std::string_view tar) { return storage::ObjectKey(tar_folder(backup) + std::string(tar)); }
+
+std::string part_name(int number, std::string_view suffix) { return with_suffix(fmt::format("part_{:03}.tar", number), suffix); }
+std::string tar_name(std::string_view stem, std::string_view suffix) { return with_suffix(fmt::format("{}.tar", stem), suffix); }
+
+bool valid_backup_name(std::string_view name) {
+    constexpr std::string_view head = "base_", delta = "_D_";
+    if (!name.starts_with(head)) return false;
+    name.remove_prefix(head.size());
+    if (name.size() < segment_digits || !all_upper_hex(name.substr(0, segment_digits))) return false;
+    name.remove_prefix(segment_digits);
+    if (name.empty()) return true;
+    if (name.size() == 9 && name[0] == '_' && all_upper_hex(name.substr(1))) return true;
+    return name.starts_with(delta) && name.size() == delta.size() + segment_digits && all_upper_hex(name.substr(delta.size()));
+}
+
+std::string_view backup_of_sentinel(std::string_view object_name) {
+    if (!object_name.ends_with(sentinel_tail)) return {};
+    // WAL-G cuts at the first "_backup".
+    return object_name.substr(0, object_name.find("_backup"));
+}
+
+std::string_view first_segment_in(std::string_view name) {
+    std::size_t run = 0;
+    for (std::size_t index = 0; index < name.size(); ++index) {
+        run = is_upper_hex(name[index]) ? run + 1 : 0;
+        if (run == segment_digits) return name.substr(index + 1 - segment_digits, segment_digits);
+    }
+    return {};
+}
+
+} // namespace walgd::archive
