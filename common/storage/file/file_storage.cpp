@@ -1,0 +1,181 @@
+#include "common/storage/file/file_storage.hpp"
+
+#include "common/base/files.hpp"
+#include "common/storage/file/folder.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace walgd::storage {
+
+namespace {
+
+class FileReader : public ObjectReader {
+public:
+    FileReader(UniqueFd fd, std::string path, ObjectInfo info, std::uint64_t offset, std::uint64_t length, asio::thread_pool& pool)
+        : fd_(std::move(fd)), path_(std::move(path)), info_(std::move(info)), offset_(offset), left_(length), pool_(pool) {}
+
+    const ObjectInfo& info() const override { return info_; }
+
+    awaitable<std::size_t> read(MutableBytes into) override {
+        const auto wanted = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), left_)));
+        if (wanted.empty()) co_return 0;
+        auto work = [this, wanted] { return read_at(fd_.get(), wanted, offset_, path_); };
+        const auto count = co_await run_on(pool_, std::move(work));
+        if (count != wanted.size()) throw Error(ErrorKind::corrupt, fmt::format("{} became shorter while it was read", path_), "is something else writing into the archive?");
+        offset_ += count;
+        left_ -= count;
+        co_return count;
+    }
+
+private:
+    UniqueFd fd_;
+    std::string path_;
+    ObjectInfo info_;
+    std::uint64_t offset_, left_;
+    asio::thread_pool& pool_;
+};
+
+class FileUpload : public Upload {
+public:
+    FileUpload(const Folder& folder, ObjectKey key, bool if_absent, Folder::Temporary temporary, asio::thread_pool& pool)
+        : folder_(folder), key_(std::move(key)), if_absent_(if_absent), temporary_(std::move(temporary)), pool_(pool) {}
+    ~FileUpload() override {
+        if (temporary_.fd) ::unlink(temporary_.path.c_str());
+    }
+
+    awaitable<void> put_piece(int, std::uint64_t offset, ByteView bytes) override {
+        auto work = [this, offset, bytes] { write_all_at(temporary_.fd.get(), bytes, offset, temporary_.path); };
+        co_await run_on(pool_, std::move(work));
+        pieces_[offset] = bytes.size();
+    }
+
+    awaitable<PutOutcome> complete() override {
+        std::uint64_t end = 0;
+        for (const auto& [offset, bytes] : pieces_) {
+            if (offset != end) throw Error(ErrorKind::corrupt, fmt::format("the pieces of {} leave a gap at byte {}", key_.path(), end));
+            end = offset + bytes;
+        }
+        auto work = [this] { return folder_.publish(std::move(temporary_), key_, if_absent_); };
+        const auto outcome = co_await run_on(pool_, std::move(work));
+        co_return outcome;
+    }
+
+    awaitable<void> abort() override {
+        auto work = [this] {
+            ::unlink(temporary_.path.c_str());
+            temporary_ = {};
+        };
+        co_await run_on(pool_, std::move(work));
+    }
+
+private:
+    const Folder& folder_;
+    ObjectKey key_;
+    bool if_absent_;
+    Folder::Temporary temporary_;
+    std::map<std::uint64_t, std::uint64_t> pieces_; ///< offset to length
+    asio::thread_pool& pool_;
+};
+
+class FileStorage : public Storage {
+public:
+    FileStorage(std::string root, asio::thread_pool& pool) : folder_(std::move(root)), pool_(pool) {}
+
+    std::string describe() const override { return folder_.root(); }
+
+    awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
+        auto work = [this, key, body, if_absent = options.if_absent] {
+            auto temporary = folder_.create_temporary();
+            try {
+                write_all(temporary.fd.get(), body, temporary.path);
+            } catch (...) {
+                ::unlink(temporary.path.c_str());
+                throw;
+            }
+            return folder_.publish(std::move(temporary), key, if_absent);
+        };
+        const auto outcome = co_await run_on(pool_, std::move(work));
+        co_return outcome;
+    }
+
+    awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
+        auto work = [this, key] {
+            folder_.path_of(key);
+            return folder_.create_temporary();
+        };
+        auto temporary = co_await run_on(pool_, std::move(work));
+        std::unique_ptr<Upload> upload = std::make_unique<FileUpload>(folder_, key, options.if_absent, std::move(temporary), pool_);
+        co_return upload;
+    }
+
+    awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
+        auto work = [this, key] { return folder_.stat(key); };
+        const auto info = co_await run_on(pool_, std::move(work));
+        co_return info;
+    }
+
+    awaitable<std::unique_ptr<ObjectReader>> get(ObjectKey key, ByteRange range) override {
+        auto work = [this, key, range] { return open(key, range); };
+        auto reader = co_await run_on(pool_, std::move(work));
+        co_return reader;
+    }
+
+    awaitable<ListPage> list(std::string folder, ListOptions options) override {
+        auto work = [this, folder, options] { return folder_.list(folder, options); };
+        auto page = co_await run_on(pool_, std::move(work));
+        co_return page;
+    }
+
+    awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
+        auto work = [this, keys = std::move(keys)] {
+            std::vector<RemoveFailure> failures;
+            for (const auto& key : keys) {
+                try {
+                    folder_.remove(key);
+                } catch (const Error& error) {
+                    failures.push_back({key, error});
+                }
+            }
+            return failures;
+        };
+        auto failures = co_await run_on(pool_, std::move(work));
+        co_return failures;
+    }
+
+    awaitable<std::size_t> remove_stale_uploads(std::string, std::chrono::seconds age) override {
+        auto work = [this, age] { return folder_.remove_old_temporaries(age); };
+        const auto removed = co_await run_on(pool_, std::move(work));
+        co_return removed;
+    }
+
+private:
+    std::unique_ptr<ObjectReader> open(const ObjectKey& key, const ByteRange& range) {
+        auto info = folder_.stat(key);
+        if (!info) return nullptr;
+        const auto path = folder_.path_of(key);
+        const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT) return nullptr;
+        if (fd < 0) throw_errno(fmt::format("cannot open {}", path));
+        UniqueFd file(fd);
+        if (range.offset > info->bytes || (range.offset == info->bytes && range.offset > 0))
+            throw Error(ErrorKind::corrupt, fmt::format("{} has {} bytes, byte {} was asked for", path, info->bytes, range.offset));
+        ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        const auto length = std::min(range.length.value_or(info->bytes), info->bytes - range.offset);
+        return std::make_unique<FileReader>(std::move(file), path, std::move(*info), range.offset, length, pool_);
+    }
+
+    Folder folder_;
+    asio::thread_pool& pool_;
+};
+
+} // namespace
+
+std::unique_ptr<Storage> make_file_storage(std::string root, asio::thread_pool& pool) {
+    while (root.size() > 1 && root.back() == '/') root.pop_back();
+    return std::make_unique<FileStorage>(std::move(root), pool);
+}
+
+} // namespace walgd::storage

@@ -1,0 +1,36 @@
+#include "common/storage/storage.hpp"
+
+#include <fmt/format.h>
+#include <iterator>
+
+namespace walgd::storage {
+
+awaitable<ListPage> list_all(Storage& storage, std::string folder, bool recursive) {
+    ListPage all;
+    ListOptions options{.recursive = recursive, .token = std::nullopt};
+    for (;;) {
+        auto page = co_await storage.list(folder, options);
+        std::ranges::move(page.objects, std::back_inserter(all.objects));
+        std::ranges::move(page.folders, std::back_inserter(all.folders));
+        if (!page.next) co_return all;
+        options.token = std::move(page.next);
+    }
+}
+
+awaitable<std::optional<Blob>> get_whole(Storage& storage, ObjectKey key, std::uint64_t bytes_max) {
+    const auto reader = co_await storage.get(key, ByteRange{});
+    if (!reader) co_return std::nullopt;
+    const auto bytes = reader->info().bytes;
+    if (bytes > bytes_max)
+        throw Error(ErrorKind::corrupt, fmt::format("{} in {} has {} bytes, more than the {} that such an object may have", key.path(), storage.describe(), bytes, bytes_max));
+    // One byte more than announced, so that the end is seen without growing.
+    Blob blob(static_cast<std::size_t>(bytes) + 1);
+    for (;;) {
+        const auto count = co_await reader->read(blob.room());
+        if (count == 0) co_return blob;
+        blob.commit(count);
+        if (blob.room().empty()) throw Error(ErrorKind::corrupt, fmt::format("{} in {} is longer than the {} bytes that were announced", key.path(), storage.describe(), bytes));
+    }
+}
+
+} // namespace walgd::storage
