@@ -1,0 +1,57 @@
+#pragma once
+#include "common/codec/sink.hpp"
+#include "common/codec/tar_header.hpp"
+#include "common/codec/tar_member.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace walgd::codec {
+
+/// The end of a chain that is given a tar: tells a handler about its members as they come. Reads ustar, pax, GNU long names and
+/// pre-POSIX headers; the tars of remote backups, which have no end mark and may lack the last padding; and ignores what is
+/// neither file, directory nor symlink. Keeps no more than a header or its extension (1 MiB). Broken tars are an Error(corrupt)
+/// that names `object` and the member. Names are handed on as they are, but for a slash behind directories: whoever makes files
+/// of them checks where they lead.
+class TarReader final : public Sink {
+public:
+    class Handler {
+    public:
+        virtual ~Handler() = default;
+        virtual void begin(const TarMember& member) = 0;
+        /// The content of a file, in order; in all `member.size` bytes. The bytes are gone after the call.
+        virtual void data(ByteView bytes) = 0;
+        virtual void end() = 0;
+    };
+
+    /// `handler` must outlive the reader.
+    TarReader(Handler& handler, std::string object) : handler_(handler), object_(std::move(object)) {}
+    void write(ByteView bytes) override;
+    /// Error(corrupt) when the tar ends inside a member.
+    void finish() override;
+
+private:
+    enum class At { header, content, ignored, pax, long_name, long_link, padding, tail };
+
+    std::size_t step(ByteView bytes);
+    void read_header();
+    void start(tar::RawHeader header);
+    void start_member(tar::RawHeader header);
+    void start_extension(At extension, std::uint64_t size);
+    std::size_t read_content(ByteView bytes);
+    std::size_t read_extension(ByteView bytes);
+    void content_done();
+    void apply_extensions(TarMember& member);
+    [[noreturn]] void refuse(std::string_view cause) const;
+
+    Handler& handler_;
+    std::string object_, last_name_;
+    At at_ = At::header;
+    tar::Block block_{};
+    std::size_t block_used_ = 0;
+    std::uint64_t left_ = 0;  // of the content, extension or padding
+    std::size_t padding_ = 0; // behind them
+    std::string extension_, pax_, long_name_, long_link_;
+};
+
+} // namespace walgd::codec
