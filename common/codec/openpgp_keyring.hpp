@@ -1,0 +1,60 @@
+#pragma once
+#include "common/base/handles.hpp"
+
+#include <memory>
+#include <mutex>
+#include <rnp/rnp.h>
+#include <rnp/rnp_err.h>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace walgd::codec {
+
+using RnpKey = std::unique_ptr<rnp_key_handle_st, FreeWith<&rnp_key_handle_destroy>>;
+using RnpInput = std::unique_ptr<rnp_input_st, FreeWith<&rnp_input_destroy>>;
+using RnpOutput = std::unique_ptr<rnp_output_st, FreeWith<&rnp_output_destroy>>;
+
+/// Throws Error(failed) naming `action` unless `result` is success.
+void require_rnp(rnp_result_t result, std::string_view action);
+
+/// The keys of one setting, loaded into the library, unlocked. For one thread at a time.
+class OpenpgpKeys {
+public:
+    /// Error(misconfigured) names `source`, never a key.
+    OpenpgpKeys(const std::string& armored, const std::string& passphrase, const std::string& source);
+
+    rnp_ffi_t ffi() const { return ffi_.get(); }
+    /// One encryption key an entity.
+    const std::vector<RnpKey>& recipients() const { return recipients_; }
+    bool have_secret() const { return have_secret_; }
+
+private:
+    void import(const std::string& armored, const std::string& source);
+    void add_entity(const char* fingerprint, const std::string& source);
+    void unlock(const char* fingerprint, const std::string& passphrase, const std::string& source);
+    std::vector<std::string> fingerprints() const;
+
+    std::unique_ptr<rnp_ffi_st, FreeWith<&rnp_ffi_destroy>> ffi_;
+    std::vector<RnpKey> recipients_; // freed before the library's state
+    bool have_secret_ = false;
+};
+
+/// As many OpenpgpKeys as there are stages at a time: the library's state is not thread-safe, and unlocking a key is slow by
+/// design.
+class OpenpgpKeyring {
+public:
+    OpenpgpKeyring(std::string armored, std::string passphrase, std::string source);
+    std::unique_ptr<OpenpgpKeys> take();
+    void give_back(std::unique_ptr<OpenpgpKeys> keys);
+    bool have_secret() const { return have_secret_; }
+    const std::string& source() const { return source_; }
+
+private:
+    const std::string armored_, passphrase_, source_;
+    bool have_secret_ = false;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<OpenpgpKeys>> idle_;
+};
+
+} // namespace walgd::codec

@@ -1,0 +1,86 @@
+#include "common/codec/openpgp_packets.hpp"
+
+#include "common/base/error.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace walgd::codec {
+
+namespace {
+
+constexpr unsigned tag_session_key = 1, tag_passphrase_key = 3, tag_unprotected = 9, tag_marker = 10, tag_protected = 18,
+                   tag_aead = 20;
+
+} // namespace
+
+void refuse_message(std::string_view cause) {
+    throw Error(
+        ErrorKind::corrupt, fmt::format("cannot decrypt with OpenPGP: {}", cause),
+        "was the object written for one of the keys of WALG_PGP_KEY or WALG_PGP_KEY_PATH? If so it is damaged: keep it and "
+        "compare it with other copies");
+}
+
+void OpenpgpPackets::feed(ByteView bytes) {
+    while (!bytes.empty()) {
+        if (at_ == At::open_body) return;
+        if (at_ == At::body) {
+            const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
+            left_ -= count;
+            if (left_ == 0) at_ = partial_ ? At::length : At::tag;
+            bytes = bytes.subspan(count);
+            continue;
+        }
+        const auto octet = std::to_integer<unsigned char>(bytes.front());
+        bytes = bytes.subspan(1);
+        if (at_ == At::tag)
+            read_tag(octet);
+        else
+            read_length(octet);
+    }
+}
+
+/// 1 0 tttt ll: old format; 1 1 tttttt: new format.
+void OpenpgpPackets::read_tag(unsigned char octet) {
+    if (encrypted_) refuse_message("other bytes follow the message");
+    if ((octet & 0x80) == 0) refuse_message("it is not an OpenPGP message in binary form");
+    new_format_ = (octet & 0x40) != 0;
+    const unsigned tag = new_format_ ? octet & 0x3f : octet >> 2 & 0x0f;
+    if (tag == tag_unprotected) refuse_message("it has no integrity protection (MDC), so a change could not be seen");
+    encrypted_ = tag == tag_protected || tag == tag_aead;
+    if (!encrypted_ && tag != tag_session_key && tag != tag_passphrase_key && tag != tag_marker)
+        refuse_message(fmt::format("it is not an encrypted message (packet of type {})", tag));
+    partial_ = false;
+    length_octets_ = new_format_ ? 0 : 1U << (octet & 3);
+    at_ = !new_format_ && (octet & 3) == 3 ? At::open_body : At::length;
+}
+
+/// Old format: one, two or four octets. New format: below 192 the length itself, below 224 with one more octet, 255 with four
+/// more; between them a power of two for a part, behind which another length comes.
+void OpenpgpPackets::read_length(unsigned char octet) {
+    if (length_octets_ > 0) {
+        length_ = length_ << 8 | octet;
+        --length_octets_;
+        if (length_octets_ == 0) set_length(length_ + length_base_);
+        return;
+    }
+    partial_ = octet >= 224 && octet < 255;
+    if (partial_) return set_length(std::uint64_t{1} << (octet & 0x1f));
+    if (octet < 192) return set_length(octet);
+    length_ = octet == 255 ? 0 : octet - 192U;
+    length_base_ = octet == 255 ? 0 : 192;
+    length_octets_ = octet == 255 ? 4 : 1;
+}
+
+void OpenpgpPackets::set_length(std::uint64_t bytes) {
+    left_ = bytes;
+    length_ = length_base_ = 0;
+    at_ = left_ > 0 ? At::body : partial_ ? At::length : At::tag;
+}
+
+void OpenpgpPackets::finish() const {
+    const bool whole = encrypted_ && (at_ == At::tag || at_ == At::open_body);
+    if (!whole) refuse_message("it is cut, the end of the message is missing");
+}
+
+} // namespace walgd::codec

@@ -1,0 +1,202 @@
+#include "common/codec/cipher.hpp"
+#include "common/codec/compression.hpp"
+#include "tests/unit/codec_support.hpp"
+
+#include <cstdlib>
+#include <thread>
+#include <unistd.h>
+
+using namespace walgd;
+using namespace walgd::codec;
+using namespace walgd::codec::test;
+
+namespace {
+
+std::unique_ptr<Cipher> cipher(const std::string& key = "plain.sec.asc", const std::string& passphrase = {}) {
+    return make_openpgp_cipher(golden("pgp/keys/" + key), passphrase, "WALG_PGP_KEY_PATH=" + key);
+}
+
+MakeStage encryptor(const Cipher& with) {
+    return [&with](Sink& next) { return with.encryptor(next); };
+}
+
+MakeStage decryptor(const Cipher& with) {
+    return [&with](Sink& next) { return with.decryptor(next); };
+}
+
+std::string refusal(const std::string& key_text, const std::string& passphrase = {}) {
+    try {
+        make_openpgp_cipher(key_text, passphrase, "WALG_PGP_KEY");
+    } catch (const Error& error) {
+        CHECK(error.kind() == ErrorKind::misconfigured);
+        return error.what();
+    }
+    return "accepted";
+}
+
+class FailingSink : public Sink {
+public:
+    void write(ByteView) override { throw Error(ErrorKind::failed, "disk full"); }
+    void finish() override {}
+};
+
+} // namespace
+
+TEST_CASE("what OpenPGP encrypts comes back, for any size and any cut", "[codec]") {
+    const auto with = cipher();
+    for (const std::size_t size : {0u, 1u, 511u, 512u, 8192u, 32768u, 100000u, 3u << 20}) {
+        INFO(size);
+        const auto text = sample(size);
+        const auto object = through(encryptor(*with), text);
+        CHECK(through(decryptor(*with), object) == text);
+        CHECK(object.find("heap insert") == std::string::npos);
+    }
+    const auto text = sample(70000);
+    for (unsigned seed = 0; seed < 20; ++seed) {
+        INFO("seed " << seed);
+        CHECK(through_random_cuts(decryptor(*with), through_random_cuts(encryptor(*with), text, seed), seed + 500) == text);
+    }
+}
+
+TEST_CASE("OpenPGP objects that WAL-G wrote decrypt, for every kind of key", "[codec]") {
+    struct Variant {
+        std::string archive, expected, key, passphrase, method;
+    };
+    for (const auto& variant : {Variant{"archive", "wal", "plain.sec.asc", "", "lzma"},
+                                Variant{"archive-passphrase", "wal-passphrase", "locked.sec.asc", "open sesame", "lz4"},
+                                Variant{"archive-two", "wal-two", "two.sec.asc", "", "lz4"},
+                                Variant{"archive-inline", "wal-inline", "plain.sec.asc", "", "none"}}) {
+        const auto key = cipher(variant.key, variant.passphrase);
+        const auto* method = compression_by_name(variant.method);
+        const auto contents = golden_contents("pgp/expected/" + variant.expected + ".sha256");
+        REQUIRE_FALSE(contents.empty());
+        for (const auto& content : contents) {
+            const auto path = "pgp/" + variant.archive + "/wal_005/" + content.name +
+                              (method->suffix().empty() ? "" : "." + std::string(method->suffix()));
+            INFO(path);
+            const auto decompress = [method](Sink& next) { return method->decompressor(next); };
+            CHECK(sha256_hex(through(decryptor(*key), decompress, golden(path))) == content.sha256);
+        }
+    }
+}
+
+TEST_CASE("a public key writes what each of its private keys reads, and reads nothing itself", "[codec]") {
+    const auto text = sample(20000);
+    for (const std::string name : {"plain", "two", "locked"}) {
+        const auto writer = cipher(name + ".pub.asc");
+        const auto reader = cipher(name + ".sec.asc", name == "locked" ? "open sesame" : "");
+        CHECK(through(decryptor(*reader), through(encryptor(*writer), text)) == text);
+        CHECK_FALSE(writer->can_decrypt());
+        CHECK(reader->can_decrypt());
+        TextSink out;
+        CHECK_THROWS_WITH(writer->decryptor(out), Catch::Contains("public key") && Catch::Contains(name + ".pub.asc"));
+    }
+}
+
+TEST_CASE("gpg reads our OpenPGP objects byte for byte, line ends too", "[codec]") {
+    if (std::system("command -v gpg >/dev/null 2>&1") != 0) {
+        WARN("skipped: gpg is not installed");
+        return;
+    }
+    std::string folder = "/tmp/walgd_codec_XXXXXX";
+    REQUIRE(mkdtemp(folder.data()) != nullptr);
+    const auto text = "one\r\ntwo\n" + sample(90000) + "\r\n";
+    write_file_atomically(folder + "/key", bytes_of(golden("pgp/keys/plain.sec.asc")), 0600);
+    write_file_atomically(folder + "/object", bytes_of(through(encryptor(*cipher()), text)), 0600);
+    const std::string gpg = "gpg --homedir " + folder + " --batch --quiet ";
+    CHECK(std::system((gpg + "--import " + folder + "/key 2>/dev/null").c_str()) == 0);
+    CHECK(std::system((gpg + "--output " + folder + "/plain --decrypt " + folder + "/object 2>/dev/null").c_str()) == 0);
+    CHECK(sha256_hex(read_text_file(folder + "/plain")) == sha256_hex(text));
+    CHECK(std::system((gpg + "--list-packets " + folder + "/object >" + folder + "/packets 2>/dev/null").c_str()) == 0);
+    const auto packets = read_text_file(folder + "/packets");
+    CHECK(packets.find("mdc_method: 2") != std::string::npos);
+    CHECK(packets.find("mode b") != std::string::npos);
+    CHECK(packets.find("compressed packet") == std::string::npos);
+    CHECK(packets.find("signature packet") == std::string::npos);
+    CHECK(std::system(("GNUPGHOME=" + folder + " gpgconf --kill all 2>/dev/null; rm -rf " + folder).c_str()) == 0);
+}
+
+TEST_CASE("an OpenPGP key that cannot be used is refused when it is loaded", "[codec]") {
+    const auto plain = golden("pgp/keys/plain.sec.asc"), locked = golden("pgp/keys/locked.sec.asc");
+    CHECK(refusal(plain) == "accepted");
+    CHECK(refusal(locked, "open sesame") == "accepted");
+    CHECK(refusal(locked, "close sesame").find("does not unlock") != std::string::npos);
+    CHECK(refusal(locked).find("none is set") != std::string::npos);
+    for (const auto& text : {std::string(), std::string("no key"), plain.substr(0, plain.size() / 2)})
+        CHECK(refusal(text).find("WALG_PGP_KEY") != std::string::npos);
+    std::string one_line;
+    for (const char c : plain) one_line += c == '\n' ? std::string("\\n") : std::string(1, c);
+    CHECK(refusal(one_line) == "accepted");
+}
+
+TEST_CASE("a cut, changed or lengthened OpenPGP object is corrupt", "[codec]") {
+    const auto with = cipher();
+    const auto text = sample(20000);
+    const auto object = through(encryptor(*with), text);
+    for (std::size_t size = 0; size < object.size(); size += size < 20 || size + 60 > object.size() ? 1 : 997) {
+        INFO("cut to " << size);
+        CHECK(is_corrupt(outcome(decryptor(*with), object.substr(0, size), text)));
+    }
+    for (std::size_t at = 0; at<object.size(); at += at + 60> object.size() ? 7 : 331) {
+        auto changed = object;
+        changed[at] = static_cast<char>(changed[at] ^ 1);
+        const auto result = outcome(decryptor(*with), changed, text);
+        INFO("changed at " << at << ": " << result);
+        CHECK(is_corrupt(result));
+    }
+    for (const auto& more : {std::string("x"), object, std::string(100000, '\0')})
+        CHECK(outcome(decryptor(*with), object + more, text).find("follow the message") != std::string::npos);
+    CHECK(is_corrupt(outcome(decryptor(*with), object.substr(0, 9000) + object.substr(8000), text)));
+}
+
+TEST_CASE("an OpenPGP object of another key, without protection, or not encrypted is corrupt and says so", "[codec]") {
+    const auto with = cipher(), other = cipher("locked.sec.asc", "open sesame");
+    const auto text = sample(20000);
+    CHECK(outcome(decryptor(*other), through(encryptor(*with), text), text).find("other keys") != std::string::npos);
+    CHECK(outcome(decryptor(*with), text, text).find("not an OpenPGP message") != std::string::npos);
+    CHECK(outcome(decryptor(*with), from_hex("d2") + text, text).starts_with("corrupt"));
+    CHECK(outcome(decryptor(*with), from_hex("c90100"), "").find("integrity protection") != std::string::npos);
+    CHECK(outcome(decryptor(*with), from_hex("cb0a620000000000") + "hello", "hello").find("not an encrypted message") !=
+          std::string::npos);
+}
+
+TEST_CASE("failures of the next stage come out of an OpenPGP stage, and unfinished stages end", "[codec]") {
+    const auto with = cipher();
+    const auto text = sample(1 << 20), object = through(encryptor(*with), text);
+    FailingSink failing;
+    CHECK_THROWS_WITH(
+        [&] {
+            const auto stage = with->encryptor(failing);
+            stage->write(bytes_of(text));
+            stage->finish();
+        }(),
+        "disk full");
+    CHECK_THROWS_WITH(
+        [&] {
+            const auto stage = with->decryptor(failing);
+            stage->write(bytes_of(object));
+            stage->finish();
+        }(),
+        "disk full");
+    TextSink out;
+    {
+        const auto unused = with->encryptor(out), half = with->decryptor(out);
+        half->write(bytes_of(object).first(object.size() / 2));
+    }
+    CHECK(out.finished == 0);
+    CHECK(through(decryptor(*with), object) == text);
+}
+
+TEST_CASE("an OpenPGP cipher serves several threads", "[codec]") {
+    const auto with = cipher("two.sec.asc");
+    const auto text = sample(200000);
+    std::vector<std::string> results(4);
+    std::vector<std::thread> threads;
+    for (auto& result : results)
+        threads.emplace_back([&] {
+            for (int round = 0; round < 3; ++round)
+                result = outcome(decryptor(*with), through_random_cuts(encryptor(*with), text, 5), text);
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(results == std::vector<std::string>(4, "ok"));
+}
