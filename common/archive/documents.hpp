@@ -1,4 +1,5 @@
 #pragma once
+#include "common/base/time_text.hpp"
 #include "common/pg/lsn.hpp"
 
 #include <chrono>
@@ -17,12 +18,9 @@
 /// else; Error(corrupt) names `object`.
 namespace walgd::archive {
 
-using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
-
-/// RFC 3339 with up to nine fractional digits, trailing zeros dropped, "Z".
-std::string format_time(Time time);
-/// RFC 3339 with Z or a numeric offset; nothing if it is not.
-std::optional<Time> parse_time(std::string_view text);
+using walgd::format_time;
+using walgd::parse_time;
+using walgd::Time;
 
 inline constexpr std::string_view date_format = "%Y-%m-%dT%H:%M:%S.%fZ";
 

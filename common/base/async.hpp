@@ -6,6 +6,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -13,6 +14,7 @@
 #include <boost/asio/use_future.hpp>
 #include <functional>
 #include <list>
+#include <memory>
 #include <type_traits>
 
 namespace walgd {
@@ -31,6 +33,23 @@ template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::thread
 template <class T, class Executor> T run_blocking(Executor executor, awaitable<T> task) {
     return asio::co_spawn(executor, std::move(task), asio::use_future).get();
 }
+
+/// Holds a thing of the I/O thread from another thread: it is destroyed where it lives.
+template <class T> class OnIoThread {
+public:
+    OnIoThread(asio::any_io_executor io, std::unique_ptr<T> thing) : io_(std::move(io)), thing_(std::move(thing)) {}
+    OnIoThread(OnIoThread&&) noexcept = default;
+    ~OnIoThread() {
+        if (thing_) asio::post(io_, [thing = std::move(thing_)] {});
+    }
+    explicit operator bool() const { return thing_ != nullptr; }
+    T& operator*() const { return *thing_; }
+    T* operator->() const { return thing_.get(); }
+
+private:
+    asio::any_io_executor io_;
+    std::unique_ptr<T> thing_;
+};
 
 /// Owns coroutines: none outlives join(). Lives on one executor; spawn() and join() are called there.
 class TaskGroup {

@@ -1,9 +1,9 @@
-#include "common/archive/documents.hpp"
+#include "common/base/time_text.hpp"
 
 #include <cctype>
 #include <fmt/format.h>
 
-namespace walgd::archive {
+namespace walgd {
 
 namespace {
 
@@ -92,4 +92,4 @@ std::optional<Time> parse_time(std::string_view text) {
     return Time(sys_days(date) + hours(*hour) + minutes(*minute) + seconds(*second) - *zone + *fraction);
 }
 
-} // namespace walgd::archive
+} // namespace walgd

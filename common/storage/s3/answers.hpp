@@ -1,0 +1,48 @@
+#pragma once
+#include "common/base/error.hpp"
+#include "common/storage/storage.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What S3 says, out of its XML (docs.aws.amazon.com/AmazonS3/latest/API). Anything that is not such XML is an Error(transient): a proxy answered.
+namespace walgd::storage {
+
+struct S3Failure {
+    int status = 0;
+    std::string code, message, request_id;
+    std::string region;      ///< where the bucket is, if the answer tells
+    std::string server_time; ///< with RequestTimeTooSkewed
+};
+/// Of an answer's status, XML body (may be empty, as with HEAD) and headers.
+S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header, const std::string& region_header);
+/// "HTTP 403 AccessDenied: text (request id)" in `what` ("cannot put s3://bucket/key"), with the kind and the hint that belong to it.
+Error error_of(const S3Failure& failure, const std::string& what);
+bool is_absent(const S3Failure& failure);
+
+/// Keys with the bucket's prefix still on them.
+ListPage parse_list(std::string_view xml);
+std::string parse_upload_id(std::string_view xml);
+/// Keys that could not be deleted.
+struct DeleteFailure {
+    std::string key, code, message;
+};
+std::vector<DeleteFailure> parse_delete(std::string_view xml);
+/// A CompleteMultipartUpload answer may be an error though its status is 200.
+void check_complete(std::string_view xml, const std::string& what);
+struct PendingUpload {
+    std::string key, id;
+    Modified started{};
+};
+std::vector<PendingUpload> parse_uploads(std::string_view xml);
+std::string parse_location(std::string_view xml);
+std::string delete_body(const std::vector<std::string>& keys);
+std::string complete_body(const std::vector<std::pair<int, std::string>>& etags);
+
+struct StsCredentials {
+    std::string access_key, secret_key, token, expires;
+};
+StsCredentials parse_sts(std::string_view xml);
+
+} // namespace walgd::storage

@@ -1,0 +1,213 @@
+#include "common/storage/s3/client.hpp"
+
+#include "common/storage/s3/answers.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+namespace walgd::storage {
+
+namespace {
+
+constexpr std::size_t failure_bytes_max = 1 << 20;
+
+std::string base64(ByteView bytes) {
+    std::string text(4 * ((bytes.size() + 2) / 3), '\0');
+    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+    return text;
+}
+
+std::string md5_base64(ByteView bytes) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    EVP_Digest(bytes.data(), bytes.size(), digest, &length, EVP_md5(), nullptr);
+    return base64(std::as_bytes(std::span(digest, length)));
+}
+
+/// Fit to be a host name's label: else only path style works. Dots break the certificate's wildcard, so they count as unfit for TLS.
+bool dns_safe(const std::string& bucket, bool tls) {
+    return bucket.size() >= 3 && bucket.size() <= 63 &&
+           std::ranges::all_of(bucket, [&](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '.' && !tls); });
+}
+
+TransportOptions transport_options(const S3Options& options) { return {options.ca_file, options.connections_max, options.connect_timeout, options.stall_timeout}; }
+
+} // namespace
+
+std::string content_md5(std::string_view body) { return md5_base64(bytes_of(body)); }
+
+S3Client::S3Client(S3Options options, asio::any_io_executor io, Log& log)
+    : options_(std::move(options)), transport_(make_transport(transport_options(options_), io)), credentials_(options_, *transport_, log), log_(log), region_(options_.region) {
+    if (!options_.endpoint.empty()) parse_endpoint(options_.endpoint, "AWS_ENDPOINT");
+}
+
+std::string S3Client::full_key(const std::string& key) const { return options_.prefix.empty() ? key : options_.prefix + "/" + key; }
+std::string S3Client::name_of(const std::string& key) const { return fmt::format("s3://{}/{}", options_.bucket, full_key(key)); }
+std::string S3Client::describe() const { return fmt::format("s3://{}{}{}", options_.bucket, options_.prefix.empty() ? "" : "/", options_.prefix); }
+
+HttpServer S3Client::server() const {
+    const auto region = region_.empty() ? std::string("us-east-1") : region_;
+    auto server = parse_endpoint(options_.endpoint.empty() ? fmt::format("https://s3.{}.amazonaws.com", region) : options_.endpoint, "AWS_ENDPOINT");
+    if (!path_style()) server.host = options_.bucket + "." + server.host;
+    return server;
+}
+
+bool S3Client::path_style() const {
+    const bool tls = !options_.endpoint.starts_with("http://");
+    return options_.force_path_style || !dns_safe(options_.bucket, tls);
+}
+
+HttpFields S3Client::customer_key_headers() const {
+    if (options_.sse_customer_key.empty()) return {};
+    const auto key = bytes_of(options_.sse_customer_key);
+    return {{"x-amz-server-side-encryption-customer-algorithm", options_.sse.empty() ? "AES256" : options_.sse},
+            {"x-amz-server-side-encryption-customer-key", base64(key)},
+            {"x-amz-server-side-encryption-customer-key-md5", md5_base64(key)}};
+}
+
+HttpFields S3Client::encryption_headers() const {
+    if (!options_.sse_customer_key.empty()) return customer_key_headers();
+    HttpFields headers;
+    if (!options_.sse.empty()) headers.emplace_back("x-amz-server-side-encryption", options_.sse);
+    if (!options_.sse_kms_id.empty()) headers.emplace_back("x-amz-server-side-encryption-aws-kms-key-id", options_.sse_kms_id);
+    return headers;
+}
+
+awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& request, bool new_credentials) {
+    const auto credentials = co_await credentials_.get(new_credentials);
+    const auto to = server();
+    HttpRequest http;
+    http.method = request.method;
+    http.path = "/";
+    if (path_style()) http.path += uri_encoded(options_.bucket, false) + (request.key.empty() ? "" : "/");
+    if (!request.key.empty()) http.path += uri_encoded(full_key(request.key), true);
+    http.query = request.query;
+    http.headers = request.headers;
+    http.body = request.body;
+    const auto payload = request.body_sha256.empty() ? sha256_hex(request.body) : request.body_sha256;
+    sign(http, to.authority(), credentials, region_.empty() ? "us-east-1" : region_, "s3", std::chrono::system_clock::now(), payload);
+    std::optional<Error> failure;
+    const auto began = std::chrono::steady_clock::now();
+    try {
+        auto answer = co_await transport_->open(to, http);
+        log_.debug("event=s3_request method={} key=\"{}\" status={} ms={}", http.method, http.path, answer->head().status,
+                   std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count());
+        co_return answer;
+    } catch (const Error& error) {
+        failure = error.within(request.what);
+    }
+    throw *failure;
+}
+
+/// Amazon's bucket without a region: asked for. Other endpoints take any name.
+awaitable<void> S3Client::find_region() {
+    const bool amazon = options_.endpoint.empty() || server().host.ends_with(".amazonaws.com");
+    if (!region_.empty()) co_return;
+    if (!amazon) {
+        region_ = "us-east-1";
+        co_return;
+    }
+    S3Request request;
+    request.method = "GET";
+    request.query = {{"location", ""}};
+    request.what = fmt::format("cannot find out the region of bucket {}", options_.bucket);
+    auto answer = co_await send_once(request, false);
+    const auto header = answer->head().header("x-amz-bucket-region");
+    const auto status = answer->head().status;
+    const auto body = co_await read_text(*answer, failure_bytes_max);
+    if (!header.empty()) region_ = header;
+    else if (status == 200) {
+        region_ = parse_location(body);
+        if (region_.empty()) region_ = "us-east-1";
+        if (region_ == "EU") region_ = "eu-west-1";
+    } else {
+        const auto failure = parse_failure(status, body, answer->head().header("x-amz-request-id"), header);
+        const auto error = error_of(failure, request.what);
+        throw Error(error.kind(), error.what(), "set AWS_REGION");
+    }
+}
+
+/// With the two detours that S3 asks for: another region, other credentials.
+awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) {
+    co_await find_region();
+    bool new_credentials = false, other_region = false;
+    for (;;) {
+        auto answer = co_await send_once(request, new_credentials);
+        const auto status = answer->head().status;
+        const bool suspicious = status == 301 || status == 307 || status == 400 || status == 403;
+        if (!suspicious) co_return answer;
+        const auto request_id = answer->head().header("x-amz-request-id");
+        const auto region_header = answer->head().header("x-amz-bucket-region");
+        const auto body = request.method == "HEAD" ? std::string() : co_await read_text(*answer, failure_bytes_max);
+        const auto failure = parse_failure(status, body, request_id, region_header);
+        const bool elsewhere = !failure.region.empty() && failure.region != region_ && status != 403;
+        if (elsewhere && !other_region) {
+            log_.info("event=region_found bucket={} region={}", options_.bucket, failure.region);
+            region_ = failure.region;
+            other_region = true;
+            continue;
+        }
+        const bool stale = failure.code == "ExpiredToken" || failure.code == "InvalidToken" || failure.code == "InvalidAccessKeyId";
+        if (stale && !new_credentials) {
+            new_credentials = true;
+            continue;
+        }
+        throw error_of(failure, request.what);
+    }
+}
+
+awaitable<S3Answer> S3Client::call(S3Request request, std::size_t bytes_max) {
+    auto answer = co_await send(request);
+    S3Answer whole;
+    whole.head = answer->head();
+    std::optional<Error> failed;
+    try {
+        whole.body = co_await read_text(*answer, bytes_max);
+    } catch (const Error& error) {
+        failed = error.within(request.what);
+    }
+    if (failed) throw *failed;
+    if (std::ranges::find(request.accepted, whole.head.status) != request.accepted.end()) co_return whole;
+    throw error_of(parse_failure(whole.head.status, whole.body, whole.head.header("x-amz-request-id"), ""), request.what);
+}
+
+awaitable<std::unique_ptr<HttpAnswer>> S3Client::open(S3Request request) {
+    auto answer = co_await send(request);
+    const auto status = answer->head().status;
+    if (status == 200 || status == 206) co_return answer;
+    const auto body = co_await read_text(*answer, failure_bytes_max);
+    const auto failure = parse_failure(status, body, answer->head().header("x-amz-request-id"), "");
+    if (is_absent(failure)) co_return nullptr;
+    if (status == 416) throw Error(ErrorKind::corrupt, fmt::format("{}: it has fewer bytes than were asked for", request.what));
+    throw error_of(failure, request.what);
+}
+
+awaitable<std::optional<HttpHead>> S3Client::head(std::string key) {
+    S3Request request;
+    request.method = "HEAD";
+    request.key = key;
+    request.headers = customer_key_headers();
+    request.accepted = {200, 404};
+    request.what = fmt::format("cannot look at {}", name_of(key));
+    const auto answer = co_await call(request, failure_bytes_max);
+    if (answer.head.status == 200) {
+        bucket_seen_ = true;
+        co_return answer.head;
+    }
+    // The answer to HEAD has no code in it: a missing bucket looks like a missing object until it was seen.
+    co_await check_bucket();
+    co_return std::nullopt;
+}
+
+awaitable<void> S3Client::check_bucket() {
+    if (bucket_seen_) co_return;
+    S3Request request;
+    request.method = "GET";
+    request.query = {{"list-type", "2"}, {"max-keys", "1"}, {"prefix", full_key("")}};
+    request.what = fmt::format("cannot list {}", describe());
+    co_await call(request, failure_bytes_max);
+    bucket_seen_ = true;
+}
+
+} // namespace walgd::storage

@@ -1,0 +1,64 @@
+#pragma once
+#include "common/storage/s3/credentials.hpp"
+#include "common/storage/s3/http.hpp"
+#include "common/storage/s3/s3_storage.hpp"
+
+#include <string>
+#include <vector>
+
+namespace walgd::storage {
+
+struct S3Request {
+    std::string method;
+    std::string key;                 ///< relative to the prefix; empty: the bucket itself
+    HttpFields query, headers;
+    ByteView body;
+    std::string body_sha256;         ///< hex; computed where it is empty
+    std::vector<int> accepted{200};  ///< other statuses are an Error
+    std::string what;                ///< for messages: "cannot put s3://bucket/key"
+};
+
+struct S3Answer {
+    HttpHead head;
+    std::string body;
+};
+
+/// Requests to one bucket: addressing, signature, credentials, region. Knows HTTP, not objects.
+class S3Client {
+public:
+    S3Client(S3Options options, asio::any_io_executor io, Log& log);
+
+    const S3Options& options() const { return options_; }
+    std::string describe() const;
+    std::string full_key(const std::string& key) const;
+    std::string name_of(const std::string& key) const; ///< "s3://bucket/prefix/key"
+
+    /// The whole answer.
+    awaitable<S3Answer> call(S3Request request, std::size_t bytes_max);
+    /// An answer whose body is read as it comes; nullptr: the server says that there is no such object.
+    awaitable<std::unique_ptr<HttpAnswer>> open(S3Request request);
+    /// Nothing: there is no such object. A bucket that is not there is an Error.
+    awaitable<std::optional<HttpHead>> head(std::string key);
+
+    HttpFields encryption_headers() const;   ///< for new objects
+    HttpFields customer_key_headers() const; ///< for every access, with SSE-C
+
+private:
+    awaitable<std::unique_ptr<HttpAnswer>> send(const S3Request& request);
+    awaitable<std::unique_ptr<HttpAnswer>> send_once(const S3Request& request, bool new_credentials);
+    awaitable<void> find_region();
+    awaitable<void> check_bucket();
+    HttpServer server() const;
+    bool path_style() const;
+
+    S3Options options_;
+    std::unique_ptr<Transport> transport_;
+    CredentialChain credentials_;
+    Log& log_;
+    std::string region_;
+    bool bucket_seen_ = false;
+};
+
+std::string content_md5(std::string_view body);
+
+} // namespace walgd::storage

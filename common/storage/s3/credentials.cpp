@@ -1,0 +1,202 @@
+#include "common/storage/s3/credentials.hpp"
+
+#include "common/base/files.hpp"
+#include "common/base/time_text.hpp"
+#include "common/storage/s3/answers.hpp"
+
+#include <filesystem>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace walgd::storage {
+
+namespace {
+
+constexpr std::chrono::minutes refresh_before{5};
+constexpr std::size_t answer_bytes_max = 1 << 20;
+
+std::string trimmed(std::string_view text) {
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r' || text.back() == '\n')) text.remove_suffix(1);
+    return std::string(text);
+}
+
+std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string& text) {
+    const auto time = parse_time(text);
+    if (!time) return std::nullopt;
+    return std::chrono::time_point_cast<std::chrono::system_clock::duration>(*time);
+}
+
+/// The JSON that container and instance endpoints answer with.
+Credentials parse_endpoint_answer(const std::string& text, std::string source) {
+    try {
+        const auto document = nlohmann::json::parse(text);
+        Credentials credentials{document.at("AccessKeyId"), document.at("SecretAccessKey"), document.value("Token", ""), expiry_of(document.value("Expiration", "")), std::move(source)};
+        return credentials;
+    } catch (const nlohmann::json::exception&) {
+        throw Error(ErrorKind::transient, fmt::format("{} answered with something that is not credentials", source));
+    }
+}
+
+} // namespace
+
+Credentials parse_profile(std::string_view ini, std::string_view profile) {
+    Credentials credentials;
+    std::istringstream lines{std::string(ini)};
+    bool inside = false;
+    for (std::string line; std::getline(lines, line);) {
+        const auto text = trimmed(line);
+        if (text.empty() || text[0] == '#' || text[0] == ';') continue;
+        if (text.front() == '[' && text.back() == ']') {
+            const auto name = trimmed(std::string_view(text).substr(1, text.size() - 2));
+            inside = name == profile || name == "profile " + std::string(profile);
+            continue;
+        }
+        const auto equals = text.find('=');
+        if (!inside || equals == std::string::npos) continue;
+        const auto key = trimmed(std::string_view(text).substr(0, equals)), value = trimmed(std::string_view(text).substr(equals + 1));
+        if (key == "aws_access_key_id") credentials.access_key = value;
+        if (key == "aws_secret_access_key") credentials.secret_key = value;
+        if (key == "aws_session_token") credentials.session_token = value;
+    }
+    return credentials;
+}
+
+std::string CredentialChain::environment(const std::string& name) const {
+    const auto found = options_.environment.find(name);
+    return found == options_.environment.end() ? std::string() : found->second;
+}
+
+awaitable<Credentials> CredentialChain::get(bool anew) {
+    const auto now = std::chrono::system_clock::now();
+    const bool fresh = current_ && (!current_->expires || *current_->expires - refresh_before > now);
+    if (fresh && !anew) co_return *current_;
+    std::optional<Error> failure;
+    try {
+        current_ = co_await fetch();
+        co_return *current_;
+    } catch (const Error& error) {
+        failure = error;
+    }
+    if (!anew && current_ && current_->expires && *current_->expires > now) {
+        log_.warn("event=credentials_not_renewed error=\"{}\"", failure->what());
+        co_return *current_;
+    }
+    throw *failure;
+}
+
+awaitable<Credentials> CredentialChain::fetch() {
+    if (!options_.access_key.empty() && !options_.secret_key.empty()) co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
+    if (!options_.web_identity_token_file.empty() && !options_.role_arn.empty()) {
+        auto credentials = co_await from_web_identity();
+        co_return credentials;
+    }
+    if (const auto found = from_files()) co_return *found;
+    const auto container = co_await from_container();
+    if (container) co_return *container;
+    const auto instance = co_await from_instance();
+    if (instance) co_return *instance;
+    throw Error(ErrorKind::denied, fmt::format("no credentials for bucket {}: tried AWS_ACCESS_KEY_ID, shared files (profile {}), AWS_WEB_IDENTITY_TOKEN_FILE, container endpoint, instance metadata",
+                                               options_.bucket, options_.profile.empty() ? "default" : options_.profile),
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+}
+
+std::optional<Credentials> CredentialChain::from_files() const {
+    const auto home = environment("HOME");
+    const auto profile = options_.profile.empty() ? std::string("default") : options_.profile;
+    const auto shared = options_.shared_credentials_file.empty() ? home + "/.aws/credentials" : options_.shared_credentials_file;
+    const auto config = options_.config_file.empty() ? home + "/.aws/config" : options_.config_file;
+    for (const auto& path : {shared, config}) {
+        if (!std::filesystem::exists(path)) {
+            if (path == options_.shared_credentials_file || path == options_.config_file) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
+            continue;
+        }
+        auto credentials = parse_profile(read_text_file(path), profile);
+        if (credentials.access_key.empty() || credentials.secret_key.empty()) continue;
+        credentials.source = fmt::format("profile {} of {}", profile, path);
+        return credentials;
+    }
+    if (!options_.profile.empty()) throw Error(ErrorKind::denied, fmt::format("profile {} has no keys in {} nor in {}", profile, shared, config), "AWS_PROFILE names it");
+    return std::nullopt;
+}
+
+awaitable<std::pair<int, std::string>> CredentialChain::ask(HttpServer server, HttpRequest request) {
+    auto answer = co_await transport_.open(server, request);
+    const auto status = answer->head().status;
+    auto text = co_await read_text(*answer, answer_bytes_max);
+    co_return std::pair(status, std::move(text));
+}
+
+awaitable<Credentials> CredentialChain::from_web_identity() {
+    const auto endpoint = environment("AWS_ENDPOINT_URL_STS");
+    const auto region = options_.region.empty() || options_.region == "auto" ? std::string("us-east-1") : options_.region;
+    const auto server = parse_endpoint(endpoint.empty() ? fmt::format("https://sts.{}.amazonaws.com", region) : endpoint, "AWS_ENDPOINT_URL_STS");
+    HttpRequest request;
+    request.method = "POST";
+    request.headers = {{"content-type", "application/x-www-form-urlencoded"}};
+    HttpRequest form; // only for its encoding of pairs
+    form.query = {{"Action", "AssumeRoleWithWebIdentity"},
+                  {"Version", "2011-06-15"},
+                  {"RoleArn", options_.role_arn},
+                  {"RoleSessionName", options_.role_session_name.empty() ? "walgd" : options_.role_session_name},
+                  {"WebIdentityToken", trimmed(read_text_file(options_.web_identity_token_file))}};
+    const auto body = form.target().substr(2);
+    request.body = bytes_of(body);
+    const auto [status, text] = co_await ask(server, request);
+    if (status != 200) throw error_of(parse_failure(status, text, "", ""), fmt::format("cannot assume role {} at {}", options_.role_arn, server.authority()));
+    const auto found = parse_sts(text);
+    co_return Credentials{found.access_key, found.secret_key, found.token, expiry_of(found.expires), "web identity of " + options_.role_arn};
+}
+
+awaitable<std::optional<Credentials>> CredentialChain::from_container() {
+    const auto relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const auto full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    if (relative.empty() && full.empty()) co_return std::nullopt;
+    const auto url = relative.empty() ? full : "http://169.254.170.2" + relative;
+    const auto scheme = url.find("://");
+    const auto slash = url.find('/', scheme == std::string::npos ? 0 : scheme + 3);
+    const auto server = parse_endpoint(url.substr(0, slash), "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    HttpRequest request;
+    request.method = "GET";
+    request.path = slash == std::string::npos ? "/" : url.substr(slash);
+    const auto token_file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    const auto token = token_file.empty() ? environment("AWS_CONTAINER_AUTHORIZATION_TOKEN") : trimmed(read_text_file(token_file));
+    if (!token.empty()) request.headers.emplace_back("authorization", token);
+    const auto [status, text] = co_await ask(server, request);
+    if (status != 200) throw Error(ErrorKind::transient, fmt::format("the container's credentials endpoint {} answered HTTP {}", server.authority(), status));
+    co_return parse_endpoint_answer(text, "container endpoint " + server.authority());
+}
+
+awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
+    if (environment("AWS_EC2_METADATA_DISABLED") == "true") co_return std::nullopt;
+    const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const auto server = parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    constexpr std::string_view roles = "/latest/meta-data/iam/security-credentials/";
+    std::optional<Error> failure;
+    try {
+        HttpRequest token_request;
+        token_request.method = "PUT";
+        token_request.path = "/latest/api/token";
+        token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
+        const auto token = co_await ask(server, token_request);
+        if (token.first != 200) co_return std::nullopt;
+        HttpRequest request;
+        request.method = "GET";
+        request.path = roles;
+        request.headers = {{"x-aws-ec2-metadata-token", token.second}};
+        const auto role = co_await ask(server, request);
+        if (role.first != 200) co_return std::nullopt;
+        request.path = std::string(roles) + trimmed(role.second.substr(0, role.second.find('\n')));
+        const auto answer = co_await ask(server, request);
+        if (answer.first != 200) co_return std::nullopt;
+        co_return parse_endpoint_answer(answer.second, "instance metadata");
+    } catch (const Error& error) {
+        failure = error;
+    }
+    // Off Amazon's machines nobody is there; on them an outage shows as no credentials at all, said with the cause.
+    log_.debug("event=no_instance_metadata error=\"{}\"", failure->what());
+    co_return std::nullopt;
+}
+
+} // namespace walgd::storage

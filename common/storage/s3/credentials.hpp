@@ -1,0 +1,34 @@
+#pragma once
+#include "common/storage/s3/s3_storage.hpp"
+#include "common/storage/s3/signature.hpp"
+
+namespace walgd::storage {
+
+/// The chain of WAL-G's SDK: given keys, shared files and profile, web identity token with role, container endpoint, instance metadata (IMDSv2).
+/// What expires is fetched anew five minutes before; while that fails, the old ones are used as long as they hold.
+class CredentialChain {
+public:
+    CredentialChain(const S3Options& options, Transport& transport, Log& log) : options_(options), transport_(transport), log_(log) {}
+
+    /// `anew`: the server turned the last ones down. Error(denied) tells which sources were tried.
+    awaitable<Credentials> get(bool anew);
+
+private:
+    awaitable<Credentials> fetch();
+    std::optional<Credentials> from_files() const;
+    awaitable<Credentials> from_web_identity();
+    awaitable<std::optional<Credentials>> from_container();
+    awaitable<std::optional<Credentials>> from_instance();
+    awaitable<std::pair<int, std::string>> ask(HttpServer server, HttpRequest request);
+    std::string environment(const std::string& name) const;
+
+    const S3Options& options_;
+    Transport& transport_;
+    Log& log_;
+    std::optional<Credentials> current_;
+};
+
+/// The keys of one profile in a credentials or config file's text; empty strings where there are none.
+Credentials parse_profile(std::string_view ini, std::string_view profile);
+
+} // namespace walgd::storage

@@ -1,0 +1,283 @@
+#include "common/storage/s3/s3_storage.hpp"
+
+#include "common/codec/sha256.hpp"
+#include "common/storage/s3/answers.hpp"
+#include "common/storage/s3/client.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <fmt/format.h>
+
+namespace walgd::storage {
+
+namespace {
+
+constexpr std::size_t xml_bytes_max = 64 << 20;
+/// The SHA-256 of the object as it is stored, in its metadata: a whole read is checked against it.
+constexpr std::string_view stored_sha256 = "walgd-stored-sha256";
+constexpr std::string_view metadata_head = "x-amz-meta-";
+
+/// "Wed, 12 Oct 2009 17:50:00 GMT"
+Modified http_date(const std::string& text) {
+    std::tm time{};
+    if (::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S", &time) == nullptr) return {};
+    return Modified(std::chrono::seconds(::timegm(&time)));
+}
+
+ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
+    ObjectInfo info;
+    info.key = std::move(key);
+    info.bytes = head.content_length.value_or(0);
+    info.etag = head.header("etag");
+    info.modified = http_date(head.header("last-modified"));
+    for (const auto& [name, value] : head.headers) {
+        if (name.starts_with(metadata_head)) info.metadata[name.substr(metadata_head.size())] = value;
+    }
+    // "bytes 0-9/100": the whole object's size stands behind the slash.
+    const auto range = head.header("content-range");
+    if (const auto slash = range.find('/'); slash != std::string::npos) info.bytes = std::strtoull(range.c_str() + slash + 1, nullptr, 10);
+    return info;
+}
+
+class S3Reader : public ObjectReader {
+public:
+    S3Reader(std::unique_ptr<HttpAnswer> answer, ObjectInfo info, std::string what, bool whole)
+        : answer_(std::move(answer)), info_(std::move(info)), what_(std::move(what)) {
+        const auto found = info_.metadata.find(std::string(stored_sha256));
+        if (whole && found != info_.metadata.end()) expected_ = found->second;
+        left_ = answer_->head().content_length;
+    }
+
+    const ObjectInfo& info() const override { return info_; }
+
+    awaitable<std::size_t> read(MutableBytes into) override {
+        if (into.empty()) co_return 0;
+        const auto count = co_await answer_->read(into);
+        if (left_) *left_ -= std::min<std::uint64_t>(*left_, count);
+        if (!expected_.empty()) hash_.update(into.first(count));
+        if (count < into.size()) finish();
+        co_return count;
+    }
+
+private:
+    void finish() {
+        if (left_.value_or(0) > 0) throw Error(ErrorKind::transient, fmt::format("{}: the answer lacks {} bytes", what_, *left_));
+        if (expected_.empty()) return;
+        const auto digest = hash_.digest();
+        if (to_hex(digest) != expected_)
+            throw Error(ErrorKind::corrupt, fmt::format("{}: its SHA-256 is {}, it was stored with {}", what_, to_hex(digest), expected_), "the object was changed in the storage or on the way");
+        expected_.clear();
+    }
+
+    std::unique_ptr<HttpAnswer> answer_;
+    ObjectInfo info_;
+    std::string what_, expected_;
+    codec::Sha256 hash_;
+    std::optional<std::uint64_t> left_;
+};
+
+class S3Upload : public Upload {
+public:
+    S3Upload(S3Client& client, ObjectKey key, std::string id, bool if_absent) : client_(client), key_(std::move(key)), id_(std::move(id)), if_absent_(if_absent) {}
+
+    awaitable<void> put_piece(int number, std::uint64_t, ByteView bytes) override {
+        S3Request request;
+        request.method = "PUT";
+        request.key = key_.path();
+        request.query = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
+        request.headers = client_.customer_key_headers();
+        request.body = bytes;
+        request.what = fmt::format("cannot put piece {} of {}", number, client_.name_of(key_.path()));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        auto etag = answer.head.header("etag");
+        if (etag.empty()) throw Error(ErrorKind::transient, fmt::format("{}: the server confirmed it without an ETag", request.what));
+        std::erase_if(etags_, [number](const auto& known) { return known.first == number; });
+        etags_.emplace_back(number, std::move(etag));
+    }
+
+    awaitable<PutOutcome> complete() override {
+        std::ranges::sort(etags_);
+        const auto body = complete_body(etags_);
+        S3Request request;
+        request.method = "POST";
+        request.key = key_.path();
+        request.query = {{"uploadId", id_}};
+        request.body = bytes_of(body);
+        request.what = fmt::format("cannot complete {}", client_.name_of(key_.path()));
+        if (if_absent_) {
+            // Not every server takes the condition here, so it is looked for first as well.
+            const auto there = co_await client_.head(key_.path());
+            if (there) {
+                co_await abort();
+                co_return PutOutcome::exists;
+            }
+            request.headers.emplace_back("if-none-match", "*");
+        }
+        request.accepted = {200, 404, 412};
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        if (answer.head.status == 412) {
+            co_await abort();
+            co_return PutOutcome::exists;
+        }
+        if (answer.head.status == 404) {
+            // An earlier attempt may have completed it, its answer lost: then the upload is gone and the object is there.
+            const auto there = co_await client_.head(key_.path());
+            if (!there) throw error_of(parse_failure(404, answer.body, answer.head.header("x-amz-request-id"), ""), request.what);
+            co_return if_absent_ ? PutOutcome::exists : PutOutcome::stored;
+        }
+        check_complete(answer.body, request.what);
+        co_return PutOutcome::stored;
+    }
+
+    awaitable<void> abort() override {
+        S3Request request;
+        request.method = "DELETE";
+        request.key = key_.path();
+        request.query = {{"uploadId", id_}};
+        request.accepted = {200, 204, 404};
+        request.what = fmt::format("cannot abort the upload of {}", client_.name_of(key_.path()));
+        co_await client_.call(request, xml_bytes_max);
+    }
+
+private:
+    S3Client& client_;
+    ObjectKey key_;
+    std::string id_;
+    bool if_absent_;
+    std::vector<std::pair<int, std::string>> etags_;
+};
+
+class S3Storage : public Storage {
+public:
+    S3Storage(S3Options options, asio::any_io_executor io, Log& log) : client_(std::move(options), io, log) {}
+
+    std::string describe() const override { return client_.describe(); }
+
+    awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
+        S3Request request;
+        request.method = "PUT";
+        request.key = key.path();
+        request.body = body;
+        request.body_sha256 = sha256_hex(body);
+        request.headers = object_headers(options);
+        request.headers.emplace_back(std::string(metadata_head) + std::string(stored_sha256), request.body_sha256);
+        if (options.if_absent) request.headers.emplace_back("if-none-match", "*");
+        request.accepted = {200, 412};
+        request.what = fmt::format("cannot put {}", client_.name_of(key.path()));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        co_return answer.head.status == 412 ? PutOutcome::exists : PutOutcome::stored;
+    }
+
+    awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
+        S3Request request;
+        request.method = "POST";
+        request.key = key.path();
+        request.query = {{"uploads", ""}};
+        request.headers = object_headers(options);
+        request.what = fmt::format("cannot start the upload of {}", client_.name_of(key.path()));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        std::unique_ptr<Upload> upload = std::make_unique<S3Upload>(client_, key, parse_upload_id(answer.body), options.if_absent);
+        co_return upload;
+    }
+
+    awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
+        const auto found = co_await client_.head(key.path());
+        if (!found) co_return std::nullopt;
+        co_return info_of(key, *found);
+    }
+
+    awaitable<std::unique_ptr<ObjectReader>> get(ObjectKey key, ByteRange range) override {
+        S3Request request;
+        request.method = "GET";
+        request.key = key.path();
+        request.headers = client_.customer_key_headers();
+        const bool whole = range.offset == 0 && !range.length;
+        if (!whole) request.headers.emplace_back("range", range.length ? fmt::format("bytes={}-{}", range.offset, range.offset + *range.length - 1) : fmt::format("bytes={}-", range.offset));
+        request.what = fmt::format("cannot get {}", client_.name_of(key.path()));
+        auto answer = co_await client_.open(request);
+        std::unique_ptr<ObjectReader> reader;
+        if (answer) {
+            const auto status = answer->head().status;
+            if (!whole && status != 206 && range.offset > 0) throw Error(ErrorKind::misconfigured, fmt::format("{}: the server does not know ranged reads", request.what));
+            auto info = info_of(key, answer->head());
+            reader = std::make_unique<S3Reader>(std::move(answer), std::move(info), request.what, whole);
+        }
+        co_return reader;
+    }
+
+    awaitable<ListPage> list(std::string folder, ListOptions options) override {
+        S3Request request;
+        request.method = "GET";
+        request.query = {{"encoding-type", "url"}, {"list-type", "2"}, {"prefix", client_.full_key(folder)}};
+        if (!options.recursive) request.query.emplace_back("delimiter", "/");
+        if (options.token) request.query.emplace_back("continuation-token", *options.token);
+        request.what = fmt::format("cannot list {}", client_.name_of(folder));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        auto page = parse_list(answer.body);
+        const auto prefix = client_.full_key("").size();
+        auto relative = [prefix](const std::string& key) { return key.size() >= prefix ? key.substr(prefix) : key; };
+        for (auto& object : page.objects) object.key = ObjectKey(relative(object.key.path()));
+        for (auto& name : page.folders) name = relative(name);
+        // Some consoles make an empty object to stand for the folder itself.
+        std::erase_if(page.objects, [&](const ObjectInfo& object) { return object.key.path() == folder; });
+        co_return page;
+    }
+
+    awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
+        std::vector<RemoveFailure> failures;
+        for (std::size_t begin = 0; begin < keys.size(); begin += client_.options().delete_batch) {
+            const auto end = std::min(keys.size(), begin + client_.options().delete_batch);
+            std::vector<std::string> names;
+            for (auto index = begin; index < end; ++index) names.push_back(client_.full_key(keys[index].path()));
+            const auto body = delete_body(names);
+            S3Request request;
+            request.method = "POST";
+            request.query = {{"delete", ""}};
+            request.body = bytes_of(body);
+            request.headers = {{"content-md5", content_md5(body)}, {"content-type", "application/xml"}};
+            request.what = fmt::format("cannot remove {} objects from {}", names.size(), describe());
+            const auto answer = co_await client_.call(request, xml_bytes_max);
+            for (const auto& failure : parse_delete(answer.body)) {
+                const auto prefix = client_.full_key("").size();
+                const auto key = failure.key.size() >= prefix ? failure.key.substr(prefix) : failure.key;
+                if (failure.code == "NoSuchKey") continue;
+                const S3Failure said{failure.code == "AccessDenied" ? 403 : 500, failure.code, failure.message, "", "", ""};
+                failures.push_back({ObjectKey(key), error_of(said, fmt::format("cannot remove {}", client_.name_of(key)))});
+            }
+        }
+        co_return failures;
+    }
+
+    awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
+        S3Request request;
+        request.method = "GET";
+        request.query = {{"prefix", client_.full_key(folder)}, {"uploads", ""}};
+        request.what = fmt::format("cannot list the unfinished uploads of {}", client_.name_of(folder));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        const auto prefix = client_.full_key("").size();
+        std::size_t removed = 0;
+        for (const auto& upload : parse_uploads(answer.body)) {
+            if (upload.key.size() < prefix || upload.started > std::chrono::system_clock::now() - age) continue;
+            S3Upload stale(client_, ObjectKey(upload.key.substr(prefix)), upload.id, false);
+            co_await stale.abort();
+            ++removed;
+        }
+        co_return removed;
+    }
+
+private:
+    HttpFields object_headers(const PutOptions& options) const {
+        auto headers = client_.encryption_headers();
+        if (!client_.options().storage_class.empty() && client_.options().storage_class != "STANDARD") headers.emplace_back("x-amz-storage-class", client_.options().storage_class);
+        for (const auto& [name, value] : options.metadata) headers.emplace_back(std::string(metadata_head) + name, value);
+        return headers;
+    }
+
+    S3Client client_;
+};
+
+} // namespace
+
+std::unique_ptr<Storage> make_s3_storage(S3Options options, asio::any_io_executor io, Log& log) { return std::make_unique<S3Storage>(std::move(options), io, log); }
+
+} // namespace walgd::storage

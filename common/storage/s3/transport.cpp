@@ -1,0 +1,308 @@
+// The one file that knows Beast and TLS.
+#include "common/storage/s3/http.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/ssl/ssl_stream.hpp>
+#include <fmt/format.h>
+#include <list>
+#include <sys/socket.h>
+
+namespace walgd::storage {
+
+namespace beast = boost::beast;
+namespace http = beast::http;
+namespace ssl = asio::ssl;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+
+namespace {
+
+/// Written in slices, so that the deadline tells a stalled peer from a long body.
+constexpr std::size_t slice_bytes = 256 << 10;
+constexpr std::chrono::seconds idle_max{20};
+
+using Parser = http::response_parser<http::buffer_body>;
+
+/// No answer, as an Error: what can be tried again.
+[[noreturn]] void give_up(const HttpServer& server, std::string_view doing, const error_code& error) {
+    if (error == asio::error::operation_aborted) throw Error(ErrorKind::cancelled, "cancelled");
+    const auto cause = error == beast::error::timeout ? std::string("nothing moved for too long") : error == http::error::end_of_stream || error == asio::error::eof ? std::string("the server closed the connection") : error.message();
+    throw Error(ErrorKind::transient, fmt::format("{} {}: {}", doing, server.authority(), cause));
+}
+
+/// One connection, plain or TLS.
+class Connection {
+public:
+    Connection(HttpServer server, asio::any_io_executor io, ssl::context& tls, const TransportOptions& options)
+        : server_(std::move(server)), options_(options), stream_(io, tls), io_(io) {}
+
+    const HttpServer& server() const { return server_; }
+    bool used() const { return used_; }
+
+    awaitable<void> connect() {
+        using namespace asio::experimental::awaitable_operators;
+        tcp::resolver resolver(io_);
+        asio::steady_timer deadline(io_, options_.connect_timeout);
+        auto resolve = resolver.async_resolve(server_.host, std::to_string(server_.port), asio::as_tuple(asio::use_awaitable));
+        auto wait = deadline.async_wait(asio::as_tuple(asio::use_awaitable));
+        auto resolved = co_await (std::move(resolve) || std::move(wait));
+        if (resolved.index() == 1) give_up(server_, "cannot look up", beast::error::timeout);
+        auto& [resolve_error, addresses] = std::get<0>(resolved);
+        if (resolve_error == asio::error::operation_aborted) give_up(server_, "cannot look up", resolve_error);
+        if (resolve_error) throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()), "is the endpoint's name right, and does DNS answer here?");
+        tcp_layer().expires_after(options_.connect_timeout);
+        const auto [connect_error, address] = co_await tcp_layer().async_connect(addresses, asio::as_tuple(asio::use_awaitable));
+        if (connect_error) give_up(server_, "cannot connect to", connect_error);
+        tcp_layer().socket().set_option(tcp::no_delay(true));
+        if (server_.tls) co_await shake_hands();
+    }
+
+    awaitable<void> send(const HttpRequest& request) {
+        auto head = fmt::format("{} {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", request.method, request.target(), server_.authority(), request.body.size());
+        for (const auto& [name, value] : request.headers) head += fmt::format("{}: {}\r\n", name, value);
+        head += "\r\n";
+        co_await write(bytes_of(head));
+        for (auto rest = request.body; !rest.empty();) {
+            const auto slice = rest.first(std::min(rest.size(), slice_bytes));
+            co_await write(slice);
+            rest = rest.subspan(slice.size());
+        }
+    }
+
+    awaitable<void> read_head(Parser& parser) {
+        tcp_layer().expires_after(options_.stall_timeout);
+        error_code error;
+        if (server_.tls) std::tie(error, std::ignore) = co_await http::async_read_header(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        else std::tie(error, std::ignore) = co_await http::async_read_header(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        if (error) give_up(server_, "no answer from", error);
+        used_ = true;
+    }
+
+    /// Bytes put into `into`; 0 when the body is complete.
+    awaitable<std::size_t> read_some(Parser& parser, MutableBytes into) {
+        if (parser.is_done()) co_return 0;
+        auto& body = parser.get().body();
+        body.data = into.data();
+        body.size = into.size();
+        tcp_layer().expires_after(options_.stall_timeout);
+        error_code error;
+        if (server_.tls) std::tie(error, std::ignore) = co_await http::async_read(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        else std::tie(error, std::ignore) = co_await http::async_read(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        if (error && error != http::error::need_buffer) give_up(server_, "the answer broke off from", error);
+        co_return into.size() - body.size;
+    }
+
+    /// Still there and silent: fit for one more request.
+    bool fit() {
+        if (std::chrono::steady_clock::now() - idle_since_ > idle_max || buffer_.size() > 0) return false;
+        char byte;
+        const auto count = ::recv(tcp_layer().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    }
+    void rest() { idle_since_ = std::chrono::steady_clock::now(); }
+
+private:
+    beast::tcp_stream& tcp_layer() { return beast::get_lowest_layer(stream_); }
+
+    awaitable<void> write(ByteView bytes) {
+        tcp_layer().expires_after(options_.stall_timeout);
+        error_code error;
+        const auto buffer = asio::buffer(bytes.data(), bytes.size());
+        if (server_.tls) std::tie(error, std::ignore) = co_await asio::async_write(stream_, buffer, asio::as_tuple(asio::use_awaitable));
+        else std::tie(error, std::ignore) = co_await asio::async_write(tcp_layer(), buffer, asio::as_tuple(asio::use_awaitable));
+        if (error) give_up(server_, "the request broke off to", error);
+    }
+
+    awaitable<void> shake_hands() {
+        error_code not_an_address;
+        asio::ip::make_address(server_.host, not_an_address);
+        if (not_an_address) SSL_set_tlsext_host_name(stream_.native_handle(), server_.host.c_str());
+        stream_.set_verify_mode(ssl::verify_peer);
+        stream_.set_verify_callback(ssl::host_name_verification(server_.host));
+        tcp_layer().expires_after(options_.connect_timeout);
+        const auto [error] = co_await stream_.async_handshake(ssl::stream_base::client, asio::as_tuple(asio::use_awaitable));
+        if (!error) co_return;
+        const auto verdict = SSL_get_verify_result(stream_.native_handle());
+        if (verdict == X509_V_OK) give_up(server_, "no TLS with", error);
+        throw Error(ErrorKind::misconfigured, fmt::format("the TLS certificate of {} does not hold: {}", server_.authority(), X509_verify_cert_error_string(verdict)),
+                    "is the clock right, and is the issuer known here? WALG_S3_CA_CERT_FILE names a further one");
+    }
+
+    HttpServer server_;
+    const TransportOptions& options_;
+    beast::ssl_stream<beast::tcp_stream> stream_;
+    asio::any_io_executor io_;
+    beast::flat_buffer buffer_;
+    bool used_ = false;
+    std::chrono::steady_clock::time_point idle_since_{};
+};
+
+class BeastTransport;
+
+class BeastAnswer : public HttpAnswer {
+public:
+    BeastAnswer(std::shared_ptr<BeastTransport> transport, std::unique_ptr<Connection> connection, std::unique_ptr<Parser> parser)
+        : transport_(std::move(transport)), connection_(std::move(connection)), parser_(std::move(parser)) {
+        const auto& message = parser_->get();
+        head_.status = static_cast<int>(message.result_int());
+        for (const auto& field : message) {
+            std::string name(field.name_string());
+            for (auto& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+            head_.headers[name] = std::string(field.value());
+        }
+        if (const auto length = parser_->content_length()) head_.content_length = *length;
+    }
+    ~BeastAnswer() override;
+
+    const HttpHead& head() const override { return head_; }
+
+    awaitable<std::size_t> read(MutableBytes into) override {
+        std::size_t done = 0;
+        while (done < into.size() && !parser_->is_done()) done += co_await connection_->read_some(*parser_, into.subspan(done));
+        co_return done;
+    }
+
+private:
+    std::shared_ptr<BeastTransport> transport_;
+    std::unique_ptr<Connection> connection_;
+    std::unique_ptr<Parser> parser_;
+    HttpHead head_;
+};
+
+class BeastTransport : public Transport, public std::enable_shared_from_this<BeastTransport> {
+public:
+    BeastTransport(TransportOptions options, asio::any_io_executor io) : options_(std::move(options)), io_(io), tls_(ssl::context::tls_client) {
+        tls_.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 | ssl::context::no_sslv3 | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+        error_code error;
+        tls_.set_default_verify_paths(error);
+        if (options_.ca_file.empty()) return;
+        tls_.load_verify_file(options_.ca_file, error);
+        if (error) throw Error(ErrorKind::misconfigured, fmt::format("cannot read certificates from {}: {}", options_.ca_file, error.message()), "it is a PEM file, named by WALG_S3_CA_CERT_FILE or AWS_CA_BUNDLE");
+    }
+
+    awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
+        auto self = shared_from_this();
+        co_await take_place();
+        Place place(*this);
+        for (;;) {
+            auto connection = idle_connection(server);
+            const bool reused = connection != nullptr;
+            if (!reused) {
+                connection = std::make_unique<Connection>(server, io_, tls_, options_);
+                co_await connection->connect();
+            }
+            auto parser = std::make_unique<Parser>();
+            parser->body_limit(boost::none);
+            parser->skip(request.method == "HEAD");
+            std::optional<Error> failure;
+            try {
+                co_await connection->send(request);
+                co_await connection->read_head(*parser);
+            } catch (const Error& error) {
+                failure = error;
+            }
+            if (!failure) {
+                place.keep();
+                std::unique_ptr<HttpAnswer> answer = std::make_unique<BeastAnswer>(self, std::move(connection), std::move(parser));
+                co_return answer;
+            }
+            // The server closed a resting connection just as we spoke: not a failure, if nothing of an answer came.
+            if (!reused || failure->kind() != ErrorKind::transient || parser->got_some()) throw *failure;
+        }
+    }
+
+    void give_back(std::unique_ptr<Connection> connection, bool keep) {
+        if (keep) {
+            connection->rest();
+            idle_.push_back(std::move(connection));
+        }
+        leave_place();
+    }
+
+private:
+    /// One of the connections_max; given back unless an answer took it over.
+    class Place {
+    public:
+        explicit Place(BeastTransport& transport) : transport_(&transport) {}
+        ~Place() {
+            if (transport_ != nullptr) transport_->leave_place();
+        }
+        Place(const Place&) = delete;
+        void keep() { transport_ = nullptr; }
+
+    private:
+        BeastTransport* transport_;
+    };
+
+    awaitable<void> take_place() {
+        if (in_use_ < options_.connections_max) {
+            ++in_use_;
+            co_return;
+        }
+        const auto waiter = waiters_.emplace(waiters_.end(), io_, asio::steady_timer::time_point::max());
+        co_await waiter->async_wait(asio::as_tuple(asio::use_awaitable));
+        // Woken: the place was handed over, and the waiter is off the list. Cancelled: it still stands there.
+        const bool woken = waiter->expiry() != asio::steady_timer::time_point::max();
+        if (!woken) waiters_.erase(waiter);
+        else woken_.erase(waiter);
+        if (woken) co_return;
+        throw Error(ErrorKind::cancelled, "cancelled");
+    }
+
+    void leave_place() {
+        if (waiters_.empty()) {
+            --in_use_;
+            return;
+        }
+        const auto first = waiters_.begin();
+        woken_.splice(woken_.end(), waiters_, first);
+        first->expires_at(asio::steady_timer::time_point::min());
+    }
+
+    std::unique_ptr<Connection> idle_connection(const HttpServer& server) {
+        std::erase_if(idle_, [](const auto& connection) { return !connection->fit(); });
+        for (auto found = idle_.rbegin(); found != idle_.rend(); ++found) {
+            if ((*found)->server() != server) continue;
+            auto connection = std::move(*found);
+            idle_.erase(std::next(found).base());
+            return connection;
+        }
+        return nullptr;
+    }
+
+    TransportOptions options_;
+    asio::any_io_executor io_;
+    ssl::context tls_;
+    std::vector<std::unique_ptr<Connection>> idle_;
+    std::list<asio::steady_timer> waiters_, woken_;
+    unsigned in_use_ = 0;
+};
+
+BeastAnswer::~BeastAnswer() { transport_->give_back(std::move(connection_), parser_->is_done() && parser_->keep_alive()); }
+
+/// The answers hold the transport, so the storage holds it by a shared_ptr behind this.
+class TransportHolder : public Transport {
+public:
+    explicit TransportHolder(std::shared_ptr<BeastTransport> transport) : transport_(std::move(transport)) {}
+    awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override { return transport_->open(std::move(server), std::move(request)); }
+
+private:
+    std::shared_ptr<BeastTransport> transport_;
+};
+
+} // namespace
+
+std::unique_ptr<Transport> make_transport(TransportOptions options, asio::any_io_executor io) {
+    return std::make_unique<TransportHolder>(std::make_shared<BeastTransport>(std::move(options), io));
+}
+
+} // namespace walgd::storage
