@@ -7,14 +7,24 @@ namespace walgd::archive {
 
 enum class Fetched { stored, absent /* the storage answered, for every suffix, that there is no such object */ };
 
-struct WalFetchOptions {
-    bool exclusive = false; ///< as wal-g: an existing destination is an Error
-    bool check_content = true;
-};
+/// Fetches WAL files from one archive, remembering which suffix worked last. On the I/O thread.
+class WalFetcher {
+public:
+    explicit WalFetcher(Archive& archive) : archive_(archive) {}
 
-/// Fetches wal_005/<name>.* into `destination`: decoded under a temporary name beside it, checked (size, page header, name),
-/// fsynced, renamed. Nothing is left behind on failure. The configured method's suffix is tried first, then the others, "X." and
-/// "X" last.
-awaitable<Fetched> wal_fetch(Archive& archive, std::string name, std::string destination, WalFetchOptions options);
+    /// Decodes wal_005/<name>.* into the empty file open at `fd`, checks it (size, page header, name) and fsyncs it. The configured method's suffix
+    /// is tried first, then the others, then "X." as WAL-G 3.0.8 wrote it. On an Error the file's content is worth nothing.
+    awaitable<Fetched> fetch_into(std::string name, int fd);
+
+    /// The same into `destination`: under a temporary name beside it, then renamed, durably. Nothing is left behind on failure.
+    /// `exclusive`, as wal-g: an existing destination is an Error.
+    awaitable<Fetched> fetch(std::string name, std::string destination, bool exclusive);
+
+private:
+    awaitable<bool> try_object(std::string name, storage::ObjectKey key, const codec::Compression* compression, int fd);
+
+    Archive& archive_;
+    const codec::Compression* last_ = nullptr;
+};
 
 } // namespace walgd::archive

@@ -3,6 +3,7 @@
 #include "common/base/handles.hpp"
 #include "common/pg/lsn.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -23,17 +24,33 @@ struct WalPushed {
     std::uint64_t plain_bytes = 0, stored_bytes = 0;
 };
 
-/// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage confirmed
-/// the whole object. Same content already there, under this or another suffix, is success. Other content is an Error(refused)
-/// that names both. The descriptor is read from offset 0 with pread; a file whose size or mtime changes while it is read is an
-/// Error(corrupt).
-awaitable<WalPushed> wal_push(Archive& archive, std::string name, UniqueFd fd, WalPushOptions options);
+/// Pushes WAL files of one cluster into one archive, remembering what it learnt of it. On the I/O thread.
+class WalPusher {
+public:
+    WalPusher(Archive& archive, WalPushOptions options);
+    ~WalPusher();
 
-/// The cluster whose WAL this archive holds: from the newest backup's sentinel, else from a stored segment; nothing for an empty
-/// archive. Cached by the caller.
+    /// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage confirmed the whole object.
+    /// Same content already there, under this or another suffix, is success. Other content is an Error(refused) that names both.
+    /// The descriptor is read from offset 0 with pread; a file whose size or mtime changes while it is read is an Error(corrupt).
+    awaitable<WalPushed> push(std::string name, UniqueFd fd);
+
+    WalPushOptions& options() { return options_; }
+
+private:
+    struct Parts;
+    Archive& archive_;
+    WalPushOptions options_;
+    std::unique_ptr<Parts> parts_;
+};
+
+/// The cluster whose WAL this archive holds: as adopted or recorded, else from the newest backup's sentinel, else from a stored segment; nothing for an empty archive.
 awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive);
 
 /// After pg_upgrade, on the operator's order: from now on the archive takes `system`. Recorded under walgd_005/.
 awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system);
+
+/// Finds out whether the storage keeps If-None-Match: puts a small object under walgd_005/ twice, and removes it.
+awaitable<ConditionalPut> probe_conditional_put(Archive& archive);
 
 } // namespace walgd::archive

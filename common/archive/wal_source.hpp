@@ -1,0 +1,32 @@
+#pragma once
+#include "common/base/bytes.hpp"
+#include "common/base/handles.hpp"
+#include "common/pg/wal_page.hpp"
+
+#include <optional>
+#include <string>
+#include <sys/stat.h>
+
+namespace walgd::archive {
+
+/// The local file of a push: read by offset, and known to be the same from begin to end.
+class WalSource {
+public:
+    /// Error(refused) for anything but a regular file.
+    WalSource(std::string name, UniqueFd fd);
+
+    const std::string& name() const { return name_; }
+    std::uint64_t bytes() const { return static_cast<std::uint64_t>(about_.st_size); }
+    /// The segment's header, checked against name and size; nothing for files that are no segments.
+    std::optional<pg::WalHeader> check_header() const;
+    std::size_t read(MutableBytes into, std::uint64_t offset) const;
+    /// Error(corrupt) when size or mtime are not what they were at the beginning.
+    void check_unchanged() const;
+
+private:
+    std::string name_;
+    UniqueFd fd_;
+    struct stat about_ {};
+};
+
+} // namespace walgd::archive

@@ -1,0 +1,130 @@
+#include "common/archive/wal_stored.hpp"
+
+#include "common/archive/chain.hpp"
+#include "common/archive/layout.hpp"
+#include "common/base/time_text.hpp"
+#include "common/codec/sha256.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+namespace {
+
+constexpr std::size_t chunk_bytes = 256 << 10;
+
+/// Ends an unpacking chain by comparing with the local file.
+class Comparison : public codec::Sink {
+public:
+    explicit Comparison(const WalSource& source) : source_(source), buffer_(chunk_bytes) {}
+    void write(ByteView bytes) override {
+        while (!bytes.empty() && !difference_) {
+            const auto part = bytes.first(std::min(bytes.size(), chunk_bytes));
+            const auto count = source_.read({buffer_.data(), part.size()}, offset_);
+            if (count != part.size() || std::memcmp(buffer_.data(), part.data(), count) != 0) difference_ = offset_;
+            offset_ += part.size();
+            bytes = bytes.subspan(part.size());
+        }
+    }
+    void finish() override {
+        if (!difference_ && offset_ != source_.bytes()) difference_ = offset_;
+    }
+    /// Where about the first difference is.
+    std::optional<std::uint64_t> difference() const { return difference_; }
+
+private:
+    const WalSource& source_;
+    Blob buffer_;
+    std::uint64_t offset_ = 0;
+    std::optional<std::uint64_t> difference_;
+};
+
+std::string hash_of(const WalSource& source) {
+    codec::Sha256 hash;
+    Blob buffer(chunk_bytes);
+    for (std::uint64_t offset = 0;;) {
+        const auto count = source.read({buffer.data(), chunk_bytes}, offset);
+        if (count == 0) break;
+        hash.update({buffer.data(), count});
+        offset += count;
+    }
+    const auto digest = hash.digest();
+    return to_hex(digest);
+}
+
+[[noreturn]] void refuse(const std::string& name, const std::string& storage, const storage::ObjectInfo& there, const std::string& how) {
+    throw Error(ErrorKind::refused,
+                fmt::format("{} is in {} already as {} ({} bytes, {}) with other content: {}", name, storage, there.key.path(), there.bytes, format_time(there.modified), how),
+                "nothing was changed. Does another cluster, or a restored copy of this one, archive into the same prefix? Give each cluster a prefix of its own");
+}
+
+} // namespace
+
+awaitable<void> StoredWal::look_for_suffixes() {
+    if (other_suffixes_) co_return;
+    std::set<std::string> found;
+    const auto page = co_await archive_.storage.list(std::string(wal_folder), {});
+    for (const auto& object : page.objects) {
+        const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
+        for (const auto* method : codec::compressions()) {
+            const auto suffix = method->suffix();
+            if (method == archive_.packing.compression) continue;
+            const bool bare = suffix.empty() && pg::wal_file_kind(name).has_value();
+            if (bare || (!suffix.empty() && name.ends_with("." + std::string(suffix)))) found.insert(std::string(suffix));
+        }
+    }
+    other_suffixes_ = std::move(found);
+}
+
+awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string name, bool own_suffix_too) {
+    co_await look_for_suffixes();
+    std::vector<const codec::Compression*> methods;
+    if (own_suffix_too) methods.push_back(archive_.packing.compression);
+    for (const auto& suffix : *other_suffixes_) methods.push_back(codec::compression_by_suffix(suffix));
+    for (const auto* method : methods) {
+        const auto key = wal_key(name, method->suffix());
+        const auto info = co_await archive_.storage.head(key);
+        if (info) co_return StoredObject{key, method};
+    }
+    co_return std::nullopt;
+}
+
+awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject there, std::string sha256) {
+    const auto reader = co_await archive_.storage.get(there.key, {});
+    if (!reader) throw Error(ErrorKind::transient, fmt::format("{} was there a moment ago, and is not any more", there.key.path()), "is something deleting from the archive?");
+    const auto& info = reader->info();
+    if (const auto known = info.metadata.find(std::string(plain_sha256)); known != info.metadata.end()) {
+        auto work = [&source] { return hash_of(source); };
+        if (sha256.empty()) sha256 = co_await run_on(archive_.cpu, std::move(work));
+        if (known->second == sha256) co_return;
+        refuse(source.name(), archive_.storage.describe(), info, fmt::format("SHA-256 {} there, {} here", known->second, sha256));
+    }
+    if (archive_.packing.cipher != nullptr && !archive_.packing.cipher->can_decrypt())
+        throw Error(ErrorKind::refused, fmt::format("{} is in the archive already as {}, and with a public key alone it cannot be compared", source.name(), there.key.path()),
+                    "configure the private key, or remove the object if you know that it is wrong");
+    Comparison comparison(source);
+    UnpackChain chain(archive_.packing.cipher, *there.compression, comparison);
+    Blob chunk(chunk_bytes);
+    std::optional<Error> failure;
+    try {
+        for (;;) {
+            const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
+            auto work = [&chain, &chunk, count] {
+                if (count > 0) chain.head().write({chunk.data(), count});
+                else chain.head().finish();
+            };
+            co_await run_on(archive_.cpu, std::move(work));
+            if (count == 0 || comparison.difference()) break;
+        }
+    } catch (const Error& error) {
+        failure = error;
+    }
+    if (failure && failure->kind() != ErrorKind::corrupt) throw *failure;
+    if (failure) throw Error(ErrorKind::refused, fmt::format("{} is in the archive already as {}, which cannot be read: {}", source.name(), there.key.path(), failure->what()),
+                             "nothing was changed. Is it of another key, or damaged? Move it away if you know that it is wrong");
+    if (comparison.difference()) refuse(source.name(), archive_.storage.describe(), info, fmt::format("they differ at or after byte {}", *comparison.difference()));
+}
+
+} // namespace walgd::archive
