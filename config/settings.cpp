@@ -1,0 +1,197 @@
+#include "config/settings.hpp"
+
+#include "common/base/files.hpp"
+#include "config/foreign.hpp"
+#include "config/values.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+#include <yaml-cpp/yaml.h>
+
+namespace walgd::config {
+
+namespace {
+
+std::string upper(std::string text) {
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    return text;
+}
+
+bool contains(std::span<const std::string_view> words, std::string_view word) { return std::ranges::find(words, word) != words.end(); }
+
+
+/// By our name or any of the environment's, in any case.
+const Setting* setting_of_key(const std::string& key) {
+    const auto name = upper(key);
+    for (const auto& setting : settings_table()) {
+        if (upper(std::string(setting.name)) == name || setting.walg_name == name || contains(setting.aliases, name)) return &setting;
+    }
+    return nullptr;
+}
+
+bool ours_or_walgs(std::string_view name) { return name.starts_with("WALG_") || name.starts_with("WALE_") || name.starts_with("WALGD_"); }
+
+/// WAL-G's names with and without its prefixes.
+bool is_foreign(std::span<const std::string_view> words, const std::string& key) {
+    const auto name = upper(key);
+    if (contains(words, name)) return true;
+    for (const std::string_view prefix : {"WALG_", "WALE_"}) {
+        if (name.starts_with(prefix) && contains(words, name.substr(prefix.size()))) return true;
+    }
+    return false;
+}
+
+std::string did_you_mean(const std::string& key) {
+    std::vector<std::string_view> names;
+    const bool lower_case = std::ranges::any_of(key, [](unsigned char c) { return std::islower(c) != 0; });
+    for (const auto& setting : settings_table()) {
+        names.push_back(lower_case ? setting.name : setting.walg_name);
+        if (!lower_case) names.insert(names.end(), setting.aliases.begin(), setting.aliases.end());
+    }
+    const auto best = nearest(key, names);
+    return best.empty() ? std::string("`walg config --reference` lists the settings") : fmt::format("did you mean {}?", best);
+}
+
+/// Error(misconfigured) when the text is no value of the setting.
+void check_value(const Setting& setting, const std::string& text, const std::string& source) {
+    auto shown = setting.secret ? std::string("***") : text;
+    auto wrong = [&](std::string_view wanted, std::string hint = {}) {
+        throw Error(ErrorKind::misconfigured, fmt::format("{} ({}, from {}) is '{}', which is not {}", setting.name, setting.walg_name, source, shown, wanted), std::move(hint));
+    };
+    switch (setting.type) {
+    case Type::flag:
+        if (!parse_flag(text)) wrong("true or false");
+        break;
+    case Type::number:
+        if (const auto number = parse_number(text); !number || *number < 0) wrong("a whole number");
+        break;
+    case Type::bytes:
+        if (!parse_bytes(text)) wrong("a number of bytes", "write 8388608 or 8MiB");
+        break;
+    case Type::duration:
+        if (!parse_duration(text)) wrong("a duration", "write 90s, 5m or 1h30m");
+        break;
+    case Type::json:
+        if (!nlohmann::json::accept(text)) wrong("JSON");
+        break;
+    case Type::text:
+    case Type::path: break;
+    }
+    if (!setting.choices.empty() && !contains(setting.choices, text)) wrong(fmt::format("one of {}", fmt::join(setting.choices, ", ")), did_you_mean(std::string(setting.name)));
+}
+
+std::string scalar_text(const YAML::Node& node, const std::string& where) {
+    if (node.IsNull()) return {};
+    if (node.IsScalar()) return node.Scalar();
+    throw Error(ErrorKind::misconfigured, fmt::format("{} is a list or a map, and should be one value", where));
+}
+
+std::string find_config_file(const Sources& sources) {
+    namespace fs = std::filesystem;
+    auto named = sources.config_file;
+    if (const auto found = sources.environment.find("WALG_CONFIG_PATH"); named.empty() && found != sources.environment.end()) named = found->second;
+    if (!named.empty()) {
+        if (!fs::exists(named)) throw Error(ErrorKind::misconfigured, fmt::format("the configuration file {} is not there", named), "--config or WALG_CONFIG_PATH names it");
+        return named;
+    }
+    std::vector<std::string> places{"/etc/walgd/walgd.yaml"};
+    if (!sources.home.empty()) {
+        for (const auto* ending : {"yaml", "yml", "json"}) places.push_back(fmt::format("{}/.walg.{}", sources.home, ending));
+    }
+    std::error_code error;
+    const auto found = std::ranges::find_if(places, [&](const auto& place) { return fs::exists(place, error); });
+    return found == places.end() ? std::string() : *found;
+}
+
+YAML::Node load_file(const std::string& path) {
+    const auto text = read_text_file(path);
+    try {
+        auto node = YAML::Load(text);
+        if (!node.IsNull() && !node.IsMap()) throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path));
+        return node;
+    } catch (const YAML::Exception& error) {
+        throw Error(ErrorKind::misconfigured, fmt::format("{} line {} is neither YAML nor JSON: {}", path, error.mark.line + 1, error.msg));
+    }
+}
+
+} // namespace
+
+Settings Settings::load(const Sources& sources) {
+    Settings settings;
+    for (const auto& setting : settings_table()) settings.values_[std::string(setting.name)] = {std::string(setting.default_value), "default", false};
+    std::vector<std::string> unused;
+
+    auto give = [&](const Setting& setting, const std::string& text, const std::string& source) {
+        check_value(setting, text, source);
+        settings.values_[std::string(setting.name)] = {text, source, true};
+    };
+    auto unknown = [&](const std::string& key, const std::string& where) {
+        if (is_foreign(refused_settings(), key))
+            throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) asks for something that this version cannot do", key, where),
+                        "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place by accident");
+        if (is_foreign(unused_settings(), key)) {
+            unused.push_back(key);
+            return;
+        }
+        if (sources.walg_compatible) settings.warnings_.push_back(fmt::format("{} is unknown ({})", key, where));
+        else throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is not a setting", key, where), did_you_mean(key));
+    };
+
+    if (const auto file = find_config_file(sources); !file.empty()) {
+        for (const auto& item : load_file(file)) {
+            const auto key = item.first.Scalar();
+            const auto where = fmt::format("{} line {}", file, item.first.Mark().line + 1);
+            if (upper(key) == "WALG_FAILOVER_STORAGES") unknown(key, where);
+            const auto text = scalar_text(item.second, fmt::format("{} in {}", key, where));
+            if (const auto* setting = setting_of_key(key)) {
+                if (!text.empty()) give(*setting, text, file);
+            } else unknown(key, where);
+        }
+    }
+    for (const auto& setting : settings_table()) {
+        std::vector<std::string_view> names{setting.walg_name};
+        names.insert(names.end(), setting.aliases.begin(), setting.aliases.end());
+        std::string_view taken;
+        for (const auto name : names) {
+            const auto found = sources.environment.find(std::string(name));
+            if (found == sources.environment.end() || found->second.empty()) continue;
+            if (taken.empty()) {
+                give(setting, found->second, fmt::format("environment {}", name));
+                taken = name;
+            } else if (found->second != sources.environment.at(std::string(taken)))
+                settings.warnings_.push_back(fmt::format("both {} and {} are set; {} is used", taken, name, taken));
+        }
+    }
+    for (const auto& [name, text] : sources.environment) {
+        if (text.empty() || setting_of_key(name) != nullptr) continue;
+        if (ours_or_walgs(name) || is_foreign(refused_settings(), name)) unknown(name, "environment");
+    }
+    for (const auto& [key, text] : sources.command_line) {
+        auto name = key;
+        std::ranges::replace(name, '-', '_');
+        const auto* setting = setting_of_key(name);
+        if (setting == nullptr) unknown(name, "command line");
+        else give(*setting, text, "command line");
+    }
+    if (!unused.empty()) settings.warnings_.push_back(fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused, ", ")));
+    return settings;
+}
+
+std::string Settings::text(std::string_view name) const {
+    const auto found = values_.find(name);
+    assert(found != values_.end());
+    return found->second.text;
+}
+
+bool Settings::flag(std::string_view name) const { return parse_flag(text(name)).value_or(false); }
+std::int64_t Settings::number(std::string_view name) const { return parse_number(text(name)).value_or(0); }
+std::uint64_t Settings::bytes(std::string_view name) const { return parse_bytes(text(name)).value_or(0); }
+std::chrono::milliseconds Settings::duration(std::string_view name) const { return parse_duration(text(name)).value_or(std::chrono::milliseconds(0)); }
+bool Settings::given(std::string_view name) const { return values_.find(name)->second.given; }
+std::string Settings::source(std::string_view name) const { return values_.find(name)->second.source; }
+
+} // namespace walgd::config

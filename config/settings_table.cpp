@@ -1,0 +1,119 @@
+#include "config/settings.hpp"
+
+#include <array>
+
+namespace walgd::config {
+
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::span<const std::string_view> no_words;
+constexpr std::array s3_prefix_aliases{"WALE_S3_PREFIX"sv, "S3_PREFIX"sv};
+constexpr std::array file_prefix_aliases{"WALE_FILE_PREFIX"sv, "FILE_PREFIX"sv};
+constexpr std::array storage_prefix_aliases{"WALE_STORAGE_PREFIX"sv, "STORAGE_PREFIX"sv};
+constexpr std::array aws_access_key_id_aliases{"AWS_ACCESS_KEY"sv};
+constexpr std::array aws_secret_access_key_aliases{"AWS_SECRET_KEY"sv};
+constexpr std::array aws_region_aliases{"AWS_DEFAULT_REGION"sv};
+constexpr std::array aws_endpoint_aliases{"AWS_ENDPOINT_URL_S3"sv, "AWS_ENDPOINT_URL"sv};
+constexpr std::array aws_s3_force_path_style_aliases{"S3_FORCE_PATH_STYLE"sv, "WALG_S3_FORCE_PATH_STYLE"sv};
+constexpr std::array s3_ca_cert_file_aliases{"S3_CA_CERT_FILE"sv, "WALE_S3_CA_CERT_FILE"sv, "AWS_CA_BUNDLE"sv};
+constexpr std::array s3_storage_class_aliases{"S3_STORAGE_CLASS"sv, "WALE_S3_STORAGE_CLASS"sv};
+constexpr std::array s3_sse_aliases{"S3_SSE"sv, "WALE_S3_SSE"sv};
+constexpr std::array s3_sse_choices{"AES256"sv, "aws:kms"sv};
+constexpr std::array s3_sse_kms_id_aliases{"S3_SSE_KMS_ID"sv, "WALE_S3_SSE_KMS_ID"sv};
+constexpr std::array s3_sse_c_aliases{"S3_SSE_C"sv, "WALE_S3_SSE_C"sv};
+constexpr std::array s3_max_part_size_aliases{"S3_MAX_PART_SIZE"sv, "WALE_S3_MAX_PART_SIZE"sv};
+constexpr std::array s3_max_retries_aliases{"S3_MAX_RETRIES"sv, "WALE_S3_MAX_RETRIES"sv};
+constexpr std::array compression_method_aliases{"WALE_COMPRESSION_METHOD"sv};
+constexpr std::array compression_method_choices{"lz4"sv, "zstd"sv, "brotli"sv, "lzma"sv, "none"sv};
+constexpr std::array libsodium_key_transform_choices{"none"sv, "hex"sv, "base64"sv};
+constexpr std::array prevent_wal_overwrite_aliases{"WALE_PREVENT_WAL_OVERWRITE"sv};
+constexpr std::array upload_concurrency_aliases{"WALE_UPLOAD_CONCURRENCY"sv};
+constexpr std::array download_concurrency_aliases{"WALE_DOWNLOAD_CONCURRENCY"sv};
+constexpr std::array upload_disk_concurrency_aliases{"WALE_UPLOAD_DISK_CONCURRENCY"sv};
+constexpr std::array tar_size_threshold_aliases{"WALE_TAR_SIZE_THRESHOLD"sv};
+constexpr std::array sentinel_user_data_aliases{"WALE_SENTINEL_USER_DATA"sv};
+constexpr std::array pgsslmode_choices{"disable"sv, "allow"sv, "prefer"sv, "require"sv, "verify-ca"sv, "verify-full"sv};
+constexpr std::array log_level_aliases{"WALE_LOG_LEVEL"sv};
+constexpr std::array log_level_choices{"NORMAL"sv, "DEVEL"sv, "ERROR"sv};
+constexpr std::array log_destination_aliases{"WALE_LOG_DESTINATION"sv};
+
+// Name, environment, further environment names, type, unit, default, help, secret, allowed values. In the order in which people read about them.
+// clang-format off
+constexpr Setting table[] = {
+    // Where the archive is
+    {"s3_prefix", "WALG_S3_PREFIX", s3_prefix_aliases, Type::text, "", "", "The archive in S3: s3://bucket/path", false, no_words},
+    {"file_prefix", "WALG_FILE_PREFIX", file_prefix_aliases, Type::path, "", "", "The archive in a mounted folder, which must exist", false, no_words},
+    {"storage_prefix", "WALG_STORAGE_PREFIX", storage_prefix_aliases, Type::text, "", "", "A sub-folder of the prefix for everything", false, no_words},
+    // S3
+    {"aws_access_key_id", "AWS_ACCESS_KEY_ID", aws_access_key_id_aliases, Type::text, "", "", "Access key; without it shared files, web identity, container and instance credentials are tried", false, no_words},
+    {"aws_secret_access_key", "AWS_SECRET_ACCESS_KEY", aws_secret_access_key_aliases, Type::text, "", "", "Secret key", true, no_words},
+    {"aws_session_token", "AWS_SESSION_TOKEN", no_words, Type::text, "", "", "Session token of temporary credentials", true, no_words},
+    {"aws_region", "AWS_REGION", aws_region_aliases, Type::text, "", "", "Region; found out where it is not given", false, no_words},
+    {"aws_endpoint", "AWS_ENDPOINT", aws_endpoint_aliases, Type::text, "", "", "Server other than Amazon's: http://host:port or https://host", false, no_words},
+    {"aws_s3_force_path_style", "AWS_S3_FORCE_PATH_STYLE", aws_s3_force_path_style_aliases, Type::flag, "", "false", "Put the bucket into the path instead of the host name", false, no_words},
+    {"aws_profile", "AWS_PROFILE", no_words, Type::text, "", "", "Profile of the shared files", false, no_words},
+    {"aws_shared_credentials_file", "AWS_SHARED_CREDENTIALS_FILE", no_words, Type::path, "", "", "Shared credentials file; ~/.aws/credentials if not given", false, no_words},
+    {"aws_config_file", "AWS_CONFIG_FILE", no_words, Type::path, "", "", "Shared config file; ~/.aws/config if not given", false, no_words},
+    {"aws_web_identity_token_file", "AWS_WEB_IDENTITY_TOKEN_FILE", no_words, Type::path, "", "", "Token with which aws_role_arn is assumed", false, no_words},
+    {"aws_role_arn", "AWS_ROLE_ARN", no_words, Type::text, "", "", "Role that is assumed with the web identity token", false, no_words},
+    {"aws_role_session_name", "AWS_ROLE_SESSION_NAME", no_words, Type::text, "", "walgd", "Name of the session of an assumed role", false, no_words},
+    {"s3_ca_cert_file", "WALG_S3_CA_CERT_FILE", s3_ca_cert_file_aliases, Type::path, "", "", "Certificates (PEM) that are trusted beside the system's", false, no_words},
+    {"s3_storage_class", "WALG_S3_STORAGE_CLASS", s3_storage_class_aliases, Type::text, "", "STANDARD", "Storage class of new objects; STANDARD sends none", false, no_words},
+    {"s3_sse", "WALG_S3_SSE", s3_sse_aliases, Type::text, "", "", "Server-side encryption: AES256 or aws:kms", false, s3_sse_choices},
+    {"s3_sse_kms_id", "WALG_S3_SSE_KMS_ID", s3_sse_kms_id_aliases, Type::text, "", "", "KMS key; exactly with s3_sse aws:kms", false, no_words},
+    {"s3_sse_c", "WALG_S3_SSE_C", s3_sse_c_aliases, Type::text, "", "", "Customer key (32 bytes) for server-side encryption", true, no_words},
+    {"s3_max_part_size", "WALG_S3_MAX_PART_SIZE", s3_max_part_size_aliases, Type::bytes, "bytes", "8MiB", "Size of the pieces of large objects, at least 5 MiB; smaller than WAL-G's 20 MiB, so that memory stays small", false, no_words},
+    {"s3_max_retries", "WALG_S3_MAX_RETRIES", s3_max_retries_aliases, Type::number, "", "15", "Attempts of one request before it is given up", false, no_words},
+    {"storage_deadline", "WALGD_STORAGE_DEADLINE", no_words, Type::duration, "s", "10m", "Time for all attempts of one request", false, no_words},
+    {"storage_stall_timeout", "WALGD_STORAGE_STALL_TIMEOUT", no_words, Type::duration, "s", "30s", "A connection on which nothing moves for so long is given up", false, no_words},
+    // Packing
+    {"compression_method", "WALG_COMPRESSION_METHOD", compression_method_aliases, Type::text, "", "lz4", "Compression of new objects; all are read", false, compression_method_choices},
+    {"zstd_level", "WALG_ZSTD_LEVEL", no_words, Type::text, "", "", "Level for zstd: fastest, default, better, best or a number; without it parameters tuned for PostgreSQL's pages and WAL", false, no_words},
+    {"libsodium_key", "WALG_LIBSODIUM_KEY", no_words, Type::text, "", "", "Key for libsodium encryption", true, no_words},
+    {"libsodium_key_path", "WALG_LIBSODIUM_KEY_PATH", no_words, Type::path, "", "", "File with the key for libsodium encryption", false, no_words},
+    {"libsodium_key_transform", "WALG_LIBSODIUM_KEY_TRANSFORM", no_words, Type::text, "", "none", "How the libsodium key is written", false, libsodium_key_transform_choices},
+    {"pgp_key", "WALG_PGP_KEY", no_words, Type::text, "", "", "OpenPGP key (armored) for encryption; a public key is enough to write", true, no_words},
+    {"pgp_key_path", "WALG_PGP_KEY_PATH", no_words, Type::path, "", "", "File with the OpenPGP key", false, no_words},
+    {"pgp_key_passphrase", "WALG_PGP_KEY_PASSPHRASE", no_words, Type::text, "", "", "Passphrase of the OpenPGP key", true, no_words},
+    // WAL
+    {"prevent_wal_overwrite", "WALG_PREVENT_WAL_OVERWRITE", prevent_wal_overwrite_aliases, Type::flag, "", "false", "Only under the name wal-g, where WAL-G's default overwrites; walgd and walg never overwrite", false, no_words},
+    {"upload_concurrency", "WALG_UPLOAD_CONCURRENCY", upload_concurrency_aliases, Type::number, "", "16", "WAL files, or pieces of a backup, on their way to the storage at once", false, no_words},
+    {"download_concurrency", "WALG_DOWNLOAD_CONCURRENCY", download_concurrency_aliases, Type::number, "", "10", "Parts of a backup that are fetched at once (bounded by twice the cores)", false, no_words},
+    {"daemon_wal_upload_timeout", "WALG_DAEMON_WAL_UPLOAD_TIMEOUT", no_words, Type::duration, "s", "60s", "The daemon answers an archive_command after so long, stored or not", false, no_words},
+    {"fetch_timeout", "WALGD_FETCH_TIMEOUT", no_words, Type::duration, "s", "5m", "A WAL file that the storage did not give after so long is an error, never absent", false, no_words},
+    // Base backup
+    {"pgdata", "PGDATA", no_words, Type::path, "", "", "The cluster's data directory", false, no_words},
+    {"upload_disk_concurrency", "WALG_UPLOAD_DISK_CONCURRENCY", upload_disk_concurrency_aliases, Type::number, "", "1", "Threads that read and pack the data directory", false, no_words},
+    {"tar_size_threshold", "WALG_TAR_SIZE_THRESHOLD", tar_size_threshold_aliases, Type::bytes, "bytes", "1073741823", "A part is closed when it has more plain bytes; without it parts are smaller where that lets a restore use every core", false, no_words},
+    {"tar_disable_fsync", "WALG_TAR_DISABLE_FSYNC", no_words, Type::flag, "", "false", "Do not write a restored backup out to disk before it counts as restored", false, no_words},
+    {"sentinel_user_data", "WALG_SENTINEL_USER_DATA", sentinel_user_data_aliases, Type::json, "", "", "JSON that is kept with every backup", false, no_words},
+    {"verify_page_checksums", "WALG_VERIFY_PAGE_CHECKSUMS", no_words, Type::flag, "", "true", "Check page checksums while a backup is taken, where the cluster has them", false, no_words},
+    {"stop_wal_timeout", "WALGD_STOP_WAL_TIMEOUT", no_words, Type::duration, "s", "1h", "How long the last WAL of a backup may take to reach the archive", false, no_words},
+    // PostgreSQL connection
+    {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder; libpq's default if not given", false, no_words},
+    {"pgport", "PGPORT", no_words, Type::number, "", "", "Port", false, no_words},
+    {"pguser", "PGUSER", no_words, Type::text, "", "", "User", false, no_words},
+    {"pgpassword", "PGPASSWORD", no_words, Type::text, "", "", "Password", true, no_words},
+    {"pgpassfile", "PGPASSFILE", no_words, Type::path, "", "", "Password file", false, no_words},
+    {"pgdatabase", "PGDATABASE", no_words, Type::text, "", "", "Database", false, no_words},
+    {"pgsslmode", "PGSSLMODE", no_words, Type::text, "", "", "TLS to the server", false, pgsslmode_choices},
+    {"pgsslkey", "PGSSLKEY", no_words, Type::path, "", "", "Client key", false, no_words},
+    {"pgsslcert", "PGSSLCERT", no_words, Type::path, "", "", "Client certificate", false, no_words},
+    {"pgsslrootcert", "PGSSLROOTCERT", no_words, Type::path, "", "", "Certificates that the server's is checked against", false, no_words},
+    {"pgappname", "PGAPPNAME", no_words, Type::text, "", "walgd", "Application name that the server shows", false, no_words},
+    // The daemon
+    {"socket", "WALGD_SOCKET", no_words, Type::path, "", "/run/walgd/walgd.sock", "The daemon's socket", false, no_words},
+    {"memory_budget", "WALGD_MEMORY_BUDGET", no_words, Type::bytes, "bytes", "64MiB", "All large buffers come out of it; work waits for it", false, no_words},
+    {"drain_timeout", "WALGD_DRAIN_TIMEOUT", no_words, Type::duration, "s", "5m", "After the first stop signal WAL is taken for so long at most, while PostgreSQL still runs", false, no_words},
+    {"log_level", "WALG_LOG_LEVEL", log_level_aliases, Type::text, "", "NORMAL", "How much is logged", false, log_level_choices},
+    {"log_destination", "WALG_LOG_DESTINATION", log_destination_aliases, Type::path, "", "stderr", "Where log lines go: stderr or a file", false, no_words},
+};
+// clang-format on
+
+} // namespace
+
+std::span<const Setting> settings_table() { return table; }
+
+} // namespace walgd::config
