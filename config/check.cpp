@@ -41,8 +41,10 @@ std::string check_packing(const archive::Packing& packing) {
     pack.head().write(bytes_of(probe));
     pack.head().finish();
     const auto blob = packed.take();
-    const auto cipher = packing.cipher == nullptr ? std::string("not encrypted") : fmt::format("encrypted with {}", packing.cipher->name());
-    if (packing.cipher != nullptr && !packing.cipher->can_decrypt()) return fmt::format("{}, {} (public key: this host can write, not restore)", packing.compression->name(), cipher);
+    const auto cipher =
+        packing.cipher == nullptr ? std::string("not encrypted") : fmt::format("encrypted with {}", packing.cipher->name());
+    if (packing.cipher != nullptr && !packing.cipher->can_decrypt())
+        return fmt::format("{}, {} (public key: this host can write, not restore)", packing.compression->name(), cipher);
     codec::BlobSink unpacked;
     archive::UnpackChain unpack(packing.cipher, *packing.compression, unpacked);
     unpack.head().write(blob.view());
@@ -54,8 +56,10 @@ std::string check_packing(const archive::Packing& packing) {
 std::string check_server(const Settings& settings) {
     const auto server = pg::Server::connect(connection_options(settings));
     const auto facts = server->facts();
-    auto text = fmt::format("PostgreSQL {}.{} at {}, system {}, {} MiB segments, checksums {}, archive_mode {}, archive_command '{}'", facts.version_num / 10000, facts.version_num % 10000,
-                            facts.data_directory, facts.system.number(), facts.segment_bytes >> 20, facts.data_checksums ? "on" : "off", facts.archive_mode, facts.archive_command);
+    auto text =
+        fmt::format("PostgreSQL {}.{} at {}, system {}, {} MiB segments, checksums {}, archive_mode {}, archive_command '{}'",
+                    facts.version_num / 10000, facts.version_num % 10000, facts.data_directory, facts.system.number(),
+                    facts.segment_bytes >> 20, facts.data_checksums ? "on" : "off", facts.archive_mode, facts.archive_command);
     if (facts.archive_mode == "off") text += "; WARNING: archive_mode is off, no WAL will come";
     return text;
 }
@@ -81,7 +85,8 @@ int run_check(const Settings& settings, archive::Archive& archive, std::ostream&
     });
     checks.run("storage: read", [&] {
         const auto blob = run_blocking(archive.io, storage::get_whole(storage, key, 1 << 20));
-        if (!blob || text_of(blob->view()) != probe) throw Error(ErrorKind::corrupt, fmt::format("{} does not come back as it was written", key.path()));
+        if (!blob || text_of(blob->view()) != probe)
+            throw Error(ErrorKind::corrupt, fmt::format("{} does not come back as it was written", key.path()));
         return std::string("it comes back as written");
     });
     checks.run("storage: remove", [&] {
@@ -91,7 +96,8 @@ int run_check(const Settings& settings, archive::Archive& archive, std::ostream&
     });
     checks.run("storage: conditional write", [&] {
         const auto found = run_blocking(archive.io, archive::probe_conditional_put(archive));
-        return std::string(found == archive::ConditionalPut::works ? "If-None-Match is kept: nothing can be overwritten" : "not kept by this storage: walgd looks before it puts");
+        return std::string(found == archive::ConditionalPut::works ? "If-None-Match is kept: nothing can be overwritten"
+                                                                   : "not kept by this storage: walgd looks before it puts");
     });
     checks.run("PostgreSQL", [&] { return check_server(settings); });
     return checks.failed() ? 1 : 0;

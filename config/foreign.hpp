@@ -7,7 +7,8 @@ namespace walgd::config {
 /// WAL-G's settings that this version does not act on. Given, they are told once and change nothing.
 std::span<const std::string_view> unused_settings();
 
-/// WAL-G's settings that may not be passed over: a key that would encrypt, a storage that would be written to. Given, they are an error.
+/// WAL-G's settings that may not be passed over: a key that would encrypt, a storage that would be written to. Given, they are an
+/// error.
 std::span<const std::string_view> refused_settings();
 
 } // namespace walgd::config

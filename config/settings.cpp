@@ -21,19 +21,23 @@ std::string upper(std::string text) {
     return text;
 }
 
-bool contains(std::span<const std::string_view> words, std::string_view word) { return std::ranges::find(words, word) != words.end(); }
-
+bool contains(std::span<const std::string_view> words, std::string_view word) {
+    return std::ranges::find(words, word) != words.end();
+}
 
 /// By our name or any of the environment's, in any case.
 const Setting* setting_of_key(const std::string& key) {
     const auto name = upper(key);
     for (const auto& setting : settings_table()) {
-        if (upper(std::string(setting.name)) == name || setting.walg_name == name || contains(setting.aliases, name)) return &setting;
+        if (upper(std::string(setting.name)) == name || setting.walg_name == name || contains(setting.aliases, name))
+            return &setting;
     }
     return nullptr;
 }
 
-bool ours_or_walgs(std::string_view name) { return name.starts_with("WALG_") || name.starts_with("WALE_") || name.starts_with("WALGD_"); }
+bool ours_or_walgs(std::string_view name) {
+    return name.starts_with("WALG_") || name.starts_with("WALE_") || name.starts_with("WALGD_");
+}
 
 /// WAL-G's names with and without its prefixes.
 bool is_foreign(std::span<const std::string_view> words, const std::string& key) {
@@ -60,7 +64,10 @@ std::string did_you_mean(const std::string& key) {
 void check_value(const Setting& setting, const std::string& text, const std::string& source) {
     auto shown = setting.secret ? std::string("***") : text;
     auto wrong = [&](std::string_view wanted, std::string hint = {}) {
-        throw Error(ErrorKind::misconfigured, fmt::format("{} ({}, from {}) is '{}', which is not {}", setting.name, setting.walg_name, source, shown, wanted), std::move(hint));
+        throw Error(
+            ErrorKind::misconfigured,
+            fmt::format("{} ({}, from {}) is '{}', which is not {}", setting.name, setting.walg_name, source, shown, wanted),
+            std::move(hint));
     };
     switch (setting.type) {
     case Type::flag:
@@ -79,9 +86,11 @@ void check_value(const Setting& setting, const std::string& text, const std::str
         if (!nlohmann::json::accept(text)) wrong("JSON");
         break;
     case Type::text:
-    case Type::path: break;
+    case Type::path:
+        break;
     }
-    if (!setting.choices.empty() && !contains(setting.choices, text)) wrong(fmt::format("one of {}", fmt::join(setting.choices, ", ")), did_you_mean(std::string(setting.name)));
+    if (!setting.choices.empty() && !contains(setting.choices, text))
+        wrong(fmt::format("one of {}", fmt::join(setting.choices, ", ")), did_you_mean(std::string(setting.name)));
 }
 
 std::string scalar_text(const YAML::Node& node, const std::string& where) {
@@ -93,9 +102,12 @@ std::string scalar_text(const YAML::Node& node, const std::string& where) {
 std::string find_config_file(const Sources& sources) {
     namespace fs = std::filesystem;
     auto named = sources.config_file;
-    if (const auto found = sources.environment.find("WALG_CONFIG_PATH"); named.empty() && found != sources.environment.end()) named = found->second;
+    if (const auto found = sources.environment.find("WALG_CONFIG_PATH"); named.empty() && found != sources.environment.end())
+        named = found->second;
     if (!named.empty()) {
-        if (!fs::exists(named)) throw Error(ErrorKind::misconfigured, fmt::format("the configuration file {} is not there", named), "--config or WALG_CONFIG_PATH names it");
+        if (!fs::exists(named))
+            throw Error(ErrorKind::misconfigured, fmt::format("the configuration file {} is not there", named),
+                        "--config or WALG_CONFIG_PATH names it");
         return named;
     }
     std::vector<std::string> places{"/etc/walgd/walgd.yaml"};
@@ -111,10 +123,12 @@ YAML::Node load_file(const std::string& path) {
     const auto text = read_text_file(path);
     try {
         auto node = YAML::Load(text);
-        if (!node.IsNull() && !node.IsMap()) throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path));
+        if (!node.IsNull() && !node.IsMap())
+            throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path));
         return node;
     } catch (const YAML::Exception& error) {
-        throw Error(ErrorKind::misconfigured, fmt::format("{} line {} is neither YAML nor JSON: {}", path, error.mark.line + 1, error.msg));
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("{} line {} is neither YAML nor JSON: {}", path, error.mark.line + 1, error.msg));
     }
 }
 
@@ -122,7 +136,8 @@ YAML::Node load_file(const std::string& path) {
 
 Settings Settings::load(const Sources& sources) {
     Settings settings;
-    for (const auto& setting : settings_table()) settings.values_[std::string(setting.name)] = {std::string(setting.default_value), "default", false};
+    for (const auto& setting : settings_table())
+        settings.values_[std::string(setting.name)] = {std::string(setting.default_value), "default", false};
     std::vector<std::string> unused;
 
     auto give = [&](const Setting& setting, const std::string& text, const std::string& source) {
@@ -131,14 +146,18 @@ Settings Settings::load(const Sources& sources) {
     };
     auto unknown = [&](const std::string& key, const std::string& where) {
         if (is_foreign(refused_settings(), key))
-            throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) asks for something that this version cannot do", key, where),
-                        "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place by accident");
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("{} ({}) asks for something that this version cannot do", key, where),
+                        "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place "
+                        "by accident");
         if (is_foreign(unused_settings(), key)) {
             unused.push_back(key);
             return;
         }
-        if (sources.walg_compatible) settings.warnings_.push_back(fmt::format("{} is unknown ({})", key, where));
-        else throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is not a setting", key, where), did_you_mean(key));
+        if (sources.walg_compatible)
+            settings.warnings_.push_back(fmt::format("{} is unknown ({})", key, where));
+        else
+            throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is not a setting", key, where), did_you_mean(key));
     };
 
     if (const auto file = find_config_file(sources); !file.empty()) {
@@ -149,7 +168,8 @@ Settings Settings::load(const Sources& sources) {
             const auto text = scalar_text(item.second, fmt::format("{} in {}", key, where));
             if (const auto* setting = setting_of_key(key)) {
                 if (!text.empty()) give(*setting, text, file);
-            } else unknown(key, where);
+            } else
+                unknown(key, where);
         }
     }
     for (const auto& setting : settings_table()) {
@@ -174,10 +194,14 @@ Settings Settings::load(const Sources& sources) {
         auto name = key;
         std::ranges::replace(name, '-', '_');
         const auto* setting = setting_of_key(name);
-        if (setting == nullptr) unknown(name, "command line");
-        else give(*setting, text, "command line");
+        if (setting == nullptr)
+            unknown(name, "command line");
+        else
+            give(*setting, text, "command line");
     }
-    if (!unused.empty()) settings.warnings_.push_back(fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused, ", ")));
+    if (!unused.empty())
+        settings.warnings_.push_back(
+            fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused, ", ")));
     return settings;
 }
 
@@ -190,7 +214,9 @@ std::string Settings::text(std::string_view name) const {
 bool Settings::flag(std::string_view name) const { return parse_flag(text(name)).value_or(false); }
 std::int64_t Settings::number(std::string_view name) const { return parse_number(text(name)).value_or(0); }
 std::uint64_t Settings::bytes(std::string_view name) const { return parse_bytes(text(name)).value_or(0); }
-std::chrono::milliseconds Settings::duration(std::string_view name) const { return parse_duration(text(name)).value_or(std::chrono::milliseconds(0)); }
+std::chrono::milliseconds Settings::duration(std::string_view name) const {
+    return parse_duration(text(name)).value_or(std::chrono::milliseconds(0));
+}
 bool Settings::given(std::string_view name) const { return values_.find(name)->second.given; }
 std::string Settings::source(std::string_view name) const { return values_.find(name)->second.source; }
 

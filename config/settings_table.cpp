@@ -39,7 +39,8 @@ constexpr std::array log_level_aliases{"WALE_LOG_LEVEL"sv};
 constexpr std::array log_level_choices{"NORMAL"sv, "DEVEL"sv, "ERROR"sv};
 constexpr std::array log_destination_aliases{"WALE_LOG_DESTINATION"sv};
 
-// Name, environment, further environment names, type, unit, default, help, secret, allowed values. In the order in which people read about them.
+// Name, environment, further environment names, type, unit, default, help, secret, allowed values. In the order in which people
+// read about them.
 // clang-format off
 constexpr Setting table[] = {
     // Where the archive is

@@ -41,7 +41,8 @@ storage::S3Options s3_options(const Settings& settings) {
     storage::S3Options options;
     const auto prefix = settings.text("s3_prefix");
     if (!prefix.starts_with("s3://") || prefix.size() == 5)
-        throw Error(ErrorKind::misconfigured, fmt::format("s3_prefix ({}) is '{}', which is not s3://bucket/path", settings.source("s3_prefix"), prefix));
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("s3_prefix ({}) is '{}', which is not s3://bucket/path", settings.source("s3_prefix"), prefix));
     const auto rest = prefix.substr(5);
     const auto slash = rest.find('/');
     options.bucket = rest.substr(0, slash);
@@ -56,15 +57,17 @@ storage::S3Options s3_options(const Settings& settings) {
     options.secret_key = settings.text("aws_secret_access_key");
     options.session_token = settings.text("aws_session_token");
     if (options.access_key.empty() != options.secret_key.empty())
-        throw Error(ErrorKind::misconfigured, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is given", "give both, or neither to use another source of credentials");
+        throw Error(ErrorKind::misconfigured, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is given",
+                    "give both, or neither to use another source of credentials");
     options.profile = settings.text("aws_profile");
     options.shared_credentials_file = settings.text("aws_shared_credentials_file");
     options.config_file = settings.text("aws_config_file");
     options.web_identity_token_file = settings.text("aws_web_identity_token_file");
     options.role_arn = settings.text("aws_role_arn");
     options.role_session_name = settings.text("aws_role_session_name");
-    for (const auto* name : {"HOME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-                             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_STS"}) {
+    for (const auto* name : {"HOME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                             "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                             "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_STS"}) {
         if (const char* value = std::getenv(name); value != nullptr) options.environment[name] = value;
     }
     options.ca_file = settings.text("s3_ca_cert_file");
@@ -73,13 +76,18 @@ storage::S3Options s3_options(const Settings& settings) {
     options.sse_kms_id = settings.text("s3_sse_kms_id");
     options.sse_customer_key = settings.text("s3_sse_c");
     if ((options.sse == "aws:kms") != !options.sse_kms_id.empty())
-        throw Error(ErrorKind::misconfigured, "s3_sse_kms_id goes with s3_sse aws:kms, and only with it", "set WALG_S3_SSE=aws:kms and WALG_S3_SSE_KMS_ID together");
-    options.connections_max = static_cast<unsigned>(std::max<std::int64_t>(settings.number("upload_concurrency"), settings.number("download_concurrency"))) + 8;
+        throw Error(ErrorKind::misconfigured, "s3_sse_kms_id goes with s3_sse aws:kms, and only with it",
+                    "set WALG_S3_SSE=aws:kms and WALG_S3_SSE_KMS_ID together");
+    options.connections_max = static_cast<unsigned>(std::max<std::int64_t>(settings.number("upload_concurrency"),
+                                                                           settings.number("download_concurrency"))) +
+                              8;
     options.stall_timeout = settings.duration("storage_stall_timeout");
     return options;
 }
 
-std::unique_ptr<storage::Storage> open_s3_storage(const Opening& opening) { return storage::make_s3_storage(s3_options(opening.settings), opening.io, opening.log); }
+std::unique_ptr<storage::Storage> open_s3_storage(const Opening& opening) {
+    return storage::make_s3_storage(s3_options(opening.settings), opening.io, opening.log);
+}
 
 /// One line a storage.
 struct StorageKind {
@@ -98,9 +106,13 @@ const StorageKind& chosen_storage(const Settings& settings) {
         if (settings.given(kind.setting)) chosen.push_back(&kind);
     }
     if (chosen.empty())
-        throw Error(ErrorKind::misconfigured, "Failed to find any configured storage", "set WALG_S3_PREFIX=s3://bucket/path or WALG_FILE_PREFIX=/mounted/folder, or name them in /etc/walgd/walgd.yaml");
+        throw Error(
+            ErrorKind::misconfigured, "Failed to find any configured storage",
+            "set WALG_S3_PREFIX=s3://bucket/path or WALG_FILE_PREFIX=/mounted/folder, or name them in /etc/walgd/walgd.yaml");
     if (chosen.size() > 1)
-        throw Error(ErrorKind::misconfigured, fmt::format("two storages are configured: WALG_S3_PREFIX ({}) and WALG_FILE_PREFIX ({})", settings.source("s3_prefix"), settings.source("file_prefix")),
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("two storages are configured: WALG_S3_PREFIX ({}) and WALG_FILE_PREFIX ({})",
+                                settings.source("s3_prefix"), settings.source("file_prefix")),
                     "keep one of them");
     return *chosen.front();
 }
@@ -115,9 +127,14 @@ std::string trimmed(std::string text) {
 std::pair<std::string, std::string> key_of(const Settings& settings, const std::string& name) {
     const auto path_name = name + "_path";
     if (settings.given(name) && settings.given(path_name))
-        throw Error(ErrorKind::misconfigured, fmt::format("both {} ({}) and {} ({}) are given", name, settings.source(name), path_name, settings.source(path_name)), "keep one of them");
+        throw Error(
+            ErrorKind::misconfigured,
+            fmt::format("both {} ({}) and {} ({}) are given", name, settings.source(name), path_name, settings.source(path_name)),
+            "keep one of them");
     if (settings.given(name)) return {settings.text(name), settings.source(name)};
-    if (settings.given(path_name)) return {trimmed(read_text_file(settings.text(path_name))), fmt::format("{} (from {})", settings.text(path_name), settings.source(path_name))};
+    if (settings.given(path_name))
+        return {trimmed(read_text_file(settings.text(path_name))),
+                fmt::format("{} (from {})", settings.text(path_name), settings.source(path_name))};
     return {};
 }
 
@@ -127,18 +144,27 @@ std::unique_ptr<codec::Cipher> chosen_cipher(const Settings& settings) {
     const auto [pgp, pgp_source] = key_of(settings, "pgp_key");
     auto needs = [&](std::string_view name, std::string_view key) {
         if (settings.given(name))
-            throw Error(ErrorKind::misconfigured, fmt::format("{} is given ({}), but no key that it belongs to", name, settings.source(name)), fmt::format("set {} too, or take it out", key));
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("{} is given ({}), but no key that it belongs to", name, settings.source(name)),
+                        fmt::format("set {} too, or take it out", key));
     };
     if (!sodium_source.empty() && !pgp_source.empty())
-        throw Error(ErrorKind::misconfigured, fmt::format("keys for libsodium ({}) and OpenPGP ({}) are given; only one can be used", sodium_source, pgp_source), "keep one of them");
+        throw Error(
+            ErrorKind::misconfigured,
+            fmt::format("keys for libsodium ({}) and OpenPGP ({}) are given; only one can be used", sodium_source, pgp_source),
+            "keep one of them");
     if (sodium_source.empty()) needs("libsodium_key_transform", "WALG_LIBSODIUM_KEY or WALG_LIBSODIUM_KEY_PATH");
     if (pgp_source.empty()) needs("pgp_key_passphrase", "WALG_PGP_KEY or WALG_PGP_KEY_PATH");
     if (!sodium_source.empty()) {
         const auto transform = settings.text("libsodium_key_transform");
-        return codec::make_libsodium_cipher(sodium, transform == "hex" ? codec::KeyTransform::hex : transform == "base64" ? codec::KeyTransform::base64 : codec::KeyTransform::none,
+        return codec::make_libsodium_cipher(sodium,
+                                            transform == "hex"      ? codec::KeyTransform::hex
+                                            : transform == "base64" ? codec::KeyTransform::base64
+                                                                    : codec::KeyTransform::none,
                                             "WALG_LIBSODIUM_KEY, " + sodium_source);
     }
-    if (!pgp_source.empty()) return codec::make_openpgp_cipher(pgp, settings.text("pgp_key_passphrase"), "WALG_PGP_KEY, " + pgp_source);
+    if (!pgp_source.empty())
+        return codec::make_openpgp_cipher(pgp, settings.text("pgp_key_passphrase"), "WALG_PGP_KEY, " + pgp_source);
     return nullptr;
 }
 
@@ -148,7 +174,9 @@ archive::Packing packing_of(const Settings& settings, const codec::Cipher* ciphe
     packing.cipher = cipher;
     if (settings.given("zstd_level")) {
         if (packing.compression->name() != "zstd")
-            throw Error(ErrorKind::misconfigured, fmt::format("zstd_level is given, but compression_method is {}", packing.compression->name()), "set WALG_COMPRESSION_METHOD=zstd, or take it out");
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("zstd_level is given, but compression_method is {}", packing.compression->name()),
+                        "set WALG_COMPRESSION_METHOD=zstd, or take it out");
         packing.level = settings.text("zstd_level");
         packing.compression->check_level(packing.level);
     }
@@ -159,7 +187,8 @@ archive::Packing packing_of(const Settings& settings, const codec::Cipher* ciphe
 
 struct ArchiveSetup::Parts {
     Parts(const Settings& settings, asio::any_io_executor io, Log& log)
-        : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())), budget(settings.bytes("memory_budget")) {
+        : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())),
+          budget(settings.bytes("memory_budget")) {
         const auto& kind = chosen_storage(settings);
         base = kind.open({settings, io, cpu, log});
         if (kind.over_a_network) {
@@ -168,7 +197,8 @@ struct ArchiveSetup::Parts {
             policy.deadline = settings.duration("storage_deadline");
             retrying = storage::make_retrying_storage(*base, policy, storage::real_retry_environment(), log);
         }
-        archive = std::make_unique<archive::Archive>(archive::Archive{retrying ? *retrying : *base, packing_of(settings, cipher.get()), io, cpu, budget, log});
+        archive = std::make_unique<archive::Archive>(
+            archive::Archive{retrying ? *retrying : *base, packing_of(settings, cipher.get()), io, cpu, budget, log});
     }
     ~Parts() { cpu.join(); }
 
@@ -181,12 +211,17 @@ struct ArchiveSetup::Parts {
 
 ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, Log& log) {
     if (settings.bytes("s3_max_part_size") < (5 << 20))
-        throw Error(ErrorKind::misconfigured, fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
     if (settings.bytes("memory_budget") < 4 * settings.bytes("s3_max_part_size"))
-        throw Error(ErrorKind::misconfigured, fmt::format("memory_budget ({}) is less than four times s3_max_part_size ({})", settings.text("memory_budget"), settings.text("s3_max_part_size")),
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("memory_budget ({}) is less than four times s3_max_part_size ({})",
+                                settings.text("memory_budget"), settings.text("s3_max_part_size")),
                     "raise WALGD_MEMORY_BUDGET, or lower WALG_S3_MAX_PART_SIZE");
     for (const auto* name : {"upload_concurrency", "download_concurrency", "upload_disk_concurrency"}) {
-        if (settings.number(name) < 1 || settings.number(name) > 1024) throw Error(ErrorKind::misconfigured, fmt::format("{} is {}, and should be from 1 to 1024", name, settings.number(name)));
+        if (settings.number(name) < 1 || settings.number(name) > 1024)
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("{} is {}, and should be from 1 to 1024", name, settings.number(name)));
     }
     parts_ = std::make_unique<Parts>(settings, io, log);
 }
@@ -195,9 +230,17 @@ ArchiveSetup::~ArchiveSetup() = default;
 archive::Archive& ArchiveSetup::archive() { return *parts_->archive; }
 
 pg::ConnectionOptions connection_options(const Settings& settings) {
-    static constexpr std::pair<const char*, const char*> keywords[] = {
-        {"pghost", "host"},       {"pgport", "port"},     {"pguser", "user"},       {"pgpassword", "password"},       {"pgpassfile", "passfile"}, {"pgdatabase", "dbname"},
-        {"pgsslmode", "sslmode"}, {"pgsslkey", "sslkey"}, {"pgsslcert", "sslcert"}, {"pgsslrootcert", "sslrootcert"}, {"pgappname", "application_name"}};
+    static constexpr std::pair<const char*, const char*> keywords[] = {{"pghost", "host"},
+                                                                       {"pgport", "port"},
+                                                                       {"pguser", "user"},
+                                                                       {"pgpassword", "password"},
+                                                                       {"pgpassfile", "passfile"},
+                                                                       {"pgdatabase", "dbname"},
+                                                                       {"pgsslmode", "sslmode"},
+                                                                       {"pgsslkey", "sslkey"},
+                                                                       {"pgsslcert", "sslcert"},
+                                                                       {"pgsslrootcert", "sslrootcert"},
+                                                                       {"pgappname", "application_name"}};
     pg::ConnectionOptions options;
     for (const auto& [setting, keyword] : keywords) {
         if (!settings.text(setting).empty()) options[keyword] = settings.text(setting);

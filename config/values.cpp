@@ -42,9 +42,16 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
     if (error != std::errc()) return std::nullopt;
     auto unit = lower(text.substr(static_cast<std::size_t>(end - text.data())));
     std::erase(unit, ' ');
-    if (unit.ends_with("ib")) unit.erase(unit.size() - 2);
-    else if (unit.size() > 1 && unit.ends_with("b")) unit.pop_back();
-    const auto shift = unit.empty() || unit == "b" ? 0 : unit == "k" ? 10 : unit == "m" ? 20 : unit == "g" ? 30 : unit == "t" ? 40 : -1;
+    if (unit.ends_with("ib"))
+        unit.erase(unit.size() - 2);
+    else if (unit.size() > 1 && unit.ends_with("b"))
+        unit.pop_back();
+    const auto shift = unit.empty() || unit == "b" ? 0
+                       : unit == "k"               ? 10
+                       : unit == "m"               ? 20
+                       : unit == "g"               ? 30
+                       : unit == "t"               ? 40
+                                                   : -1;
     if (shift < 0 || number > (UINT64_MAX >> shift)) return std::nullopt;
     return number << shift;
 }
@@ -60,7 +67,13 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
         text.remove_prefix(static_cast<std::size_t>(end - text.data()));
         const auto length = std::min(text.find_first_of("0123456789."), text.size());
         const auto unit = text.substr(0, length);
-        const double factor = unit == "h" ? 3600000 : unit == "m" ? 60000 : unit == "s" ? 1000 : unit == "ms" ? 1 : unit == "us" || unit == "µs" ? 0.001 : unit == "ns" ? 0.000001 : 0;
+        const double factor = unit == "h"                    ? 3600000
+                              : unit == "m"                  ? 60000
+                              : unit == "s"                  ? 1000
+                              : unit == "ms"                 ? 1
+                              : unit == "us" || unit == "µs" ? 0.001
+                              : unit == "ns"                 ? 0.000001
+                                                             : 0;
         if (factor == 0) return std::nullopt;
         milliseconds += number * factor;
         text.remove_prefix(length);

@@ -7,10 +7,11 @@
 /// The texts of settings as values; nothing where the text is none.
 namespace walgd::config {
 
-std::optional<bool> parse_flag(std::string_view text);                          ///< as Go's ParseBool, and yes, no, on, off
+std::optional<bool> parse_flag(std::string_view text); ///< as Go's ParseBool, and yes, no, on, off
 std::optional<std::int64_t> parse_number(std::string_view text);
-std::optional<std::uint64_t> parse_bytes(std::string_view text);                ///< "8388608", "8MiB", "8m"
-std::optional<std::chrono::milliseconds> parse_duration(std::string_view text); ///< as Go's: "1h30m", "500ms"; a bare number is seconds
+std::optional<std::uint64_t> parse_bytes(std::string_view text); ///< "8388608", "8MiB", "8m"
+std::optional<std::chrono::milliseconds>
+parse_duration(std::string_view text); ///< as Go's: "1h30m", "500ms"; a bare number is seconds
 
 /// The word of `words` with the fewest changes to `text`; empty when none is near.
 template <class Words> std::string_view nearest(std::string_view text, const Words& words);

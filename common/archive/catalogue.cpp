@@ -25,26 +25,32 @@ awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage) {
         if (wal_file.empty()) wal_file = std::string(24, 'Z');
         backups.push_back({std::string(name), object.modified, std::move(wal_file)});
     }
-    std::ranges::sort(backups, [](const BackupEntry& a, const BackupEntry& b) { return std::tie(a.modified, a.name) < std::tie(b.modified, b.name); });
+    std::ranges::sort(backups, [](const BackupEntry& a, const BackupEntry& b) {
+        return std::tie(a.modified, a.name) < std::tie(b.modified, b.name);
+    });
     co_return backups;
 }
 
 awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest) {
     const auto backups = co_await list_backups(storage);
     if (name_or_latest == "LATEST") {
-        if (backups.empty()) throw Error(ErrorKind::refused, "No backups found", fmt::format("is {} the right archive? Take one with: walg backup-push", storage.describe()));
+        if (backups.empty())
+            throw Error(ErrorKind::refused, "No backups found",
+                        fmt::format("is {} the right archive? Take one with: walg backup-push", storage.describe()));
         co_return backups.back();
     }
     const auto found = std::ranges::find(backups, name_or_latest, &BackupEntry::name);
     if (found == backups.end())
-        throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name_or_latest), fmt::format("walg backup-list shows those of {}", storage.describe()));
+        throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name_or_latest),
+                    fmt::format("walg backup-list shows those of {}", storage.describe()));
     co_return *found;
 }
 
 awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup) {
     const auto key = sentinel_key(backup);
     const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
-    if (!blob) throw Error(ErrorKind::corrupt, fmt::format("{} is not there any more", key.path()), "was the backup deleted meanwhile?");
+    if (!blob)
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not there any more", key.path()), "was the backup deleted meanwhile?");
     co_return parse_sentinel(text_of(blob->view()), key.path());
 }
 

@@ -63,14 +63,19 @@ public:
 
 private:
     [[noreturn]] void wrong(const std::string& key, std::string_view wanted) const {
-        throw Error(ErrorKind::corrupt, fmt::format("{}: {} is not {}", object_, key, wanted), "the object is damaged, or of a version that nobody knows");
+        throw Error(ErrorKind::corrupt, fmt::format("{}: {} is not {}", object_, key, wanted),
+                    "the object is damaged, or of a version that nobody knows");
     }
     nlohmann::json document_;
     const std::string& object_;
 };
 
 TablespaceSpec spec_of(const nlohmann::json& document, const std::string& object) {
-    const auto wrong = [&](const std::string& what) { throw Error(ErrorKind::corrupt, fmt::format("{}: {}", object, what), "a spec is {\"base_prefix\": PGDATA, \"tablespaces\": [name], name: {\"loc\": folder, \"link\": \"pg_tblspc/name\"}}"); };
+    const auto wrong = [&](const std::string& what) {
+        throw Error(ErrorKind::corrupt, fmt::format("{}: {}", object, what),
+                    "a spec is {\"base_prefix\": PGDATA, \"tablespaces\": [name], name: {\"loc\": folder, \"link\": "
+                    "\"pg_tblspc/name\"}}");
+    };
     TablespaceSpec spec;
     const auto prefix = document.find("base_prefix");
     if (prefix == document.end() || !prefix->is_string()) wrong("the tablespace spec has no base_prefix");
@@ -81,7 +86,8 @@ TablespaceSpec spec_of(const nlohmann::json& document, const std::string& object
     for (const auto& name : *names) {
         if (!name.is_string()) wrong("a tablespace's name is not a string");
         const auto entry = document.find(name.get<std::string>());
-        if (entry == document.end() || !entry->is_object() || !entry->contains("loc") || !(*entry)["loc"].is_string()) wrong(fmt::format("tablespace {} has no loc", name.get<std::string>()));
+        if (entry == document.end() || !entry->is_object() || !entry->contains("loc") || !(*entry)["loc"].is_string())
+            wrong(fmt::format("tablespace {} has no loc", name.get<std::string>()));
         spec.tablespaces.push_back({name.get<std::string>(), (*entry)["loc"].get<std::string>()});
     }
     return spec;
@@ -92,7 +98,8 @@ std::string spec_json(const TablespaceSpec& spec) {
     std::map<std::string, std::string> members;
     std::string names;
     for (const auto& entry : spec.tablespaces) {
-        members[entry.name] = fmt::format(R"({{"loc":{},"link":{}}})", json_string(entry.location), json_string("pg_tblspc/" + entry.name));
+        members[entry.name] =
+            fmt::format(R"({{"loc":{},"link":{}}})", json_string(entry.location), json_string("pg_tblspc/" + entry.name));
         names += (names.empty() ? "" : ",") + json_string(entry.name);
     }
     members["base_prefix"] = json_string(spec.base_prefix);
@@ -121,15 +128,16 @@ std::string normalized_user_data(std::string_view text) {
     try {
         return json_value(nlohmann::json::parse(text));
     } catch (const nlohmann::json::exception& error) {
-        throw Error(ErrorKind::misconfigured, fmt::format("the user data is not JSON: {}", error.what()), R"(a plain text is JSON in quotes: --add-user-data '"text"')");
+        throw Error(ErrorKind::misconfigured, fmt::format("the user data is not JSON: {}", error.what()),
+                    R"(a plain text is JSON in quotes: --add-user-data '"text"')");
     }
 }
 
 std::string to_json(const Sentinel& sentinel) {
     std::string text = fmt::format(R"({{"LSN":{})", lsn_json(sentinel.start_lsn));
     if (sentinel.delta)
-        text += fmt::format(R"(,"DeltaLSN":{},"DeltaFrom":{},"DeltaFullName":{},"DeltaCount":{})", sentinel.delta->lsn.bytes(), json_string(sentinel.delta->from),
-                            json_string(sentinel.delta->full_name), sentinel.delta->count);
+        text += fmt::format(R"(,"DeltaLSN":{},"DeltaFrom":{},"DeltaFullName":{},"DeltaCount":{})", sentinel.delta->lsn.bytes(),
+                            json_string(sentinel.delta->from), json_string(sentinel.delta->full_name), sentinel.delta->count);
     text += fmt::format(R"(,"PgVersion":{},"FinishLSN":{})", sentinel.pg_version, lsn_json(sentinel.finish_lsn));
     if (sentinel.system) text += fmt::format(R"(,"SystemIdentifier":{})", sentinel.system->number());
     text += fmt::format(R"(,"UncompressedSize":{},"CompressedSize":{})", sentinel.uncompressed_bytes, sentinel.compressed_bytes);
@@ -139,9 +147,10 @@ std::string to_json(const Sentinel& sentinel) {
     if (sentinel.files_metadata_disabled) text += ",\"FilesMetadataDisabled\":true";
     text += ",\"ChkpNum\":null";
     if (sentinel.version >= 2)
-        text += fmt::format(R"(,"Version":{},"StartTime":"{}","FinishTime":"{}","DateFmt":{},"Hostname":{},"DataDir":{},"IsPermanent":{})", sentinel.version,
-                            format_time(sentinel.start_time), format_time(sentinel.finish_time), json_string(date_format), json_string(sentinel.hostname),
-                            json_string(sentinel.data_dir), sentinel.is_permanent);
+        text += fmt::format(
+            R"(,"Version":{},"StartTime":"{}","FinishTime":"{}","DateFmt":{},"Hostname":{},"DataDir":{},"IsPermanent":{})",
+            sentinel.version, format_time(sentinel.start_time), format_time(sentinel.finish_time), json_string(date_format),
+            json_string(sentinel.hostname), json_string(sentinel.data_dir), sentinel.is_permanent);
     return text + "}";
 }
 
@@ -152,9 +161,11 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
     sentinel.finish_lsn = fields.lsn("finishlsn");
     if (const auto from = fields.text("deltafrom"); !from.empty()) {
         const auto lsn = fields.lsn(fields.find("deltalsn") != nullptr ? "deltalsn" : "deltafromlsn");
-        sentinel.delta = DeltaOrigin{lsn.value_or(pg::Lsn(0)), from, fields.text("deltafullname"), static_cast<int>(fields.number("deltacount"))};
+        sentinel.delta = DeltaOrigin{lsn.value_or(pg::Lsn(0)), from, fields.text("deltafullname"),
+                                     static_cast<int>(fields.number("deltacount"))};
         if (!lsn || sentinel.delta->full_name.empty())
-            throw Error(ErrorKind::corrupt, fmt::format("{} is a delta's, but does not tell what it is based on", object), "restore another backup: walg backup-list");
+            throw Error(ErrorKind::corrupt, fmt::format("{} is a delta's, but does not tell what it is based on", object),
+                        "restore another backup: walg backup-list");
     }
     sentinel.pg_version = static_cast<int>(fields.number("pgversion"));
     sentinel.system = fields.system("systemidentifier");
@@ -177,11 +188,14 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
 }
 
 std::string to_json(const BackupMetadata& metadata) {
-    auto text = fmt::format(R"({{"start_time":"{}","finish_time":"{}","date_fmt":{},"hostname":{},"data_dir":{},"pg_version":{},"start_lsn":{},"finish_lsn":{},)"
-                            R"("is_permanent":{},"system_identifier":{},"uncompressed_size":{},"compressed_size":{})",
-                            format_time(metadata.start_time), format_time(metadata.finish_time), json_string(metadata.date_fmt), json_string(metadata.hostname),
-                            json_string(metadata.data_dir), metadata.pg_version, metadata.start_lsn.value_or(pg::Lsn(0)).bytes(), metadata.finish_lsn.value_or(pg::Lsn(0)).bytes(),
-                            metadata.is_permanent, metadata.system ? std::to_string(metadata.system->number()) : "null", metadata.uncompressed_bytes, metadata.compressed_bytes);
+    auto text = fmt::format(
+        R"({{"start_time":"{}","finish_time":"{}","date_fmt":{},"hostname":{},"data_dir":{},"pg_version":{},"start_lsn":{},"finish_lsn":{},)"
+        R"("is_permanent":{},"system_identifier":{},"uncompressed_size":{},"compressed_size":{})",
+        format_time(metadata.start_time), format_time(metadata.finish_time), json_string(metadata.date_fmt),
+        json_string(metadata.hostname), json_string(metadata.data_dir), metadata.pg_version,
+        metadata.start_lsn.value_or(pg::Lsn(0)).bytes(), metadata.finish_lsn.value_or(pg::Lsn(0)).bytes(), metadata.is_permanent,
+        metadata.system ? std::to_string(metadata.system->number()) : "null", metadata.uncompressed_bytes,
+        metadata.compressed_bytes);
     if (!metadata.user_data.empty()) text += ",\"user_data\":" + metadata.user_data;
     return text + "}";
 }

@@ -28,12 +28,13 @@ void FilesMetadataWriter::enter(At next) {
 
 void FilesMetadataWriter::add(std::string_view member, const FileDescription& file) {
     enter(At::files);
-    auto text = fmt::format(R"({}{}:{{"IsIncremented":{},"IsSkipped":{},"MTime":"{}")", first_ ? "" : ",", json_string(member), file.is_incremented, file.is_skipped,
-                            format_time(file.modified));
+    auto text = fmt::format(R"({}{}:{{"IsIncremented":{},"IsSkipped":{},"MTime":"{}")", first_ ? "" : ",", json_string(member),
+                            file.is_incremented, file.is_skipped, format_time(file.modified));
     if (file.corrupt_block_count > 0) {
         std::string blocks;
         for (const auto block : file.corrupt_blocks) blocks += (blocks.empty() ? "" : ",") + std::to_string(block);
-        text += fmt::format(R"(,"CorruptBlocks":{{"CorruptBlocksCount":{},"SomeCorruptBlocks":[{}]}})", file.corrupt_block_count, blocks);
+        text += fmt::format(R"(,"CorruptBlocks":{{"CorruptBlocksCount":{},"SomeCorruptBlocks":[{}]}})", file.corrupt_block_count,
+                            blocks);
     }
     out_(text + ",\"UpdatesCount\":0}");
     first_ = false;
@@ -75,7 +76,8 @@ public:
     bool number_integer(number_integer_t) override { return true; }
     bool number_unsigned(number_unsigned_t value) override {
         if (in_file() && depth_ == 4 && field_ == "corruptblockscount") file_.corrupt_block_count = value;
-        if (in_file() && depth_ == 4 && field_ == "somecorruptblocks" && in_list_) file_.corrupt_blocks.push_back(static_cast<std::uint32_t>(value));
+        if (in_file() && depth_ == 4 && field_ == "somecorruptblocks" && in_list_)
+            file_.corrupt_blocks.push_back(static_cast<std::uint32_t>(value));
         return true;
     }
     bool number_float(number_float_t, const string_t&) override { return true; }
@@ -94,9 +96,12 @@ public:
         return true;
     }
     bool key(string_t& value) override {
-        if (depth_ == 1) top_ = lower(value);
-        else if (depth_ == 2) name_ = value;
-        else field_ = lower(value);
+        if (depth_ == 1)
+            top_ = lower(value);
+        else if (depth_ == 2)
+            name_ = value;
+        else
+            field_ = lower(value);
         return true;
     }
     bool end_object() override {
@@ -114,7 +119,8 @@ public:
         return true;
     }
     bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON at byte {}: {}", object_, position, error.what()), "the object is damaged or cut");
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON at byte {}: {}", object_, position, error.what()),
+                    "the object is damaged or cut");
     }
 
 private:
@@ -138,7 +144,8 @@ struct Cancelled {};
 
 /// The JSON library pulls its input, our input is pushed: it runs in a thread of its own, one chunk is handed over at a time.
 struct FilesMetadataReader::State {
-    State(Callbacks given, std::string name) : callbacks(std::move(given)), object(std::move(name)), parser([this] { parse(); }) {}
+    State(Callbacks given, std::string name)
+        : callbacks(std::move(given)), object(std::move(name)), parser([this] { parse(); }) {}
 
     struct Iterator {
         using iterator_category = std::input_iterator_tag;
@@ -198,7 +205,8 @@ struct FilesMetadataReader::State {
     std::thread parser;
 };
 
-FilesMetadataReader::FilesMetadataReader(Callbacks callbacks, std::string object) : state_(std::make_unique<State>(std::move(callbacks), std::move(object))) {}
+FilesMetadataReader::FilesMetadataReader(Callbacks callbacks, std::string object)
+    : state_(std::make_unique<State>(std::move(callbacks), std::move(object))) {}
 
 FilesMetadataReader::~FilesMetadataReader() {
     if (!state_->parser.joinable()) return;

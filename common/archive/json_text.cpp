@@ -17,13 +17,17 @@ std::string json_string(std::string_view text) {
     out.reserve(plain.size());
     for (std::size_t index = 0; index < plain.size(); ++index) {
         const auto rest = std::string_view(plain).substr(index);
-        if (plain[index] == '<') out += "\\u003c";
-        else if (plain[index] == '>') out += "\\u003e";
-        else if (plain[index] == '&') out += "\\u0026";
+        if (plain[index] == '<')
+            out += "\\u003c";
+        else if (plain[index] == '>')
+            out += "\\u003e";
+        else if (plain[index] == '&')
+            out += "\\u0026";
         else if (rest.starts_with("\xE2\x80\xA8") || rest.starts_with("\xE2\x80\xA9")) {
             out += rest[2] == '\xA8' ? "\\u2028" : "\\u2029";
             index += 2;
-        } else out += plain[index];
+        } else
+            out += plain[index];
     }
     return out;
 }
@@ -35,7 +39,8 @@ std::string go_number(double number) {
     char buffer[400];
     const auto magnitude = std::fabs(number);
     const bool scientific = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
-    const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, number, scientific ? std::chars_format::scientific : std::chars_format::fixed);
+    const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, number,
+                                            scientific ? std::chars_format::scientific : std::chars_format::fixed);
     std::string text(buffer, end);
     if (const auto zero = text.find("e-0"); zero != std::string::npos) text.erase(zero + 2, 1);
     return text;
@@ -53,7 +58,8 @@ std::string json_value(const nlohmann::json& value) {
     }
     if (value.is_object()) {
         std::string text = "{";
-        for (const auto& [key, item] : value.items()) text += (text.size() > 1 ? "," : "") + json_string(key) + ":" + json_value(item);
+        for (const auto& [key, item] : value.items())
+            text += (text.size() > 1 ? "," : "") + json_string(key) + ":" + json_value(item);
         return text + "}";
     }
     return value.dump();
@@ -64,7 +70,8 @@ nlohmann::json parse_object(std::string_view text, const std::string& object) {
     try {
         document = nlohmann::json::parse(text);
     } catch (const nlohmann::json::exception& error) {
-        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON: {}", object, error.what()), "the object is damaged; other backups are not touched by that");
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON: {}", object, error.what()),
+                    "the object is damaged; other backups are not touched by that");
     }
     if (!document.is_object()) throw Error(ErrorKind::corrupt, fmt::format("{} is not a JSON object", object));
     auto lowered = nlohmann::json::object();

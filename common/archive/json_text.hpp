@@ -11,7 +11,8 @@ std::string json_string(std::string_view text);
 /// A JSON value as Go's encoder writes a decoded one: keys sorted, numbers through a double.
 std::string json_value(const nlohmann::json& value);
 
-/// The document at `object`; keys of its top level in lower case (WAL-G matches keys in any case). Error(corrupt) when it is not one JSON object.
+/// The document at `object`; keys of its top level in lower case (WAL-G matches keys in any case). Error(corrupt) when it is not
+/// one JSON object.
 nlohmann::json parse_object(std::string_view text, const std::string& object);
 
 } // namespace walgd::archive

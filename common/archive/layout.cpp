@@ -13,7 +13,9 @@ constexpr std::size_t segment_digits = 24;
 bool is_upper_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
 bool all_upper_hex(std::string_view text) { return std::ranges::all_of(text, is_upper_hex); }
 
-std::string with_suffix(std::string name, std::string_view suffix) { return suffix.empty() ? name : fmt::format("{}.{}", name, suffix); }
+std::string with_suffix(std::string name, std::string_view suffix) {
+    return suffix.empty() ? name : fmt::format("{}.{}", name, suffix);
+}
 
 } // namespace
 
@@ -21,12 +23,20 @@ storage::ObjectKey wal_key(std::string_view wal_file, std::string_view suffix) {
     return storage::ObjectKey(with_suffix(fmt::format("{}{}", wal_folder, wal_file), suffix));
 }
 
-storage::ObjectKey sentinel_key(std::string_view backup) { return storage::ObjectKey(fmt::format("{}{}{}", backup_folder, backup, sentinel_tail)); }
-storage::ObjectKey metadata_key(std::string_view backup) { return storage::ObjectKey(fmt::format("{}{}/metadata.json", backup_folder, backup)); }
-storage::ObjectKey files_metadata_key(std::string_view backup) { return storage::ObjectKey(fmt::format("{}{}/files_metadata.json", backup_folder, backup)); }
+storage::ObjectKey sentinel_key(std::string_view backup) {
+    return storage::ObjectKey(fmt::format("{}{}{}", backup_folder, backup, sentinel_tail));
+}
+storage::ObjectKey metadata_key(std::string_view backup) {
+    return storage::ObjectKey(fmt::format("{}{}/metadata.json", backup_folder, backup));
+}
+storage::ObjectKey files_metadata_key(std::string_view backup) {
+    return storage::ObjectKey(fmt::format("{}{}/files_metadata.json", backup_folder, backup));
+}
 
 std::string tar_folder(std::string_view backup) { return fmt::format("{}{}/tar_partitions/", backup_folder, backup); }
-storage::ObjectKey tar_key(std::string_view backup, std::string_view tar) { return storage::ObjectKey(tar_folder(backup) + std::string(tar)); }
+storage::ObjectKey tar_key(std::string_view backup, std::string_view tar) {
+    return storage::ObjectKey(tar_folder(backup) + std::string(tar));
+}
 
 std::string part_name(int number, std::string_view suffix) { return with_suffix(fmt::format("part_{:03}.tar", number), suffix); }
 std::string tar_name(std::string_view stem, std::string_view suffix) { return with_suffix(fmt::format("{}.tar", stem), suffix); }

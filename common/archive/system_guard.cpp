@@ -35,7 +35,8 @@ private:
 };
 
 /// Of one stored segment, decoding no more than its beginning.
-awaitable<std::optional<pg::SystemIdentifier>> system_of_segment(Archive& archive, storage::ObjectKey key, const codec::Compression* compression) {
+awaitable<std::optional<pg::SystemIdentifier>> system_of_segment(Archive& archive, storage::ObjectKey key,
+                                                                 const codec::Compression* compression) {
     const auto reader = co_await archive.storage.get(key, {});
     if (!reader) co_return std::nullopt;
     FirstBytes first;
@@ -59,7 +60,9 @@ awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive) 
     if (recorded) {
         const auto document = parse_object(text_of(recorded->view()), system_key().path());
         const auto found = document.find("system_identifier");
-        if (found == document.end() || !found->is_number_unsigned()) throw Error(ErrorKind::corrupt, fmt::format("{} names no system", system_key().path()), "remove it: walgd makes it again");
+        if (found == document.end() || !found->is_number_unsigned())
+            throw Error(ErrorKind::corrupt, fmt::format("{} names no system", system_key().path()),
+                        "remove it: walgd makes it again");
         co_return pg::SystemIdentifier(found->get<std::uint64_t>());
     }
     const auto backups = co_await list_backups(archive.storage);
@@ -72,7 +75,8 @@ awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive) 
     for (const auto& object : page.objects) {
         const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
         const auto dot = name.find('.');
-        const auto* compression = codec::compression_by_suffix(dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1));
+        const auto* compression =
+            codec::compression_by_suffix(dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1));
         if (pg::wal_file_kind(name.substr(0, dot)) != pg::WalFileKind::segment || compression == nullptr) continue;
         if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) break;
         const auto system = co_await system_of_segment(archive, object.key, compression);
@@ -94,13 +98,17 @@ awaitable<void> SystemGuard::check(pg::SystemIdentifier system, std::string file
         const auto text = system_json(system);
         const storage::PutOptions first{.if_absent = true, .metadata = {}};
         const auto outcome = co_await archive_.storage.put(system_key(), bytes_of(text), first);
-        if (outcome == storage::PutOutcome::exists) known_ = co_await archive_system(archive_);
-        else known_ = system;
+        if (outcome == storage::PutOutcome::exists)
+            known_ = co_await archive_system(archive_);
+        else
+            known_ = system;
     }
     if (known_ == system) co_return;
     throw Error(ErrorKind::refused,
-                fmt::format("{} is of the cluster {}, the archive {} belongs to the cluster {}", file, system.number(), archive_.storage.describe(), known_ ? known_->number() : 0),
-                "two ways on: archive this cluster under another prefix; or, if it is the same cluster after pg_upgrade, let the archive take it: walg adopt-system --confirm");
+                fmt::format("{} is of the cluster {}, the archive {} belongs to the cluster {}", file, system.number(),
+                            archive_.storage.describe(), known_ ? known_->number() : 0),
+                "two ways on: archive this cluster under another prefix; or, if it is the same cluster after pg_upgrade, let the "
+                "archive take it: walg adopt-system --confirm");
 }
 
 } // namespace walgd::archive

@@ -11,7 +11,8 @@ class SystemGuard {
 public:
     explicit SystemGuard(Archive& archive) : archive_(archive) {}
 
-    /// Error(refused), naming both systems and the two ways on, when the archive holds another one. The first system of an empty archive becomes its own.
+    /// Error(refused), naming both systems and the two ways on, when the archive holds another one. The first system of an empty
+    /// archive becomes its own.
     awaitable<void> check(pg::SystemIdentifier system, std::string file);
 
 private:

@@ -49,7 +49,8 @@ void check_content(const std::string& name, const storage::ObjectKey& key, int f
     if (kind == pg::WalFileKind::history) {
         const auto text = text_of({first, count});
         if (!text.empty() && text[0] != '#' && text[0] != '\n' && std::isdigit(static_cast<unsigned char>(text[0])) == 0)
-            throw Error(ErrorKind::corrupt, fmt::format("{} is not a timeline history", key.path()), "is it of another key, or damaged?");
+            throw Error(ErrorKind::corrupt, fmt::format("{} is not a timeline history", key.path()),
+                        "is it of another key, or damaged?");
     }
 }
 
@@ -91,7 +92,9 @@ awaitable<Fetched> WalFetcher::fetch_into(std::string name, int fd) {
     for (const auto* method : codec::compressions()) order.push_back(method);
     for (std::size_t index = 0; index < order.size(); ++index) {
         const auto* method = order[index];
-        if (std::find(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(index), method) != order.begin() + static_cast<std::ptrdiff_t>(index)) continue;
+        if (std::find(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(index), method) !=
+            order.begin() + static_cast<std::ptrdiff_t>(index))
+            continue;
         const auto key = wal_key(name, method->suffix());
         const bool found = co_await try_object(name, key, method, fd);
         if (!found) continue;
@@ -109,7 +112,9 @@ awaitable<Fetched> WalFetcher::fetch(std::string name, std::string destination, 
     const auto parent = std::filesystem::path(destination).parent_path();
     const auto folder = parent.empty() ? std::string(".") : parent.string();
     const auto temporary = fmt::format("{}/.walgd.{}.{}.{}", folder, name, ::getpid(), counter++);
-    if (exclusive && ::access(destination.c_str(), F_OK) == 0) throw Error(ErrorKind::refused, fmt::format("open {}: file exists", destination), "remove it first, or name another destination");
+    if (exclusive && ::access(destination.c_str(), F_OK) == 0)
+        throw Error(ErrorKind::refused, fmt::format("open {}: file exists", destination),
+                    "remove it first, or name another destination");
     auto fd = open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
     auto fetched = Fetched::absent;
     std::exception_ptr failure;
@@ -118,7 +123,8 @@ awaitable<Fetched> WalFetcher::fetch(std::string name, std::string destination, 
         if (fetched == Fetched::stored) {
             fd.close(temporary);
             const auto flags = exclusive ? RENAME_NOREPLACE : 0U;
-            if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, destination.c_str(), flags) != 0) throw_errno(fmt::format("cannot rename {} to {}", temporary, destination));
+            if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, destination.c_str(), flags) != 0)
+                throw_errno(fmt::format("cannot rename {} to {}", temporary, destination));
             sync_folder(folder);
         }
     } catch (...) {

@@ -12,8 +12,9 @@ class WalFetcher {
 public:
     explicit WalFetcher(Archive& archive) : archive_(archive) {}
 
-    /// Decodes wal_005/<name>.* into the empty file open at `fd`, checks it (size, page header, name) and fsyncs it. The configured method's suffix
-    /// is tried first, then the others, then "X." as WAL-G 3.0.8 wrote it. On an Error the file's content is worth nothing.
+    /// Decodes wal_005/<name>.* into the empty file open at `fd`, checks it (size, page header, name) and fsyncs it. The
+    /// configured method's suffix is tried first, then the others, then "X." as WAL-G 3.0.8 wrote it. On an Error the file's
+    /// content is worth nothing.
     awaitable<Fetched> fetch_into(std::string name, int fd);
 
     /// The same into `destination`: under a temporary name beside it, then renamed, durably. Nothing is left behind on failure.

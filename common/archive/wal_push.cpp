@@ -52,7 +52,8 @@ Packed pack_whole(const WalSource& source, const Packing& packing) {
 /// Packs a large file step by step: take() is called until it gives nothing.
 class PieceMaker {
 public:
-    PieceMaker(const WalSource& source, const Packing& packing) : source_(source), chain_(packing, codec::Content::wal, *this->end_) {}
+    PieceMaker(const WalSource& source, const Packing& packing)
+        : source_(source), chain_(packing, codec::Content::wal, *this->end_) {}
 
     /// The next piece, at least 5 MiB but for the last; nothing after it.
     std::optional<Blob> take() {
@@ -108,12 +109,14 @@ struct WalPusher::Parts {
     StoredWal stored;
 };
 
-WalPusher::WalPusher(Archive& archive, WalPushOptions options) : archive_(archive), options_(options), parts_(std::make_unique<Parts>(archive)) {}
+WalPusher::WalPusher(Archive& archive, WalPushOptions options)
+    : archive_(archive), options_(options), parts_(std::make_unique<Parts>(archive)) {}
 WalPusher::~WalPusher() = default;
 
 namespace {
 
-awaitable<storage::PutOutcome> put_whole(Archive& archive, const WalSource& source, storage::ObjectKey key, storage::PutOptions options, WalPushed& result, std::string& sha256) {
+awaitable<storage::PutOutcome> put_whole(Archive& archive, const WalSource& source, storage::ObjectKey key,
+                                         storage::PutOptions options, WalPushed& result, std::string& sha256) {
     const auto lease = co_await lease_of(archive.budget, packed_bytes_max(source.bytes()));
     auto work = [&source, &archive] { return pack_whole(source, archive.packing); };
     const auto packed = co_await run_on(archive.cpu, std::move(work));
@@ -124,7 +127,8 @@ awaitable<storage::PutOutcome> put_whole(Archive& archive, const WalSource& sour
     co_return outcome;
 }
 
-awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& source, storage::ObjectKey key, storage::PutOptions options, WalPushed& result, std::string& sha256) {
+awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& source, storage::ObjectKey key,
+                                             storage::PutOptions options, WalPushed& result, std::string& sha256) {
     const auto lease = co_await lease_of(archive.budget, 3 * piece_bytes);
     const auto upload = co_await archive.storage.start_upload(key, options);
     PieceMaker maker(source, archive.packing);
@@ -158,7 +162,8 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
 awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd) {
     const auto kind = pg::wal_file_kind(name);
     if (!kind && !options_.any_name)
-        throw Error(ErrorKind::refused, fmt::format("'{}' is not the name of a WAL file of PostgreSQL", name), "archive_command passes %p: a segment, .partial, .history or .backup file");
+        throw Error(ErrorKind::refused, fmt::format("'{}' is not the name of a WAL file of PostgreSQL", name),
+                    "archive_command passes %p: a segment, .partial, .history or .backup file");
     const WalSource source(name, std::move(fd));
     if (options_.check_header && kind) {
         const auto header = source.check_header();
@@ -180,8 +185,10 @@ awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd) {
     const storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
     std::string sha256;
     storage::PutOutcome outcome;
-    if (source.bytes() <= whole_bytes_max) outcome = co_await put_whole(archive_, source, key, put, result, sha256);
-    else outcome = co_await put_in_pieces(archive_, source, key, put, result, sha256);
+    if (source.bytes() <= whole_bytes_max)
+        outcome = co_await put_whole(archive_, source, key, put, result, sha256);
+    else
+        outcome = co_await put_in_pieces(archive_, source, key, put, result, sha256);
     if (outcome == storage::PutOutcome::exists) {
         const StoredObject there{key, archive_.packing.compression};
         co_await parts_->stored.check_same(source, there, sha256);
@@ -199,7 +206,8 @@ awaitable<ConditionalPut> probe_conditional_put(Archive& archive) {
     const auto outcome = co_await archive.storage.put(key, bytes_of(second), exclusive);
     std::vector<storage::ObjectKey> used{key};
     const auto failures = co_await archive.storage.remove(std::move(used));
-    if (!failures.empty()) archive.log.warn("event=probe_not_removed key={} error=\"{}\"", key.path(), failures.front().error.what());
+    if (!failures.empty())
+        archive.log.warn("event=probe_not_removed key={} error=\"{}\"", key.path(), failures.front().error.what());
     co_return outcome == storage::PutOutcome::exists ? ConditionalPut::works : ConditionalPut::look_first;
 }
 

@@ -30,9 +30,10 @@ public:
     WalPusher(Archive& archive, WalPushOptions options);
     ~WalPusher();
 
-    /// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage confirmed the whole object.
-    /// Same content already there, under this or another suffix, is success. Other content is an Error(refused) that names both.
-    /// The descriptor is read from offset 0 with pread; a file whose size or mtime changes while it is read is an Error(corrupt).
+    /// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage
+    /// confirmed the whole object. Same content already there, under this or another suffix, is success. Other content is an
+    /// Error(refused) that names both. The descriptor is read from offset 0 with pread; a file whose size or mtime changes while
+    /// it is read is an Error(corrupt).
     awaitable<WalPushed> push(std::string name, UniqueFd fd);
 
     WalPushOptions& options() { return options_; }
@@ -44,7 +45,8 @@ private:
     std::unique_ptr<Parts> parts_;
 };
 
-/// The cluster whose WAL this archive holds: as adopted or recorded, else from the newest backup's sentinel, else from a stored segment; nothing for an empty archive.
+/// The cluster whose WAL this archive holds: as adopted or recorded, else from the newest backup's sentinel, else from a stored
+/// segment; nothing for an empty archive.
 awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive);
 
 /// After pg_upgrade, on the operator's order: from now on the archive takes `system`. Recorded under walgd_005/.

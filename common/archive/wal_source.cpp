@@ -10,7 +10,9 @@ namespace walgd::archive {
 
 WalSource::WalSource(std::string name, UniqueFd fd) : name_(std::move(name)), fd_(std::move(fd)) {
     if (::fstat(fd_.get(), &about_) != 0) throw_errno(fmt::format("cannot look at {}", name_));
-    if (!S_ISREG(about_.st_mode)) throw Error(ErrorKind::refused, fmt::format("{} is not a regular file", name_), "give the path of a WAL file, as PostgreSQL's %p");
+    if (!S_ISREG(about_.st_mode))
+        throw Error(ErrorKind::refused, fmt::format("{} is not a regular file", name_),
+                    "give the path of a WAL file, as PostgreSQL's %p");
     ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
 }
 
@@ -27,10 +29,13 @@ std::optional<pg::WalHeader> WalSource::check_header() const {
 std::size_t WalSource::read(MutableBytes into, std::uint64_t offset) const { return read_at(fd_.get(), into, offset, name_); }
 
 void WalSource::check_unchanged() const {
-    struct stat now {};
+    struct stat now{};
     if (::fstat(fd_.get(), &now) != 0) throw_errno(fmt::format("cannot look at {}", name_));
-    const bool same = now.st_size == about_.st_size && now.st_mtim.tv_sec == about_.st_mtim.tv_sec && now.st_mtim.tv_nsec == about_.st_mtim.tv_nsec;
-    if (!same) throw Error(ErrorKind::corrupt, fmt::format("{} changed while it was read", name_), "PostgreSQL never writes into a segment that it archives: what else does?");
+    const bool same = now.st_size == about_.st_size && now.st_mtim.tv_sec == about_.st_mtim.tv_sec &&
+                      now.st_mtim.tv_nsec == about_.st_mtim.tv_nsec;
+    if (!same)
+        throw Error(ErrorKind::corrupt, fmt::format("{} changed while it was read", name_),
+                    "PostgreSQL never writes into a segment that it archives: what else does?");
 }
 
 } // namespace walgd::archive

@@ -26,7 +26,7 @@ public:
 private:
     std::string name_;
     UniqueFd fd_;
-    struct stat about_ {};
+    struct stat about_{};
 };
 
 } // namespace walgd::archive

@@ -54,10 +54,13 @@ std::string hash_of(const WalSource& source) {
     return to_hex(digest);
 }
 
-[[noreturn]] void refuse(const std::string& name, const std::string& storage, const storage::ObjectInfo& there, const std::string& how) {
+[[noreturn]] void refuse(const std::string& name, const std::string& storage, const storage::ObjectInfo& there,
+                         const std::string& how) {
     throw Error(ErrorKind::refused,
-                fmt::format("{} is in {} already as {} ({} bytes, {}) with other content: {}", name, storage, there.key.path(), there.bytes, format_time(there.modified), how),
-                "nothing was changed. Does another cluster, or a restored copy of this one, archive into the same prefix? Give each cluster a prefix of its own");
+                fmt::format("{} is in {} already as {} ({} bytes, {}) with other content: {}", name, storage, there.key.path(),
+                            there.bytes, format_time(there.modified), how),
+                "nothing was changed. Does another cluster, or a restored copy of this one, archive into the same prefix? Give "
+                "each cluster a prefix of its own");
 }
 
 } // namespace
@@ -93,7 +96,9 @@ awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string na
 
 awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject there, std::string sha256) {
     const auto reader = co_await archive_.storage.get(there.key, {});
-    if (!reader) throw Error(ErrorKind::transient, fmt::format("{} was there a moment ago, and is not any more", there.key.path()), "is something deleting from the archive?");
+    if (!reader)
+        throw Error(ErrorKind::transient, fmt::format("{} was there a moment ago, and is not any more", there.key.path()),
+                    "is something deleting from the archive?");
     const auto& info = reader->info();
     if (const auto known = info.metadata.find(std::string(plain_sha256)); known != info.metadata.end()) {
         auto work = [&source] { return hash_of(source); };
@@ -102,7 +107,9 @@ awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject ther
         refuse(source.name(), archive_.storage.describe(), info, fmt::format("SHA-256 {} there, {} here", known->second, sha256));
     }
     if (archive_.packing.cipher != nullptr && !archive_.packing.cipher->can_decrypt())
-        throw Error(ErrorKind::refused, fmt::format("{} is in the archive already as {}, and with a public key alone it cannot be compared", source.name(), there.key.path()),
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} is in the archive already as {}, and with a public key alone it cannot be compared",
+                                source.name(), there.key.path()),
                     "configure the private key, or remove the object if you know that it is wrong");
     Comparison comparison(source);
     UnpackChain chain(archive_.packing.cipher, *there.compression, comparison);
@@ -112,8 +119,10 @@ awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject ther
         for (;;) {
             const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
             auto work = [&chain, &chunk, count] {
-                if (count > 0) chain.head().write({chunk.data(), count});
-                else chain.head().finish();
+                if (count > 0)
+                    chain.head().write({chunk.data(), count});
+                else
+                    chain.head().finish();
             };
             co_await run_on(archive_.cpu, std::move(work));
             if (count == 0 || comparison.difference()) break;
@@ -122,9 +131,14 @@ awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject ther
         failure = error;
     }
     if (failure && failure->kind() != ErrorKind::corrupt) throw *failure;
-    if (failure) throw Error(ErrorKind::refused, fmt::format("{} is in the archive already as {}, which cannot be read: {}", source.name(), there.key.path(), failure->what()),
-                             "nothing was changed. Is it of another key, or damaged? Move it away if you know that it is wrong");
-    if (comparison.difference()) refuse(source.name(), archive_.storage.describe(), info, fmt::format("they differ at or after byte {}", *comparison.difference()));
+    if (failure)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} is in the archive already as {}, which cannot be read: {}", source.name(), there.key.path(),
+                                failure->what()),
+                    "nothing was changed. Is it of another key, or damaged? Move it away if you know that it is wrong");
+    if (comparison.difference())
+        refuse(source.name(), archive_.storage.describe(), info,
+               fmt::format("they differ at or after byte {}", *comparison.difference()));
 }
 
 } // namespace walgd::archive

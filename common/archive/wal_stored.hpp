@@ -21,11 +21,12 @@ class StoredWal {
 public:
     explicit StoredWal(Archive& archive) : archive_(archive) {}
 
-    /// An object of that name under another suffix (the method was changed), or, with `own_suffix_too`, under the configured one as well.
-    /// Other suffixes are only asked for when the archive was seen to have them: the common case costs no request.
+    /// An object of that name under another suffix (the method was changed), or, with `own_suffix_too`, under the configured one
+    /// as well. Other suffixes are only asked for when the archive was seen to have them: the common case costs no request.
     awaitable<std::optional<StoredObject>> find_before_put(std::string name, bool own_suffix_too);
 
-    /// Returns when the object's plain content is the file's, by stored hash or by reading it. Error(refused) that names both when it is not.
+    /// Returns when the object's plain content is the file's, by stored hash or by reading it. Error(refused) that names both
+    /// when it is not.
     awaitable<void> check_same(const WalSource& source, StoredObject there, std::string sha256);
 
 private:

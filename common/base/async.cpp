@@ -1,5 +1,7 @@
 #include "common/base/async.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 namespace walgd {
 
 TaskGroup::TaskGroup(asio::any_io_executor executor, OnFailure on_failure)
@@ -28,6 +30,15 @@ awaitable<void> TaskGroup::join() {
     while (!signals_.empty()) {
         co_await all_done_.async_wait(asio::as_tuple(asio::use_awaitable));
     }
+}
+
+awaitable<void> within(std::chrono::steady_clock::duration limit, awaitable<void> task, std::string late) {
+    using namespace asio::experimental::awaitable_operators;
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer timer(executor, limit);
+    auto wait = timer.async_wait(asio::use_awaitable);
+    const auto first = co_await (std::move(task) || std::move(wait));
+    if (first.index() == 1) throw Error(ErrorKind::transient, late);
 }
 
 awaitable<void> sleep_for(std::chrono::steady_clock::duration duration) {

@@ -72,6 +72,9 @@ private:
     asio::steady_timer all_done_;
 };
 
+/// `task`, given up after `limit`: it is cancelled, waited for, and Error(transient) with `late` as its text is thrown.
+awaitable<void> within(std::chrono::steady_clock::duration limit, awaitable<void> task, std::string late);
+
 /// Waits without blocking the thread. Throws Error(cancelled) when the coroutine is cancelled.
 awaitable<void> sleep_for(std::chrono::steady_clock::duration duration);
 

@@ -61,8 +61,9 @@ std::string format_time(Time time) {
     const auto day = floor<days>(time);
     const year_month_day date(day);
     const hh_mm_ss clock(time - day);
-    auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                            clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+    auto text =
+        fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                    static_cast<unsigned>(date.day()), clock.hours().count(), clock.minutes().count(), clock.seconds().count());
     if (clock.subseconds().count() != 0) {
         text += fmt::format(".{:09}", clock.subseconds().count());
         text.erase(text.find_last_not_of('0') + 1);
@@ -87,8 +88,11 @@ std::optional<Time> parse_time(std::string_view text) {
     const auto fraction = take_fraction(text);
     if (!fraction) return std::nullopt;
     const auto zone = take_zone(text);
-    const year_month_day date(year(*year_number), month(static_cast<unsigned>(*month_number)), day(static_cast<unsigned>(*day_number)));
-    if (!zone || !text.empty() || !date.ok() || *year_number < 1678 || *year_number > 2261 || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
+    const year_month_day date(year(*year_number), month(static_cast<unsigned>(*month_number)),
+                              day(static_cast<unsigned>(*day_number)));
+    if (!zone || !text.empty() || !date.ok() || *year_number < 1678 || *year_number > 2261 || *hour > 23 || *minute > 59 ||
+        *second > 60)
+        return std::nullopt;
     return Time(sys_days(date) + hours(*hour) + minutes(*minute) + seconds(*second) - *zone + *fraction);
 }
 

@@ -8,7 +8,8 @@ namespace walgd {
 
 using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
 
-/// RFC 3339 with up to nine fractional digits, trailing zeros dropped, "Z". The default value is Go's unset time, 0001-01-01T00:00:00Z.
+/// RFC 3339 with up to nine fractional digits, trailing zeros dropped, "Z". The default value is Go's unset time,
+/// 0001-01-01T00:00:00Z.
 std::string format_time(Time time);
 /// RFC 3339 with Z or a numeric offset; nothing if it is not.
 std::optional<Time> parse_time(std::string_view text);

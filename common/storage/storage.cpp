@@ -22,14 +22,17 @@ awaitable<std::optional<Blob>> get_whole(Storage& storage, ObjectKey key, std::u
     if (!reader) co_return std::nullopt;
     const auto bytes = reader->info().bytes;
     if (bytes > bytes_max)
-        throw Error(ErrorKind::corrupt, fmt::format("{} in {} has {} bytes, more than the {} that such an object may have", key.path(), storage.describe(), bytes, bytes_max));
+        throw Error(ErrorKind::corrupt, fmt::format("{} in {} has {} bytes, more than the {} that such an object may have",
+                                                    key.path(), storage.describe(), bytes, bytes_max));
     // One byte more than announced, so that the end is seen without growing.
     Blob blob(static_cast<std::size_t>(bytes) + 1);
     for (;;) {
         const auto count = co_await reader->read(blob.room());
         if (count == 0) co_return blob;
         blob.commit(count);
-        if (blob.room().empty()) throw Error(ErrorKind::corrupt, fmt::format("{} in {} is longer than the {} bytes that were announced", key.path(), storage.describe(), bytes));
+        if (blob.room().empty())
+            throw Error(ErrorKind::corrupt, fmt::format("{} in {} is longer than the {} bytes that were announced", key.path(),
+                                                        storage.describe(), bytes));
     }
 }
 

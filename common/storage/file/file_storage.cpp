@@ -14,7 +14,8 @@ namespace {
 
 class FileReader : public ObjectReader {
 public:
-    FileReader(UniqueFd fd, std::string path, ObjectInfo info, std::uint64_t offset, std::uint64_t length, asio::thread_pool& pool)
+    FileReader(UniqueFd fd, std::string path, ObjectInfo info, std::uint64_t offset, std::uint64_t length,
+               asio::thread_pool& pool)
         : fd_(std::move(fd)), path_(std::move(path)), info_(std::move(info)), offset_(offset), left_(length), pool_(pool) {}
 
     const ObjectInfo& info() const override { return info_; }
@@ -24,7 +25,9 @@ public:
         if (wanted.empty()) co_return 0;
         auto work = [this, wanted] { return read_at(fd_.get(), wanted, offset_, path_); };
         const auto count = co_await run_on(pool_, std::move(work));
-        if (count != wanted.size()) throw Error(ErrorKind::corrupt, fmt::format("{} became shorter while it was read", path_), "is something else writing into the archive?");
+        if (count != wanted.size())
+            throw Error(ErrorKind::corrupt, fmt::format("{} became shorter while it was read", path_),
+                        "is something else writing into the archive?");
         offset_ += count;
         left_ -= count;
         co_return count;
@@ -55,7 +58,8 @@ public:
     awaitable<PutOutcome> complete() override {
         std::uint64_t end = 0;
         for (const auto& [offset, bytes] : pieces_) {
-            if (offset != end) throw Error(ErrorKind::corrupt, fmt::format("the pieces of {} leave a gap at byte {}", key_.path(), end));
+            if (offset != end)
+                throw Error(ErrorKind::corrupt, fmt::format("the pieces of {} leave a gap at byte {}", key_.path(), end));
             end = offset + bytes;
         }
         auto work = [this] { return folder_.publish(std::move(temporary_), key_, if_absent_); };
@@ -107,7 +111,8 @@ public:
             return folder_.create_temporary();
         };
         auto temporary = co_await run_on(pool_, std::move(work));
-        std::unique_ptr<Upload> upload = std::make_unique<FileUpload>(folder_, key, options.if_absent, std::move(temporary), pool_);
+        std::unique_ptr<Upload> upload =
+            std::make_unique<FileUpload>(folder_, key, options.if_absent, std::move(temporary), pool_);
         co_return upload;
     }
 
@@ -161,7 +166,8 @@ private:
         if (fd < 0) throw_errno(fmt::format("cannot open {}", path));
         UniqueFd file(fd);
         if (range.offset > info->bytes || (range.offset == info->bytes && range.offset > 0))
-            throw Error(ErrorKind::corrupt, fmt::format("{} has {} bytes, byte {} was asked for", path, info->bytes, range.offset));
+            throw Error(ErrorKind::corrupt,
+                        fmt::format("{} has {} bytes, byte {} was asked for", path, info->bytes, range.offset));
         ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
         const auto length = std::min(range.length.value_or(info->bytes), info->bytes - range.offset);
         return std::make_unique<FileReader>(std::move(file), path, std::move(*info), range.offset, length, pool_);

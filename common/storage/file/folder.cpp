@@ -43,10 +43,12 @@ bool link_exclusively(const std::string& from, const std::string& to) {
     }
     if (errno == EEXIST) return false;
     // File systems without hard links.
-    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK) throw_errno(fmt::format("cannot link {} to {}", from, to));
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
+        throw_errno(fmt::format("cannot link {} to {}", from, to));
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
     if (errno == EEXIST) return false;
-    throw_errno(fmt::format("cannot rename {} to {} without replacing", from, to), errno, "this file system has neither links nor exclusive renames; use another one");
+    throw_errno(fmt::format("cannot rename {} to {} without replacing", from, to), errno,
+                "this file system has neither links nor exclusive renames; use another one");
 }
 
 } // namespace
@@ -59,8 +61,9 @@ bool is_walg_temporary(std::string_view name) {
 void Folder::check_root() const {
     std::error_code error;
     if (!fs::is_directory(root_, error))
-        throw Error(ErrorKind::misconfigured, fmt::format("FS storage root directory doesn't exist or is inaccessible: {}", root_),
-                    "is it mounted? walgd does not make it, so that an archive that is not mounted is not taken for an empty one");
+        throw Error(
+            ErrorKind::misconfigured, fmt::format("FS storage root directory doesn't exist or is inaccessible: {}", root_),
+            "is it mounted? walgd does not make it, so that an archive that is not mounted is not taken for an empty one");
 }
 
 std::string Folder::path_of(const ObjectKey& key) const {
@@ -76,10 +79,12 @@ void Folder::make_parents(const std::string& path) const {
     const auto parent = fs::path(path).parent_path();
     if (fs::is_directory(parent)) return;
     std::vector<fs::path> missing;
-    for (auto folder = parent; folder != root_ && !fs::is_directory(folder); folder = folder.parent_path()) missing.push_back(folder);
+    for (auto folder = parent; folder != root_ && !fs::is_directory(folder); folder = folder.parent_path())
+        missing.push_back(folder);
     check_root();
     for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
-        if (::mkdir(folder->c_str(), 0777) != 0 && errno != EEXIST) throw_errno(fmt::format("cannot make folder {}", folder->string()));
+        if (::mkdir(folder->c_str(), 0777) != 0 && errno != EEXIST)
+            throw_errno(fmt::format("cannot make folder {}", folder->string()));
         sync_folder(folder->parent_path().string());
     }
 }
@@ -105,7 +110,8 @@ PutOutcome Folder::publish(Temporary temporary, const ObjectKey& key, bool if_ab
             try {
                 if (if_absent) {
                     if (!link_exclusively(temporary.path, path)) outcome = PutOutcome::exists;
-                } else if (::rename(temporary.path.c_str(), path.c_str()) != 0) throw_errno(fmt::format("cannot rename {} to {}", temporary.path, path));
+                } else if (::rename(temporary.path.c_str(), path.c_str()) != 0)
+                    throw_errno(fmt::format("cannot rename {} to {}", temporary.path, path));
                 break;
             } catch (const Error&) {
                 if (attempt == 3 || fs::is_directory(fs::path(path).parent_path())) throw;
@@ -123,7 +129,7 @@ PutOutcome Folder::publish(Temporary temporary, const ObjectKey& key, bool if_ab
 
 std::optional<ObjectInfo> Folder::stat(const ObjectKey& key) const {
     const auto path = path_of(key);
-    struct stat about {};
+    struct stat about{};
     if (::stat(path.c_str(), &about) != 0) {
         if (errno != ENOENT && errno != ENOTDIR) throw_errno(fmt::format("cannot look at {}", path));
         check_root();
@@ -146,12 +152,16 @@ std::vector<Entry> entries_of(const std::string& root, const std::string& folder
     std::error_code error;
     fs::directory_iterator iterator(root + "/" + folder, error);
     if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return entries;
-    if (error) throw Error(ErrorKind::failed, fmt::format("cannot list {}/{}: {}", root, folder, error.message()), "does this user have the right to it?");
+    if (error)
+        throw Error(ErrorKind::failed, fmt::format("cannot list {}/{}: {}", root, folder, error.message()),
+                    "does this user have the right to it?");
     for (; iterator != fs::directory_iterator(); iterator.increment(error)) {
         const auto name = iterator->path().filename().string();
         std::error_code gone;
-        if (iterator->is_directory(gone)) entries.push_back({folder + name + "/", true});
-        else if (iterator->is_regular_file(gone) && !is_walg_temporary(name)) entries.push_back({folder + name, false});
+        if (iterator->is_directory(gone))
+            entries.push_back({folder + name + "/", true});
+        else if (iterator->is_regular_file(gone) && !is_walg_temporary(name))
+            entries.push_back({folder + name, false});
     }
     if (error) throw Error(ErrorKind::failed, fmt::format("cannot list {}/{}: {}", root, folder, error.message()));
     return entries;
@@ -159,8 +169,10 @@ std::vector<Entry> entries_of(const std::string& root, const std::string& folder
 
 void collect(const std::string& root, const std::string& folder, std::vector<std::string>& files) {
     for (const auto& entry : entries_of(root, folder)) {
-        if (!entry.folder) files.push_back(entry.path);
-        else if (entry.path != std::string(temporary_folder) + "/") collect(root, entry.path, files);
+        if (!entry.folder)
+            files.push_back(entry.path);
+        else if (entry.path != std::string(temporary_folder) + "/")
+            collect(root, entry.path, files);
     }
 }
 
@@ -170,11 +182,14 @@ ListPage Folder::list(const std::string& folder, const ListOptions& options) con
     check_root();
     ListPage page;
     std::vector<std::string> files;
-    if (options.recursive) collect(root_, folder, files);
+    if (options.recursive)
+        collect(root_, folder, files);
     else {
         for (const auto& entry : entries_of(root_, folder)) {
-            if (!entry.folder) files.push_back(entry.path);
-            else if (!options.token) page.folders.push_back(entry.path);
+            if (!entry.folder)
+                files.push_back(entry.path);
+            else if (!options.token)
+                page.folders.push_back(entry.path);
         }
     }
     std::ranges::sort(files);
@@ -197,7 +212,8 @@ void Folder::remove(const ObjectKey& key) const {
     }
     auto folder = fs::path(path).parent_path();
     sync_folder(folder.string());
-    for (; folder != root_ && ::rmdir(folder.c_str()) == 0; folder = folder.parent_path()) {}
+    for (; folder != root_ && ::rmdir(folder.c_str()) == 0; folder = folder.parent_path()) {
+    }
 }
 
 std::size_t Folder::remove_old_temporaries(std::chrono::seconds age) const {

@@ -25,7 +25,8 @@ public:
         std::string path;
     };
     Temporary create_temporary() const;
-    /// fsyncs the file, gives it the key's name without (if_absent) or with replacing, makes the name durable. The temporary name is gone afterwards.
+    /// fsyncs the file, gives it the key's name without (if_absent) or with replacing, makes the name durable. The temporary name
+    /// is gone afterwards.
     PutOutcome publish(Temporary temporary, const ObjectKey& key, bool if_absent) const;
 
     std::optional<ObjectInfo> stat(const ObjectKey& key) const;

@@ -21,17 +21,21 @@ namespace {
 /// The attempts of one call.
 class Attempts {
 public:
-    Attempts(const RetryPolicy& policy, const RetryEnvironment& environment, Log& log) : policy_(policy), environment_(environment), log_(log), began_(environment.now()) {}
+    Attempts(const RetryPolicy& policy, const RetryEnvironment& environment, Log& log)
+        : policy_(policy), environment_(environment), log_(log), began_(environment.now()) {}
 
     /// How long to wait before the next one; throws what failed when there is none.
     std::chrono::milliseconds after(const Error& error, std::string_view what) {
         if (error.kind() != ErrorKind::transient) throw error;
         ++made_;
-        const auto ceiling = std::min<double>(static_cast<double>(policy_.delay_max.count()), static_cast<double>(policy_.delay_min.count()) * std::pow(2, std::min(made_ - 1, 20)));
+        const auto ceiling =
+            std::min<double>(static_cast<double>(policy_.delay_max.count()),
+                             static_cast<double>(policy_.delay_min.count()) * std::pow(2, std::min(made_ - 1, 20)));
         const std::chrono::milliseconds delay(static_cast<std::int64_t>(ceiling * environment_.random()));
         const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(environment_.now() - began_);
         if (made_ >= policy_.attempts_max || spent + delay > policy_.deadline)
-            throw Error(ErrorKind::transient, fmt::format("{} (given up after {} attempts in {} ms)", error.what(), made_, spent.count()),
+            throw Error(ErrorKind::transient,
+                        fmt::format("{} (given up after {} attempts in {} ms)", error.what(), made_, spent.count()),
                         error.hint().empty() ? "is the storage reachable? walgd --check tells more" : error.hint());
         log_.warn("event=retry what={} attempt={} wait_ms={} error=\"{}\"", what, made_, delay.count(), error.what());
         return delay;
@@ -113,7 +117,9 @@ private:
         rest.length = end_ - offset_;
         auto reader = co_await shared_.inner.get(info_.key, rest);
         if (!reader || reader->info().etag != info_.etag || reader->info().bytes != info_.bytes)
-            throw Error(ErrorKind::corrupt, fmt::format("{} in {} changed while it was read", info_.key.path(), shared_.inner.describe()), "is something else writing into the archive?");
+            throw Error(ErrorKind::corrupt,
+                        fmt::format("{} in {} changed while it was read", info_.key.path(), shared_.inner.describe()),
+                        "is something else writing into the archive?");
         reader_ = std::move(reader);
     }
 
@@ -125,7 +131,8 @@ private:
 
 class RetryingUpload : public Upload {
 public:
-    RetryingUpload(Shared& shared, std::unique_ptr<Upload> inner, ObjectKey key) : shared_(shared), inner_(std::move(inner)), key_(std::move(key)) {}
+    RetryingUpload(Shared& shared, std::unique_ptr<Upload> inner, ObjectKey key)
+        : shared_(shared), inner_(std::move(inner)), key_(std::move(key)) {}
 
     awaitable<void> put_piece(int number, std::uint64_t offset, ByteView bytes) override {
         auto call = [this, number, offset, bytes] { return inner_->put_piece(number, offset, bytes); };

@@ -14,17 +14,20 @@ pugi::xml_document parse(std::string_view xml, std::string_view root) {
     pugi::xml_document document;
     const auto result = document.load_buffer(xml.data(), xml.size());
     if (!result || document.document_element().name() != root)
-        throw Error(ErrorKind::transient, fmt::format("the answer is not {}: {}", root, std::string_view(xml).substr(0, 120)), "is it an S3 server that answers there?");
+        throw Error(ErrorKind::transient, fmt::format("the answer is not {}: {}", root, std::string_view(xml).substr(0, 120)),
+                    "is it an S3 server that answers there?");
     return document;
 }
 
 std::string percent_decoded(std::string_view text) {
     std::string out;
     for (std::size_t index = 0; index < text.size(); ++index) {
-        if (text[index] == '%' && index + 2 < text.size() && std::isxdigit(static_cast<unsigned char>(text[index + 1])) != 0 && std::isxdigit(static_cast<unsigned char>(text[index + 2])) != 0) {
+        if (text[index] == '%' && index + 2 < text.size() && std::isxdigit(static_cast<unsigned char>(text[index + 1])) != 0 &&
+            std::isxdigit(static_cast<unsigned char>(text[index + 2])) != 0) {
             out += static_cast<char>(std::stoi(std::string(text.substr(index + 1, 2)), nullptr, 16));
             index += 2;
-        } else out += text[index] == '+' ? ' ' : text[index];
+        } else
+            out += text[index] == '+' ? ' ' : text[index];
     }
     return out;
 }
@@ -43,7 +46,8 @@ std::string xml_text(const pugi::xml_document& document) {
 
 } // namespace
 
-S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header, const std::string& region_header) {
+S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header,
+                        const std::string& region_header) {
     S3Failure failure;
     failure.status = status;
     failure.request_id = request_id_header;
@@ -60,24 +64,35 @@ S3Failure parse_failure(int status, std::string_view body, const std::string& re
     return failure;
 }
 
-bool is_absent(const S3Failure& failure) { return failure.status == 404 && (failure.code == "NoSuchKey" || failure.code == "NotFound"); }
+bool is_absent(const S3Failure& failure) {
+    return failure.status == 404 && (failure.code == "NoSuchKey" || failure.code == "NotFound");
+}
 
 Error error_of(const S3Failure& failure, const std::string& what) {
     const auto& code = failure.code;
-    auto text = fmt::format("{}: HTTP {}{}{}{}{}{}", what, failure.status, code.empty() ? "" : " ", code, failure.message.empty() ? "" : ": ", failure.message,
+    auto text = fmt::format("{}: HTTP {}{}{}{}{}{}", what, failure.status, code.empty() ? "" : " ", code,
+                            failure.message.empty() ? "" : ": ", failure.message,
                             failure.request_id.empty() ? "" : fmt::format(" (request {})", failure.request_id));
     if (code == "RequestTimeTooSkewed")
-        return Error(ErrorKind::misconfigured, text + (failure.server_time.empty() ? "" : fmt::format("; the server's clock says {}", failure.server_time)),
+        return Error(ErrorKind::misconfigured,
+                     text + (failure.server_time.empty() ? "" : fmt::format("; the server's clock says {}", failure.server_time)),
                      "this machine's clock is wrong by more than 15 minutes: set it (timedatectl)");
-    const bool busy = failure.status >= 500 || failure.status == 429 || failure.status == 408 || code == "SlowDown" || code == "RequestTimeout" || code == "OperationAborted" ||
-                      code == "ConditionalRequestConflict" || code == "InternalError";
+    const bool busy = failure.status >= 500 || failure.status == 429 || failure.status == 408 || code == "SlowDown" ||
+                      code == "RequestTimeout" || code == "OperationAborted" || code == "ConditionalRequestConflict" ||
+                      code == "InternalError";
     if (busy && failure.status != 501) return Error(ErrorKind::transient, text);
-    if (code == "BadDigest" || code == "XAmzContentSHA256Mismatch" || code == "IncompleteBody") return Error(ErrorKind::transient, text, "bytes were changed or lost on the way");
-    if (code == "NoSuchBucket" || failure.status == 404) return Error(ErrorKind::misconfigured, text, "does the bucket exist, and is it spelt right? walgd makes no buckets");
+    if (code == "BadDigest" || code == "XAmzContentSHA256Mismatch" || code == "IncompleteBody")
+        return Error(ErrorKind::transient, text, "bytes were changed or lost on the way");
+    if (code == "NoSuchBucket" || failure.status == 404)
+        return Error(ErrorKind::misconfigured, text, "does the bucket exist, and is it spelt right? walgd makes no buckets");
     if (code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken")
         return Error(ErrorKind::denied, text, "check the credentials: `walg config` tells where they come from");
-    if (failure.status == 401 || failure.status == 403) return Error(ErrorKind::denied, text, "do the credentials allow this under this prefix?");
-    if (failure.status >= 300 && failure.status < 400) return Error(ErrorKind::misconfigured, text, fmt::format("the bucket is in another region{}: set AWS_REGION", failure.region.empty() ? "" : " (" + failure.region + ")"));
+    if (failure.status == 401 || failure.status == 403)
+        return Error(ErrorKind::denied, text, "do the credentials allow this under this prefix?");
+    if (failure.status >= 300 && failure.status < 400)
+        return Error(ErrorKind::misconfigured, text,
+                     fmt::format("the bucket is in another region{}: set AWS_REGION",
+                                 failure.region.empty() ? "" : " (" + failure.region + ")"));
     return Error(ErrorKind::misconfigured, text);
 }
 
@@ -98,7 +113,9 @@ ListPage parse_list(std::string_view xml) {
     for (const auto& item : root.children("CommonPrefixes")) page.folders.push_back(decoded(item.child_value("Prefix")));
     if (std::string_view(root.child_value("IsTruncated")) == "true") {
         page.next = root.child_value("NextContinuationToken");
-        if (page.next->empty()) throw Error(ErrorKind::transient, "a listing says that it goes on, but not where", "does the server know ListObjectsV2?");
+        if (page.next->empty())
+            throw Error(ErrorKind::transient, "a listing says that it goes on, but not where",
+                        "does the server know ListObjectsV2?");
     }
     return page;
 }
@@ -113,13 +130,16 @@ std::string parse_upload_id(std::string_view xml) {
 std::vector<DeleteFailure> parse_delete(std::string_view xml) {
     const auto document = parse(xml, "DeleteResult");
     std::vector<DeleteFailure> failures;
-    for (const auto& item : document.document_element().children("Error")) failures.push_back({item.child_value("Key"), item.child_value("Code"), item.child_value("Message")});
+    for (const auto& item : document.document_element().children("Error"))
+        failures.push_back({item.child_value("Key"), item.child_value("Code"), item.child_value("Message")});
     return failures;
 }
 
 void check_complete(std::string_view xml, const std::string& what) {
     pugi::xml_document document;
-    if (document.load_buffer(xml.data(), xml.size()) && std::string_view(document.document_element().name()) == "CompleteMultipartUploadResult") return;
+    if (document.load_buffer(xml.data(), xml.size()) &&
+        std::string_view(document.document_element().name()) == "CompleteMultipartUploadResult")
+        return;
     auto failure = parse_failure(200, xml, "", "");
     if (failure.code.empty()) throw Error(ErrorKind::transient, fmt::format("{}: the answer is cut or not S3's", what));
     failure.status = failure.code == "InternalError" || failure.code == "SlowDown" ? 503 : 400;
@@ -134,7 +154,9 @@ std::vector<PendingUpload> parse_uploads(std::string_view xml) {
     return uploads;
 }
 
-std::string parse_location(std::string_view xml) { return parse(xml, "LocationConstraint").document_element().text().as_string(); }
+std::string parse_location(std::string_view xml) {
+    return parse(xml, "LocationConstraint").document_element().text().as_string();
+}
 
 std::string delete_body(const std::vector<std::string>& keys) {
     pugi::xml_document document;
@@ -158,8 +180,10 @@ std::string complete_body(const std::vector<std::pair<int, std::string>>& etags)
 StsCredentials parse_sts(std::string_view xml) {
     const auto document = parse(xml, "AssumeRoleWithWebIdentityResponse");
     const auto found = document.document_element().child("AssumeRoleWithWebIdentityResult").child("Credentials");
-    StsCredentials credentials{found.child_value("AccessKeyId"), found.child_value("SecretAccessKey"), found.child_value("SessionToken"), found.child_value("Expiration")};
-    if (credentials.access_key.empty() || credentials.secret_key.empty()) throw Error(ErrorKind::transient, "the security token service answered without credentials");
+    StsCredentials credentials{found.child_value("AccessKeyId"), found.child_value("SecretAccessKey"),
+                               found.child_value("SessionToken"), found.child_value("Expiration")};
+    if (credentials.access_key.empty() || credentials.secret_key.empty())
+        throw Error(ErrorKind::transient, "the security token service answered without credentials");
     return credentials;
 }
 

@@ -6,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-/// What S3 says, out of its XML (docs.aws.amazon.com/AmazonS3/latest/API). Anything that is not such XML is an Error(transient): a proxy answered.
+/// What S3 says, out of its XML (docs.aws.amazon.com/AmazonS3/latest/API). Anything that is not such XML is an Error(transient):
+/// a proxy answered.
 namespace walgd::storage {
 
 struct S3Failure {
@@ -16,8 +17,10 @@ struct S3Failure {
     std::string server_time; ///< with RequestTimeTooSkewed
 };
 /// Of an answer's status, XML body (may be empty, as with HEAD) and headers.
-S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header, const std::string& region_header);
-/// "HTTP 403 AccessDenied: text (request id)" in `what` ("cannot put s3://bucket/key"), with the kind and the hint that belong to it.
+S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header,
+                        const std::string& region_header);
+/// "HTTP 403 AccessDenied: text (request id)" in `what` ("cannot put s3://bucket/key"), with the kind and the hint that belong to
+/// it.
 Error error_of(const S3Failure& failure, const std::string& what);
 bool is_absent(const S3Failure& failure);
 

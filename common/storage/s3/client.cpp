@@ -14,7 +14,8 @@ constexpr std::size_t failure_bytes_max = 1 << 20;
 
 std::string base64(ByteView bytes) {
     std::string text(4 * ((bytes.size() + 2) / 3), '\0');
-    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
+                    static_cast<int>(bytes.size()));
     return text;
 }
 
@@ -25,30 +26,40 @@ std::string md5_base64(ByteView bytes) {
     return base64(std::as_bytes(std::span(digest, length)));
 }
 
-/// Fit to be a host name's label: else only path style works. Dots break the certificate's wildcard, so they count as unfit for TLS.
+/// Fit to be a host name's label: else only path style works. Dots break the certificate's wildcard, so they count as unfit for
+/// TLS.
 bool dns_safe(const std::string& bucket, bool tls) {
-    return bucket.size() >= 3 && bucket.size() <= 63 &&
-           std::ranges::all_of(bucket, [&](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '.' && !tls); });
+    return bucket.size() >= 3 && bucket.size() <= 63 && std::ranges::all_of(bucket, [&](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '.' && !tls);
+           });
 }
 
-TransportOptions transport_options(const S3Options& options) { return {options.ca_file, options.connections_max, options.connect_timeout, options.stall_timeout}; }
+TransportOptions transport_options(const S3Options& options) {
+    return {options.ca_file, options.connections_max, options.connect_timeout, options.stall_timeout};
+}
 
 } // namespace
 
 std::string content_md5(std::string_view body) { return md5_base64(bytes_of(body)); }
 
 S3Client::S3Client(S3Options options, asio::any_io_executor io, Log& log)
-    : options_(std::move(options)), transport_(make_transport(transport_options(options_), io)), credentials_(options_, *transport_, log), log_(log), region_(options_.region) {
+    : options_(std::move(options)), transport_(make_transport(transport_options(options_), io)),
+      credentials_(options_, *transport_, log), log_(log), region_(options_.region) {
     if (!options_.endpoint.empty()) parse_endpoint(options_.endpoint, "AWS_ENDPOINT");
 }
 
-std::string S3Client::full_key(const std::string& key) const { return options_.prefix.empty() ? key : options_.prefix + "/" + key; }
+std::string S3Client::full_key(const std::string& key) const {
+    return options_.prefix.empty() ? key : options_.prefix + "/" + key;
+}
 std::string S3Client::name_of(const std::string& key) const { return fmt::format("s3://{}/{}", options_.bucket, full_key(key)); }
-std::string S3Client::describe() const { return fmt::format("s3://{}{}{}", options_.bucket, options_.prefix.empty() ? "" : "/", options_.prefix); }
+std::string S3Client::describe() const {
+    return fmt::format("s3://{}{}{}", options_.bucket, options_.prefix.empty() ? "" : "/", options_.prefix);
+}
 
 HttpServer S3Client::server() const {
     const auto region = region_.empty() ? std::string("us-east-1") : region_;
-    auto server = parse_endpoint(options_.endpoint.empty() ? fmt::format("https://s3.{}.amazonaws.com", region) : options_.endpoint, "AWS_ENDPOINT");
+    auto server = parse_endpoint(
+        options_.endpoint.empty() ? fmt::format("https://s3.{}.amazonaws.com", region) : options_.endpoint, "AWS_ENDPOINT");
     if (!path_style()) server.host = options_.bucket + "." + server.host;
     return server;
 }
@@ -86,7 +97,8 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     http.headers = request.headers;
     http.body = request.body;
     const auto payload = request.body_sha256.empty() ? sha256_hex(request.body) : request.body_sha256;
-    sign(http, to.authority(), credentials, region_.empty() ? "us-east-1" : region_, "s3", std::chrono::system_clock::now(), payload);
+    sign(http, to.authority(), credentials, region_.empty() ? "us-east-1" : region_, "s3", std::chrono::system_clock::now(),
+         payload);
     std::optional<Error> failure;
     const auto began = std::chrono::steady_clock::now();
     try {
@@ -116,7 +128,8 @@ awaitable<void> S3Client::find_region() {
     const auto header = answer->head().header("x-amz-bucket-region");
     const auto status = answer->head().status;
     const auto body = co_await read_text(*answer, failure_bytes_max);
-    if (!header.empty()) region_ = header;
+    if (!header.empty())
+        region_ = header;
     else if (status == 200) {
         region_ = parse_location(body);
         if (region_.empty()) region_ = "us-east-1";
@@ -148,7 +161,8 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) 
             other_region = true;
             continue;
         }
-        const bool stale = failure.code == "ExpiredToken" || failure.code == "InvalidToken" || failure.code == "InvalidAccessKeyId";
+        const bool stale =
+            failure.code == "ExpiredToken" || failure.code == "InvalidToken" || failure.code == "InvalidAccessKeyId";
         if (stale && !new_credentials) {
             new_credentials = true;
             continue;

@@ -10,12 +10,12 @@ namespace walgd::storage {
 
 struct S3Request {
     std::string method;
-    std::string key;                 ///< relative to the prefix; empty: the bucket itself
+    std::string key; ///< relative to the prefix; empty: the bucket itself
     HttpFields query, headers;
     ByteView body;
-    std::string body_sha256;         ///< hex; computed where it is empty
-    std::vector<int> accepted{200};  ///< other statuses are an Error
-    std::string what;                ///< for messages: "cannot put s3://bucket/key"
+    std::string body_sha256;        ///< hex; computed where it is empty
+    std::vector<int> accepted{200}; ///< other statuses are an Error
+    std::string what;               ///< for messages: "cannot put s3://bucket/key"
 };
 
 struct S3Answer {

@@ -18,7 +18,8 @@ constexpr std::size_t answer_bytes_max = 1 << 20;
 
 std::string trimmed(std::string_view text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r' || text.back() == '\n')) text.remove_suffix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r' || text.back() == '\n'))
+        text.remove_suffix(1);
     return std::string(text);
 }
 
@@ -32,7 +33,8 @@ std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string
 Credentials parse_endpoint_answer(const std::string& text, std::string source) {
     try {
         const auto document = nlohmann::json::parse(text);
-        Credentials credentials{document.at("AccessKeyId"), document.at("SecretAccessKey"), document.value("Token", ""), expiry_of(document.value("Expiration", "")), std::move(source)};
+        Credentials credentials{document.at("AccessKeyId"), document.at("SecretAccessKey"), document.value("Token", ""),
+                                expiry_of(document.value("Expiration", "")), std::move(source)};
         return credentials;
     } catch (const nlohmann::json::exception&) {
         throw Error(ErrorKind::transient, fmt::format("{} answered with something that is not credentials", source));
@@ -55,7 +57,8 @@ Credentials parse_profile(std::string_view ini, std::string_view profile) {
         }
         const auto equals = text.find('=');
         if (!inside || equals == std::string::npos) continue;
-        const auto key = trimmed(std::string_view(text).substr(0, equals)), value = trimmed(std::string_view(text).substr(equals + 1));
+        const auto key = trimmed(std::string_view(text).substr(0, equals)),
+                   value = trimmed(std::string_view(text).substr(equals + 1));
         if (key == "aws_access_key_id") credentials.access_key = value;
         if (key == "aws_secret_access_key") credentials.secret_key = value;
         if (key == "aws_session_token") credentials.session_token = value;
@@ -87,7 +90,8 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
 }
 
 awaitable<Credentials> CredentialChain::fetch() {
-    if (!options_.access_key.empty() && !options_.secret_key.empty()) co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
+    if (!options_.access_key.empty() && !options_.secret_key.empty())
+        co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
     if (!options_.web_identity_token_file.empty() && !options_.role_arn.empty()) {
         auto credentials = co_await from_web_identity();
         co_return credentials;
@@ -97,8 +101,10 @@ awaitable<Credentials> CredentialChain::fetch() {
     if (container) co_return *container;
     const auto instance = co_await from_instance();
     if (instance) co_return *instance;
-    throw Error(ErrorKind::denied, fmt::format("no credentials for bucket {}: tried AWS_ACCESS_KEY_ID, shared files (profile {}), AWS_WEB_IDENTITY_TOKEN_FILE, container endpoint, instance metadata",
-                                               options_.bucket, options_.profile.empty() ? "default" : options_.profile),
+    throw Error(ErrorKind::denied,
+                fmt::format("no credentials for bucket {}: tried AWS_ACCESS_KEY_ID, shared files (profile {}), "
+                            "AWS_WEB_IDENTITY_TOKEN_FILE, container endpoint, instance metadata",
+                            options_.bucket, options_.profile.empty() ? "default" : options_.profile),
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 }
 
@@ -109,7 +115,8 @@ std::optional<Credentials> CredentialChain::from_files() const {
     const auto config = options_.config_file.empty() ? home + "/.aws/config" : options_.config_file;
     for (const auto& path : {shared, config}) {
         if (!std::filesystem::exists(path)) {
-            if (path == options_.shared_credentials_file || path == options_.config_file) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
+            if (path == options_.shared_credentials_file || path == options_.config_file)
+                throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
             continue;
         }
         auto credentials = parse_profile(read_text_file(path), profile);
@@ -117,7 +124,9 @@ std::optional<Credentials> CredentialChain::from_files() const {
         credentials.source = fmt::format("profile {} of {}", profile, path);
         return credentials;
     }
-    if (!options_.profile.empty()) throw Error(ErrorKind::denied, fmt::format("profile {} has no keys in {} nor in {}", profile, shared, config), "AWS_PROFILE names it");
+    if (!options_.profile.empty())
+        throw Error(ErrorKind::denied, fmt::format("profile {} has no keys in {} nor in {}", profile, shared, config),
+                    "AWS_PROFILE names it");
     return std::nullopt;
 }
 
@@ -131,7 +140,8 @@ awaitable<std::pair<int, std::string>> CredentialChain::ask(HttpServer server, H
 awaitable<Credentials> CredentialChain::from_web_identity() {
     const auto endpoint = environment("AWS_ENDPOINT_URL_STS");
     const auto region = options_.region.empty() || options_.region == "auto" ? std::string("us-east-1") : options_.region;
-    const auto server = parse_endpoint(endpoint.empty() ? fmt::format("https://sts.{}.amazonaws.com", region) : endpoint, "AWS_ENDPOINT_URL_STS");
+    const auto server =
+        parse_endpoint(endpoint.empty() ? fmt::format("https://sts.{}.amazonaws.com", region) : endpoint, "AWS_ENDPOINT_URL_STS");
     HttpRequest request;
     request.method = "POST";
     request.headers = {{"content-type", "application/x-www-form-urlencoded"}};
@@ -144,9 +154,12 @@ awaitable<Credentials> CredentialChain::from_web_identity() {
     const auto body = form.target().substr(2);
     request.body = bytes_of(body);
     const auto [status, text] = co_await ask(server, request);
-    if (status != 200) throw error_of(parse_failure(status, text, "", ""), fmt::format("cannot assume role {} at {}", options_.role_arn, server.authority()));
+    if (status != 200)
+        throw error_of(parse_failure(status, text, "", ""),
+                       fmt::format("cannot assume role {} at {}", options_.role_arn, server.authority()));
     const auto found = parse_sts(text);
-    co_return Credentials{found.access_key, found.secret_key, found.token, expiry_of(found.expires), "web identity of " + options_.role_arn};
+    co_return Credentials{found.access_key, found.secret_key, found.token, expiry_of(found.expires),
+                          "web identity of " + options_.role_arn};
 }
 
 awaitable<std::optional<Credentials>> CredentialChain::from_container() {
@@ -161,17 +174,21 @@ awaitable<std::optional<Credentials>> CredentialChain::from_container() {
     request.method = "GET";
     request.path = slash == std::string::npos ? "/" : url.substr(slash);
     const auto token_file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    const auto token = token_file.empty() ? environment("AWS_CONTAINER_AUTHORIZATION_TOKEN") : trimmed(read_text_file(token_file));
+    const auto token =
+        token_file.empty() ? environment("AWS_CONTAINER_AUTHORIZATION_TOKEN") : trimmed(read_text_file(token_file));
     if (!token.empty()) request.headers.emplace_back("authorization", token);
     const auto [status, text] = co_await ask(server, request);
-    if (status != 200) throw Error(ErrorKind::transient, fmt::format("the container's credentials endpoint {} answered HTTP {}", server.authority(), status));
+    if (status != 200)
+        throw Error(ErrorKind::transient,
+                    fmt::format("the container's credentials endpoint {} answered HTTP {}", server.authority(), status));
     co_return parse_endpoint_answer(text, "container endpoint " + server.authority());
 }
 
 awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
     if (environment("AWS_EC2_METADATA_DISABLED") == "true") co_return std::nullopt;
     const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-    const auto server = parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const auto server =
+        parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
     constexpr std::string_view roles = "/latest/meta-data/iam/security-credentials/";
     std::optional<Error> failure;
     try {

@@ -4,11 +4,13 @@
 
 namespace walgd::storage {
 
-/// The chain of WAL-G's SDK: given keys, shared files and profile, web identity token with role, container endpoint, instance metadata (IMDSv2).
-/// What expires is fetched anew five minutes before; while that fails, the old ones are used as long as they hold.
+/// The chain of WAL-G's SDK: given keys, shared files and profile, web identity token with role, container endpoint, instance
+/// metadata (IMDSv2). What expires is fetched anew five minutes before; while that fails, the old ones are used as long as they
+/// hold.
 class CredentialChain {
 public:
-    CredentialChain(const S3Options& options, Transport& transport, Log& log) : options_(options), transport_(transport), log_(log) {}
+    CredentialChain(const S3Options& options, Transport& transport, Log& log)
+        : options_(options), transport_(transport), log_(log) {}
 
     /// `anew`: the server turned the last ones down. Error(denied) tells which sources were tried.
     awaitable<Credentials> get(bool anew);

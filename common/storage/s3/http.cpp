@@ -12,15 +12,18 @@ std::string HttpServer::authority() const {
 
 HttpServer parse_endpoint(std::string_view text, std::string_view setting) {
     const auto wrong = [&](std::string_view why) -> Error {
-        return Error(ErrorKind::misconfigured, fmt::format("{}={} is not an endpoint: {}", setting, text, why), "it has the form http://host:port or https://host");
+        return Error(ErrorKind::misconfigured, fmt::format("{}={} is not an endpoint: {}", setting, text, why),
+                     "it has the form http://host:port or https://host");
     };
     HttpServer server;
     auto rest = text;
-    if (rest.starts_with("https://")) rest.remove_prefix(8);
+    if (rest.starts_with("https://"))
+        rest.remove_prefix(8);
     else if (rest.starts_with("http://")) {
         rest.remove_prefix(7);
         server.tls = false;
-    } else if (rest.find("://") != std::string_view::npos) throw wrong("its scheme is neither http nor https");
+    } else if (rest.find("://") != std::string_view::npos)
+        throw wrong("its scheme is neither http nor https");
     server.port = server.tls ? 443 : 80;
     while (rest.ends_with('/')) rest.remove_suffix(1);
     if (rest.find('/') != std::string_view::npos) throw wrong("it has a path");
@@ -39,7 +42,8 @@ HttpServer parse_endpoint(std::string_view text, std::string_view setting) {
     if (!port.empty()) {
         port.remove_prefix(1);
         const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), server.port);
-        if (error != std::errc() || end != port.data() + port.size() || server.port == 0) throw wrong("its port is no number from 1 to 65535");
+        if (error != std::errc() || end != port.data() + port.size() || server.port == 0)
+            throw wrong("its port is no number from 1 to 65535");
     }
     return server;
 }
@@ -49,8 +53,10 @@ std::string uri_encoded(std::string_view text, bool keep_slash) {
     std::string out;
     for (const auto c : text) {
         const auto byte = static_cast<unsigned char>(c);
-        const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~' || (keep_slash && c == '/');
-        if (plain) out += c;
+        const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                           c == '.' || c == '~' || (keep_slash && c == '/');
+        if (plain)
+            out += c;
         else {
             out += '%';
             out += digits[byte >> 4];
@@ -83,7 +89,9 @@ awaitable<std::string> read_text(HttpAnswer& answer, std::size_t bytes_max) {
         const auto count = co_await answer.read(chunk);
         if (count == 0) co_return text;
         text += text_of({chunk, count});
-        if (text.size() > bytes_max) throw Error(ErrorKind::transient, fmt::format("the answer has more than {} bytes", bytes_max), "is it an S3 server that answers there?");
+        if (text.size() > bytes_max)
+            throw Error(ErrorKind::transient, fmt::format("the answer has more than {} bytes", bytes_max),
+                        "is it an S3 server that answers there?");
     }
 }
 

@@ -30,10 +30,10 @@ using HttpFields = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
     std::string method;
-    std::string path = "/";   ///< percent-encoded already
-    HttpFields query;         ///< not encoded
-    HttpFields headers;       ///< lower-case names; Host and Content-Length are added
-    ByteView body;            ///< must live until the answer's head is there
+    std::string path = "/"; ///< percent-encoded already
+    HttpFields query;       ///< not encoded
+    HttpFields headers;     ///< lower-case names; Host and Content-Length are added
+    ByteView body;          ///< must live until the answer's head is there
     std::string target() const;
 };
 
@@ -62,8 +62,8 @@ struct TransportOptions {
     std::chrono::milliseconds connect_timeout{10000}, stall_timeout{30000};
 };
 
-/// Keep-alive connections over HTTP/1.1, plain and TLS. Everything on the one I/O thread. No answer is Error(transient); a certificate that
-/// does not hold is Error(misconfigured).
+/// Keep-alive connections over HTTP/1.1, plain and TLS. Everything on the one I/O thread. No answer is Error(transient); a
+/// certificate that does not hold is Error(misconfigured).
 class Transport {
 public:
     virtual ~Transport() = default;

@@ -35,7 +35,8 @@ ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
     }
     // "bytes 0-9/100": the whole object's size stands behind the slash.
     const auto range = head.header("content-range");
-    if (const auto slash = range.find('/'); slash != std::string::npos) info.bytes = std::strtoull(range.c_str() + slash + 1, nullptr, 10);
+    if (const auto slash = range.find('/'); slash != std::string::npos)
+        info.bytes = std::strtoull(range.c_str() + slash + 1, nullptr, 10);
     return info;
 }
 
@@ -65,7 +66,9 @@ private:
         if (expected_.empty()) return;
         const auto digest = hash_.digest();
         if (to_hex(digest) != expected_)
-            throw Error(ErrorKind::corrupt, fmt::format("{}: its SHA-256 is {}, it was stored with {}", what_, to_hex(digest), expected_), "the object was changed in the storage or on the way");
+            throw Error(ErrorKind::corrupt,
+                        fmt::format("{}: its SHA-256 is {}, it was stored with {}", what_, to_hex(digest), expected_),
+                        "the object was changed in the storage or on the way");
         expected_.clear();
     }
 
@@ -78,7 +81,8 @@ private:
 
 class S3Upload : public Upload {
 public:
-    S3Upload(S3Client& client, ObjectKey key, std::string id, bool if_absent) : client_(client), key_(std::move(key)), id_(std::move(id)), if_absent_(if_absent) {}
+    S3Upload(S3Client& client, ObjectKey key, std::string id, bool if_absent)
+        : client_(client), key_(std::move(key)), id_(std::move(id)), if_absent_(if_absent) {}
 
     awaitable<void> put_piece(int number, std::uint64_t, ByteView bytes) override {
         S3Request request;
@@ -90,7 +94,8 @@ public:
         request.what = fmt::format("cannot put piece {} of {}", number, client_.name_of(key_.path()));
         const auto answer = co_await client_.call(request, xml_bytes_max);
         auto etag = answer.head.header("etag");
-        if (etag.empty()) throw Error(ErrorKind::transient, fmt::format("{}: the server confirmed it without an ETag", request.what));
+        if (etag.empty())
+            throw Error(ErrorKind::transient, fmt::format("{}: the server confirmed it without an ETag", request.what));
         std::erase_if(etags_, [number](const auto& known) { return known.first == number; });
         etags_.emplace_back(number, std::move(etag));
     }
@@ -176,7 +181,8 @@ public:
         request.headers = object_headers(options);
         request.what = fmt::format("cannot start the upload of {}", client_.name_of(key.path()));
         const auto answer = co_await client_.call(request, xml_bytes_max);
-        std::unique_ptr<Upload> upload = std::make_unique<S3Upload>(client_, key, parse_upload_id(answer.body), options.if_absent);
+        std::unique_ptr<Upload> upload =
+            std::make_unique<S3Upload>(client_, key, parse_upload_id(answer.body), options.if_absent);
         co_return upload;
     }
 
@@ -192,13 +198,17 @@ public:
         request.key = key.path();
         request.headers = client_.customer_key_headers();
         const bool whole = range.offset == 0 && !range.length;
-        if (!whole) request.headers.emplace_back("range", range.length ? fmt::format("bytes={}-{}", range.offset, range.offset + *range.length - 1) : fmt::format("bytes={}-", range.offset));
+        if (!whole)
+            request.headers.emplace_back("range", range.length
+                                                      ? fmt::format("bytes={}-{}", range.offset, range.offset + *range.length - 1)
+                                                      : fmt::format("bytes={}-", range.offset));
         request.what = fmt::format("cannot get {}", client_.name_of(key.path()));
         auto answer = co_await client_.open(request);
         std::unique_ptr<ObjectReader> reader;
         if (answer) {
             const auto status = answer->head().status;
-            if (!whole && status != 206 && range.offset > 0) throw Error(ErrorKind::misconfigured, fmt::format("{}: the server does not know ranged reads", request.what));
+            if (!whole && status != 206 && range.offset > 0)
+                throw Error(ErrorKind::misconfigured, fmt::format("{}: the server does not know ranged reads", request.what));
             auto info = info_of(key, answer->head());
             reader = std::make_unique<S3Reader>(std::move(answer), std::move(info), request.what, whole);
         }
@@ -268,7 +278,8 @@ public:
 private:
     HttpFields object_headers(const PutOptions& options) const {
         auto headers = client_.encryption_headers();
-        if (!client_.options().storage_class.empty() && client_.options().storage_class != "STANDARD") headers.emplace_back("x-amz-storage-class", client_.options().storage_class);
+        if (!client_.options().storage_class.empty() && client_.options().storage_class != "STANDARD")
+            headers.emplace_back("x-amz-storage-class", client_.options().storage_class);
         for (const auto& [name, value] : options.metadata) headers.emplace_back(std::string(metadata_head) + name, value);
         return headers;
     }
@@ -278,6 +289,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<Storage> make_s3_storage(S3Options options, asio::any_io_executor io, Log& log) { return std::make_unique<S3Storage>(std::move(options), io, log); }
+std::unique_ptr<Storage> make_s3_storage(S3Options options, asio::any_io_executor io, Log& log) {
+    return std::make_unique<S3Storage>(std::move(options), io, log);
+}
 
 } // namespace walgd::storage

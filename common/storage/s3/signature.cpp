@@ -14,7 +14,8 @@ namespace {
 std::string hmac(std::string_view key, std::string_view text) {
     unsigned char digest[32];
     unsigned int length = sizeof digest;
-    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest, &length);
+    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         digest, &length);
     return {reinterpret_cast<const char*>(digest), length};
 }
 
@@ -39,7 +40,8 @@ std::string amz_date(std::chrono::system_clock::time_point time) {
     const auto seconds = std::chrono::system_clock::to_time_t(time);
     std::tm utc{};
     gmtime_r(&seconds, &utc);
-    return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                       utc.tm_min, utc.tm_sec);
 }
 
 std::string sha256_hex(ByteView bytes) {
@@ -47,8 +49,8 @@ std::string sha256_hex(ByteView bytes) {
     return to_hex(digest);
 }
 
-void sign(HttpRequest& request, const std::string& host, const Credentials& credentials, const std::string& region, const std::string& service,
-          std::chrono::system_clock::time_point now, const std::string& payload_sha256) {
+void sign(HttpRequest& request, const std::string& host, const Credentials& credentials, const std::string& region,
+          const std::string& service, std::chrono::system_clock::time_point now, const std::string& payload_sha256) {
     const auto date = amz_date(now);
     const auto day = date.substr(0, 8);
     request.headers.emplace_back("x-amz-date", date);
@@ -63,14 +65,16 @@ void sign(HttpRequest& request, const std::string& host, const Credentials& cred
         canonical_headers += name + ":" + trimmed(value) + "\n";
         signed_headers += (signed_headers.empty() ? "" : ";") + name;
     }
-    const auto canonical = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, request.path, canonical_query(request.query), canonical_headers, signed_headers, payload_sha256);
+    const auto canonical = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, request.path, canonical_query(request.query),
+                                       canonical_headers, signed_headers, payload_sha256);
     const auto scope = fmt::format("{}/{}/{}/aws4_request", day, region, service);
     const auto to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", date, scope, sha256_hex(bytes_of(canonical)));
     auto key = hmac("AWS4" + credentials.secret_key, day);
     for (const auto& part : {region, service, std::string("aws4_request")}) key = hmac(key, part);
     const auto signature = hmac(key, to_sign);
-    request.headers.emplace_back("authorization", fmt::format("AWS4-HMAC-SHA256 Credential={}/{},SignedHeaders={},Signature={}", credentials.access_key, scope, signed_headers,
-                                                              to_hex(bytes_of(signature))));
+    request.headers.emplace_back("authorization",
+                                 fmt::format("AWS4-HMAC-SHA256 Credential={}/{},SignedHeaders={},Signature={}",
+                                             credentials.access_key, scope, signed_headers, to_hex(bytes_of(signature))));
 }
 
 } // namespace walgd::storage

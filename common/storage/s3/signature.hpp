@@ -13,9 +13,10 @@ struct Credentials {
 };
 
 /// Adds x-amz-date, x-amz-content-sha256, the session token and Authorization: AWS signature version 4 in the request's headers
-/// (docs.aws.amazon.com, "Signature Calculations for the Authorization Header"). `host` is the Host header's value. A pure function.
-void sign(HttpRequest& request, const std::string& host, const Credentials& credentials, const std::string& region, const std::string& service,
-          std::chrono::system_clock::time_point now, const std::string& payload_sha256);
+/// (docs.aws.amazon.com, "Signature Calculations for the Authorization Header"). `host` is the Host header's value. A pure
+/// function.
+void sign(HttpRequest& request, const std::string& host, const Credentials& credentials, const std::string& region,
+          const std::string& service, std::chrono::system_clock::time_point now, const std::string& payload_sha256);
 
 /// "20130524T000000Z"
 std::string amz_date(std::chrono::system_clock::time_point time);

@@ -1,4 +1,5 @@
 // The one file that knows Beast and TLS.
+#include "common/base/slots.hpp"
 #include "common/storage/s3/http.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -13,7 +14,6 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <fmt/format.h>
-#include <list>
 #include <sys/socket.h>
 
 namespace walgd::storage {
@@ -35,7 +35,10 @@ using Parser = http::response_parser<http::buffer_body>;
 /// No answer, as an Error: what can be tried again.
 [[noreturn]] void give_up(const HttpServer& server, std::string_view doing, const error_code& error) {
     if (error == asio::error::operation_aborted) throw Error(ErrorKind::cancelled, "cancelled");
-    const auto cause = error == beast::error::timeout ? std::string("nothing moved for too long") : error == http::error::end_of_stream || error == asio::error::eof ? std::string("the server closed the connection") : error.message();
+    const auto cause = error == beast::error::timeout ? std::string("nothing moved for too long")
+                       : error == http::error::end_of_stream || error == asio::error::eof
+                           ? std::string("the server closed the connection")
+                           : error.message();
     throw Error(ErrorKind::transient, fmt::format("{} {}: {}", doing, server.authority(), cause));
 }
 
@@ -58,7 +61,9 @@ public:
         if (resolved.index() == 1) give_up(server_, "cannot look up", beast::error::timeout);
         auto& [resolve_error, addresses] = std::get<0>(resolved);
         if (resolve_error == asio::error::operation_aborted) give_up(server_, "cannot look up", resolve_error);
-        if (resolve_error) throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()), "is the endpoint's name right, and does DNS answer here?");
+        if (resolve_error)
+            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()),
+                        "is the endpoint's name right, and does DNS answer here?");
         tcp_layer().expires_after(options_.connect_timeout);
         const auto [connect_error, address] = co_await tcp_layer().async_connect(addresses, asio::as_tuple(asio::use_awaitable));
         if (connect_error) give_up(server_, "cannot connect to", connect_error);
@@ -67,7 +72,8 @@ public:
     }
 
     awaitable<void> send(const HttpRequest& request) {
-        auto head = fmt::format("{} {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", request.method, request.target(), server_.authority(), request.body.size());
+        auto head = fmt::format("{} {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", request.method, request.target(),
+                                server_.authority(), request.body.size());
         for (const auto& [name, value] : request.headers) head += fmt::format("{}: {}\r\n", name, value);
         head += "\r\n";
         co_await write(bytes_of(head));
@@ -81,8 +87,12 @@ public:
     awaitable<void> read_head(Parser& parser) {
         tcp_layer().expires_after(options_.stall_timeout);
         error_code error;
-        if (server_.tls) std::tie(error, std::ignore) = co_await http::async_read_header(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        else std::tie(error, std::ignore) = co_await http::async_read_header(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        if (server_.tls)
+            std::tie(error, std::ignore) =
+                co_await http::async_read_header(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        else
+            std::tie(error, std::ignore) =
+                co_await http::async_read_header(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
         if (error) give_up(server_, "no answer from", error);
         used_ = true;
     }
@@ -95,8 +105,12 @@ public:
         body.size = into.size();
         tcp_layer().expires_after(options_.stall_timeout);
         error_code error;
-        if (server_.tls) std::tie(error, std::ignore) = co_await http::async_read(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        else std::tie(error, std::ignore) = co_await http::async_read(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        if (server_.tls)
+            std::tie(error, std::ignore) =
+                co_await http::async_read(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        else
+            std::tie(error, std::ignore) =
+                co_await http::async_read(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
         if (error && error != http::error::need_buffer) give_up(server_, "the answer broke off from", error);
         co_return into.size() - body.size;
     }
@@ -117,8 +131,10 @@ private:
         tcp_layer().expires_after(options_.stall_timeout);
         error_code error;
         const auto buffer = asio::buffer(bytes.data(), bytes.size());
-        if (server_.tls) std::tie(error, std::ignore) = co_await asio::async_write(stream_, buffer, asio::as_tuple(asio::use_awaitable));
-        else std::tie(error, std::ignore) = co_await asio::async_write(tcp_layer(), buffer, asio::as_tuple(asio::use_awaitable));
+        if (server_.tls)
+            std::tie(error, std::ignore) = co_await asio::async_write(stream_, buffer, asio::as_tuple(asio::use_awaitable));
+        else
+            std::tie(error, std::ignore) = co_await asio::async_write(tcp_layer(), buffer, asio::as_tuple(asio::use_awaitable));
         if (error) give_up(server_, "the request broke off to", error);
     }
 
@@ -133,7 +149,9 @@ private:
         if (!error) co_return;
         const auto verdict = SSL_get_verify_result(stream_.native_handle());
         if (verdict == X509_V_OK) give_up(server_, "no TLS with", error);
-        throw Error(ErrorKind::misconfigured, fmt::format("the TLS certificate of {} does not hold: {}", server_.authority(), X509_verify_cert_error_string(verdict)),
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("the TLS certificate of {} does not hold: {}", server_.authority(),
+                                X509_verify_cert_error_string(verdict)),
                     "is the clock right, and is the issuer known here? WALG_S3_CA_CERT_FILE names a further one");
     }
 
@@ -150,8 +168,10 @@ class BeastTransport;
 
 class BeastAnswer : public HttpAnswer {
 public:
-    BeastAnswer(std::shared_ptr<BeastTransport> transport, std::unique_ptr<Connection> connection, std::unique_ptr<Parser> parser)
-        : transport_(std::move(transport)), connection_(std::move(connection)), parser_(std::move(parser)) {
+    BeastAnswer(std::shared_ptr<BeastTransport> transport, std::unique_ptr<Connection> connection, std::unique_ptr<Parser> parser,
+                Slots::Slot slot)
+        : transport_(std::move(transport)), slot_(std::move(slot)), connection_(std::move(connection)),
+          parser_(std::move(parser)) {
         const auto& message = parser_->get();
         head_.status = static_cast<int>(message.result_int());
         for (const auto& field : message) {
@@ -173,6 +193,7 @@ public:
 
 private:
     std::shared_ptr<BeastTransport> transport_;
+    Slots::Slot slot_;
     std::unique_ptr<Connection> connection_;
     std::unique_ptr<Parser> parser_;
     HttpHead head_;
@@ -180,19 +201,23 @@ private:
 
 class BeastTransport : public Transport, public std::enable_shared_from_this<BeastTransport> {
 public:
-    BeastTransport(TransportOptions options, asio::any_io_executor io) : options_(std::move(options)), io_(io), tls_(ssl::context::tls_client) {
-        tls_.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 | ssl::context::no_sslv3 | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+    BeastTransport(TransportOptions options, asio::any_io_executor io)
+        : options_(std::move(options)), io_(io), tls_(ssl::context::tls_client), slots_(io, options_.connections_max) {
+        tls_.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 | ssl::context::no_sslv3 |
+                         ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
         error_code error;
         tls_.set_default_verify_paths(error);
         if (options_.ca_file.empty()) return;
         tls_.load_verify_file(options_.ca_file, error);
-        if (error) throw Error(ErrorKind::misconfigured, fmt::format("cannot read certificates from {}: {}", options_.ca_file, error.message()), "it is a PEM file, named by WALG_S3_CA_CERT_FILE or AWS_CA_BUNDLE");
+        if (error)
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("cannot read certificates from {}: {}", options_.ca_file, error.message()),
+                        "it is a PEM file, named by WALG_S3_CA_CERT_FILE or AWS_CA_BUNDLE");
     }
 
     awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
         auto self = shared_from_this();
-        co_await take_place();
-        Place place(*this);
+        auto slot = co_await slots_.take();
         for (;;) {
             auto connection = idle_connection(server);
             const bool reused = connection != nullptr;
@@ -211,8 +236,8 @@ public:
                 failure = error;
             }
             if (!failure) {
-                place.keep();
-                std::unique_ptr<HttpAnswer> answer = std::make_unique<BeastAnswer>(self, std::move(connection), std::move(parser));
+                std::unique_ptr<HttpAnswer> answer =
+                    std::make_unique<BeastAnswer>(self, std::move(connection), std::move(parser), std::move(slot));
                 co_return answer;
             }
             // The server closed a resting connection just as we spoke: not a failure, if nothing of an answer came.
@@ -221,53 +246,12 @@ public:
     }
 
     void give_back(std::unique_ptr<Connection> connection, bool keep) {
-        if (keep) {
-            connection->rest();
-            idle_.push_back(std::move(connection));
-        }
-        leave_place();
+        if (!keep) return;
+        connection->rest();
+        idle_.push_back(std::move(connection));
     }
 
 private:
-    /// One of the connections_max; given back unless an answer took it over.
-    class Place {
-    public:
-        explicit Place(BeastTransport& transport) : transport_(&transport) {}
-        ~Place() {
-            if (transport_ != nullptr) transport_->leave_place();
-        }
-        Place(const Place&) = delete;
-        void keep() { transport_ = nullptr; }
-
-    private:
-        BeastTransport* transport_;
-    };
-
-    awaitable<void> take_place() {
-        if (in_use_ < options_.connections_max) {
-            ++in_use_;
-            co_return;
-        }
-        const auto waiter = waiters_.emplace(waiters_.end(), io_, asio::steady_timer::time_point::max());
-        co_await waiter->async_wait(asio::as_tuple(asio::use_awaitable));
-        // Woken: the place was handed over, and the waiter is off the list. Cancelled: it still stands there.
-        const bool woken = waiter->expiry() != asio::steady_timer::time_point::max();
-        if (!woken) waiters_.erase(waiter);
-        else woken_.erase(waiter);
-        if (woken) co_return;
-        throw Error(ErrorKind::cancelled, "cancelled");
-    }
-
-    void leave_place() {
-        if (waiters_.empty()) {
-            --in_use_;
-            return;
-        }
-        const auto first = waiters_.begin();
-        woken_.splice(woken_.end(), waiters_, first);
-        first->expires_at(asio::steady_timer::time_point::min());
-    }
-
     std::unique_ptr<Connection> idle_connection(const HttpServer& server) {
         std::erase_if(idle_, [](const auto& connection) { return !connection->fit(); });
         for (auto found = idle_.rbegin(); found != idle_.rend(); ++found) {
@@ -283,8 +267,7 @@ private:
     asio::any_io_executor io_;
     ssl::context tls_;
     std::vector<std::unique_ptr<Connection>> idle_;
-    std::list<asio::steady_timer> waiters_, woken_;
-    unsigned in_use_ = 0;
+    Slots slots_;
 };
 
 BeastAnswer::~BeastAnswer() { transport_->give_back(std::move(connection_), parser_->is_done() && parser_->keep_alive()); }
@@ -293,7 +276,9 @@ BeastAnswer::~BeastAnswer() { transport_->give_back(std::move(connection_), pars
 class TransportHolder : public Transport {
 public:
     explicit TransportHolder(std::shared_ptr<BeastTransport> transport) : transport_(std::move(transport)) {}
-    awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override { return transport_->open(std::move(server), std::move(request)); }
+    awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
+        return transport_->open(std::move(server), std::move(request));
+    }
 
 private:
     std::shared_ptr<BeastTransport> transport_;

@@ -1,0 +1,47 @@
+#include "config/process.hpp"
+
+#include "config/setup.hpp"
+
+#include <pwd.h>
+#include <unistd.h>
+
+namespace walgd::config {
+
+Sources process_sources(const std::string& config_file, std::map<std::string, std::string> command_line, bool walg_compatible) {
+    Sources sources;
+    sources.command_line = std::move(command_line);
+    sources.config_file = config_file;
+    sources.walg_compatible = walg_compatible;
+    for (char** line = environ; *line != nullptr; ++line) {
+        const std::string text = *line;
+        const auto equals = text.find('=');
+        if (equals != std::string::npos) sources.environment[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+    if (const auto home = sources.environment.find("HOME"); home != sources.environment.end())
+        sources.home = home->second;
+    else if (const auto* user = ::getpwuid(::getuid()); user != nullptr)
+        sources.home = user->pw_dir;
+    return sources;
+}
+
+spdlog::level::level_enum log_level(const Settings& settings) {
+    const auto level = settings.text("log_level");
+    return level == "DEVEL" ? spdlog::level::debug : level == "ERROR" ? spdlog::level::err : spdlog::level::info;
+}
+
+backup::PushOptions push_options(const Settings& settings) {
+    backup::PushOptions options;
+    options.pgdata = settings.text("pgdata");
+    options.connection = connection_options(settings);
+    options.verify = settings.flag("verify_page_checksums");
+    options.user_data = settings.text("sentinel_user_data");
+    options.part_bytes_max = settings.bytes("tar_size_threshold");
+    options.part_bytes_given = settings.given("tar_size_threshold");
+    options.readers = static_cast<unsigned>(settings.number("upload_disk_concurrency"));
+    options.uploads = static_cast<unsigned>(settings.number("upload_concurrency"));
+    options.piece_bytes = settings.bytes("s3_max_part_size");
+    options.wal_wait = std::chrono::duration_cast<std::chrono::seconds>(settings.duration("stop_wal_timeout"));
+    return options;
+}
+
+} // namespace walgd::config

@@ -1,0 +1,18 @@
+#pragma once
+#include "common/backup/backup_push.hpp"
+#include "config/settings.hpp"
+
+#include <spdlog/common.h>
+#include <string>
+
+namespace walgd::config {
+
+/// The sources of this process: its environment and home. `command_line` by our name or WAL-G's flag spelling.
+Sources process_sources(const std::string& config_file, std::map<std::string, std::string> command_line, bool walg_compatible);
+
+spdlog::level::level_enum log_level(const Settings& settings);
+
+/// A base backup as the settings want it; data directory, permanence and user data may be replaced by what was asked for.
+backup::PushOptions push_options(const Settings& settings);
+
+} // namespace walgd::config

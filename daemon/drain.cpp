@@ -1,0 +1,73 @@
+#include "daemon/drain.hpp"
+
+#include "common/base/files.hpp"
+
+#include <boost/asio/signal_set.hpp>
+#include <cerrno>
+#include <csignal>
+#include <fmt/format.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+namespace walgd::daemon {
+
+namespace {
+
+constexpr std::chrono::milliseconds look_every{200};
+constexpr std::chrono::seconds quiet_for{2};
+
+enum class Postmaster { runs, gone, not_known };
+
+Postmaster look_for_postmaster(const std::string& pgdata) {
+    // A data directory that cannot be seen tells nothing: another user's, or another container's.
+    if (pgdata.empty() || ::access(pgdata.c_str(), X_OK) != 0) return Postmaster::not_known;
+    const auto path = pgdata + "/postmaster.pid";
+    if (::access(path.c_str(), F_OK) != 0) return errno == ENOENT ? Postmaster::gone : Postmaster::not_known;
+    try {
+        const auto pid = std::strtol(read_text_file(path, 64 << 10).c_str(), nullptr, 10);
+        if (pid <= 0) return Postmaster::not_known;
+        return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM ? Postmaster::runs : Postmaster::gone;
+    } catch (const Error&) {
+        return Postmaster::not_known;
+    }
+}
+
+bool needed(WalService& wal, const DrainOptions& options) {
+    if (wal.counters().in_flight > 0) return true;
+    const auto postmaster = look_for_postmaster(options.pgdata);
+    if (postmaster != Postmaster::not_known) return postmaster == Postmaster::runs;
+    return std::chrono::steady_clock::now() - wal.last_request() < quiet_for;
+}
+
+} // namespace
+
+awaitable<void> wait_and_drain(WalService& wal, Jobs& jobs, DrainOptions options, Log& log) {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::signal_set signals(executor, SIGTERM, SIGINT);
+    co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    log.info("event=stopping pgdata={}", options.pgdata);
+    ::sd_notify(0, "STOPPING=1\nSTATUS=taking WAL until PostgreSQL has ended");
+    jobs.refuse_further();
+    jobs.cancel();
+    bool again = false;
+    signals.async_wait([&again](auto error, int) { again = !error; });
+    const auto deadline = std::chrono::steady_clock::now() + options.timeout;
+    while (!again && std::chrono::steady_clock::now() < deadline) {
+        if (!jobs.running() && !needed(wal, options)) break;
+        co_await sleep_for(look_every);
+    }
+    signals.cancel();
+    // The handler above refers to this frame: it runs before we are gone.
+    co_await sleep_for(std::chrono::milliseconds(0));
+}
+
+awaitable<void> watchdog() {
+    std::uint64_t microseconds = 0;
+    if (::sd_watchdog_enabled(0, &microseconds) <= 0) co_return;
+    for (;;) {
+        ::sd_notify(0, "WATCHDOG=1");
+        co_await sleep_for(std::chrono::microseconds(microseconds / 2));
+    }
+}
+
+} // namespace walgd::daemon

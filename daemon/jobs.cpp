@@ -1,0 +1,46 @@
+#include "daemon/jobs.hpp"
+
+#include "common/base/time_text.hpp"
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+namespace walgd::daemon {
+
+Jobs::~Jobs() { thread_.request_stop(); }
+
+std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
+    if (refusing_) throw Error(ErrorKind::refused, "walgd is stopping and starts no backup", "run it again when walgd is back");
+    if (running())
+        throw Error(ErrorKind::refused,
+                    fmt::format("a base backup is running since {}",
+                                format_time(std::chrono::time_point_cast<std::chrono::seconds>(job_->began))),
+                    "wait for it: walg status shows how far it is");
+    if (thread_.joinable()) thread_.join();
+    auto job = job_ = std::make_shared<Job>();
+    thread_ = std::jthread([this, job, options = std::move(options)](std::stop_token stop) {
+        std::optional<backup::PushResult> result;
+        std::exception_ptr failure;
+        try {
+            result = backup::backup_push(archive_, options, job->progress, stop);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        asio::post(archive_.io, [this, job, result, failure] {
+            job->result = result;
+            job->failure = failure;
+            job->ended = true;
+            if (failure)
+                archive_.log.error("event=backup_failed error=\"{}\"", describe(failure));
+            else
+                archive_.log.info("event=backup_done name={} bytes={} stored={}", result->name, result->plain_bytes,
+                                  result->stored_bytes);
+        });
+    });
+    archive_.log.info("event=backup_started");
+    return job;
+}
+
+void Jobs::cancel() { thread_.request_stop(); }
+
+} // namespace walgd::daemon

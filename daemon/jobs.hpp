@@ -1,0 +1,42 @@
+#pragma once
+#include "common/backup/backup_push.hpp"
+#include "common/base/async.hpp"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace walgd::daemon {
+
+/// One base backup at a time, on a thread of its own. Called on the I/O thread.
+class Jobs {
+public:
+    explicit Jobs(archive::Archive& archive) : archive_(archive) {}
+    ~Jobs();
+
+    struct Job {
+        backup::Progress progress;
+        std::chrono::system_clock::time_point began = std::chrono::system_clock::now();
+        std::optional<backup::PushResult> result; ///< when it ended well
+        std::exception_ptr failure;               ///< when it did not
+        bool ended = false;
+    };
+
+    /// Error(refused) when one runs.
+    std::shared_ptr<Job> start(backup::PushOptions options);
+    /// The one that runs, or the last one; nothing before the first.
+    std::shared_ptr<const Job> current() const { return job_; }
+    bool running() const { return job_ && !job_->ended; }
+    void cancel();
+    void refuse_further() { refusing_ = true; }
+
+private:
+    archive::Archive& archive_;
+    std::shared_ptr<Job> job_;
+    std::jthread thread_;
+    bool refusing_ = false;
+};
+
+} // namespace walgd::daemon

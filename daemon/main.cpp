@@ -1,0 +1,120 @@
+// walgd: reads the settings, builds every part, wires them, and ends when PostgreSQL no longer needs it.
+#include "common/base/files.hpp"
+#include "config/check.hpp"
+#include "config/process.hpp"
+#include "config/settings.hpp"
+#include "config/setup.hpp"
+#include "daemon/drain.hpp"
+#include "daemon/listener.hpp"
+#include "daemon/server.hpp"
+#include "daemon/status.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <iostream>
+#include <malloc.h>
+#include <systemd/sd-daemon.h>
+#include <thread>
+
+using namespace walgd;
+
+namespace {
+
+/// A job's options: the daemon's settings, and what the client asked for.
+backup::PushOptions push_options(const config::Settings& settings, const proto::Frame& request) {
+    auto options = config::push_options(settings);
+    if (!request.field(0).empty()) options.pgdata = request.field(0);
+    options.permanent = request.field(1).find('p') != std::string_view::npos;
+    if (!request.field(2).empty()) options.user_data = request.field(2);
+    return options;
+}
+
+int check(const config::Settings& settings, Log& log) {
+    asio::io_context io;
+    auto guard = asio::make_work_guard(io);
+    config::ArchiveSetup setup(settings, io.get_executor(), log);
+    std::jthread thread([&io] { io.run(); });
+    const int code = config::run_check(settings, setup.archive(), std::cout);
+    guard.reset();
+    return code;
+}
+
+int serve(const config::Settings& settings, Log& log) {
+    asio::io_context io(1);
+    config::ArchiveSetup setup(settings, io.get_executor(), log);
+    auto& archive = setup.archive();
+    const auto started = std::chrono::system_clock::now();
+    daemon::WalLimits limits;
+    limits.concurrency = static_cast<unsigned>(settings.number("upload_concurrency"));
+    limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
+    limits.fetch_timeout = settings.duration("fetch_timeout");
+    daemon::WalService wal(archive, limits);
+    daemon::Jobs jobs(archive);
+    daemon::Listener listener(settings.text("socket"));
+    daemon::Server::Services services{archive, wal, jobs,
+                                      [&settings](const proto::Frame& request) { return push_options(settings, request); },
+                                      [&](bool json) { return daemon::status_text(archive, wal, jobs, started, json); }};
+    daemon::Server server(std::move(services), listener.release());
+
+    std::exception_ptr failure;
+    TaskGroup tasks(io.get_executor(), [&](std::exception_ptr what) {
+        if (as_error(what).kind() != ErrorKind::cancelled) log.debug("event=task_ended error=\"{}\"", describe(what));
+    });
+    tasks.spawn(server.run());
+    tasks.spawn(wal.find_out_conditional_put());
+    tasks.spawn(daemon::watchdog());
+    auto main_task = [&]() -> awaitable<void> {
+        const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};
+        co_await daemon::wait_and_drain(wal, jobs, drain, log);
+        if (jobs.running()) {
+            // Told to stop now: a job's thread may be waiting for the storage, and is not waited for. The next run cleans up
+            // after it.
+            log.warn("event=stopped_with_backup_running");
+            std::_Exit(1);
+        }
+        tasks.cancel();
+        co_await tasks.join();
+    };
+    asio::co_spawn(io, main_task(), [&failure](std::exception_ptr what) { failure = what; });
+    for (const auto& warning : settings.warnings()) log.warn("event=settings text=\"{}\"", warning);
+    log.info("event=started version={} storage={} socket={} compression={} encryption={}", WALGD_VERSION,
+             archive.storage.describe(), settings.text("socket"), archive.packing.compression->name(),
+             archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name());
+    ::sd_notify(0, "READY=1\nSTATUS=serving");
+    io.run();
+    if (failure) std::rethrow_exception(failure);
+    log.info("event=stopped");
+    return 0;
+}
+
+} // namespace
+
+int main(int count, char** words) {
+    std::signal(SIGPIPE, SIG_IGN);
+    // Packed segments come and go: what is freed goes back to the system instead of staying with us.
+    ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    ::mallopt(M_ARENA_MAX, 2);
+    CLI::App app{"walgd: keeps a PostgreSQL cluster's WAL and base backups in object storage", "walgd"};
+    std::string config_file;
+    bool only_check = false;
+    app.add_option("--config", config_file,
+                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
+    app.add_flag("--check", only_check, "Try settings, storage and the PostgreSQL connection, say what was found, and end");
+    app.set_version_flag("--version", "walgd " WALGD_VERSION);
+    app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.");
+    CLI11_PARSE(app, count, words);
+    try {
+        const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));
+        const auto log = make_log(LogStyle::daemon, config::log_level(settings), settings.text("log_destination"));
+        return only_check ? check(settings, *log) : serve(settings, *log);
+    } catch (const std::exception&) {
+        const auto error = as_error(std::current_exception());
+        std::cerr << "walgd: " << error.what() << "\n";
+        if (!error.hint().empty()) std::cerr << "HINT: " << error.hint() << "\n";
+        return 1;
+    }
+}

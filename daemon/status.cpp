@@ -1,0 +1,69 @@
+#include "daemon/status.hpp"
+
+#include "common/base/time_text.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace walgd::daemon {
+
+namespace {
+
+std::string time_or_dash(std::chrono::system_clock::time_point time) {
+    return time == std::chrono::system_clock::time_point{}
+               ? std::string("-")
+               : format_time(std::chrono::time_point_cast<std::chrono::seconds>(time));
+}
+
+nlohmann::ordered_json job_json(const Jobs::Job& job) {
+    nlohmann::ordered_json text{{"started", time_or_dash(job.began)},
+                                {"running", !job.ended},
+                                {"bytes_done", job.progress.bytes_done.load()},
+                                {"bytes_total", job.progress.bytes_total.load()},
+                                {"stored_bytes", job.progress.stored_bytes.load()}};
+    if (job.result) text["name"] = job.result->name;
+    if (job.failure) text["error"] = describe(job.failure);
+    return text;
+}
+
+} // namespace
+
+std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs,
+                        std::chrono::system_clock::time_point started, bool json) {
+    const auto& counters = wal.counters();
+    nlohmann::ordered_json status{{"version", WALGD_VERSION},
+                                  {"started", time_or_dash(started)},
+                                  {"storage", archive.storage.describe()},
+                                  {"compression", archive.packing.compression->name()},
+                                  {"encryption", archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name()},
+                                  {"conditional_put", wal.conditional_put()},
+                                  {"memory_used", archive.budget.used()},
+                                  {"memory_budget", archive.budget.total()},
+                                  {"wal",
+                                   {{"pushed", counters.pushed},
+                                    {"already_there", counters.already_there},
+                                    {"push_failed", counters.push_failed},
+                                    {"in_flight", counters.in_flight},
+                                    {"last_pushed", counters.last_pushed},
+                                    {"last_pushed_at", time_or_dash(counters.last_pushed_at)},
+                                    {"fetched", counters.fetched},
+                                    {"fetch_absent", counters.fetch_absent},
+                                    {"fetch_failed", counters.fetch_failed},
+                                    {"last_error", counters.last_error},
+                                    {"last_error_at", time_or_dash(counters.last_error_at)}}}};
+    if (jobs.current()) status["backup"] = job_json(*jobs.current());
+    if (json) return status.dump(4);
+    std::string text;
+    auto add = [&text](auto& self, const nlohmann::ordered_json& value, const std::string& head) -> void {
+        for (const auto& [key, item] : value.items()) {
+            if (item.is_object())
+                self(self, item, key + ".");
+            else
+                text += fmt::format("{:<22} {}\n", head + key, item.is_string() ? item.get<std::string>() : item.dump());
+        }
+    };
+    add(add, status, "");
+    return text;
+}
+
+} // namespace walgd::daemon

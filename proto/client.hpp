@@ -1,0 +1,34 @@
+#pragma once
+#include "proto/frame.hpp"
+
+#include <string>
+
+namespace walgd::proto {
+
+/// WALGD_SOCKET, or the default place.
+std::string socket_path();
+
+/// One blocking connection to the daemon. No exceptions; error() says what went wrong.
+class Client {
+public:
+    Client() = default;
+    Client(const Client&) = delete;
+    ~Client();
+
+    enum class Connected { yes, nobody /* no daemon listens there */, failed };
+    Connected connect(const std::string& path);
+    /// Sends the frame, with a descriptor if `fd` is not negative.
+    bool send(const Frame& frame, int fd = -1);
+    /// The next answer, waited for at most `seconds`.
+    bool receive(Frame& frame, int seconds);
+    const std::string& error() const { return error_; }
+    int descriptor() const { return fd_; }
+
+private:
+    bool fail(const std::string& text);
+    int fd_ = -1;
+    FrameReader reader_;
+    std::string error_;
+};
+
+} // namespace walgd::proto

@@ -1,0 +1,66 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The control socket's language. No exceptions, no dependencies: the static shims use it too.
+///
+///   frame   = length:4 version:1 type:1 request:4 body         little-endian; length counts all that follows it
+///   body    = field*                                           as many as the type has
+///   field   = length:4 bytes
+///
+/// A request may carry one descriptor (SCM_RIGHTS) with its first byte.
+namespace walgd::proto {
+
+inline constexpr std::uint8_t version = 1;
+inline constexpr std::size_t head_bytes = 10;
+inline constexpr std::size_t frame_bytes_max = 64 << 10;
+
+enum class Type : std::uint8_t {
+    // requests
+    ping = 1,
+    wal_push = 2,    ///< name; descriptor: the file, open for reading
+    wal_fetch = 3,   ///< name; descriptor: an empty file, open for reading and writing
+    status = 4,      ///< "text" or "json"
+    backup_push = 5, ///< pgdata, flags ("p" permanent), user data; progress until the job ends
+    cancel_job = 6,  ///< of the job that runs
+    // answers
+    ok = 64,       ///< text
+    absent = 65,   ///< the storage says that there is no such object
+    error = 66,    ///< kind, message, hint
+    progress = 67, ///< bytes done, bytes total, stored bytes, as decimal numbers
+};
+
+struct Frame {
+    Type type = Type::ping;
+    std::uint32_t request = 0;
+    std::vector<std::string> fields;
+
+    /// Empty when there is no such field.
+    std::string_view field(std::size_t index) const {
+        return index < fields.size() ? std::string_view(fields[index]) : std::string_view();
+    }
+};
+
+/// The frame's bytes; empty when it would be too long.
+std::string encoded(const Frame& frame);
+
+/// Takes bytes in any cut, gives frames.
+class FrameReader {
+public:
+    void feed(std::string_view bytes) { buffer_.append(bytes); }
+    /// The next whole frame; nothing when more bytes are needed, or when failed().
+    std::optional<Frame> next();
+    /// The peer speaks something else; the text says what. Nothing more comes out of this reader.
+    bool failed() const { return !failure_.empty(); }
+    const std::string& failure() const { return failure_; }
+    bool holds_part() const { return !buffer_.empty(); }
+
+private:
+    std::string buffer_, failure_;
+};
+
+} // namespace walgd::proto
