@@ -1,12 +1,9 @@
-#include "client/walg/daemon_client.hpp"
+#include "client/walg/progress_printer.hpp"
 #include "client/walg/verb.hpp"
 #include "common/backup/backup_fetch.hpp"
 #include "common/base/files.hpp"
 
 #include <fmt/format.h>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
 
 namespace walgd::cli {
 
@@ -32,11 +29,7 @@ public:
         fetch_.fsync = !context.settings.flag("tar_disable_fsync");
         auto& archive = context.archive();
         backup::Progress progress;
-        backup::FetchResult result;
-        {
-            std::jthread printer([&](std::stop_token stop) { print_progress(context, progress, stop); });
-            result = backup::backup_fetch(archive, fetch_, progress, context.stop);
-        }
+        const auto result = restore(context, archive, progress);
         context.log.info("Backup extraction complete. {} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files, result.bytes >> 20);
         if (!context.as_walg)
             context.log.info("To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL", fetch_.destination);
@@ -44,14 +37,9 @@ public:
     }
 
 private:
-    static void print_progress(Context& context, const backup::Progress& progress, std::stop_token stop) {
-        ProgressPrinter printer("restore", context.log);
-        std::mutex mutex;
-        std::condition_variable_any wake;
-        std::unique_lock lock(mutex);
-        while (!wake.wait_for(lock, stop, std::chrono::milliseconds(500), [] { return false; }) && !stop.stop_requested())
-            printer.update(progress.bytes_done, progress.bytes_total, progress.stored_bytes);
-        printer.finish();
+    backup::FetchResult restore(Context& context, archive::Archive& archive, backup::Progress& progress) {
+        const ProgressWatch watch("restore", context.log, progress);
+        return backup::backup_fetch(archive, fetch_, progress, context.stop);
     }
 
     backup::FetchOptions fetch_;

@@ -31,7 +31,7 @@ private:
 };
 
 /// One command word. Data goes to stdout, log lines to stderr. run() returns the exit code; an Error thrown is printed with its
-/// hint by main, exit 1.
+/// hint by main, exit failure_code().
 class Verb {
 public:
     virtual ~Verb() = default;
@@ -39,9 +39,14 @@ public:
     virtual std::string help() const = 0;
     virtual void options(CLI::App& command) = 0;
     virtual int run(Context& context) = 0;
+    /// The exit code of wrong usage, and of an Error.
+    virtual int failure_code(bool as_walg) const {
+        static_cast<void>(as_walg);
+        return 1;
+    }
 };
 
-// One line a verb, here and in verbs.cpp.
+// One line a verb, here and in verb.cpp.
 std::unique_ptr<Verb> make_wal_push();      // wal_push.cpp
 std::unique_ptr<Verb> make_wal_fetch();     // wal_fetch.cpp
 std::unique_ptr<Verb> make_backup_push();   // backup_push.cpp

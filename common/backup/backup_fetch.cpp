@@ -96,7 +96,7 @@ private:
     }
 
     void extract_chain(const TarObject& tar) {
-        const auto reader = run_blocking(archive_.io, archive_.storage.get(tar.key, {}));
+        const OnIoThread reader(archive_.io, run_blocking(archive_.io, archive_.storage.get(tar.key, {}), stop_));
         if (!reader)
             throw Error(ErrorKind::corrupt, "was listed, and is not there any more",
                         "is something deleting from this archive? Try again, or restore another backup");

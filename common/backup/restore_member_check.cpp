@@ -24,7 +24,7 @@ void MemberCheck::add(std::string_view member) {
 
 void MemberCheck::compare(archive::Archive& archive, const std::string& backup, bool expected) {
     const auto key = archive::files_metadata_key(backup);
-    auto reader = run_blocking(archive.io, archive.storage.get(key, {}));
+    const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(key, {})));
     if (!reader) {
         if (expected) archive.log.warn("{} is not there: whether every file was in the backup cannot be checked", key.path());
         return;

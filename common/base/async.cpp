@@ -1,6 +1,7 @@
 #include "common/base/async.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 
 namespace walgd {
 
@@ -33,12 +34,16 @@ awaitable<void> TaskGroup::join() {
 }
 
 awaitable<void> within(std::chrono::steady_clock::duration limit, awaitable<void> task, std::string late) {
-    using namespace asio::experimental::awaitable_operators;
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor, limit);
-    auto wait = timer.async_wait(asio::use_awaitable);
-    const auto first = co_await (std::move(task) || std::move(wait));
-    if (first.index() == 1) throw Error(ErrorKind::transient, late);
+    auto work = asio::co_spawn(executor, std::move(task), asio::deferred);
+    auto wait = timer.async_wait(asio::deferred);
+    auto both = asio::experimental::make_parallel_group(std::move(work), std::move(wait));
+    const auto [order, failure, timer_error] = co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    if (!failure) co_return;
+    const bool expired = order[0] == 1 && !timer_error;
+    if (expired) throw Error(ErrorKind::transient, late);
+    std::rethrow_exception(failure);
 }
 
 awaitable<void> sleep_for(std::chrono::steady_clock::duration duration) {

@@ -13,8 +13,10 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <functional>
+#include <future>
 #include <list>
 #include <memory>
+#include <stop_token>
 #include <type_traits>
 
 namespace walgd {
@@ -34,11 +36,46 @@ template <class T, class Executor> T run_blocking(Executor executor, awaitable<T
     return asio::co_spawn(executor, std::move(task), asio::use_future).get();
 }
 
+/// A task of the I/O thread that another thread waits for, and that a stop request cancels.
+template <class T> class Started {
+public:
+    Started(asio::any_io_executor io, awaitable<T> task, std::stop_token stop)
+        : io_(io), signal_(std::make_shared<asio::cancellation_signal>()),
+          result_(asio::co_spawn(io, std::move(task), asio::bind_cancellation_slot(signal_->slot(), asio::use_future))),
+          on_stop_(std::move(stop), [io, signal = signal_] {
+              asio::post(io, [signal] { signal->emit(asio::cancellation_type::terminal); });
+          }) {}
+    Started(const Started&) = delete;
+    /// The task's end is waited for here too: it may refer to what its caller owns.
+    ~Started() {
+        if (result_.valid()) result_.wait();
+        asio::post(io_, [signal = std::move(signal_)] {}); // a completing task may still look at it, on its thread
+    }
+    bool ready() const { return result_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+    T get() { return result_.get(); }
+
+private:
+    asio::any_io_executor io_;
+    std::shared_ptr<asio::cancellation_signal> signal_;
+    std::future<T> result_;
+    std::stop_callback<std::function<void()>> on_stop_;
+};
+
+/// run_blocking() that a stop request cancels.
+template <class T> T run_blocking(asio::any_io_executor io, awaitable<T> task, std::stop_token stop) {
+    return Started<T>(std::move(io), std::move(task), std::move(stop)).get();
+}
+
 /// Holds a thing of the I/O thread from another thread: it is destroyed where it lives.
 template <class T> class OnIoThread {
 public:
     OnIoThread(asio::any_io_executor io, std::unique_ptr<T> thing) : io_(std::move(io)), thing_(std::move(thing)) {}
     OnIoThread(OnIoThread&&) noexcept = default;
+    OnIoThread& operator=(OnIoThread&& other) noexcept {
+        std::swap(io_, other.io_);
+        std::swap(thing_, other.thing_);
+        return *this;
+    }
     ~OnIoThread() {
         if (thing_) asio::post(io_, [thing = std::move(thing_)] {});
     }

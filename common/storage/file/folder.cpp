@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <random>
 #include <regex>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,6 +96,8 @@ Folder::Temporary Folder::create_temporary() const {
     make_parents(temporary.path);
     // Read too: an upload's pieces may be looked at again.
     temporary.fd = open_file(temporary.path, O_RDWR | O_CREAT | O_EXCL, 0666);
+    // Says that its writer lives: remove_old_temporaries() leaves it alone.
+    ::flock(temporary.fd.get(), LOCK_EX | LOCK_NB);
     return temporary;
 }
 
@@ -103,6 +106,7 @@ PutOutcome Folder::publish(Temporary temporary, const ObjectKey& key, bool if_ab
     auto outcome = PutOutcome::stored;
     try {
         sync_file(temporary.fd.get(), temporary.path);
+        const UniqueFd lock(::fcntl(temporary.fd.get(), F_DUPFD_CLOEXEC, 0)); // until it has its name
         temporary.fd.close(temporary.path);
         // A remove() of the folder's last object may take the folder away in between.
         for (int attempt = 0;; ++attempt) {
@@ -222,7 +226,10 @@ std::size_t Folder::remove_old_temporaries(std::chrono::seconds age) const {
     for (const auto& entry : entries_of(root_, std::string(temporary_folder) + "/")) {
         const auto info = entry.folder ? std::nullopt : stat(ObjectKey(entry.path));
         if (!info || info->modified > oldest) continue;
-        if (::unlink((root_ + "/" + entry.path).c_str()) == 0) ++removed;
+        const auto path = root_ + "/" + entry.path;
+        const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue; // gone, or being written
+        if (::unlink(path.c_str()) == 0) ++removed;
     }
     return removed;
 }

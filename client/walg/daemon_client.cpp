@@ -1,0 +1,88 @@
+#include "client/walg/daemon_client.hpp"
+
+#include "client/walg/progress_printer.hpp"
+#include "proto/client.hpp"
+
+#include <charconv>
+#include <fmt/format.h>
+
+namespace walgd::cli {
+
+namespace {
+
+using Connected = proto::Client::Connected;
+/// The daemon reports twice a second.
+constexpr int silence_seconds_max = 60;
+
+std::uint64_t number(std::string_view text) {
+    std::uint64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+[[noreturn]] void refuse_connection(const proto::Client& client) {
+    throw Error(ErrorKind::failed, client.error(), "is WALGD_SOCKET the daemon's, and may this user write to it?");
+}
+
+/// The Error that the daemon sent.
+Error received_error(const proto::Frame& frame) {
+    auto kind = ErrorKind::failed;
+    for (const auto candidate : {ErrorKind::transient, ErrorKind::denied, ErrorKind::misconfigured, ErrorKind::corrupt,
+                                 ErrorKind::protocol, ErrorKind::refused, ErrorKind::failed, ErrorKind::cancelled}) {
+        if (name_of(candidate) == frame.field(0)) kind = candidate;
+    }
+    return Error(kind, std::string(frame.field(1)), std::string(frame.field(2)));
+}
+
+void cancel_job(const std::string& socket) {
+    proto::Client client;
+    proto::Frame answer;
+    if (client.connect(socket) == Connected::yes && client.send({proto::Type::cancel_job, 1, {}}))
+        client.receive(answer, silence_seconds_max);
+}
+
+} // namespace
+
+std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options) {
+    const auto socket = context.settings.text("socket");
+    proto::Client client;
+    const auto connected = client.connect(socket);
+    if (connected == Connected::nobody) return std::nullopt;
+    if (connected == Connected::failed) refuse_connection(client);
+    if (!client.send({proto::Type::backup_push, 1, {options.pgdata, options.permanent ? "p" : "", options.user_data}}))
+        refuse_connection(client);
+    context.log.info("The daemon at {} takes the backup", socket);
+    const std::stop_callback on_stop(context.stop, [&] { cancel_job(socket); });
+    ProgressPrinter printer("backup", context.log);
+    proto::Frame frame;
+    while (client.receive(frame, silence_seconds_max)) {
+        if (frame.type == proto::Type::progress) {
+            printer.update({static_cast<backup::Phase>(number(frame.field(3))), number(frame.field(0)), number(frame.field(1)),
+                            number(frame.field(2))});
+        } else if (frame.type == proto::Type::ok) {
+            return backup::PushResult{std::string(frame.field(0)), number(frame.field(1)), number(frame.field(2)),
+                                      number(frame.field(3))};
+        } else if (frame.type == proto::Type::error) {
+            throw received_error(frame);
+        }
+    }
+    throw Error(ErrorKind::failed, fmt::format("the daemon's answer was lost: {}", client.error()),
+                "the backup may be going on: walg status shows it");
+}
+
+std::string daemon_status(Context& context, bool json) {
+    const auto socket = context.settings.text("socket");
+    proto::Client client;
+    proto::Frame frame;
+    const auto connected = client.connect(socket);
+    if (connected == Connected::nobody)
+        throw Error(ErrorKind::failed, fmt::format("no daemon listens at {}", socket),
+                    "is walgd running? WALGD_SOCKET must be the same for both");
+    if (connected == Connected::failed || !client.send({proto::Type::status, 1, {json ? "json" : "text"}}) ||
+        !client.receive(frame, silence_seconds_max))
+        refuse_connection(client);
+    if (frame.type == proto::Type::error) throw received_error(frame);
+    return std::string(frame.field(0));
+}
+
+} // namespace walgd::cli

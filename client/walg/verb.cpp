@@ -1,0 +1,23 @@
+#include "client/walg/verb.hpp"
+
+namespace walgd::cli {
+
+archive::Archive& Context::archive() {
+    if (!setup_) setup_ = std::make_unique<config::ArchiveSetup>(settings, io, log);
+    return setup_->archive();
+}
+
+std::vector<std::unique_ptr<Verb>> all_verbs() {
+    std::vector<std::unique_ptr<Verb>> verbs;
+    verbs.push_back(make_wal_push());
+    verbs.push_back(make_wal_fetch());
+    verbs.push_back(make_backup_push());
+    verbs.push_back(make_backup_fetch());
+    verbs.push_back(make_backup_list());
+    verbs.push_back(make_config());
+    verbs.push_back(make_adopt_system());
+    verbs.push_back(make_daemon_status());
+    return verbs;
+}
+
+} // namespace walgd::cli

@@ -1,0 +1,88 @@
+#include "client/walg/verb.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/wal_push.hpp"
+#include "common/base/files.hpp"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+
+namespace walgd::cli {
+
+namespace {
+
+class WalPush : public Verb {
+public:
+    std::string name() const override { return "wal-push"; }
+    std::string help() const override { return "Archive one WAL file (archive_command = 'walg wal-push \"%p\"')"; }
+
+    void options(CLI::App& command) override {
+        command.add_option("wal_filepath", path_, "The WAL file, as PostgreSQL says it in %p")->required();
+    }
+
+    int run(Context& context) override {
+        const auto name = std::filesystem::path(path_).filename().string();
+        return context.as_walg ? push_as_walg(context, name) : push(context, name);
+    }
+
+private:
+    archive::WalPushed store(Context& context, const std::string& name, const archive::WalPushOptions& options) {
+        auto file = open_file(path_, O_RDONLY | O_CLOEXEC);
+        auto& archive = context.archive();
+        std::optional<archive::WalPusher> pusher;
+        auto task = [&]() -> awaitable<archive::WalPushed> {
+            pusher.emplace(archive, options);
+            const auto pushed = co_await pusher->push(name, std::move(file));
+            co_return pushed;
+        };
+        return run_blocking(context.io, task(), context.stop);
+    }
+
+    int push(Context& context, const std::string& name) {
+        // Nobody found out whether this storage keeps If-None-Match: one look more makes sure.
+        const auto pushed = store(context, name, {.conditional_put = archive::ConditionalPut::look_first});
+        if (pushed.already_there)
+            context.log.info("{} is in the archive already, with the same content", name);
+        else
+            context.log.info("{} is stored: {} bytes, {} in the storage", name, pushed.plain_bytes, pushed.stored_bytes);
+        return 0;
+    }
+
+    int push_as_walg(Context& context, const std::string& name) {
+        archive::WalPushOptions options;
+        options.conditional_put = archive::ConditionalPut::look_first;
+        options.check_header = false;
+        options.any_name = true;
+        options.overwrite = !context.settings.flag("prevent_wal_overwrite");
+        context.log.info("Files will be uploaded to storage: default");
+        std::error_code error;
+        if (!std::filesystem::exists(path_, error))
+            throw Error(ErrorKind::failed,
+                        fmt::format("upload: could not open '{0}'\n: open {0}: no such file or directory", path_));
+        archive::WalPushed pushed;
+        try {
+            pushed = store(context, name, options);
+        } catch (const Error& refused) {
+            if (refused.kind() == ErrorKind::corrupt)
+                throw refused.within("Couldn't check whether there is an overwrite attempt due to inner error");
+            if (refused.kind() != ErrorKind::refused) throw;
+            throw Error(ErrorKind::refused,
+                        fmt::format("WAL file '{}' already archived, contents differ, unable to overwrite", path_));
+        }
+        if (pushed.already_there)
+            context.log.info("WAL file '{}' already archived with equal content, skipping", path_);
+        else
+            context.log.info("FILE PATH: {}", archive::wal_key(name, context.archive().packing.compression->suffix())
+                                                  .path()
+                                                  .substr(archive::wal_folder.size()));
+        return 0;
+    }
+
+    std::string path_;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_wal_push() { return std::make_unique<WalPush>(); }
+
+} // namespace walgd::cli

@@ -1,0 +1,277 @@
+#include "common/backup/backup_push.hpp"
+
+#include "common/archive/documents.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/system_guard.hpp"
+#include "common/backup/intent.hpp"
+#include "common/backup/parts.hpp"
+#include "common/backup/stop_wal.hpp"
+#include "common/base/files.hpp"
+#include "common/pg/control_file.hpp"
+#include "common/pg/wal_name.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <thread>
+#include <unistd.h>
+
+namespace walgd::backup {
+
+namespace {
+
+/// Held by the session that takes a backup, in the connected database: "walgd" as a number.
+constexpr std::string_view take_lock = "select pg_try_advisory_lock(512970878564)";
+constexpr std::chrono::seconds cleanup_limit{60};
+constexpr std::uint64_t part_bytes_least = 32 << 20;
+/// So many parts for each core, so that a restore keeps all busy until the end.
+constexpr std::uint64_t parts_a_core = 4;
+constexpr unsigned cores_least = 4;
+
+std::string host_name() {
+    char name[HOST_NAME_MAX + 1] = {};
+    if (::gethostname(name, sizeof name - 1) != 0) throw_errno("cannot get the host's name");
+    return name;
+}
+
+std::string real_path(const std::string& path) {
+    const std::unique_ptr<char, FreeWith<&std::free>> real(::realpath(path.c_str(), nullptr));
+    if (!real) throw_errno(fmt::format("cannot find the data directory {}", path));
+    return real.get();
+}
+
+Time now() { return std::chrono::ceil<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+
+/// The directory to copy: the connected server's, and on this host.
+std::string checked_pgdata(const PushOptions& options, const pg::ServerFacts& facts) {
+    const auto given = real_path(options.pgdata.empty() ? facts.data_directory : options.pgdata);
+    if (!options.pgdata.empty() && given != facts.data_directory && given != real_path(facts.data_directory))
+        throw Error(ErrorKind::refused,
+                    fmt::format("Data directory from command line '{}' is not the same as Postgres' one '{}'", options.pgdata,
+                                facts.data_directory),
+                    "do PGHOST and PGPORT lead to the server of that directory?");
+    const auto control = pg::read_control_file(given);
+    if (control.system != facts.system)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} is of the cluster {}, the connected server of the cluster {}", given, control.system.number(),
+                                facts.system.number()),
+                    "does the server run on another host? A backup reads the files of this one");
+    return given;
+}
+
+std::uint64_t part_bytes(const PushOptions& options, std::uint64_t total) {
+    if (options.part_bytes_given) return options.part_bytes_max;
+    const auto cores = std::max(cores_least, std::thread::hardware_concurrency());
+    return std::clamp(total / (parts_a_core * cores), part_bytes_least, std::max(part_bytes_least, options.part_bytes_max));
+}
+
+/// One backup being taken, step by step.
+class Push {
+public:
+    Push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop)
+        : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)), places_(options.uploads),
+          room_{archive, options.piece_bytes, places_, progress, stop_} {}
+
+    PushResult run() {
+        if (!options_.user_data.empty()) user_data_ = archive::normalized_user_data(options_.user_data);
+        prepare();
+        start();
+        try {
+            claim(archive_, {name_, host_, facts_.data_directory}, stop_);
+        } catch (...) {
+            server_.reset(); // out of backup mode
+            throw;
+        }
+        try {
+            copy();
+            finish();
+        } catch (...) {
+            server_.reset();
+            rethrow_cleaned_up(as_error(std::current_exception()));
+        }
+        release(archive_, name_);
+        progress_.phase = Phase::done;
+        return {name_, plain_bytes_, stored_bytes_, corrupt_blocks_};
+    }
+
+private:
+    /// Everything that can be refused before the server starts a backup.
+    void prepare() {
+        host_ = host_name();
+        server_ = pg::Server::connect(options_.connection);
+        facts_ = server_->facts();
+        pgdata_ = checked_pgdata(options_, facts_);
+        archive::SystemGuard guard(archive_);
+        run_blocking(archive_.io, guard.check(facts_.system, pgdata_), stop_);
+        if (server_->value(std::string(take_lock)) != "t")
+            throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
+                        "wait for it; the session that takes it is in pg_stat_activity as application walgd");
+        remove_leftovers(archive_, host_, facts_.data_directory, stop_);
+        PgdataWalk walk(pgdata_);
+        std::uint64_t total = 0;
+        walk.run([&](const WalkedEntry& entry) {
+            if (entry.type == WalkedEntry::Type::file) total += static_cast<std::uint64_t>(entry.about.st_size);
+            if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "the backup was cancelled");
+        });
+        progress_.bytes_total = total;
+    }
+
+    void start() {
+        started_ = now();
+        archive_.log.info("Starting a base backup of {} ({} MiB); the server makes a checkpoint first", pgdata_,
+                          progress_.bytes_total.load() >> 20);
+        start_ = server_->start_backup(format_time(started_));
+        name_ = "base_" + start_.start_segment;
+        spec_.base_prefix = facts_.data_directory;
+        for (const auto& tablespace : server_->tablespaces())
+            spec_.tablespaces.push_back({std::to_string(tablespace.oid), tablespace.location});
+    }
+
+    void copy() {
+        progress_.phase = Phase::copying;
+        const CopySource source{options_.verify && facts_.data_checksums, facts_.block_bytes, start_.lsn, archive_.log};
+        const PartsOptions parts{pgdata_, name_, part_bytes(options_, progress_.bytes_total), std::max(1U, options_.readers)};
+        add(push_parts(room_, source, files_, parts));
+        server_->check_alive();
+        add(push_tar(room_, name_, "pg_control", {control_file()}));
+    }
+
+    void finish() {
+        const auto stopped = server_->stop_backup();
+        finish_lsn_ = stopped.lsn;
+        std::vector<SmallFile> labels;
+        for (const auto& [name, text] : {std::pair("backup_label", &stopped.backup_label), std::pair("tablespace_map", &stopped.tablespace_map)}) {
+            codec::TarMember member;
+            member.name = name;
+            labels.push_back({member, *text});
+        }
+        add(push_tar(room_, name_, "backup_label", labels));
+        finished_ = now();
+        put_document(archive::metadata_key(name_), to_json(metadata()));
+        ObjectUpload files(room_, archive::files_metadata_key(name_));
+        files_.finish(files);
+        wait_for_last_wal(stopped.lsn);
+        progress_.phase = Phase::finishing;
+        put_document(archive::sentinel_key(name_), to_json(sentinel()));
+    }
+
+    void wait_for_last_wal(pg::Lsn stop_lsn) {
+        const auto number = (stop_lsn.bytes() - 1) / facts_.segment_bytes;
+        const auto segment = pg::segment_name({start_.timeline, number}, facts_.segment_bytes);
+        progress_.phase = Phase::waiting_for_wal;
+        if (facts_.archive_mode == "off") {
+            archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_, segment);
+            return;
+        }
+        wait_for_wal(archive_, *server_, segment, options_.wal_wait, stop_);
+    }
+
+    SmallFile control_file() const {
+        const auto path = pgdata_ + "/global/pg_control";
+        const auto file = open_file(path, O_RDONLY | O_CLOEXEC);
+        struct stat about {};
+        if (::fstat(file.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path));
+        SmallFile control;
+        control.member.name = "/global/pg_control";
+        control.member.mode = about.st_mode & 07777;
+        control.member.uid = about.st_uid;
+        control.member.gid = about.st_gid;
+        control.member.mtime_seconds = about.st_mtim.tv_sec;
+        control.content.resize(static_cast<std::size_t>(about.st_size));
+        read_at(file.get(), std::as_writable_bytes(std::span(control.content)), 0, path);
+        return control;
+    }
+
+    void put_document(const storage::ObjectKey& key, const std::string& text) {
+        const storage::PutOptions first{.if_absent = true, .metadata = {}};
+        const auto outcome = run_blocking(archive_.io, archive_.storage.put(key, bytes_of(text), first), stop_);
+        if (outcome == storage::PutOutcome::exists)
+            throw Error(ErrorKind::refused, fmt::format("{} exists already, and nothing is overwritten", key.path()),
+                        "another backup of the same name was taken meanwhile: run backup-push again");
+    }
+
+    void add(const PartsResult& part) {
+        plain_bytes_ += part.plain_bytes;
+        stored_bytes_ += part.stored_bytes;
+        catalog_bytes_ += part.catalog_bytes;
+        corrupt_blocks_ += part.corrupt_blocks;
+    }
+
+    archive::BackupMetadata metadata() const {
+        archive::BackupMetadata metadata;
+        metadata.start_time = started_;
+        metadata.finish_time = finished_;
+        metadata.hostname = host_;
+        metadata.data_dir = facts_.data_directory;
+        metadata.pg_version = facts_.version_num;
+        metadata.start_lsn = start_.lsn;
+        metadata.finish_lsn = finish_lsn_;
+        metadata.is_permanent = options_.permanent;
+        metadata.system = facts_.system;
+        metadata.uncompressed_bytes = static_cast<std::int64_t>(plain_bytes_);
+        metadata.compressed_bytes = static_cast<std::int64_t>(stored_bytes_);
+        metadata.user_data = user_data_;
+        return metadata;
+    }
+
+    archive::Sentinel sentinel() const {
+        archive::Sentinel sentinel;
+        sentinel.start_lsn = start_.lsn;
+        sentinel.finish_lsn = finish_lsn_;
+        sentinel.pg_version = facts_.version_num;
+        sentinel.system = facts_.system;
+        sentinel.uncompressed_bytes = static_cast<std::int64_t>(plain_bytes_);
+        sentinel.compressed_bytes = static_cast<std::int64_t>(stored_bytes_);
+        sentinel.data_catalog_bytes = static_cast<std::int64_t>(catalog_bytes_);
+        if (!spec_.tablespaces.empty()) sentinel.spec = spec_;
+        sentinel.user_data = user_data_;
+        sentinel.version = 2;
+        sentinel.start_time = started_;
+        sentinel.finish_time = finished_;
+        sentinel.hostname = host_;
+        sentinel.data_dir = facts_.data_directory;
+        sentinel.is_permanent = options_.permanent;
+        return sentinel;
+    }
+
+    [[noreturn]] void rethrow_cleaned_up(const Error& error) {
+        // Nothing can be told apart once a sentinel may have been stored: then the backup is what it is.
+        std::string rest;
+        try {
+            remove_unfinished(archive_, name_, cleanup_limit);
+        } catch (const std::exception&) {
+            rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push removes it", name_,
+                               describe(std::current_exception()));
+        }
+        throw Error(error.kind(), error.what(), rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);
+    }
+
+    archive::Archive& archive_;
+    const PushOptions& options_;
+    Progress& progress_;
+    std::stop_token stop_;
+    MemoryBudget places_;
+    UploadRoom room_;
+    FilesSpool files_;
+    std::unique_ptr<pg::Server> server_;
+    pg::ServerFacts facts_;
+    pg::BackupStart start_;
+    pg::Lsn finish_lsn_{0};
+    archive::TablespaceSpec spec_;
+    std::string host_, pgdata_, name_, user_data_;
+    Time started_{}, finished_{};
+    std::uint64_t plain_bytes_ = 0, stored_bytes_ = 0, catalog_bytes_ = 0, corrupt_blocks_ = 0;
+};
+
+} // namespace
+
+PushResult backup_push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop) {
+    Push push(archive, options, progress, std::move(stop));
+    const auto result = push.run();
+    archive.log.info("Wrote backup with name {}", result.name);
+    return result;
+}
+
+} // namespace walgd::backup

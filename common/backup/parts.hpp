@@ -1,0 +1,34 @@
+#pragma once
+#include "common/backup/file_copy.hpp"
+#include "common/backup/files_spool.hpp"
+#include "common/backup/object_upload.hpp"
+
+#include <string>
+
+namespace walgd::backup {
+
+struct PartsOptions {
+    std::string pgdata, backup;
+    std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
+    unsigned readers = 1;
+};
+
+struct PartsResult {
+    std::uint64_t plain_bytes = 0; ///< of the members
+    std::uint64_t stored_bytes = 0;
+    std::uint64_t catalog_bytes = 0;
+    std::uint64_t corrupt_blocks = 0;
+};
+
+/// Copies the cluster's files into part_001.tar, part_002.tar ... of `backup`, several threads at once. Returns when all parts
+/// are stored; on a failure, or a stop, all threads have ended and nothing is on its way any more.
+PartsResult push_parts(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options);
+
+/// One tar of its own: pg_control, backup_label.
+struct SmallFile {
+    codec::TarMember member;
+    std::string content;
+};
+PartsResult push_tar(UploadRoom& room, const std::string& backup, std::string_view stem, const std::vector<SmallFile>& files);
+
+} // namespace walgd::backup

@@ -1,0 +1,56 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <vector>
+
+namespace walgd::backup {
+
+/// One thing in the data directory that belongs into a base backup.
+struct WalkedEntry {
+    enum class Type { file, directory, symlink };
+
+    std::string member; ///< name in the tar: "/", "/base/1/1259", "/pg_tblspc/16384/PG_15_202209061/5/16385"
+    std::string path;   ///< where it is
+    Type type = Type::file;
+    struct stat about {};
+    std::string link; ///< of symlinks
+};
+
+/// Walks a data directory and its tablespaces, depth first, names in byte order, as WAL-G does (walg-format.md, 3.1), leaving out
+/// what a base backup must not or need not hold: WAL-G's list, and what PostgreSQL's "Making a Base Backup" adds to it (unlogged
+/// and temporary relations, caches, labels of other backups). Excluded folders come with their header and no content. Memory
+/// grows with the largest folder, not with the cluster. Things that vanish on the way are left out.
+class PgdataWalk {
+public:
+    using Visit = std::function<void(WalkedEntry)>;
+    explicit PgdataWalk(std::string pgdata) : pgdata_(std::move(pgdata)) {}
+
+    /// Calls `visit` for each; a `visit` that throws ends the walk. global/pg_control is not among them: it is copied last.
+    void run(const Visit& visit);
+    /// Sizes, by lstat, of all that the last run() met, excluded files and pg_control too.
+    std::uint64_t catalog_bytes() const { return catalog_bytes_; }
+
+private:
+    void walk(const std::string& path, const std::string& member, const Visit& visit);
+    void walk_content(const std::string& path, const std::string& member, const Visit& visit);
+    void walk_tablespaces(const std::string& path, const std::string& member, const Visit& visit);
+
+    std::string pgdata_;
+    std::uint64_t catalog_bytes_ = 0;
+};
+
+/// What PostgreSQL calls a file of a relation's main fork or segment: "1259", "16385.3", "16385_fsm", "16385_init".
+struct RelationFile {
+    std::string_view relation; ///< "16385"
+    std::string_view fork;     ///< "", "fsm", "vm", "init"
+    std::uint32_t segment = 0;
+};
+/// False if `name` is no such file's.
+bool parse_relation_file(std::string_view name, RelationFile& file);
+/// "t3_16450", "t3_16450.1", "t3_16450_fsm": a temporary relation.
+bool is_temporary_relation(std::string_view name);
+
+} // namespace walgd::backup
