@@ -50,6 +50,10 @@ Error as_error(const std::exception_ptr& failure) {
         std::rethrow_exception(failure);
     } catch (const Error& error) {
         return error;
+    } catch (const std::system_error& error) {
+        // What Boost.Asio throws into a coroutine that is cancelled.
+        if (error.code() == std::errc::operation_canceled) return Error(ErrorKind::cancelled, "cancelled");
+        return Error(ErrorKind::failed, error.what());
     } catch (const std::exception& error) {
         return Error(ErrorKind::failed, error.what());
     } catch (...) {

@@ -91,6 +91,7 @@ class Scratch:
     def __init__(self, base=None):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="walgd-test.", dir=base or os.environ.get("WALGD_TEST_DIR")))
         self.path.chmod(0o755)
+        self.own(self.path)
         self.bin = self.path / "bin"
         self.bin.mkdir()
         for name in ("walgd", "walg", "walg-push", "walg-fetch"):

@@ -29,7 +29,7 @@ class Golden(TestCase):
         store = self.scratch.path / f"{fixture}-{archive}"
         shutil.copytree(source / archive, store)
         for line in (source / f"{archive}.objects.tsv").read_text().splitlines() if (source / f"{archive}.objects.tsv").exists() else []:
-            seconds, _, _, path = line.split("\t")
+            seconds, _, _, path = line.split("\t")[:4]
             if (store / path).exists():
                 whole, _, fraction = seconds.partition(".")
                 ns = int(whole) * 10**9 + int(fraction.ljust(9, "0")[:9])
