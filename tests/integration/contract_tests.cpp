@@ -1,0 +1,78 @@
+// The server is told by WALGD_TEST_S3_ENDPOINT, _BUCKET, _ACCESS_KEY, _SECRET_KEY and _CA; without them, a folder.
+#include "common/storage/s3/s3_storage.hpp"
+#include "tests/unit/file_backend.hpp"
+
+#include <cstdlib>
+#include <random>
+
+namespace walgd::test {
+
+inline std::string given(const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+}
+
+/// A prefix of its own in the server's bucket; the file storage where no server is given.
+class ServerBackend {
+public:
+    ServerBackend() : log_(silent_log()) {
+        storage::S3Options options;
+        options.endpoint = given("WALGD_TEST_S3_ENDPOINT");
+        if (options.endpoint.empty()) return;
+        options.bucket = given("WALGD_TEST_S3_BUCKET");
+        options.access_key = given("WALGD_TEST_S3_ACCESS_KEY");
+        options.secret_key = given("WALGD_TEST_S3_SECRET_KEY");
+        options.ca_file = given("WALGD_TEST_S3_CA");
+        options.region = "us-east-1";
+        options.force_path_style = true;
+        options.prefix = "contract/" + std::to_string(std::random_device{}());
+        s3_ = storage::make_s3_storage(options, loop.executor(), *log_);
+    }
+    storage::Storage& storage() { return s3_ ? *s3_ : file_.storage(); }
+
+private:
+    FileBackend file_;
+
+public:
+    Loop& loop = file_.loop;
+
+private:
+    std::shared_ptr<Log> log_;
+    std::unique_ptr<storage::Storage> s3_;
+};
+
+class RetryingServerBackend {
+public:
+    RetryingServerBackend()
+        : log_(silent_log()),
+          storage_(storage::make_retrying_storage(inner_.storage(), {}, storage::real_retry_environment(), *log_)) {}
+    storage::Storage& storage() { return *storage_; }
+
+private:
+    ServerBackend inner_;
+
+public:
+    Loop& loop = inner_.loop;
+
+private:
+    std::shared_ptr<Log> log_;
+    std::unique_ptr<storage::Storage> storage_;
+};
+
+} // namespace walgd::test
+
+#define CONTRACT_BACKENDS walgd::test::ServerBackend, walgd::test::RetryingServerBackend
+#include "tests/unit/storage_contract.hpp"
+
+namespace walgd::test {
+
+TEST_CASE("metadata is kept with an object", "[storage]") {
+    if (given("WALGD_TEST_S3_ENDPOINT").empty()) return; // a folder keeps none
+    Spoken<ServerBackend> there;
+    storage::PutOptions options;
+    options.metadata["walgd-sha256"] = "abc";
+    there.run(there.storage().put(ObjectKey("m"), bytes_of("x"), options));
+    CHECK(there.head("m")->metadata.at("walgd-sha256") == "abc");
+}
+
+} // namespace walgd::test
