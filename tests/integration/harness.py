@@ -291,6 +291,21 @@ class Rgw:
 
     def __init__(self, scratch, tls=False):
         self.scratch, self.tls = scratch, tls
+        # A Ceph that starts on a loaded machine sometimes never gets its first pool ready: then it is begun anew.
+        for attempt in range(3):
+            self.processes = []
+            try:
+                self.launch(tls)
+                return
+            except (subprocess.TimeoutExpired, AssertionError):
+                if attempt == 2:
+                    raise
+                for process in self.processes:
+                    process.kill()
+                    process.wait()
+
+    def launch(self, tls):
+        scratch = self.scratch
         self.folder = scratch.path / f"rgw{free_port()}"
         for name in ("mon", "osd", "run", "log"):
             (self.folder / name).mkdir(parents=True)
@@ -337,7 +352,6 @@ rgw frontends = beast {scheme}
         # Ceph's daemons run as whoever starts them; root is fine for them.
         self.ceph("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{monitor}]", self.folder / "monmap")
         self.ceph("ceph-mon", "--mkfs", "-i", "a", "--monmap", self.folder / "monmap")
-        self.daemons = []
         self.spawn("ceph-mon", "-f", "-i", "a")
         osd = str(uuid.uuid4())
         self.ceph("ceph", "osd", "new", osd)
@@ -353,10 +367,11 @@ rgw frontends = beast {scheme}
         return {**os.environ, "CEPH_CONF": str(self.conf), "CEPH_ARGS": ""}
 
     def ceph(self, *command):
-        subprocess.run([str(word) for word in command], env=self.environment(), check=True, timeout=180, stdout=self.scratch.log, stderr=self.scratch.log)
+        subprocess.run([str(word) for word in command], env=self.environment(), check=True, timeout=60, stdout=self.scratch.log, stderr=self.scratch.log)
 
     def spawn(self, *command):
         process = subprocess.Popen([str(word) for word in command], env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.scratch.log, stderr=self.scratch.log)
+        self.processes.append(process)
         self.scratch.stack.callback(stop, process, signal.SIGKILL)
 
     def answers(self):
