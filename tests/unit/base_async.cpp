@@ -1,0 +1,138 @@
+#include "common/base/async.hpp"
+#include "common/base/budget.hpp"
+#include "common/base/slots.hpp"
+#include "tests/unit/async_support.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <thread>
+
+namespace walgd {
+
+using test::kind_of;
+using test::Loop;
+
+namespace {
+
+awaitable<void> forever() { co_await sleep_for(std::chrono::hours(9)); }
+awaitable<void> nothing() { co_return; }
+awaitable<void> broken() {
+    throw Error(ErrorKind::corrupt, "broken");
+    co_return;
+}
+
+/// An I/O thread beside this one.
+struct Beside {
+    asio::io_context io{1};
+    asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(io);
+    std::thread thread{[this] { io.run(); }};
+    ~Beside() {
+        guard.reset();
+        thread.join();
+    }
+};
+
+} // namespace
+
+TEST_CASE("within gives back what the task gave, or gives it up", "[base]") {
+    Loop loop;
+    const auto hour = std::chrono::hours(1);
+    CHECK_NOTHROW(loop.run(within(hour, nothing(), "late")));
+    CHECK(kind_of([&] { loop.run(within(hour, broken(), "late")); }) == ErrorKind::corrupt);
+    CHECK(test::text_of_error([&] { loop.run(within(std::chrono::milliseconds(1), forever(), "late")); }) == "late HINT: ");
+}
+
+TEST_CASE("a cancelled group ends its children, and join waits for them", "[base]") {
+    Loop loop;
+    int ended = 0;
+    auto child = [&]() -> awaitable<void> {
+        struct AtEnd {
+            int& count;
+            ~AtEnd() { ++count; }
+        } const at_end{ended};
+        co_await forever();
+    };
+    auto parent = [&]() -> awaitable<void> {
+        TaskGroup group(loop.executor(), [](std::exception_ptr failure) { CHECK(as_error(failure).kind() == ErrorKind::cancelled); });
+        for (int count = 0; count < 3; ++count) group.spawn(child());
+        co_await asio::post(loop.executor(), asio::use_awaitable);
+        CHECK(group.size() == 3);
+        group.cancel();
+        co_await group.join();
+        CHECK(ended == 3);
+    };
+    loop.run(parent());
+}
+
+TEST_CASE("a slot is waited for in line, and a cancelled wait takes none", "[base]") {
+    Loop loop;
+    std::string order;
+    auto parent = [&]() -> awaitable<void> {
+        Slots slots(loop.executor(), 1);
+        TaskGroup group(loop.executor(), [](std::exception_ptr) {}), given_up(loop.executor(), [](std::exception_ptr) {});
+        auto take = [&](char name) -> awaitable<void> {
+            const auto slot = co_await slots.take();
+            order += name;
+        };
+        {
+            const auto first = co_await slots.take();
+            group.spawn(take('a'));
+            given_up.spawn(take('x'));
+            group.spawn(take('b'));
+            co_await asio::post(loop.executor(), asio::use_awaitable);
+            CHECK(slots.waiting() == 3);
+            given_up.cancel();
+            co_await given_up.join();
+            CHECK(slots.waiting() == 2);
+            CHECK(order.empty());
+        }
+        co_await group.join();
+        CHECK(order == "ab");
+    };
+    loop.run(parent());
+}
+
+TEST_CASE("a started task is waited for, and ended by a stop request", "[base]") {
+    Beside beside;
+    std::stop_source stop;
+    CHECK_NOTHROW(run_blocking(beside.io.get_executor(), nothing(), stop.get_token()));
+    Started<void> task(beside.io.get_executor(), forever(), stop.get_token());
+    CHECK_FALSE(task.ready());
+    stop.request_stop();
+    CHECK(as_error([&] {
+              try {
+                  task.get();
+              } catch (...) {
+                  return std::current_exception();
+              }
+              return std::exception_ptr();
+          }())
+              .kind() == ErrorKind::cancelled);
+    CHECK(kind_of([&] { run_blocking(beside.io.get_executor(), forever(), stop.get_token()); }) == ErrorKind::cancelled);
+}
+
+TEST_CASE("memory is waited for, and more than there is refused", "[base]") {
+    MemoryBudget budget(100);
+    auto lease = budget.acquire(60);
+    CHECK(budget.used() == 60);
+    CHECK_FALSE(budget.try_acquire(50).has_value());
+    CHECK(kind_of([&] { budget.acquire(101); }) == ErrorKind::misconfigured);
+    std::stop_source stop;
+    std::exception_ptr failure;
+    std::thread waiter([&] {
+        try {
+            budget.acquire(50, stop.get_token());
+        } catch (...) {
+            failure = std::current_exception();
+        }
+    });
+    stop.request_stop();
+    waiter.join();
+    REQUIRE(failure);
+    CHECK(as_error(failure).kind() == ErrorKind::cancelled);
+    std::thread taker([&] { budget.acquire(100); });
+    lease = {};
+    taker.join();
+    CHECK(budget.used() == 0);
+}
+
+} // namespace walgd
