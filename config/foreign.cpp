@@ -70,8 +70,7 @@ constexpr std::array unused{"WALG_UPLOAD_QUEUE"sv,
                             "WALG_FAILOVER_STORAGES_CHECK_TIMEOUT"sv,
                             "WALG_FAILOVER_STORAGES_CHECK_SIZE"sv,
                             "WALG_FAILOVER_STORAGES_CACHE_LIFETIME"sv,
-                            "WALG_ENVELOPE_CACHE_EXPIRATION"sv,
-                            "WALG_CONFIG_PATH"sv};
+                            "WALG_ENVELOPE_CACHE_EXPIRATION"sv};
 
 constexpr std::array refused{"WALG_GPG_KEY_ID"sv,
                              "WALE_GPG_KEY_ID"sv,

@@ -16,6 +16,9 @@ namespace walgd::config {
 
 namespace {
 
+/// Names the file; no setting, since none can stand in the file it names.
+constexpr std::string_view config_path_variable = "WALG_CONFIG_PATH";
+
 std::string upper(std::string text) {
     std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
     return text;
@@ -102,7 +105,7 @@ std::string scalar_text(const YAML::Node& node, const std::string& where) {
 std::string find_config_file(const Sources& sources) {
     namespace fs = std::filesystem;
     auto named = sources.config_file;
-    if (const auto found = sources.environment.find("WALG_CONFIG_PATH"); named.empty() && found != sources.environment.end())
+    if (const auto found = sources.environment.find(std::string(config_path_variable)); named.empty() && found != sources.environment.end())
         named = found->second;
     if (!named.empty()) {
         if (!fs::exists(named))
@@ -187,7 +190,7 @@ Settings Settings::load(const Sources& sources) {
         }
     }
     for (const auto& [name, text] : sources.environment) {
-        if (text.empty() || setting_of_key(name) != nullptr) continue;
+        if (text.empty() || setting_of_key(name) != nullptr || name == config_path_variable) continue;
         if (ours_or_walgs(name) || is_foreign(refused_settings(), name)) unknown(name, "environment");
     }
     for (const auto& [key, text] : sources.command_line) {

@@ -34,14 +34,31 @@ std::string json_string(std::string_view text) {
 
 namespace {
 
+/// "-1.2345e+08" as "-123450000": the shortest digits, where std::chars_format::fixed gives all that the double has.
+std::string without_exponent(const std::string& scientific) {
+    const auto mark = scientific.find('e');
+    auto digits = scientific.substr(0, mark);
+    auto exponent = static_cast<std::size_t>(std::stoi(scientific.substr(mark + 1)));
+    const auto point = digits.find('.');
+    const auto decimals = point == std::string::npos ? 0 : digits.size() - point - 1;
+    if (point != std::string::npos) digits.erase(point, 1);
+    if (decimals > exponent)
+        digits.insert(digits.size() - (decimals - exponent), ".");
+    else
+        digits += std::string(exponent - decimals, '0');
+    return digits;
+}
+
 /// The shortest text that reads back as the same double; exponents as Go writes them from 1e21 on and below 1e-6.
 std::string go_number(double number) {
     char buffer[400];
     const auto magnitude = std::fabs(number);
     const bool scientific = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
+    const bool large = magnitude >= 1e15 && magnitude < 1e21;
     const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, number,
-                                            scientific ? std::chars_format::scientific : std::chars_format::fixed);
+                                            scientific || large ? std::chars_format::scientific : std::chars_format::fixed);
     std::string text(buffer, end);
+    if (large) return without_exponent(text);
     if (const auto zero = text.find("e-0"); zero != std::string::npos) text.erase(zero + 2, 1);
     return text;
 }

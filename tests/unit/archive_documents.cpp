@@ -1,0 +1,172 @@
+#include "common/archive/documents.hpp"
+
+#include "common/archive/layout.hpp"
+#include "common/base/files.hpp"
+#include "common/base/time_text.hpp"
+#include "tests/unit/async_support.hpp"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace walgd::archive {
+
+using test::kind_of;
+
+namespace {
+
+/// Every file of WAL-G's archives whose name ends so.
+std::vector<std::string> golden(std::string_view ending) {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(WALGD_TEST_DATA)) {
+        if (entry.is_regular_file() && entry.path().string().ends_with(ending)) found.push_back(entry.path().string());
+    }
+    REQUIRE_FALSE(found.empty());
+    return found;
+}
+
+const std::string small_sentinel = R"({"LSN":33554472,"PgVersion":160004,"FinishLSN":33554744,"SystemIdentifier":18446744073709551615,)"
+                                   R"("UncompressedSize":1,"CompressedSize":2,"DataCatalogSize":3,"ChkpNum":null,"Version":2,)"
+                                   R"("StartTime":"2026-05-01T10:00:00.123456Z","FinishTime":"2026-05-01T10:01:35Z","DateFmt":"%Y-%m-%dT%H:%M:%S.%fZ",)"
+                                   R"("Hostname":"pg1","DataDir":"/d","IsPermanent":false})";
+
+} // namespace
+
+TEST_CASE("every sentinel that WAL-G wrote is written again byte for byte", "[archive]") {
+    for (const auto& path : golden("_backup_stop_sentinel.json")) {
+        INFO(path);
+        const auto text = read_text_file(path);
+        auto sentinel = parse_sentinel(text, path);
+        CHECK(to_json(sentinel) == text);
+    }
+    CHECK(to_json(parse_sentinel(small_sentinel, "x")) == small_sentinel);
+}
+
+TEST_CASE("every metadata.json that WAL-G wrote is written again byte for byte", "[archive]") {
+    for (const auto& path : golden("/metadata.json")) {
+        INFO(path);
+        const auto text = read_text_file(path);
+        CHECK(to_json(parse_metadata(text, path)) == text);
+    }
+}
+
+TEST_CASE("documents are read as WAL-G reads them", "[archive]") {
+    auto text = small_sentinel;
+    text.replace(text.find("\"LSN\""), 5, "\"lsn\"");
+    text.insert(1, R"("unknown":{"x":[1,2]},)");
+    const auto sentinel = parse_sentinel(text + " \n", "x");
+    CHECK(sentinel.start_lsn == pg::Lsn(33554472));
+    CHECK(sentinel.system == pg::SystemIdentifier(18446744073709551615ULL));
+}
+
+TEST_CASE("a document that is cut, changed in type or followed by anything is an error that names it", "[archive]") {
+    for (std::size_t count = 0; count < small_sentinel.size(); ++count)
+        CHECK(kind_of([&] { parse_sentinel(std::string_view(small_sentinel).substr(0, count), "the-object"); }) == ErrorKind::corrupt);
+    for (const auto& [from, to] : {std::pair("33554472", "\"33554472\""), std::pair("33554472", "-1"), std::pair("\"pg1\"", "1"),
+                                   std::pair("false", "0"), std::pair("\"2026-05-01T10:01:35Z\"", "\"yesterday\"")}) {
+        auto text = small_sentinel;
+        text.replace(text.find(from), std::string_view(from).size(), to);
+        CHECK(kind_of([&] { parse_sentinel(text, "the-object"); }) == ErrorKind::corrupt);
+    }
+    CHECK_THROWS_WITH(parse_sentinel(small_sentinel + "x", "the-object"), Catch::Contains("the-object"));
+    CHECK_THROWS_WITH(parse_sentinel("[]", "the-object"), Catch::Contains("the-object"));
+}
+
+TEST_CASE("files_metadata.json of WAL-G is read in any cut, entry by entry", "[archive]") {
+    for (const auto& path : golden("/files_metadata.json")) {
+        INFO(path);
+        const auto text = read_text_file(path, 64 << 20);
+        const auto whole = nlohmann::json::parse(text);
+        for (const std::size_t piece : {std::size_t{7}, text.size()}) {
+            if (piece == 7 && text.size() > 300000) continue;
+            std::set<std::string> names, members;
+            std::size_t incremented = 0;
+            FilesMetadataReader::Callbacks callbacks;
+            callbacks.file = [&](std::string_view name, const FileDescription& file) {
+                names.emplace(name);
+                incremented += file.is_incremented ? 1 : 0;
+            };
+            callbacks.tar_member = [&](std::string_view tar, std::string_view member) { members.insert(std::string(tar) + std::string(member)); };
+            FilesMetadataReader reader(std::move(callbacks), path);
+            for (std::size_t at = 0; at < text.size(); at += piece) reader.write(std::string_view(text).substr(at, piece));
+            reader.finish();
+            const auto& files = whole.at("Files");
+            CHECK(names.size() == files.size());
+            std::size_t expected_incremented = 0, expected_members = 0;
+            for (const auto& [name, file] : files.items()) {
+                CHECK(names.contains(name));
+                if (file.is_object() && file.at("IsIncremented").get<bool>()) ++expected_incremented;
+            }
+            if (whole.contains("TarFileSets")) {
+                for (const auto& [tar, list] : whole.at("TarFileSets").items()) expected_members += list.size();
+            }
+            CHECK(incremented == expected_incremented);
+            CHECK(members.size() == expected_members);
+        }
+    }
+}
+
+TEST_CASE("files_metadata.json of ours is WAL-G's shape, also when empty", "[archive]") {
+    std::string text;
+    FilesMetadataWriter writer([&](std::string_view part) { text += part; });
+    FileDescription plain, damaged;
+    plain.modified = *parse_time("2026-05-01T10:00:00.5Z");
+    damaged.corrupt_block_count = 12;
+    damaged.corrupt_blocks = {3, 17};
+    writer.add("/a\"b", plain);
+    writer.add("/c", damaged);
+    writer.part("part_001.tar.lz4", {"/a\"b", "/c"});
+    writer.finish();
+    const auto document = nlohmann::json::parse(text);
+    CHECK(document["Files"]["/a\"b"]["MTime"] == "2026-05-01T10:00:00.5Z");
+    CHECK(document["Files"]["/c"]["CorruptBlocks"] == nlohmann::json{{"CorruptBlocksCount", 12}, {"SomeCorruptBlocks", {3, 17}}});
+    CHECK(document["TarFileSets"]["part_001.tar.lz4"].size() == 2);
+    text.clear();
+    FilesMetadataWriter empty([&](std::string_view part) { text += part; });
+    empty.finish();
+    CHECK(nlohmann::json::parse(text)["Files"].empty());
+}
+
+TEST_CASE("a damaged files_metadata.json is an error that names it", "[archive]") {
+    const std::string text = R"({"Files":{"/a":{"IsIncremented":false,"IsSkipped":false,"MTime":"2026-05-01T10:00:00Z","UpdatesCount":0}}})";
+    for (std::size_t count = 0; count < text.size(); ++count) {
+        const auto read = [&] {
+            FilesMetadataReader reader({}, "the-object");
+            reader.write(std::string_view(text).substr(0, count));
+            reader.finish();
+        };
+        CHECK_THROWS_WITH(read(), Catch::Contains("the-object"));
+    }
+}
+
+TEST_CASE("times keep their nanoseconds and drop trailing zeros", "[archive]") {
+    for (const auto* text : {"2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234Z", "1999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"})
+        CHECK(format_time(*parse_time(text)) == text);
+    CHECK(parse_time("2026-05-01T12:59:59.5+03:00") == parse_time("2026-05-01T09:59:59.5Z"));
+    for (const auto* text : {"", "2026-05-01", "2026-05-01T10:00:00", "2026-13-01T10:00:00Z", "2026-05-01T10:00:00.Z", "2026-05-01T10:00:00+3"})
+        CHECK_FALSE(parse_time(text));
+}
+
+TEST_CASE("user data is re-encoded as WAL-G does it", "[archive]") {
+    CHECK(normalized_user_data(R"({"x": 1, "big": 12345678901234567890, "note": "<&>"})") ==
+          R"({"big":12345678901234567000,"note":"\u003c\u0026\u003e","x":1})");
+    for (const auto* number : {"0", "-1", "1.5", "1e-7", "0.000001", "1234567890123456.5", "100000000000000000000", "1e+21", "-12345678901234567000"})
+        CHECK(normalized_user_data(number) == number);
+    CHECK(kind_of([] { normalized_user_data("hello"); }) == ErrorKind::misconfigured);
+}
+
+TEST_CASE("names of objects are WAL-G's, and ours never look like WAL", "[archive]") {
+    CHECK(wal_key("000000010000000000000001", "zst").path() == "wal_005/000000010000000000000001.zst");
+    CHECK(wal_key("000000010000000000000001", "").path() == "wal_005/000000010000000000000001");
+    CHECK(part_name(1, "lz4") == "part_001.tar.lz4");
+    CHECK(part_name(1234, "") == "part_1234.tar");
+    CHECK(tar_key("base_000000010000000000000002", "part_001.tar.lz4").path() ==
+          "basebackups_005/base_000000010000000000000002/tar_partitions/part_001.tar.lz4");
+    CHECK(backup_of_sentinel("base_000000010000000000000002_backup_stop_sentinel.json") == "base_000000010000000000000002");
+    CHECK(backup_of_sentinel("base_000000010000000000000002").empty());
+    CHECK(valid_backup_name("base_000000010000000000000004_D_000000010000000000000002"));
+    CHECK(valid_backup_name("base_000000010000000000000002_00000028"));
+    CHECK_FALSE(valid_backup_name("../base_000000010000000000000002"));
+    CHECK(first_segment_in("base_000000010000000000000004_D_000000010000000000000002") == "000000010000000000000004");
+}
+
+} // namespace walgd::archive

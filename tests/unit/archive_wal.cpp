@@ -1,0 +1,167 @@
+#include "common/archive/layout.hpp"
+#include "common/archive/system_guard.hpp"
+#include "common/archive/wal_fetch.hpp"
+#include "common/archive/wal_push.hpp"
+#include "common/base/files.hpp"
+#include "tests/unit/file_backend.hpp"
+#include "tests/unit/wal_support.hpp"
+
+#include <fcntl.h>
+
+namespace walgd::archive {
+
+using test::kind_of;
+using test::segment_text;
+using test::WalHeaderText;
+
+namespace {
+
+const std::string first = "000000010000000000000001", second = "000000010000000000000002";
+
+struct Fixture {
+    test::FileBackend backend;
+    MemoryBudget budget{64 << 20};
+    std::shared_ptr<Log> log = silent_log();
+    Archive archive{backend.storage(), {codec::compression_by_name("zstd"), "", nullptr}, backend.loop.executor(), backend.pool(), budget, *log};
+    test::TemporaryFolder local;
+
+    WalPushed push(const std::string& name, const std::string& text, WalPushOptions options = {}) {
+        const auto path = local / "source";
+        write_file_atomically(path, bytes_of(text), 0600);
+        WalPusher pusher(archive, options);
+        return backend.loop.run(pusher.push(name, open_file(path, O_RDONLY)));
+    }
+    Fetched fetch(const std::string& name, bool exclusive = false) {
+        WalFetcher fetcher(archive);
+        return backend.loop.run(fetcher.fetch(name, local / "fetched", exclusive));
+    }
+    std::string fetched() { return read_text_file(local / "fetched", 64 << 20); }
+    std::string stored(const std::string& file) { return backend.folder / ("wal_005/" + file); }
+    void damage(const std::string& file, std::size_t at) {
+        auto text = read_text_file(stored(file), 64 << 20);
+        text[at] = static_cast<char>(text[at] ^ 0x20);
+        write_file_atomically(stored(file), bytes_of(text), 0600);
+    }
+    void cut(const std::string& file, std::size_t count) {
+        const auto text = read_text_file(stored(file), 64 << 20);
+        write_file_atomically(stored(file), bytes_of(text).first(count), 0600);
+    }
+};
+
+} // namespace
+
+TEST_CASE("a fetch after a push is the same file, whatever the method", "[wal]") {
+    for (const auto* method : {"lz4", "zstd", "brotli", "lzma", "none"}) {
+        Fixture fixture;
+        fixture.archive.packing.compression = codec::compression_by_name(method);
+        const auto text = segment_text({});
+        CHECK(fixture.push(first, text).plain_bytes == text.size());
+        CHECK(fixture.fetch(first) == Fetched::stored);
+        CHECK((fixture.fetched() == text));
+        CHECK(fixture.budget.used() == 0);
+    }
+}
+
+TEST_CASE("the same content again is success, also under another method; other content is refused, and both are named", "[wal]") {
+    Fixture fixture;
+    const auto text = segment_text({});
+    CHECK_FALSE(fixture.push(first, text).already_there);
+    CHECK(fixture.push(first, text).already_there);
+    const auto other = segment_text({}, 2);
+    CHECK(kind_of([&] { fixture.push(first, other); }) == ErrorKind::refused);
+    fixture.archive.packing.compression = codec::compression_by_name("lz4");
+    CHECK(fixture.push(first, text).already_there);
+    const auto said = test::text_of_error([&] { fixture.push(first, other); });
+    CHECK_THAT(said, Catch::Contains(first + ".zst"));
+    CHECK_FALSE(std::filesystem::exists(fixture.stored(first + ".lz4")));
+    fixture.fetch(first);
+    CHECK((fixture.fetched() == text));
+}
+
+TEST_CASE("a storage without conditional put is looked at first", "[wal]") {
+    Fixture fixture;
+    const WalPushOptions look{.conditional_put = ConditionalPut::look_first};
+    CHECK_FALSE(fixture.push(first, segment_text({}), look).already_there);
+    CHECK(fixture.push(first, segment_text({}), look).already_there);
+    CHECK(kind_of([&] { fixture.push(first, segment_text({}, 2), look); }) == ErrorKind::refused);
+    CHECK(fixture.backend.loop.run(probe_conditional_put(fixture.archive)) == ConditionalPut::works);
+}
+
+TEST_CASE("what is not the segment that its name says is not stored", "[wal]") {
+    Fixture fixture;
+    CHECK_THROWS_AS(fixture.push(second, segment_text({})), Error);                           // another address
+    CHECK_THROWS_AS(fixture.push(first, std::string(1 << 20, '\0')), Error);                  // never written
+    CHECK_THROWS_AS(fixture.push(first, segment_text({}).substr(0, 1000000)), Error);         // cut
+    CHECK_THROWS_AS(fixture.push("notes.txt", "x"), Error);                                   // no WAL file
+    CHECK_THROWS_AS(fixture.push("../000000010000000000000001", segment_text({})), Error);
+    CHECK_FALSE(std::filesystem::exists(fixture.stored("")));
+    fixture.push("00000002.history", "1\t0/3000000\tno recovery target specified\n");
+    CHECK(fixture.fetch("00000002.history") == Fetched::stored);
+}
+
+TEST_CASE("another cluster's WAL is refused, until the archive adopts it", "[wal]") {
+    Fixture fixture;
+    fixture.push(first, segment_text({}));
+    WalHeaderText other;
+    other.address = 2 << 20;
+    other.system = 42;
+    const auto said = test::text_of_error([&] { fixture.push(second, segment_text(other)); });
+    for (const auto* part : {"7364522330287841025", "42", "prefix", "adopt-system"}) CHECK_THAT(said, Catch::Contains(part));
+    fixture.backend.loop.run(adopt_system(fixture.archive, pg::SystemIdentifier(42)));
+    CHECK_NOTHROW(fixture.push(second, segment_text(other)));
+}
+
+TEST_CASE("whose archive it is can be told from its WAL alone", "[wal]") {
+    Fixture fixture;
+    CHECK_FALSE(fixture.backend.loop.run(archive_system(fixture.archive)));
+    fixture.push(first, segment_text({}));
+    std::filesystem::remove_all(fixture.backend.folder / "walgd_005");
+    CHECK(fixture.backend.loop.run(archive_system(fixture.archive)) == pg::SystemIdentifier(WalHeaderText().system));
+}
+
+TEST_CASE("an absent file is absent; a storage that is gone is not absence", "[wal]") {
+    Fixture fixture;
+    CHECK(fixture.fetch(first) == Fetched::absent);
+    CHECK_FALSE(std::filesystem::exists(fixture.local / "fetched"));
+    std::filesystem::remove_all(fixture.backend.folder.path());
+    CHECK(kind_of([&] { fixture.fetch(first); }) == ErrorKind::misconfigured);
+}
+
+TEST_CASE("a damaged or cut object is an error that names it, and no file comes into being", "[wal]") {
+    Fixture fixture;
+    fixture.push(first, segment_text({}));
+    const auto size = std::filesystem::file_size(fixture.stored(first + ".zst"));
+    fixture.damage(first + ".zst", size / 2);
+    CHECK_THAT(test::text_of_error([&] { fixture.fetch(first); }), Catch::Contains(first));
+    fixture.damage(first + ".zst", size / 2);
+    CHECK(fixture.fetch(first) == Fetched::stored);
+    std::filesystem::remove(fixture.local / "fetched");
+    for (const auto count : {std::size_t{0}, std::size_t{1}, size / 2, size - 1}) {
+        const auto whole = read_text_file(fixture.stored(first + ".zst"), 64 << 20);
+        fixture.cut(first + ".zst", count);
+        CHECK(kind_of([&] { fixture.fetch(first); }) == ErrorKind::corrupt);
+        write_file_atomically(fixture.stored(first + ".zst"), bytes_of(whole), 0600);
+    }
+    CHECK(std::filesystem::is_empty(fixture.local.path()) == false); // only the source
+    CHECK_FALSE(std::filesystem::exists(fixture.local / "fetched"));
+}
+
+TEST_CASE("an object that holds another segment is not handed out", "[wal]") {
+    Fixture fixture;
+    fixture.push(first, segment_text({}));
+    std::filesystem::rename(fixture.stored(first + ".zst"), fixture.stored(second + ".zst"));
+    CHECK_THROWS_AS(fixture.fetch(second), Error);
+    CHECK_FALSE(std::filesystem::exists(fixture.local / "fetched"));
+}
+
+TEST_CASE("an existing destination is replaced, but refused as wal-g", "[wal]") {
+    Fixture fixture;
+    fixture.push(first, segment_text({}));
+    write_file_atomically(fixture.local / "fetched", bytes_of("old"), 0600);
+    CHECK_THROWS_AS(fixture.fetch(first, true), Error);
+    CHECK(fixture.fetched() == "old");
+    CHECK(fixture.fetch(first) == Fetched::stored);
+    CHECK((fixture.fetched() == segment_text({})));
+}
+
+} // namespace walgd::archive

@@ -1,0 +1,132 @@
+#include "config/reference.hpp"
+#include "config/settings.hpp"
+#include "config/values.hpp"
+#include "common/base/files.hpp"
+#include "tests/unit/async_support.hpp"
+
+namespace walgd::config {
+
+using test::text_of_error;
+using Catch::Contains;
+
+namespace {
+
+struct Given {
+    Sources sources;
+    test::TemporaryFolder folder;
+    Given() { sources.environment["WALG_CONFIG_PATH"] = folder / "walgd.yaml"; }
+    Given& file(const std::string& text) {
+        write_file_atomically(folder / "walgd.yaml", bytes_of(text), 0600);
+        return *this;
+    }
+    Given& env(const std::string& name, const std::string& value) {
+        sources.environment[name] = value;
+        return *this;
+    }
+    Settings load() {
+        if (!std::filesystem::exists(folder / "walgd.yaml")) file("");
+        return Settings::load(sources);
+    }
+    std::string error() {
+        return text_of_error([this] { load(); });
+    }
+};
+
+} // namespace
+
+TEST_CASE("the command line wins over the environment, that over the file, that over the default", "[config]") {
+    Given given;
+    CHECK(given.load().text("compression_method") == "lz4");
+    CHECK(given.load().source("compression_method") == "default");
+    CHECK(given.file("compression_method: zstd\n").load().text("compression_method") == "zstd");
+    CHECK(given.load().source("compression_method") == given.folder / "walgd.yaml");
+    given.env("WALG_COMPRESSION_METHOD", "brotli");
+    CHECK(given.load().text("compression_method") == "brotli");
+    CHECK(given.load().source("compression_method") == "environment WALG_COMPRESSION_METHOD");
+    given.sources.command_line["walg-compression-method"] = "lzma";
+    CHECK(given.load().text("compression_method") == "lzma");
+    CHECK(given.load().source("compression_method") == "command line");
+}
+
+TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare S3 forms too", "[config]") {
+    CHECK(Given().env("WALE_S3_PREFIX", "s3://b/p").load().text("s3_prefix") == "s3://b/p");
+    CHECK(Given().env("S3_MAX_PART_SIZE", "10485760").load().bytes("s3_max_part_size") == 10 << 20);
+    CHECK(Given().env("AWS_DEFAULT_REGION", "eu-west-1").load().text("aws_region") == "eu-west-1");
+    CHECK(Given().file("{\"WALG_S3_PREFIX\": \"s3://b/p\", \"PGHOST\": \"/tmp\"}").load().text("pghost") == "/tmp");
+    CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
+}
+
+TEST_CASE("an unknown name is an error with the nearest right one", "[config]") {
+    CHECK_THAT(Given().env("WALG_COMPRESION_METHOD", "zstd").error(), Contains("WALG_COMPRESION_METHOD") && Contains("did you mean WALG_COMPRESSION_METHOD"));
+    CHECK_THAT(Given().env("WALGD_SOKET", "/x").error(), Contains("WALGD_SOCKET"));
+    CHECK_THAT(Given().file("compresion_method: zstd\n").error(), Contains("compresion_method") && Contains("compression_method") && Contains("walgd.yaml"));
+}
+
+TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
+    Given given;
+    given.file("something_else: 1\n");
+    given.sources.walg_compatible = true;
+    CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
+}
+
+TEST_CASE("a wrong value names setting, source and what is wanted", "[config]") {
+    CHECK_THAT(Given().env("WALG_UPLOAD_CONCURRENCY", "many").error(), Contains("WALG_UPLOAD_CONCURRENCY") && Contains("many") && Contains("environment"));
+    CHECK_THAT(Given().env("WALG_COMPRESSION_METHOD", "zip").error(), Contains("lz4, zstd, brotli, lzma, none"));
+    CHECK_THAT(Given().env("WALGD_DRAIN_TIMEOUT", "soon").error(), Contains("90s"));
+    CHECK_THAT(Given().env("WALG_TAR_DISABLE_FSYNC", "perhaps").error(), Contains("true or false"));
+    CHECK_THAT(Given().env("WALG_SENTINEL_USER_DATA", "{").error(), Contains("JSON"));
+    CHECK_THAT(Given().file("socket: [a, b]\n").error(), Contains("socket"));
+    CHECK_THAT(Given().file("- a\n- b\n").error(), Contains("walgd.yaml"));
+    CHECK_THAT(Given().file("a: b: c\n").error(), Contains("line 1"));
+}
+
+TEST_CASE("a secret's value is in no message", "[config]") {
+    // A key setting of a wrong type cannot be made here; what refuses it shows three stars.
+    const auto settings = Given().env("WALG_LIBSODIUM_KEY", "0123").load();
+    CHECK(settings.text("libsodium_key") == "0123");
+    for (const auto& setting : settings_table()) {
+        const bool named_like_one = setting.name.ends_with("_key") || setting.name.find("secret") != std::string_view::npos ||
+                                    setting.name.find("password") != std::string_view::npos || setting.name.find("passphrase") != std::string_view::npos ||
+                                    setting.name.ends_with("token");
+        if (named_like_one && setting.name != "pgsslkey") CHECK(setting.secret);
+    }
+}
+
+TEST_CASE("sizes and times are read as people write them", "[config]") {
+    CHECK(parse_bytes("1073741823") == 1073741823);
+    CHECK(parse_bytes("8MiB") == 8 << 20);
+    CHECK(parse_bytes("1GiB") == 1 << 30);
+    CHECK_FALSE(parse_bytes("8 bananas"));
+    CHECK_FALSE(parse_bytes(""));
+    CHECK_FALSE(parse_bytes("99999999999999999999"));
+    CHECK(parse_duration("90s") == std::chrono::seconds(90));
+    CHECK(parse_duration("1h30m") == std::chrono::minutes(90));
+    CHECK(parse_duration("250ms") == std::chrono::milliseconds(250));
+    CHECK_FALSE(parse_duration("1x"));
+    CHECK_FALSE(parse_duration(""));
+}
+
+TEST_CASE("names of settings are unique, every one has a help, and the reference page has them all", "[config]") {
+    std::map<std::string_view, int> names;
+    const auto page = reference_page();
+    for (const auto& setting : settings_table()) {
+        ++names[setting.name];
+        ++names[setting.walg_name];
+        for (const auto alias : setting.aliases) ++names[alias];
+        CHECK_FALSE(setting.help.empty());
+        CHECK_THAT(page, Contains(std::string(setting.walg_name)));
+    }
+    for (const auto& [name, count] : names) {
+        INFO(name);
+        CHECK(count == 1);
+    }
+    CHECK(read_text_file(WALGD_SOURCE "/config/REFERENCE.md") == page);
+}
+
+TEST_CASE("the shipped settings file is read without an error", "[config]") {
+    Given given;
+    given.file(read_text_file(WALGD_SOURCE "/config/walgd.yaml"));
+    CHECK(given.load().text("compression_method") == "zstd");
+}
+
+} // namespace walgd::config

@@ -1,0 +1,153 @@
+#include "daemon/server.hpp"
+
+#include "common/base/files.hpp"
+#include "daemon/jobs.hpp"
+#include "daemon/listener.hpp"
+#include "proto/client.hpp"
+#include "tests/unit/file_backend.hpp"
+#include "tests/unit/wal_support.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <thread>
+
+namespace walgd::daemon {
+
+namespace {
+
+/// A daemon's socket, served on a thread of its own over a file storage.
+class Served {
+public:
+    Served() : thread_([this] { io_.run(); }) {}
+    ~Served() {
+        asio::post(io_, [this] { tasks_.cancel(); });
+        asio::co_spawn(io_, tasks_.join(), asio::use_future).wait();
+        guard_.reset();
+        thread_.join();
+        pool_.join();
+    }
+    std::string socket() const { return folder_ / "walgd.sock"; }
+    std::string stored(const std::string& name) const { return store_ / ("wal_005/" + name); }
+
+    /// The answer to one request on a connection of its own.
+    proto::Frame ask(const proto::Frame& request, int fd = -1) const {
+        proto::Client client;
+        proto::Frame answer;
+        if (client.connect(socket()) != proto::Client::Connected::yes || !client.send(request, fd) || !client.receive(answer, 30))
+            throw Error(ErrorKind::failed, client.error());
+        return answer;
+    }
+    proto::Frame push(const std::string& name, const std::string& text) const {
+        const auto path = folder_ / (name + ".source");
+        write_file_atomically(path, bytes_of(text), 0600);
+        const auto file = open_file(path, O_RDONLY);
+        return ask({proto::Type::wal_push, 1, {name}}, file.get());
+    }
+
+private:
+    test::TemporaryFolder folder_, store_;
+    asio::io_context io_{1};
+    asio::executor_work_guard<asio::io_context::executor_type> guard_ = asio::make_work_guard(io_);
+    asio::thread_pool pool_{2};
+    std::unique_ptr<storage::Storage> storage_ = storage::make_file_storage(store_.path(), pool_);
+    MemoryBudget budget_{64 << 20};
+    std::shared_ptr<Log> log_ = silent_log();
+    archive::Archive archive_{*storage_, {codec::compression_by_name("zstd"), "", nullptr}, io_.get_executor(), pool_, budget_, *log_};
+    WalService wal_{archive_, {}};
+    Jobs jobs_{archive_};
+    Listener listener_{folder_ / "walgd.sock"};
+    Server server_{{archive_, wal_, jobs_, [](const proto::Frame&) { return backup::PushOptions(); }, [](bool json) { return json ? "{}" : "fine"; }},
+                   listener_.release()};
+    TaskGroup tasks_ = start();
+    std::thread thread_;
+
+    TaskGroup start() {
+        return TaskGroup(io_.get_executor(), [](std::exception_ptr) {});
+    }
+    struct Spawn {
+        explicit Spawn(Served& served) { served.tasks_.spawn(served.server_.run()); }
+    } spawn_{*this};
+};
+
+std::string name_of_segment(std::uint64_t number) { return fmt::format("0000000100000000{:08X}", number); }
+
+std::string content_of_segment(std::uint64_t number) {
+    test::WalHeaderText header;
+    header.address = number << 20;
+    return test::segment_text(header, static_cast<unsigned>(number));
+}
+
+} // namespace
+
+TEST_CASE("pushes of many connections at once are all stored and answered", "[daemon]") {
+    const Served served;
+    std::vector<std::thread> clients;
+    std::atomic<int> stored = 0;
+    for (std::uint64_t number = 1; number <= 12; ++number) {
+        clients.emplace_back([&served, &stored, number] {
+            if (served.push(name_of_segment(number), content_of_segment(number)).type == proto::Type::ok) ++stored;
+        });
+    }
+    for (auto& client : clients) client.join();
+    CHECK(stored == 12);
+    for (std::uint64_t number = 1; number <= 12; ++number) CHECK(std::filesystem::exists(served.stored(name_of_segment(number) + ".zst")));
+}
+
+TEST_CASE("a fetch fills the descriptor that it was given, or says that there is none", "[daemon]") {
+    const Served served;
+    const auto content = content_of_segment(1);
+    REQUIRE(served.push(name_of_segment(1), content).type == proto::Type::ok);
+    const test::TemporaryFolder folder;
+    const auto file = open_file(folder / "out", O_RDWR | O_CREAT | O_EXCL);
+    CHECK(served.ask({proto::Type::wal_fetch, 9, {name_of_segment(1)}}, file.get()).type == proto::Type::ok);
+    CHECK((read_text_file(folder / "out") == content));
+    const auto other = open_file(folder / "other", O_RDWR | O_CREAT | O_EXCL);
+    const auto answer = served.ask({proto::Type::wal_fetch, 10, {name_of_segment(2)}}, other.get());
+    CHECK(answer.type == proto::Type::absent);
+    CHECK(answer.request == 10);
+}
+
+TEST_CASE("an error says kind, cause and next step, and the connection goes on", "[daemon]") {
+    const Served served;
+    const auto answer = served.push(name_of_segment(2), content_of_segment(1));
+    CHECK(answer.type == proto::Type::error);
+    CHECK_THAT(std::string(answer.field(1)), Catch::Contains(name_of_segment(2)));
+    CHECK(served.ask({proto::Type::wal_push, 1, {name_of_segment(1)}}).type == proto::Type::error); // without a descriptor
+    CHECK(served.ask({static_cast<proto::Type>(50), 1, {}}).type == proto::Type::error);
+    CHECK(served.ask({proto::Type::ping, 1, {}}).type == proto::Type::ok);
+    CHECK(served.ask({proto::Type::status, 1, {"text"}}).field(0) == "fine");
+}
+
+TEST_CASE("nonsense on the socket ends that connection and no other", "[daemon]") {
+    const Served served;
+    proto::Client good;
+    REQUIRE(good.connect(served.socket()) == proto::Client::Connected::yes);
+    proto::Client bad;
+    REQUIRE(bad.connect(served.socket()) == proto::Client::Connected::yes);
+    const std::string text = "GET / HTTP/1.1\r\n\r\n";
+    REQUIRE(::send(bad.descriptor(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
+    proto::Frame answer;
+    while (bad.receive(answer, 30)) {
+    }
+    REQUIRE(good.send({proto::Type::ping, 3, {}}));
+    CHECK(good.receive(answer, 30));
+    CHECK(answer.type == proto::Type::ok);
+}
+
+TEST_CASE("a live daemon's socket is not taken over, a dead one's is", "[daemon]") {
+    const test::TemporaryFolder folder;
+    const auto path = folder / "walgd.sock";
+    {
+        Listener dead(path);
+        const UniqueFd closed(dead.release());
+    }
+    {
+        const UniqueFd bound(::socket(AF_UNIX, SOCK_STREAM, 0));
+    }
+    Listener alive(path);
+    CHECK(test::kind_of([&] { Listener second(path); }) == ErrorKind::refused);
+}
+
+} // namespace walgd::daemon

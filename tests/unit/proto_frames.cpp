@@ -1,0 +1,57 @@
+#include "proto/frame.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace walgd::proto {
+
+TEST_CASE("a frame comes out as it went in, in any cut of the bytes", "[proto]") {
+    const std::vector<Frame> frames{{Type::ping, 1, {}},
+                                    {Type::wal_push, 4000000000, {"000000010000000000000001"}},
+                                    {Type::error, 7, {"refused", std::string(3000, 'x'), std::string("\0\xff", 2)}}};
+    std::string bytes;
+    for (const auto& frame : frames) bytes += encoded(frame);
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{11}, std::size_t{1000}, bytes.size()}) {
+        FrameReader reader;
+        std::vector<Frame> read;
+        for (std::size_t at = 0; at < bytes.size(); at += piece) {
+            reader.feed(std::string_view(bytes).substr(at, piece));
+            while (auto frame = reader.next()) read.push_back(*frame);
+        }
+        REQUIRE(read.size() == frames.size());
+        CHECK_FALSE(reader.failed());
+        CHECK_FALSE(reader.holds_part());
+        for (std::size_t index = 0; index < frames.size(); ++index) {
+            CHECK(read[index].type == frames[index].type);
+            CHECK(read[index].request == frames[index].request);
+            CHECK(read[index].fields == frames[index].fields);
+        }
+    }
+}
+
+TEST_CASE("a frame that is too long is not made, and not taken", "[proto]") {
+    CHECK(encoded({Type::ok, 1, {std::string(frame_bytes_max, 'x')}}).empty());
+    FrameReader reader;
+    reader.feed(std::string("\xff\xff\xff\x7f\x01\x01\0\0\0\0", 10));
+    CHECK_FALSE(reader.next());
+    CHECK(reader.failed());
+    CHECK_FALSE(reader.failure().empty());
+}
+
+TEST_CASE("nonsense is told so and nothing more comes out", "[proto]") {
+    const auto good = encoded({Type::wal_push, 1, {"name"}});
+    for (const std::size_t at : {0UL, 4UL, head_bytes, head_bytes + 3}) {
+        auto bad = good;
+        bad[at] = '\x7f';
+        FrameReader reader;
+        reader.feed(bad + good + good);
+        while (reader.next()) {
+        }
+        CHECK((reader.failed() || reader.holds_part()));
+    }
+    FrameReader reader;
+    reader.feed("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_FALSE(reader.next());
+    CHECK(reader.failed());
+}
+
+} // namespace walgd::proto
