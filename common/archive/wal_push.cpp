@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <random>
-#include <set>
 
 namespace walgd::archive {
 
@@ -165,6 +164,20 @@ awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd) {
         throw Error(ErrorKind::refused, fmt::format("'{}' is not the name of a WAL file of PostgreSQL", name),
                     "archive_command passes %p: a segment, .partial, .history or .backup file");
     const WalSource source(name, std::move(fd));
+    std::exception_ptr failure;
+    try {
+        auto pushed = co_await push_source(source, kind);
+        co_return pushed;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto error = as_error(failure);
+    if (std::string_view(error.what()).find(name) != std::string_view::npos) throw error;
+    throw error.within(fmt::format("{} was not stored", name));
+}
+
+awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::optional<pg::WalFileKind> kind) {
+    const auto& name = source.name();
     if (options_.check_header && kind) {
         const auto header = source.check_header();
         if (header) co_await parts_->guard.check(header->system, name);

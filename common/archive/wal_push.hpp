@@ -1,7 +1,9 @@
 #pragma once
 #include "common/archive/archive.hpp"
+#include "common/archive/wal_source.hpp"
 #include "common/base/handles.hpp"
 #include "common/pg/lsn.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <memory>
 #include <optional>
@@ -39,6 +41,8 @@ public:
     WalPushOptions& options() { return options_; }
 
 private:
+    awaitable<WalPushed> push_source(const WalSource& source, std::optional<pg::WalFileKind> kind);
+
     struct Parts;
     Archive& archive_;
     WalPushOptions options_;
