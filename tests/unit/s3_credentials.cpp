@@ -1,0 +1,167 @@
+#include "common/storage/s3/credentials.hpp"
+
+#include "common/base/files.hpp"
+#include "common/base/time_text.hpp"
+#include "tests/unit/async_support.hpp"
+
+#include <fmt/format.h>
+
+namespace walgd::storage {
+
+using Catch::Contains;
+using test::kind_of;
+
+namespace {
+
+/// Answers requests from a function, and keeps what was asked.
+class FakeTransport : public Transport {
+public:
+    using Answers = std::function<std::pair<int, std::string>(const std::string& what)>;
+    explicit FakeTransport(Answers answers) : answers_(std::move(answers)) {}
+    std::vector<std::string> asked;
+
+    awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
+        auto what = fmt::format("{} {}{} {}", request.method, server.authority(), request.path, text_of(request.body));
+        for (const auto& [name, value] : request.headers) what += fmt::format(" {}={}", name, value);
+        asked.push_back(what);
+        const auto [status, text] = answers_(what);
+        if (status == 0) throw Error(ErrorKind::transient, "nobody answers");
+        std::unique_ptr<HttpAnswer> answer = std::make_unique<Answer>(status, text);
+        co_return answer;
+    }
+
+private:
+    struct Answer : HttpAnswer {
+        Answer(int status, std::string text) : text_(std::move(text)) {
+            head_.status = status;
+            head_.content_length = text_.size();
+        }
+        const HttpHead& head() const override { return head_; }
+        awaitable<std::size_t> read(MutableBytes into) override {
+            const auto count = std::min(into.size(), text_.size());
+            std::copy_n(reinterpret_cast<const std::byte*>(text_.data()), count, into.data());
+            text_.erase(0, count);
+            co_return count;
+        }
+        HttpHead head_;
+        std::string text_;
+    };
+    Answers answers_;
+};
+
+std::string json_of(const std::string& key, std::chrono::seconds lifetime) {
+    const auto expires = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() + lifetime);
+    return fmt::format(R"({{"AccessKeyId":"{}","SecretAccessKey":"s","Token":"t","Expiration":"{}"}})", key, format_time(expires));
+}
+
+struct Chain {
+    test::Loop loop;
+    test::TemporaryFolder home;
+    std::shared_ptr<Log> log = silent_log();
+    S3Options options;
+    FakeTransport transport;
+    std::optional<CredentialChain> chain;
+    explicit Chain(FakeTransport::Answers answers) : transport(std::move(answers)) {
+        options.bucket = "b";
+        options.environment["HOME"] = home.path();
+    }
+    Credentials get(bool anew = false) {
+        if (!chain) chain.emplace(options, transport, *log);
+        return loop.run(chain->get(anew));
+    }
+};
+
+std::pair<int, std::string> nobody(const std::string&) { return {0, ""}; }
+
+} // namespace
+
+TEST_CASE("given keys are used, and nobody is asked", "[s3]") {
+    Chain chain(nobody);
+    chain.options.access_key = "A";
+    chain.options.secret_key = "S";
+    chain.options.session_token = "T";
+    CHECK(chain.get().access_key == "A");
+    CHECK(chain.get().session_token == "T");
+    CHECK(chain.transport.asked.empty());
+}
+
+TEST_CASE("without any source the error names all that were tried", "[s3]") {
+    Chain chain(nobody);
+    const auto said = test::text_of_error([&] { chain.get(); });
+    for (const auto* part : {"AWS_ACCESS_KEY_ID", "shared files", "WEB_IDENTITY", "container", "instance metadata"}) CHECK_THAT(said, Contains(part));
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::denied);
+}
+
+TEST_CASE("shared files give the profile's keys, and a profile that is not there is an error", "[s3]") {
+    Chain chain(nobody);
+    chain.options.shared_credentials_file = chain.home / "credentials";
+    write_file_atomically(chain.home / "credentials", bytes_of("[default]\naws_access_key_id=A\naws_secret_access_key=S\n"), 0600);
+    CHECK(chain.get().access_key == "A");
+    Chain other(nobody);
+    other.options.shared_credentials_file = chain.home / "credentials";
+    other.options.profile = "absent";
+    CHECK_THAT(test::text_of_error([&] { other.get(); }), Contains("absent"));
+}
+
+TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
+    Chain chain([](const std::string& what) -> std::pair<int, std::string> {
+        if (what.starts_with("PUT 169.254.169.254/latest/api/token")) return {200, "session"};
+        if (what.find("x-aws-ec2-metadata-token=session") == std::string::npos) return {401, ""};
+        if (what.starts_with("GET 169.254.169.254/latest/meta-data/iam/security-credentials/role1")) return {200, json_of("I", std::chrono::hours(6))};
+        return {200, "role1\n"};
+    });
+    const auto found = chain.get();
+    CHECK(found.access_key == "I");
+    CHECK(found.session_token == "t");
+    CHECK(chain.transport.asked.size() == 3);
+    CHECK(chain.get().access_key == "I");
+    CHECK(chain.transport.asked.size() == 3);
+}
+
+TEST_CASE("a container's endpoint is asked with its token, and again before the keys expire", "[s3]") {
+    int number = 0;
+    auto lifetime = std::chrono::seconds(60);
+    Chain chain([&](const std::string& what) -> std::pair<int, std::string> {
+        if (what.find("authorization=secret-token") == std::string::npos) return {403, ""};
+        return {200, json_of(fmt::format("C{}", ++number), lifetime)};
+    });
+    chain.options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:8080/v1/keys";
+    chain.options.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "secret-token";
+    CHECK(chain.get().access_key == "C1");
+    lifetime = std::chrono::hours(1);
+    CHECK(chain.get().access_key == "C2"); // one minute is less than the five before expiry
+    CHECK(chain.get().access_key == "C2");
+    CHECK(chain.get(true).access_key == "C3"); // the server turned them down
+}
+
+TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
+    bool down = false;
+    Chain chain([&](const std::string&) -> std::pair<int, std::string> {
+        if (down) return {500, ""};
+        return {200, json_of("C", std::chrono::seconds(120))};
+    });
+    chain.options.environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = "/v2/keys";
+    CHECK(chain.get().access_key == "C");
+    CHECK_THAT(chain.transport.asked.front(), Contains("169.254.170.2/v2/keys"));
+    down = true;
+    CHECK(chain.get().access_key == "C");
+    CHECK(kind_of([&] { chain.get(true); }) == ErrorKind::transient);
+}
+
+TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
+    Chain chain([](const std::string& what) -> std::pair<int, std::string> {
+        if (what.find("WebIdentityToken=the-token") == std::string::npos) return {403, "<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"};
+        return {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>W</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+                     "<SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"};
+    });
+    chain.options.web_identity_token_file = chain.home / "token";
+    chain.options.role_arn = "arn:aws:iam::1:role/r";
+    chain.options.region = "eu-west-1";
+    write_file_atomically(chain.home / "token", bytes_of("the-token\n"), 0600);
+    CHECK(chain.get().access_key == "W");
+    CHECK_THAT(chain.transport.asked.front(), Contains("sts.eu-west-1.amazonaws.com") && Contains("Action=AssumeRoleWithWebIdentity"));
+    write_file_atomically(chain.home / "token", bytes_of("another"), 0600);
+    CHECK_THROWS_AS(chain.get(true), Error);
+}
+
+} // namespace walgd::storage
