@@ -5,7 +5,6 @@
 #include "common/archive/system_guard.hpp"
 #include "common/archive/wal_source.hpp"
 #include "common/archive/wal_stored.hpp"
-#include "common/codec/sha256.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -15,44 +14,37 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::size_t read_bytes = 128 << 10;
+/// As much as zstd takes for a frame: then nothing is copied between reading and compressing.
+constexpr std::size_t read_bytes = 1 << 20;
 /// Larger files go out in pieces, so that memory does not grow with the segment size.
 constexpr std::uint64_t whole_bytes_max = 32 << 20;
 constexpr std::size_t piece_bytes = 8 << 20;
 
-/// A file packed in memory: what a retry sends again.
-struct Packed {
-    Blob blob;
-    std::string sha256; ///< hex, of the plain content
-};
-
 /// Worst case of a packed file: incompressible, with every codec's and cipher's framing.
 std::uint64_t packed_bytes_max(std::uint64_t plain_bytes) { return plain_bytes + plain_bytes / 64 + (256 << 10); }
 
-Packed pack_whole(const WalSource& source, const Packing& packing) {
+/// The file packed in memory: what a retry sends again.
+Blob pack_whole(const WalSource& source, const Packing& packing) {
     codec::BlobSink end(static_cast<std::size_t>(source.bytes() / 4) + (64 << 10));
     PackChain chain(packing, codec::Content::wal, end);
-    codec::Sha256 hash;
     Blob chunk(read_bytes);
     for (std::uint64_t offset = 0; offset < source.bytes();) {
         const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, source.bytes() - offset));
         const auto count = source.read({chunk.data(), wanted}, offset);
         if (count < wanted) break; // check_unchanged() tells why
-        hash.update({chunk.data(), count});
         chain.head().write({chunk.data(), count});
         offset += count;
     }
     chain.head().finish();
     source.check_unchanged();
-    const auto digest = hash.digest();
-    return {end.take(), to_hex(digest)};
+    return end.take();
 }
 
 /// Packs a large file step by step: take() is called until it gives nothing.
 class PieceMaker {
 public:
     PieceMaker(const WalSource& source, const Packing& packing)
-        : source_(source), chain_(packing, codec::Content::wal, *this->end_) {}
+        : source_(source), chain_(packing, codec::Content::wal, *end_) {}
 
     /// The next piece, at least 5 MiB but for the last; nothing after it.
     std::optional<Blob> take() {
@@ -60,7 +52,6 @@ public:
         while (!finished_ && end_->pending.size() < piece_bytes) {
             const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, source_.bytes() - offset_));
             const auto count = source_.read({chunk.data(), wanted}, offset_);
-            hash_.update({chunk.data(), count});
             chain_.head().write({chunk.data(), count});
             offset_ += count;
             if (count == wanted && offset_ < source_.bytes()) continue;
@@ -70,10 +61,6 @@ public:
         }
         if (end_->pending.empty()) return std::nullopt;
         return std::exchange(end_->pending, Blob(piece_bytes + (1 << 20)));
-    }
-    std::string sha256() {
-        const auto digest = hash_.digest();
-        return to_hex(digest);
     }
 
 private:
@@ -85,7 +72,6 @@ private:
     const WalSource& source_;
     std::unique_ptr<End> end_ = std::make_unique<End>();
     PackChain chain_;
-    codec::Sha256 hash_;
     std::uint64_t offset_ = 0;
     bool finished_ = false;
 };
@@ -115,19 +101,17 @@ WalPusher::~WalPusher() = default;
 namespace {
 
 awaitable<storage::PutOutcome> put_whole(Archive& archive, const WalSource& source, storage::ObjectKey key,
-                                         storage::PutOptions options, WalPushed& result, std::string& sha256) {
+                                         storage::PutOptions options, WalPushed& result) {
     const auto lease = co_await lease_of(archive.budget, packed_bytes_max(source.bytes()));
     auto work = [&source, &archive] { return pack_whole(source, archive.packing); };
     const auto packed = co_await run_on(archive.cpu, std::move(work));
-    sha256 = packed.sha256;
-    result.stored_bytes = packed.blob.size();
-    options.metadata[std::string(plain_sha256)] = packed.sha256;
-    const auto outcome = co_await archive.storage.put(key, packed.blob.view(), options);
+    result.stored_bytes = packed.size();
+    const auto outcome = co_await archive.storage.put(key, packed.view(), options);
     co_return outcome;
 }
 
 awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& source, storage::ObjectKey key,
-                                             storage::PutOptions options, WalPushed& result, std::string& sha256) {
+                                             storage::PutOptions options, WalPushed& result) {
     const auto lease = co_await lease_of(archive.budget, 3 * piece_bytes);
     const auto upload = co_await archive.storage.start_upload(key, options);
     PieceMaker maker(source, archive.packing);
@@ -142,7 +126,6 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
             offset += piece->size();
         }
         result.stored_bytes = offset;
-        sha256 = maker.sha256();
         const auto outcome = co_await upload->complete();
         co_return outcome;
     } catch (...) {
@@ -190,21 +173,25 @@ awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::option
     if (!may_replace) {
         const auto there = co_await parts_->stored.find_before_put(name, options_.conditional_put == ConditionalPut::look_first);
         if (there) {
-            co_await parts_->stored.check_same(source, *there, std::string());
+            co_await parts_->stored.check_same(source, *there);
             result.already_there = true;
             co_return result;
         }
     }
-    const storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
-    std::string sha256;
+    storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
+    if (archive_.packing.cipher != nullptr && !archive_.packing.cipher->can_decrypt()) {
+        // What is stored cannot be read back for a comparison: its hash stands in.
+        auto work = [&source] { return source.sha256(); };
+        put.metadata[std::string(plain_sha256)] = co_await run_on(archive_.cpu, std::move(work));
+    }
     storage::PutOutcome outcome;
     if (source.bytes() <= whole_bytes_max)
-        outcome = co_await put_whole(archive_, source, key, put, result, sha256);
+        outcome = co_await put_whole(archive_, source, key, put, result);
     else
-        outcome = co_await put_in_pieces(archive_, source, key, put, result, sha256);
+        outcome = co_await put_in_pieces(archive_, source, key, put, result);
     if (outcome == storage::PutOutcome::exists) {
         const StoredObject there{key, archive_.packing.compression};
-        co_await parts_->stored.check_same(source, there, sha256);
+        co_await parts_->stored.check_same(source, there);
         result.already_there = true;
     }
     co_return result;

@@ -2,6 +2,7 @@
 
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
+#include "common/codec/sha256.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -24,6 +25,19 @@ std::optional<pg::WalHeader> WalSource::check_header() const {
     const auto header = pg::parse_wal_header({first, count}, name_);
     pg::check_wal_header(header, name_, bytes());
     return header;
+}
+
+std::string WalSource::sha256() const {
+    codec::Sha256 hash;
+    Blob buffer(256 << 10);
+    for (std::uint64_t offset = 0;;) {
+        const auto count = read({buffer.data(), buffer.capacity()}, offset);
+        if (count == 0) break;
+        hash.update({buffer.data(), count});
+        offset += count;
+    }
+    const auto digest = hash.digest();
+    return to_hex(digest);
 }
 
 std::size_t WalSource::read(MutableBytes into, std::uint64_t offset) const { return read_at(fd_.get(), into, offset, name_); }

@@ -19,6 +19,8 @@ public:
     std::uint64_t bytes() const { return static_cast<std::uint64_t>(about_.st_size); }
     /// The segment's header, checked against name and size; nothing for files that are no segments.
     std::optional<pg::WalHeader> check_header() const;
+    /// Of the whole content, in hex.
+    std::string sha256() const;
     std::size_t read(MutableBytes into, std::uint64_t offset) const;
     /// Error(corrupt) when size or mtime are not what they were at the beginning.
     void check_unchanged() const;

@@ -3,7 +3,6 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/base/time_text.hpp"
-#include "common/codec/sha256.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -40,19 +39,6 @@ private:
     std::uint64_t offset_ = 0;
     std::optional<std::uint64_t> difference_;
 };
-
-std::string hash_of(const WalSource& source) {
-    codec::Sha256 hash;
-    Blob buffer(chunk_bytes);
-    for (std::uint64_t offset = 0;;) {
-        const auto count = source.read({buffer.data(), chunk_bytes}, offset);
-        if (count == 0) break;
-        hash.update({buffer.data(), count});
-        offset += count;
-    }
-    const auto digest = hash.digest();
-    return to_hex(digest);
-}
 
 [[noreturn]] void refuse(const std::string& name, const std::string& storage, const storage::ObjectInfo& there,
                          const std::string& how) {
@@ -94,15 +80,15 @@ awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string na
     co_return std::nullopt;
 }
 
-awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject there, std::string sha256) {
+awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject there) {
     const auto reader = co_await archive_.storage.get(there.key, {});
     if (!reader)
         throw Error(ErrorKind::transient, fmt::format("{} was there a moment ago, and is not any more", there.key.path()),
                     "is something deleting from the archive?");
     const auto& info = reader->info();
     if (const auto known = info.metadata.find(std::string(plain_sha256)); known != info.metadata.end()) {
-        auto work = [&source] { return hash_of(source); };
-        if (sha256.empty()) sha256 = co_await run_on(archive_.cpu, std::move(work));
+        auto work = [&source] { return source.sha256(); };
+        const auto sha256 = co_await run_on(archive_.cpu, std::move(work));
         if (known->second == sha256) co_return;
         refuse(source.name(), archive_.storage.describe(), info, fmt::format("SHA-256 {} there, {} here", known->second, sha256));
     }

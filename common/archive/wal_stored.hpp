@@ -8,7 +8,7 @@
 
 namespace walgd::archive {
 
-/// Metadata of a stored WAL file: the SHA-256 of its plain content, in hex.
+/// Metadata of a WAL file that its writer cannot decrypt: the SHA-256 of its plain content, in hex.
 inline constexpr std::string_view plain_sha256 = "walgd-sha256";
 
 struct StoredObject {
@@ -27,7 +27,7 @@ public:
 
     /// Returns when the object's plain content is the file's, by stored hash or by reading it. Error(refused) that names both
     /// when it is not.
-    awaitable<void> check_same(const WalSource& source, StoredObject there, std::string sha256);
+    awaitable<void> check_same(const WalSource& source, StoredObject there);
 
 private:
     awaitable<void> look_for_suffixes();

@@ -16,12 +16,6 @@ const char* const damaged_hint =
 
 } // namespace
 
-void Compression::compress_whole(ByteView input, Sink& next, Content content, const std::string& level) const {
-    const auto stage = compressor(next, content, level);
-    stage->write(input);
-    stage->finish();
-}
-
 std::span<const Compression* const> compressions() {
     static const std::array<const Compression*, 6> all{&lz4_method(),  &zstd_method(), &brotli_method(),
                                                        &lzma_method(), &none_method(), &gzip_method()};

@@ -23,11 +23,8 @@ public:
     virtual std::string_view suffix() const = 0;
     /// True when objects of this method can be made (gzip is only read).
     virtual bool writable() const { return true; }
-    /// A stage that compresses into `next`: one stream, one frame.
+    /// A stage that compresses into `next`.
     virtual std::unique_ptr<Sink> compressor(Sink& next, Content content, const std::string& level) const = 0;
-    /// The same bytes as one write() to compressor() and finish() decode to, for input that is in memory as a whole: zstd then
-    /// need not copy it, which saves a fifth of its time. Finishes `next`.
-    virtual void compress_whole(ByteView input, Sink& next, Content content, const std::string& level) const;
     /// A stage that decompresses into `next`. Data that is cut, changed or followed by what the format does not allow is an
     /// Error(corrupt).
     virtual std::unique_ptr<Sink> decompressor(Sink& next) const = 0;
