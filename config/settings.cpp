@@ -105,7 +105,8 @@ std::string scalar_text(const YAML::Node& node, const std::string& where) {
 std::string find_config_file(const Sources& sources) {
     namespace fs = std::filesystem;
     auto named = sources.config_file;
-    if (const auto found = sources.environment.find(std::string(config_path_variable)); named.empty() && found != sources.environment.end())
+    if (const auto found = sources.environment.find(std::string(config_path_variable));
+        named.empty() && found != sources.environment.end())
         named = found->second;
     if (!named.empty()) {
         if (!fs::exists(named))

@@ -11,7 +11,9 @@ namespace {
 class AdoptSystem : public Verb {
 public:
     std::string name() const override { return "adopt-system"; }
-    std::string help() const override { return "After pg_upgrade: let the archive take the WAL of the cluster's new system identifier"; }
+    std::string help() const override {
+        return "After pg_upgrade: let the archive take the WAL of the cluster's new system identifier";
+    }
 
     void options(CLI::App& command) override {
         command.add_option("db_directory", pgdata_, "The upgraded cluster's data directory; PGDATA if not given");
@@ -29,11 +31,13 @@ public:
         }
         const auto before = known ? std::to_string(known->number()) : "none";
         if (!confirm_) {
-            context.log.info("{} belongs to the cluster {}; with --confirm it takes {} from now on, and refuses the other", archive.storage.describe(), before, system.number());
+            context.log.info("{} belongs to the cluster {}; with --confirm it takes {} from now on, and refuses the other",
+                             archive.storage.describe(), before, system.number());
             return 0;
         }
         run_blocking(context.io, archive::adopt_system(archive, system), context.stop);
-        context.log.info("{} takes the cluster {} from now on (before: {}); take a base backup soon: WAL of the one does not follow a backup of the other",
+        context.log.info("{} takes the cluster {} from now on (before: {}); take a base backup soon: WAL of the one does not "
+                         "follow a backup of the other",
                          archive.storage.describe(), system.number(), before);
         return 0;
     }
@@ -43,7 +47,8 @@ private:
         if (system_ != 0) return pg::SystemIdentifier(system_);
         const auto pgdata = pgdata_.empty() ? context.settings.text("pgdata") : pgdata_;
         if (pgdata.empty())
-            throw Error(ErrorKind::misconfigured, "no data directory was named", "walg adopt-system PGDATA --confirm, or --system NUMBER");
+            throw Error(ErrorKind::misconfigured, "no data directory was named",
+                        "walg adopt-system PGDATA --confirm, or --system NUMBER");
         return pg::read_control_file(pgdata).system;
     }
 

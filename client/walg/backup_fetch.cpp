@@ -1,6 +1,6 @@
+#include "common/backup/backup_fetch.hpp"
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/verb.hpp"
-#include "common/backup/backup_fetch.hpp"
 #include "common/base/files.hpp"
 
 #include <fmt/format.h>
@@ -15,12 +15,16 @@ public:
     std::string help() const override { return "Restore a base backup into an empty folder"; }
 
     void options(CLI::App& command) override {
-        command.add_option("destination_directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")->required();
+        command
+            .add_option("destination_directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")
+            ->required();
         command.add_option("backup_name", fetch_.backup, "A name of backup-list, or LATEST")->required();
-        command.add_option("--restore-spec", restore_spec_file_, "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
+        command.add_option("--restore-spec", restore_spec_file_,
+                           "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
         command.add_flag("--reverse-unpack", accepted_, "Accepted as WAL-G's: full backups are written once in any order");
         command.add_flag("--skip-redundant-tars", accepted_, "Accepted as WAL-G's: a full backup has no redundant tars");
-        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")->check(CLI::IsMember({"default"}));
+        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
+            ->check(CLI::IsMember({"default"}));
     }
 
     int run(Context& context) override {
@@ -30,9 +34,12 @@ public:
         auto& archive = context.archive();
         backup::Progress progress;
         const auto result = restore(context, archive, progress);
-        context.log.info("Backup extraction complete. {} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files, result.bytes >> 20);
+        context.log.info("Backup extraction complete. {} restored into {}: {} files, {} MiB", result.name, fetch_.destination,
+                         result.files, result.bytes >> 20);
         if (!context.as_walg)
-            context.log.info("To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL", fetch_.destination);
+            context.log.info(
+                "To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL",
+                fetch_.destination);
         return 0;
     }
 

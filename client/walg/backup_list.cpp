@@ -61,24 +61,32 @@ public:
 private:
     static void add_details(Context& context, std::vector<Listed>& backups) {
         for (auto& backup : backups) {
-            auto metadata = run_blocking(context.io, archive::read_metadata(context.archive().storage, backup.entry.name), context.stop);
+            auto metadata =
+                run_blocking(context.io, archive::read_metadata(context.archive().storage, backup.entry.name), context.stop);
             if (!metadata)
                 throw Error(ErrorKind::corrupt, fmt::format("backup {} has no metadata.json", backup.entry.name),
                             "backup-list without --detail shows it; it can be restored all the same");
             backup.metadata = std::move(*metadata);
         }
-        const bool all_started = std::ranges::all_of(backups, [](const Listed& backup) { return backup.metadata.start_time != Time(); });
-        if (all_started) std::ranges::sort(backups, {}, [](const Listed& backup) { return std::pair(backup.metadata.start_time, backup.entry.name); });
+        const bool all_started =
+            std::ranges::all_of(backups, [](const Listed& backup) { return backup.metadata.start_time != Time(); });
+        if (all_started)
+            std::ranges::sort(backups, {},
+                              [](const Listed& backup) { return std::pair(backup.metadata.start_time, backup.entry.name); });
     }
 
     Row header() const {
         Row cells{"backup_name", "modified", "wal_file_name", "storage_name"};
-        if (detail_) cells.insert(cells.end(), {"start_time", "finish_time", "hostname", "data_dir", "pg_version", "start_lsn", "finish_lsn", "is_permanent"});
+        if (detail_)
+            cells.insert(cells.end(), {"start_time", "finish_time", "hostname", "data_dir", "pg_version", "start_lsn",
+                                       "finish_lsn", "is_permanent"});
         return cells;
     }
     Row titles() const {
         Row cells{"BACKUP NAME", "MODIFIED", "WAL FILE NAME", "STORAGE NAME"};
-        if (detail_) cells.insert(cells.end(), {"START TIME", "FINISH TIME", "HOSTNAME", "DATADIR", "PG VERSION", "START LSN", "FINISH LSN", "PERMANENT"});
+        if (detail_)
+            cells.insert(cells.end(), {"START TIME", "FINISH TIME", "HOSTNAME", "DATADIR", "PG VERSION", "START LSN",
+                                       "FINISH LSN", "PERMANENT"});
         return cells;
     }
 
@@ -87,9 +95,9 @@ private:
         for (const auto& [entry, metadata] : backups) {
             Row row{entry.name, time_text(entry.modified), entry.wal_file, "default"};
             if (detail_)
-                row.insert(row.end(), {time_text(metadata.start_time), time_text(metadata.finish_time), metadata.hostname, metadata.data_dir,
-                                       std::to_string(metadata.pg_version), lsn_text(metadata.start_lsn), lsn_text(metadata.finish_lsn),
-                                       metadata.is_permanent ? "true" : "false"});
+                row.insert(row.end(), {time_text(metadata.start_time), time_text(metadata.finish_time), metadata.hostname,
+                                       metadata.data_dir, std::to_string(metadata.pg_version), lsn_text(metadata.start_lsn),
+                                       lsn_text(metadata.finish_lsn), metadata.is_permanent ? "true" : "false"});
             rows.push_back(std::move(row));
         }
         return rows;
@@ -99,8 +107,9 @@ private:
         std::string text = "[";
         for (const auto& [entry, metadata] : backups) {
             text += text.size() > 1 ? ",{" : "{";
-            text += fmt::format(R"("backup_name":{},"time":"{}","wal_file_name":{},"storage_name":"default")", archive::json_string(entry.name),
-                                archive::format_time(entry.modified), archive::json_string(entry.wal_file));
+            text += fmt::format(R"("backup_name":{},"time":"{}","wal_file_name":{},"storage_name":"default")",
+                                archive::json_string(entry.name), archive::format_time(entry.modified),
+                                archive::json_string(entry.wal_file));
             text += detail_ ? "," + to_json(metadata).substr(1) : "}";
         }
         text += "]";

@@ -14,7 +14,8 @@ public:
     std::string help() const override { return "Take a full base backup; by the daemon, if one listens"; }
 
     void options(CLI::App& command) override {
-        command.add_option("db_directory", pgdata_, "The cluster's data directory; PGDATA or the connected server's if not given");
+        command.add_option("db_directory", pgdata_,
+                           "The cluster's data directory; PGDATA or the connected server's if not given");
         command.add_flag("-p,--permanent", permanent_, "Keep it until it is marked impermanent");
         command.add_flag("-f,--full", full_, "Take a full backup (all of them are, in this version)");
         command.add_option("--add-user-data", user_data_, "JSON that is kept with the backup");
@@ -36,8 +37,10 @@ public:
             result = backup::backup_push(archive, options, progress, context.stop);
         }
         if (result->corrupt_blocks > 0)
-            context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them", result->corrupt_blocks);
-        context.log.info("Backup {}: {} MiB, {} MiB in the storage", result->name, result->plain_bytes >> 20, result->stored_bytes >> 20);
+            context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them",
+                             result->corrupt_blocks);
+        context.log.info("Backup {}: {} MiB, {} MiB in the storage", result->name, result->plain_bytes >> 20,
+                         result->stored_bytes >> 20);
         return 0;
     }
 

@@ -40,7 +40,10 @@ private:
     static void print_json(const config::Settings& settings) {
         nlohmann::ordered_json all = nlohmann::ordered_json::array();
         for (const auto& setting : config::settings_table())
-            all.push_back({{"name", setting.name}, {"environment", setting.walg_name}, {"value", shown(settings, setting)}, {"source", settings.source(setting.name)}});
+            all.push_back({{"name", setting.name},
+                           {"environment", setting.walg_name},
+                           {"value", shown(settings, setting)},
+                           {"source", settings.source(setting.name)}});
         std::cout << all.dump(2) << "\n";
     }
 

@@ -35,13 +35,17 @@ std::string version_text(bool as_walg) {
 
 void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique_ptr<cli::Verb>>& verbs, bool as_walg) {
     app.set_version_flag("--version", version_text(as_walg));
-    app.add_option("--config", line.config_file, "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
-    app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() + " config --reference` lists them.");
+    app.add_option("--config", line.config_file,
+                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
+    app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() +
+               " config --reference` lists them.");
     app.require_subcommand(1);
     app.fallthrough();
     for (const auto& setting : config::settings_table()) {
         const auto flag = flag_of(setting.walg_name);
-        app.add_option_function<std::string>("--" + flag, [&line, flag](const std::string& value) { line.settings[flag] = value; })->group("");
+        app.add_option_function<std::string>("--" + flag,
+                                             [&line, flag](const std::string& value) { line.settings[flag] = value; })
+            ->group("");
     }
     for (const auto& verb : verbs) {
         auto* command = app.add_subcommand(verb->name(), verb->help());

@@ -17,12 +17,18 @@ constexpr double mebibyte = 1 << 20;
 std::string_view phase_text(backup::Phase phase) {
     using backup::Phase;
     switch (phase) {
-    case Phase::starting: return "starting: the server makes a checkpoint";
-    case Phase::waiting_for_wal: return "copied; waiting for the last WAL to reach the archive";
-    case Phase::finishing: return "finishing";
-    case Phase::syncing: return "writing out to disk";
-    case Phase::done: return "done";
-    case Phase::copying: break;
+    case Phase::starting:
+        return "starting: the server makes a checkpoint";
+    case Phase::waiting_for_wal:
+        return "copied; waiting for the last WAL to reach the archive";
+    case Phase::finishing:
+        return "finishing";
+    case Phase::syncing:
+        return "writing out to disk";
+    case Phase::done:
+        return "done";
+    case Phase::copying:
+        break;
     }
     return {};
 }

@@ -1,5 +1,5 @@
-#include "client/walg/verb.hpp"
 #include "common/archive/wal_fetch.hpp"
+#include "client/walg/verb.hpp"
 
 #include <fmt/format.h>
 
@@ -16,7 +16,8 @@ class WalFetch : public Verb {
 public:
     std::string name() const override { return "wal-fetch"; }
     std::string help() const override {
-        return "Fetch one WAL file (restore_command = 'walg wal-fetch \"%f\" \"%p\"'); exit 1: the archive has none, 200: anything else";
+        return "Fetch one WAL file (restore_command = 'walg wal-fetch \"%f\" \"%p\"'); exit 1: the archive has none, 200: "
+               "anything else";
     }
     int failure_code(bool as_walg) const override { return as_walg ? walg_code_failed : code_failed; }
 

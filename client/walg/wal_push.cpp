@@ -1,6 +1,6 @@
+#include "common/archive/wal_push.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/wal_push.hpp"
 #include "common/base/files.hpp"
 
 #include <fcntl.h>

@@ -43,8 +43,7 @@ Blob pack_whole(const WalSource& source, const Packing& packing) {
 /// Packs a large file step by step: take() is called until it gives nothing.
 class PieceMaker {
 public:
-    PieceMaker(const WalSource& source, const Packing& packing)
-        : source_(source), chain_(packing, codec::Content::wal, *end_) {}
+    PieceMaker(const WalSource& source, const Packing& packing) : source_(source), chain_(packing, codec::Content::wal, *end_) {}
 
     /// The next piece, at least 5 MiB but for the last; nothing after it.
     std::optional<Blob> take() {

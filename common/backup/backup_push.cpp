@@ -142,7 +142,8 @@ private:
         const auto stopped = server_->stop_backup();
         finish_lsn_ = stopped.lsn;
         std::vector<SmallFile> labels;
-        for (const auto& [name, text] : {std::pair("backup_label", &stopped.backup_label), std::pair("tablespace_map", &stopped.tablespace_map)}) {
+        for (const auto& [name, text] :
+             {std::pair("backup_label", &stopped.backup_label), std::pair("tablespace_map", &stopped.tablespace_map)}) {
             codec::TarMember member;
             member.name = name;
             labels.push_back({member, *text});
@@ -162,7 +163,8 @@ private:
         const auto segment = pg::segment_name({start_.timeline, number}, facts_.segment_bytes);
         progress_.phase = Phase::waiting_for_wal;
         if (facts_.archive_mode == "off") {
-            archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_, segment);
+            archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_,
+                              segment);
             return;
         }
         wait_for_wal(archive_, *server_, segment, options_.wal_wait, stop_);
@@ -171,7 +173,7 @@ private:
     SmallFile control_file() const {
         const auto path = pgdata_ + "/global/pg_control";
         const auto file = open_file(path, O_RDONLY | O_CLOEXEC);
-        struct stat about {};
+        struct stat about{};
         if (::fstat(file.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path));
         SmallFile control;
         control.member.name = "/global/pg_control";
@@ -245,7 +247,8 @@ private:
             rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push removes it", name_,
                                describe(std::current_exception()));
         }
-        throw Error(error.kind(), error.what(), rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);
+        throw Error(error.kind(), error.what(),
+                    rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);
     }
 
     archive::Archive& archive_;

@@ -85,7 +85,8 @@ std::optional<archive::FileDescription> FileCopy::copy(const WalkedEntry& entry,
         file = UniqueFd(::open(entry.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
         if (!file && errno == ENOENT) return std::nullopt; // dropped meanwhile
         if (!file)
-            throw_errno(fmt::format("cannot open {}", entry.path), errno, "does the user of this process own the data directory?");
+            throw_errno(fmt::format("cannot open {}", entry.path), errno,
+                        "does the user of this process own the data directory?");
         ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     }
     tar.begin(member_of(entry));
@@ -98,9 +99,9 @@ void FileCopy::copy_content(const WalkedEntry& entry, int fd, codec::TarWriter& 
     const auto size = static_cast<std::uint64_t>(entry.about.st_size);
     RelationFile relation;
     const auto name = std::string_view(entry.member).substr(entry.member.rfind('/') + 1);
-    const bool has_pages = source_.verify && parse_relation_file(name, relation) && relation.fork.empty() &&
-                           (entry.member.starts_with("/base/") || entry.member.starts_with("/global/") ||
-                            entry.member.starts_with("/pg_tblspc/"));
+    const bool has_pages =
+        source_.verify && parse_relation_file(name, relation) && relation.fork.empty() &&
+        (entry.member.starts_with("/base/") || entry.member.starts_with("/global/") || entry.member.starts_with("/pg_tblspc/"));
     const Pages pages{entry, static_cast<std::uint32_t>(relation.segment * (segment_bytes / source_.block_bytes))};
     for (std::uint64_t offset = 0; offset < size;) {
         const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_bytes, size - offset));

@@ -46,7 +46,8 @@ void FilesSpool::part(std::string tar, const std::vector<std::string>& members) 
 void FilesSpool::finish(codec::Sink& out) {
     for (const auto& part : parts_) {
         std::string names(part.bytes, '\0');
-        read_at(members_.get(), std::as_writable_bytes(std::span(names)), part.offset, "the temporary file of files_metadata.json");
+        read_at(members_.get(), std::as_writable_bytes(std::span(names)), part.offset,
+                "the temporary file of files_metadata.json");
         std::vector<std::string> members;
         for (std::size_t begin = 0; begin < names.size(); begin = names.find('\0', begin) + 1)
             members.emplace_back(names.c_str() + begin);

@@ -37,7 +37,8 @@ std::string intent_json(const Intent& intent) {
 Intent parse_intent(std::string_view text, const std::string& object) {
     const auto document = archive::parse_object(text, object);
     Intent intent;
-    for (const auto& [key, into] : {std::pair("backup", &intent.backup), std::pair("host", &intent.host), std::pair("data_dir", &intent.data_dir)}) {
+    for (const auto& [key, into] :
+         {std::pair("backup", &intent.backup), std::pair("host", &intent.host), std::pair("data_dir", &intent.data_dir)}) {
         const auto found = document.find(key);
         if (found == document.end() || !found->is_string())
             throw Error(ErrorKind::corrupt, fmt::format("{} has no {}", object, key), "remove it by hand");
@@ -52,8 +53,8 @@ awaitable<void> remove_keys(archive::Archive& archive, std::vector<storage::Obje
     const auto failures = co_await archive.storage.remove(std::move(keys));
     if (failures.empty()) co_return;
     throw Error(failures.front().error.kind(),
-                fmt::format("{} objects could not be removed, the first is {}: {}", failures.size(),
-                            failures.front().key.path(), failures.front().error.what()),
+                fmt::format("{} objects could not be removed, the first is {}: {}", failures.size(), failures.front().key.path(),
+                            failures.front().error.what()),
                 failures.front().error.hint());
 }
 
@@ -83,9 +84,10 @@ awaitable<void> claim_name(archive::Archive& archive, Intent intent) {
     const storage::PutOptions first{.if_absent = true, .metadata = {}};
     const auto outcome = co_await archive.storage.put(intent_key(intent.backup), bytes_of(text), first);
     if (outcome == storage::PutOutcome::stored) co_return;
-    throw Error(ErrorKind::refused,
-                fmt::format("backup {} is being taken by another host: {} is there", intent.backup, intent_key(intent.backup).path()),
-                "wait for it; if no other host backs this cluster up, remove that object");
+    throw Error(
+        ErrorKind::refused,
+        fmt::format("backup {} is being taken by another host: {} is there", intent.backup, intent_key(intent.backup).path()),
+        "wait for it; if no other host backs this cluster up, remove that object");
 }
 
 } // namespace
@@ -116,8 +118,9 @@ void remove_leftovers(archive::Archive& archive, const std::string& host, const 
         if (!content) continue;
         const auto intent = parse_intent(text_of(content->view()), object.key.path());
         if (intent.host != host || intent.data_dir != data_dir) {
-            archive.log.info("{} says that {} takes backup {} of {}; if it does not any more, remove that object and the backup's folder",
-                             object.key.path(), intent.host, intent.backup, intent.data_dir);
+            archive.log.info(
+                "{} says that {} takes backup {} of {}; if it does not any more, remove that object and the backup's folder",
+                object.key.path(), intent.host, intent.backup, intent.data_dir);
             continue;
         }
         archive.log.info("removing what an interrupted backup left: {}", intent.backup);

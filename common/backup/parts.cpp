@@ -84,8 +84,9 @@ private:
 class PartsPush {
 public:
     PartsPush(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options)
-        : room_(room), source_(source), files_(files), options_(options),
-          on_stop_(room.stop, [this] { fail(std::make_exception_ptr(Error(ErrorKind::cancelled, "the backup was cancelled"))); }) {}
+        : room_(room), source_(source), files_(files), options_(options), on_stop_(room.stop, [this] {
+              fail(std::make_exception_ptr(Error(ErrorKind::cancelled, "the backup was cancelled")));
+          }) {}
 
     PartsResult run() {
         // The first failure stops all: uploads under way are cancelled, not waited for.
@@ -140,7 +141,8 @@ private:
         });
         std::optional<Tar> tar;
         while (auto entry = queue_.pop()) {
-            if (!tar) tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
+            if (!tar)
+                tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
             const auto description = copier.copy(*entry, tar->writer());
             if (!description) continue;
             if (entry->type == WalkedEntry::Type::file) tar->content_bytes += static_cast<std::uint64_t>(entry->about.st_size);

@@ -20,10 +20,23 @@ namespace {
 using namespace std::string_view_literals;
 
 // At any depth: a folder of that name comes empty, anything else not at all (WAL-G's list).
-constexpr std::array excluded_anywhere{
-    "log"sv,          "pg_log"sv,     "pg_xlog"sv,      "pg_wal"sv,      "pgsql_tmp"sv,    "postgresql.auto.conf.tmp"sv,
-    "postmaster.pid"sv, "postmaster.opts"sv, "recovery.conf"sv, "pg_dynshmem"sv, "pg_notify"sv, "pg_replslot"sv,
-    "pg_serial"sv,    "pg_stat_tmp"sv, "pg_snapshots"sv, "pg_subtrans"sv, "standby.signal"sv};
+constexpr std::array excluded_anywhere{"log"sv,
+                                       "pg_log"sv,
+                                       "pg_xlog"sv,
+                                       "pg_wal"sv,
+                                       "pgsql_tmp"sv,
+                                       "postgresql.auto.conf.tmp"sv,
+                                       "postmaster.pid"sv,
+                                       "postmaster.opts"sv,
+                                       "recovery.conf"sv,
+                                       "pg_dynshmem"sv,
+                                       "pg_notify"sv,
+                                       "pg_replslot"sv,
+                                       "pg_serial"sv,
+                                       "pg_stat_tmp"sv,
+                                       "pg_snapshots"sv,
+                                       "pg_subtrans"sv,
+                                       "standby.signal"sv};
 // In the data directory itself: of other backups, or written anew at every start.
 constexpr std::array excluded_at_root{"backup_label"sv, "tablespace_map"sv, "backup_manifest"sv, "current_logfiles.tmp"sv};
 
@@ -46,7 +59,7 @@ bool holds_relations(std::string_view member) {
 
 /// Nothing, when it is gone.
 std::optional<struct stat> stat_of(const std::string& path) {
-    struct stat about {};
+    struct stat about{};
     if (::lstat(path.c_str(), &about) == 0) return about;
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     throw_errno(fmt::format("cannot look at {}", path), errno, "does the user of this process own the data directory?");
@@ -56,7 +69,9 @@ std::optional<struct stat> stat_of(const std::string& path) {
 std::vector<std::string> names_in(const std::string& path) {
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), &::closedir);
     if (!folder && errno == ENOENT) return {};
-    if (!folder) throw_errno(fmt::format("cannot open the folder {}", path), errno, "does the user of this process own the data directory?");
+    if (!folder)
+        throw_errno(fmt::format("cannot open the folder {}", path), errno,
+                    "does the user of this process own the data directory?");
     std::vector<std::string> names;
     for (;;) {
         errno = 0;

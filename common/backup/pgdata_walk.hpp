@@ -15,7 +15,7 @@ struct WalkedEntry {
     std::string member; ///< name in the tar: "/", "/base/1/1259", "/pg_tblspc/16384/PG_15_202209061/5/16385"
     std::string path;   ///< where it is
     Type type = Type::file;
-    struct stat about {};
+    struct stat about{};
     std::string link; ///< of symlinks
 };
 

@@ -13,8 +13,9 @@ constexpr std::chrono::milliseconds first_pause{50}, longest_pause{3000};
 constexpr std::chrono::seconds quiet{30};
 
 std::string archiver_state(pg::Server& server) {
-    const auto rows = server.rows("select coalesce(last_archived_wal, 'nothing'), coalesce(last_failed_wal, ''), "
-                                  "coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) from pg_stat_archiver");
+    const auto rows =
+        server.rows("select coalesce(last_archived_wal, 'nothing'), coalesce(last_failed_wal, ''), "
+                    "coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) from pg_stat_archiver");
     if (rows.empty() || rows.front().size() < 3) return "PostgreSQL says nothing of its archiver";
     const auto& row = rows.front();
     return fmt::format("PostgreSQL archived {} last{}", row[0], row[2] == "t" ? fmt::format(" and fails with {}", row[1]) : "");

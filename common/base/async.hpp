@@ -42,9 +42,8 @@ public:
     Started(asio::any_io_executor io, awaitable<T> task, std::stop_token stop)
         : io_(io), signal_(std::make_shared<asio::cancellation_signal>()),
           result_(asio::co_spawn(io, std::move(task), asio::bind_cancellation_slot(signal_->slot(), asio::use_future))),
-          on_stop_(std::move(stop), [io, signal = signal_] {
-              asio::post(io, [signal] { signal->emit(asio::cancellation_type::terminal); });
-          }) {}
+          on_stop_(std::move(stop),
+                   [io, signal = signal_] { asio::post(io, [signal] { signal->emit(asio::cancellation_type::terminal); }); }) {}
     Started(const Started&) = delete;
     /// The task's end is waited for here too: it may refer to what its caller owns.
     ~Started() {

@@ -159,7 +159,8 @@ private:
         pending_.clear();
     }
     void compress(ByteView frame) {
-        const auto count = checked(ZSTD_compress2(context_.get(), buffer_.data(), buffer_.size(), frame.data(), frame.size()), "compress");
+        const auto count =
+            checked(ZSTD_compress2(context_.get(), buffer_.data(), buffer_.size(), frame.data(), frame.size()), "compress");
         next_.write(buffer_.first(count));
         any_ = true;
     }

@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             FrameReader again;
             again.feed(encoded(*frame));
             const auto same = again.next();
-            if (!same || same->type != frame->type || same->request != frame->request || same->fields != frame->fields) std::abort();
+            if (!same || same->type != frame->type || same->request != frame->request || same->fields != frame->fields)
+                std::abort();
         }
     }
     return 0;

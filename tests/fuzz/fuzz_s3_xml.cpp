@@ -9,14 +9,30 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
     try {
         switch (data[0] % 8) {
-        case 0: storage::parse_list(text); break;
-        case 1: storage::parse_delete(text); break;
-        case 2: storage::parse_upload_id(text); break;
-        case 3: storage::parse_uploads(text); break;
-        case 4: storage::parse_location(text); break;
-        case 5: storage::check_complete(text, "cannot complete x"); break;
-        case 6: storage::parse_sts(text); break;
-        default: storage::error_of(storage::parse_failure(data[0] * 2, text, "", ""), "cannot put x"); break;
+        case 0:
+            storage::parse_list(text);
+            break;
+        case 1:
+            storage::parse_delete(text);
+            break;
+        case 2:
+            storage::parse_upload_id(text);
+            break;
+        case 3:
+            storage::parse_uploads(text);
+            break;
+        case 4:
+            storage::parse_location(text);
+            break;
+        case 5:
+            storage::check_complete(text, "cannot complete x");
+            break;
+        case 6:
+            storage::parse_sts(text);
+            break;
+        default:
+            storage::error_of(storage::parse_failure(data[0] * 2, text, "", ""), "cannot put x");
+            break;
         }
     } catch (const Error&) {
     }

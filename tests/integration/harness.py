@@ -165,8 +165,9 @@ class Cluster:
     def pgbench(self, *arguments):
         return run([POSTGRES_15 / "pgbench", "-h", self.sockets, "-p", self.port, "-U", "postgres", *arguments, "postgres"])
 
-    def pgbench_in_background(self, seconds, clients=2):
-        command = [POSTGRES_15 / "pgbench", "-h", self.sockets, "-p", self.port, "-U", "postgres", "-n", "-c", clients, "-T", seconds, "postgres"]
+    def pgbench_in_background(self, seconds, clients=2, rate=None):
+        limit = ["-R", rate] if rate else []
+        command = [POSTGRES_15 / "pgbench", "-h", self.sockets, "-p", self.port, "-U", "postgres", "-n", "-c", clients, "-T", seconds, *limit, "postgres"]
         process = start(command, self.scratch.log)
         self.scratch.stack.callback(stop, process)
         return process

@@ -1,6 +1,6 @@
 """An hour of pgbench on Ceph's gateway, walgd killed now and then, base backups in between; then the host is lost and restored.
 
-   soak.py [--seconds 3600] [--storage ceph|file]    prints what it did and what it compared
+   soak.py [--seconds 3600] [--storage ceph|file] [--rate 150]    prints what it did and what it compared
 """
 import argparse
 import random
@@ -15,6 +15,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=int, default=3600)
     options.add_argument("--storage", default="ceph", choices=("ceph", "file"))
+    options.add_argument("--rate", type=int, default=150, help="transactions a second")
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     chosen = options.parse_args()
     dice = random.Random(chosen.seed)
@@ -34,7 +35,7 @@ def main():
         cluster.psql("create table ticks (id int, at timestamptz default now())")
         daemon.walg("backup-push", cluster.data)
         began, kills, backups, ticks = time.monotonic(), 0, 1, 0
-        load = cluster.pgbench_in_background(chosen.seconds + 600)
+        load = cluster.pgbench_in_background(chosen.seconds + 600, rate=chosen.rate)
         while time.monotonic() - began < chosen.seconds:
             time.sleep(dice.uniform(1, 15))  # the pace of the faults
             cluster.psql(f"insert into ticks values ({ticks})")

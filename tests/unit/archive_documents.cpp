@@ -24,10 +24,11 @@ std::vector<std::string> golden(std::string_view ending) {
     return found;
 }
 
-const std::string small_sentinel = R"({"LSN":33554472,"PgVersion":160004,"FinishLSN":33554744,"SystemIdentifier":18446744073709551615,)"
-                                   R"("UncompressedSize":1,"CompressedSize":2,"DataCatalogSize":3,"ChkpNum":null,"Version":2,)"
-                                   R"("StartTime":"2026-05-01T10:00:00.123456Z","FinishTime":"2026-05-01T10:01:35Z","DateFmt":"%Y-%m-%dT%H:%M:%S.%fZ",)"
-                                   R"("Hostname":"pg1","DataDir":"/d","IsPermanent":false})";
+const std::string small_sentinel =
+    R"({"LSN":33554472,"PgVersion":160004,"FinishLSN":33554744,"SystemIdentifier":18446744073709551615,)"
+    R"("UncompressedSize":1,"CompressedSize":2,"DataCatalogSize":3,"ChkpNum":null,"Version":2,)"
+    R"("StartTime":"2026-05-01T10:00:00.123456Z","FinishTime":"2026-05-01T10:01:35Z","DateFmt":"%Y-%m-%dT%H:%M:%S.%fZ",)"
+    R"("Hostname":"pg1","DataDir":"/d","IsPermanent":false})";
 
 } // namespace
 
@@ -60,7 +61,8 @@ TEST_CASE("documents are read as WAL-G reads them", "[archive]") {
 
 TEST_CASE("a document that is cut, changed in type or followed by anything is an error that names it", "[archive]") {
     for (std::size_t count = 0; count < small_sentinel.size(); ++count)
-        CHECK(kind_of([&] { parse_sentinel(std::string_view(small_sentinel).substr(0, count), "the-object"); }) == ErrorKind::corrupt);
+        CHECK(kind_of([&] { parse_sentinel(std::string_view(small_sentinel).substr(0, count), "the-object"); }) ==
+              ErrorKind::corrupt);
     for (const auto& [from, to] : {std::pair("33554472", "\"33554472\""), std::pair("33554472", "-1"), std::pair("\"pg1\"", "1"),
                                    std::pair("false", "0"), std::pair("\"2026-05-01T10:01:35Z\"", "\"yesterday\"")}) {
         auto text = small_sentinel;
@@ -85,7 +87,9 @@ TEST_CASE("files_metadata.json of WAL-G is read in any cut, entry by entry", "[a
                 names.emplace(name);
                 incremented += file.is_incremented ? 1 : 0;
             };
-            callbacks.tar_member = [&](std::string_view tar, std::string_view member) { members.insert(std::string(tar) + std::string(member)); };
+            callbacks.tar_member = [&](std::string_view tar, std::string_view member) {
+                members.insert(std::string(tar) + std::string(member));
+            };
             FilesMetadataReader reader(std::move(callbacks), path);
             for (std::size_t at = 0; at < text.size(); at += piece) reader.write(std::string_view(text).substr(at, piece));
             reader.finish();
@@ -127,7 +131,8 @@ TEST_CASE("files_metadata.json of ours is WAL-G's shape, also when empty", "[arc
 }
 
 TEST_CASE("a damaged files_metadata.json is an error that names it", "[archive]") {
-    const std::string text = R"({"Files":{"/a":{"IsIncremented":false,"IsSkipped":false,"MTime":"2026-05-01T10:00:00Z","UpdatesCount":0}}})";
+    const std::string text =
+        R"({"Files":{"/a":{"IsIncremented":false,"IsSkipped":false,"MTime":"2026-05-01T10:00:00Z","UpdatesCount":0}}})";
     for (std::size_t count = 0; count < text.size(); ++count) {
         const auto read = [&] {
             FilesMetadataReader reader({}, "the-object");
@@ -139,17 +144,20 @@ TEST_CASE("a damaged files_metadata.json is an error that names it", "[archive]"
 }
 
 TEST_CASE("times keep their nanoseconds and drop trailing zeros", "[archive]") {
-    for (const auto* text : {"2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234Z", "1999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"})
+    for (const auto* text :
+         {"2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234Z", "1999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"})
         CHECK(format_time(*parse_time(text)) == text);
     CHECK(parse_time("2026-05-01T12:59:59.5+03:00") == parse_time("2026-05-01T09:59:59.5Z"));
-    for (const auto* text : {"", "2026-05-01", "2026-05-01T10:00:00", "2026-13-01T10:00:00Z", "2026-05-01T10:00:00.Z", "2026-05-01T10:00:00+3"})
+    for (const auto* text :
+         {"", "2026-05-01", "2026-05-01T10:00:00", "2026-13-01T10:00:00Z", "2026-05-01T10:00:00.Z", "2026-05-01T10:00:00+3"})
         CHECK_FALSE(parse_time(text));
 }
 
 TEST_CASE("user data is re-encoded as WAL-G does it", "[archive]") {
     CHECK(normalized_user_data(R"({"x": 1, "big": 12345678901234567890, "note": "<&>"})") ==
           R"({"big":12345678901234567000,"note":"\u003c\u0026\u003e","x":1})");
-    for (const auto* number : {"0", "-1", "1.5", "1e-7", "0.000001", "1234567890123456.5", "100000000000000000000", "1e+21", "-12345678901234567000"})
+    for (const auto* number :
+         {"0", "-1", "1.5", "1e-7", "0.000001", "1234567890123456.5", "100000000000000000000", "1e+21", "-12345678901234567000"})
         CHECK(normalized_user_data(number) == number);
     CHECK(kind_of([] { normalized_user_data("hello"); }) == ErrorKind::misconfigured);
 }

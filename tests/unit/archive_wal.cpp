@@ -22,7 +22,12 @@ struct Fixture {
     test::FileBackend backend;
     MemoryBudget budget{64 << 20};
     std::shared_ptr<Log> log = silent_log();
-    Archive archive{backend.storage(), {codec::compression_by_name("zstd"), "", nullptr}, backend.loop.executor(), backend.pool(), budget, *log};
+    Archive archive{backend.storage(),
+                    {codec::compression_by_name("zstd"), "", nullptr},
+                    backend.loop.executor(),
+                    backend.pool(),
+                    budget,
+                    *log};
     test::TemporaryFolder local;
 
     WalPushed push(const std::string& name, const std::string& text, WalPushOptions options = {}) {
@@ -89,10 +94,10 @@ TEST_CASE("a storage without conditional put is looked at first", "[wal]") {
 
 TEST_CASE("what is not the segment that its name says is not stored", "[wal]") {
     Fixture fixture;
-    CHECK_THROWS_AS(fixture.push(second, segment_text({})), Error);                           // another address
-    CHECK_THROWS_AS(fixture.push(first, std::string(1 << 20, '\0')), Error);                  // never written
-    CHECK_THROWS_AS(fixture.push(first, segment_text({}).substr(0, 1000000)), Error);         // cut
-    CHECK_THROWS_AS(fixture.push("notes.txt", "x"), Error);                                   // no WAL file
+    CHECK_THROWS_AS(fixture.push(second, segment_text({})), Error);                   // another address
+    CHECK_THROWS_AS(fixture.push(first, std::string(1 << 20, '\0')), Error);          // never written
+    CHECK_THROWS_AS(fixture.push(first, segment_text({}).substr(0, 1000000)), Error); // cut
+    CHECK_THROWS_AS(fixture.push("notes.txt", "x"), Error);                           // no WAL file
     CHECK_THROWS_AS(fixture.push("../000000010000000000000001", segment_text({})), Error);
     CHECK_FALSE(std::filesystem::exists(fixture.stored("")));
     fixture.push("00000002.history", "1\t0/3000000\tno recovery target specified\n");

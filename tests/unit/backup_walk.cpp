@@ -29,26 +29,30 @@ struct Tree {
 TEST_CASE("a walk goes depth first in byte order, folders before what is in them", "[backup]") {
     Tree tree;
     tree.file("base/5/1259").file("base/10/2").file("base/1/3").file("PG_VERSION").file("global/1262").file("global/pg_control");
-    CHECK(tree.members() == std::vector<std::string>{"/", "/PG_VERSION", "/base", "/base/1", "/base/1/3", "/base/10", "/base/10/2", "/base/5",
-                                                     "/base/5/1259", "/global", "/global/1262"});
+    CHECK(tree.members() == std::vector<std::string>{"/", "/PG_VERSION", "/base", "/base/1", "/base/1/3", "/base/10",
+                                                     "/base/10/2", "/base/5", "/base/5/1259", "/global", "/global/1262"});
 }
 
 TEST_CASE("what a base backup must not hold is left out; excluded folders come empty", "[backup]") {
     Tree tree;
-    for (const auto* name : {"pg_wal/000000010000000000000001", "pg_replslot/s/state", "pg_stat_tmp/x", "pg_subtrans/0000", "log/today.log", "postmaster.pid",
-                             "postmaster.opts", "backup_label", "tablespace_map", "backup_manifest", "standby.signal", "postgresql.auto.conf.tmp",
-                             "base/pgsql_tmp/pgsql_tmp1.0", "base/5/pg_internal.init", "global/pg_internal.init.99"})
+    for (const auto* name :
+         {"pg_wal/000000010000000000000001", "pg_replslot/s/state", "pg_stat_tmp/x", "pg_subtrans/0000", "log/today.log",
+          "postmaster.pid", "postmaster.opts", "backup_label", "tablespace_map", "backup_manifest", "standby.signal",
+          "postgresql.auto.conf.tmp", "base/pgsql_tmp/pgsql_tmp1.0", "base/5/pg_internal.init", "global/pg_internal.init.99"})
         tree.file(name);
     tree.file("postgresql.conf").file("base/5/backup_label");
-    CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/5", "/base/5/backup_label", "/base/pgsql_tmp", "/global", "/log", "/pg_replslot",
-                                                     "/pg_stat_tmp", "/pg_subtrans", "/pg_wal", "/postgresql.conf"});
+    CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/5", "/base/5/backup_label", "/base/pgsql_tmp",
+                                                     "/global", "/log", "/pg_replslot", "/pg_stat_tmp", "/pg_subtrans", "/pg_wal",
+                                                     "/postgresql.conf"});
 }
 
 TEST_CASE("of unlogged relations only the init fork goes along, of temporary ones nothing", "[backup]") {
     Tree tree;
-    for (const auto* name : {"16385", "16385.1", "16385_fsm", "16385_init", "16386", "16386_vm", "t3_16450", "t3_16450_fsm", "t3_16450.1", "t_notes"})
+    for (const auto* name : {"16385", "16385.1", "16385_fsm", "16385_init", "16386", "16386_vm", "t3_16450", "t3_16450_fsm",
+                             "t3_16450.1", "t_notes"})
         tree.file(std::string("base/5/") + name);
-    CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/5", "/base/5/16385_init", "/base/5/16386", "/base/5/16386_vm", "/base/5/t_notes"});
+    CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/5", "/base/5/16385_init", "/base/5/16386",
+                                                     "/base/5/16386_vm", "/base/5/t_notes"});
 }
 
 TEST_CASE("a tablespace's content comes before pg_tblspc, without its link and root", "[backup]") {
@@ -56,7 +60,8 @@ TEST_CASE("a tablespace's content comes before pg_tblspc, without its link and r
     space.file("PG_15_202209061/5/16385");
     tree.file("pg_tblspc/20000/PG_15_202209061/5/1"); // in place
     fs::create_directory_symlink(space.folder.path(), tree.folder / "pg_tblspc/16384");
-    CHECK(tree.members() == std::vector<std::string>{"/", "/pg_tblspc/16384/PG_15_202209061", "/pg_tblspc/16384/PG_15_202209061/5",
+    CHECK(tree.members() == std::vector<std::string>{"/", "/pg_tblspc/16384/PG_15_202209061",
+                                                     "/pg_tblspc/16384/PG_15_202209061/5",
                                                      "/pg_tblspc/16384/PG_15_202209061/5/16385", "/pg_tblspc", "/pg_tblspc/20000",
                                                      "/pg_tblspc/20000/PG_15_202209061", "/pg_tblspc/20000/PG_15_202209061/5",
                                                      "/pg_tblspc/20000/PG_15_202209061/5/1"});

@@ -52,7 +52,8 @@ TEST_CASE("a cancelled group ends its children, and join waits for them", "[base
         co_await forever();
     };
     auto parent = [&]() -> awaitable<void> {
-        TaskGroup group(loop.executor(), [](std::exception_ptr failure) { CHECK(as_error(failure).kind() == ErrorKind::cancelled); });
+        TaskGroup group(loop.executor(),
+                        [](std::exception_ptr failure) { CHECK(as_error(failure).kind() == ErrorKind::cancelled); });
         for (int count = 0; count < 3; ++count) group.spawn(child());
         co_await asio::post(loop.executor(), asio::use_awaitable);
         CHECK(group.size() == 3);

@@ -1,13 +1,13 @@
+#include "common/base/files.hpp"
 #include "config/reference.hpp"
 #include "config/settings.hpp"
 #include "config/values.hpp"
-#include "common/base/files.hpp"
 #include "tests/unit/async_support.hpp"
 
 namespace walgd::config {
 
-using test::text_of_error;
 using Catch::Contains;
+using test::text_of_error;
 
 namespace {
 
@@ -57,9 +57,11 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
 }
 
 TEST_CASE("an unknown name is an error with the nearest right one", "[config]") {
-    CHECK_THAT(Given().env("WALG_COMPRESION_METHOD", "zstd").error(), Contains("WALG_COMPRESION_METHOD") && Contains("did you mean WALG_COMPRESSION_METHOD"));
+    CHECK_THAT(Given().env("WALG_COMPRESION_METHOD", "zstd").error(),
+               Contains("WALG_COMPRESION_METHOD") && Contains("did you mean WALG_COMPRESSION_METHOD"));
     CHECK_THAT(Given().env("WALGD_SOKET", "/x").error(), Contains("WALGD_SOCKET"));
-    CHECK_THAT(Given().file("compresion_method: zstd\n").error(), Contains("compresion_method") && Contains("compression_method") && Contains("walgd.yaml"));
+    CHECK_THAT(Given().file("compresion_method: zstd\n").error(),
+               Contains("compresion_method") && Contains("compression_method") && Contains("walgd.yaml"));
 }
 
 TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
@@ -70,7 +72,8 @@ TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
 }
 
 TEST_CASE("a wrong value names setting, source and what is wanted", "[config]") {
-    CHECK_THAT(Given().env("WALG_UPLOAD_CONCURRENCY", "many").error(), Contains("WALG_UPLOAD_CONCURRENCY") && Contains("many") && Contains("environment"));
+    CHECK_THAT(Given().env("WALG_UPLOAD_CONCURRENCY", "many").error(),
+               Contains("WALG_UPLOAD_CONCURRENCY") && Contains("many") && Contains("environment"));
     CHECK_THAT(Given().env("WALG_COMPRESSION_METHOD", "zip").error(), Contains("lz4, zstd, brotli, lzma, none"));
     CHECK_THAT(Given().env("WALGD_DRAIN_TIMEOUT", "soon").error(), Contains("90s"));
     CHECK_THAT(Given().env("WALG_TAR_DISABLE_FSYNC", "perhaps").error(), Contains("true or false"));
@@ -86,8 +89,8 @@ TEST_CASE("a secret's value is in no message", "[config]") {
     CHECK(settings.text("libsodium_key") == "0123");
     for (const auto& setting : settings_table()) {
         const bool named_like_one = setting.name.ends_with("_key") || setting.name.find("secret") != std::string_view::npos ||
-                                    setting.name.find("password") != std::string_view::npos || setting.name.find("passphrase") != std::string_view::npos ||
-                                    setting.name.ends_with("token");
+                                    setting.name.find("password") != std::string_view::npos ||
+                                    setting.name.find("passphrase") != std::string_view::npos || setting.name.ends_with("token");
         if (named_like_one && setting.name != "pgsslkey") CHECK(setting.secret);
     }
 }

@@ -54,11 +54,13 @@ private:
     std::unique_ptr<storage::Storage> storage_ = storage::make_file_storage(store_.path(), pool_);
     MemoryBudget budget_{64 << 20};
     std::shared_ptr<Log> log_ = silent_log();
-    archive::Archive archive_{*storage_, {codec::compression_by_name("zstd"), "", nullptr}, io_.get_executor(), pool_, budget_, *log_};
+    archive::Archive archive_{*storage_, {codec::compression_by_name("zstd"), "", nullptr}, io_.get_executor(), pool_, budget_,
+                              *log_};
     WalService wal_{archive_, {}};
     Jobs jobs_{archive_};
     Listener listener_{folder_ / "walgd.sock"};
-    Server server_{{archive_, wal_, jobs_, [](const proto::Frame&) { return backup::PushOptions(); }, [](bool json) { return json ? "{}" : "fine"; }},
+    Server server_{{archive_, wal_, jobs_, [](const proto::Frame&) { return backup::PushOptions(); },
+                    [](bool json) { return json ? "{}" : "fine"; }},
                    listener_.release()};
     TaskGroup tasks_ = start();
     std::thread thread_;
@@ -92,7 +94,8 @@ TEST_CASE("pushes of many connections at once are all stored and answered", "[da
     }
     for (auto& client : clients) client.join();
     CHECK(stored == 12);
-    for (std::uint64_t number = 1; number <= 12; ++number) CHECK(std::filesystem::exists(served.stored(name_of_segment(number) + ".zst")));
+    for (std::uint64_t number = 1; number <= 12; ++number)
+        CHECK(std::filesystem::exists(served.stored(name_of_segment(number) + ".zst")));
 }
 
 TEST_CASE("a fetch fills the descriptor that it was given, or says that there is none", "[daemon]") {

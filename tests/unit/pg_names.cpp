@@ -14,7 +14,8 @@ TEST_CASE("an LSN is read and written as PostgreSQL prints it", "[pg]") {
     CHECK(Lsn::parse("FFFFFFFF/FFFFFFFF") == Lsn(~0ULL));
     CHECK(Lsn(0x16B374D848).text() == "16/B374D848");
     CHECK(Lsn(0x2000028).text() == "0/2000028");
-    for (const auto* text : {"", "/", "1", "1/", "/1", "g/1", "123456789/0", "1/2/3", " 1/2", "-1/2"}) CHECK_FALSE(Lsn::parse(text));
+    for (const auto* text : {"", "/", "1", "1/", "/1", "g/1", "123456789/0", "1/2/3", " 1/2", "-1/2"})
+        CHECK_FALSE(Lsn::parse(text));
 }
 
 TEST_CASE("the names of WAL files are PostgreSQL's and no others", "[pg]") {
@@ -22,8 +23,9 @@ TEST_CASE("the names of WAL files are PostgreSQL's and no others", "[pg]") {
     CHECK(wal_file_kind("000000010000000A000000FF.partial") == WalFileKind::partial);
     CHECK(wal_file_kind("00000002.history") == WalFileKind::history);
     CHECK(wal_file_kind("000000010000000A000000FF.00000028.backup") == WalFileKind::backup_history);
-    for (const auto* name : {"", "000000010000000a000000ff", "000000010000000A000000F", "000000010000000A000000FFF", "RECOVERYXLOG", "0000002.history",
-                             "000000010000000A000000FF.backup", "../000000010000000A000000FF", "000000010000000A000000FF.partial.gz"})
+    for (const auto* name : {"", "000000010000000a000000ff", "000000010000000A000000F", "000000010000000A000000FFF",
+                             "RECOVERYXLOG", "0000002.history", "000000010000000A000000FF.backup", "../000000010000000A000000FF",
+                             "000000010000000A000000FF.partial.gz"})
         CHECK_FALSE(wal_file_kind(name));
 }
 
@@ -80,11 +82,11 @@ TEST_CASE("what is not a segment's first page is told so, at any length", "[pg]"
 
 TEST_CASE("a page's checksum covers every byte but its own, and its place", "[pg]") {
     std::string page(8192, '\0');
-    page[12] = 24;      // pd_lower
-    page[15] = 0x20;    // pd_upper 8192
-    page[17] = 0x20;    // pd_special 8192
-    page[18] = 4;       // layout version
-    page[19] = 0x20;    // page size 8192
+    page[12] = 24;   // pd_lower
+    page[15] = 0x20; // pd_upper 8192
+    page[17] = 0x20; // pd_special 8192
+    page[18] = 4;    // layout version
+    page[19] = 0x20; // page size 8192
     page[5000] = 'x';
     const auto sum = page_checksum(bytes_of(page), 7);
     page[8] = static_cast<char>(sum & 0xFF);

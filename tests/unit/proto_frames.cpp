@@ -10,7 +10,8 @@ TEST_CASE("a frame comes out as it went in, in any cut of the bytes", "[proto]")
                                     {Type::error, 7, {"refused", std::string(3000, 'x'), std::string("\0\xff", 2)}}};
     std::string bytes;
     for (const auto& frame : frames) bytes += encoded(frame);
-    for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{11}, std::size_t{1000}, bytes.size()}) {
+    for (const std::size_t piece :
+         {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{11}, std::size_t{1000}, bytes.size()}) {
         FrameReader reader;
         std::vector<Frame> read;
         for (std::size_t at = 0; at < bytes.size(); at += piece) {

@@ -11,7 +11,8 @@ namespace {
 
 Error error_for(int status, const std::string& code) {
     const auto body = code.empty() ? std::string()
-                                   : "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>words</Message><RequestId>R1</RequestId></Error>";
+                                   : "<?xml version=\"1.0\"?><Error><Code>" + code +
+                                         "</Code><Message>words</Message><RequestId>R1</RequestId></Error>";
     return error_of(parse_failure(status, body, "header-id", ""), "cannot put s3://b/k");
 }
 
@@ -25,7 +26,8 @@ TEST_CASE("a failure says what to do by its kind and names object, code and requ
     CHECK(error_for(403, "InvalidAccessKeyId").kind() == ErrorKind::denied);
     CHECK(error_for(404, "NoSuchBucket").kind() == ErrorKind::misconfigured);
     const auto error = error_for(403, "AccessDenied");
-    for (const auto* part : {"s3://b/k", "403", "AccessDenied", "words", "header-id"}) CHECK_THAT(error.what(), Catch::Contains(part));
+    for (const auto* part : {"s3://b/k", "403", "AccessDenied", "words", "header-id"})
+        CHECK_THAT(error.what(), Catch::Contains(part));
     CHECK_FALSE(error.hint().empty());
     CHECK_THAT(error_for(403, "").what(), Catch::Contains("header-id"));
     CHECK_THAT(error_for(403, "RequestTimeTooSkewed").hint(), Catch::Contains("clock"));
@@ -42,7 +44,8 @@ TEST_CASE("only an object that is not there is absent", "[s3]") {
 }
 
 TEST_CASE("a listing is read whole, encoded names too", "[s3]") {
-    const auto page = parse_list(R"(<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+    const auto page =
+        parse_list(R"(<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
         <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextContinuationToken>tok/en=</NextContinuationToken>
         <Contents><Key>p/a%20b</Key><LastModified>2026-05-01T10:00:00.123Z</LastModified><ETag>"e1"</ETag><Size>12345678901</Size></Contents>
         <CommonPrefixes><Prefix>p/dir/</Prefix></CommonPrefixes></ListBucketResult>)");
@@ -61,13 +64,15 @@ TEST_CASE("what is not S3's XML is no listing", "[s3]") {
 }
 
 TEST_CASE("a completion that failed under status 200 is a failure", "[s3]") {
-    CHECK_NOTHROW(check_complete("<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>", "cannot complete k"));
+    CHECK_NOTHROW(
+        check_complete("<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>", "cannot complete k"));
     CHECK_THROWS_WITH(check_complete("<Error><Code>InternalError</Code><Message>later</Message></Error>", "cannot complete k"),
                       Catch::Contains("cannot complete k") && Catch::Contains("InternalError"));
 }
 
 TEST_CASE("keys that could not be deleted come back, each by name", "[s3]") {
-    const auto failures = parse_delete("<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>");
+    const auto failures = parse_delete("<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</"
+                                       "Code><Message>no</Message></Error></DeleteResult>");
     REQUIRE(failures.size() == 1);
     CHECK(failures[0].key == "b");
     CHECK(failures[0].code == "AccessDenied");
@@ -75,8 +80,9 @@ TEST_CASE("keys that could not be deleted come back, each by name", "[s3]") {
 }
 
 TEST_CASE("a profile is found among others", "[s3]") {
-    const auto text = "# comment\n[default]\naws_access_key_id = A\naws_secret_access_key=B\n\n[profile other]\naws_access_key_id=C\n"
-                      "aws_secret_access_key = D # not a comment\naws_session_token=T\n";
+    const auto text =
+        "# comment\n[default]\naws_access_key_id = A\naws_secret_access_key=B\n\n[profile other]\naws_access_key_id=C\n"
+        "aws_secret_access_key = D # not a comment\naws_session_token=T\n";
     CHECK(parse_profile(text, "default").access_key == "A");
     CHECK(parse_profile(text, "default").secret_key == "B");
     CHECK(parse_profile(text, "other").access_key == "C");

@@ -51,7 +51,8 @@ private:
 
 std::string json_of(const std::string& key, std::chrono::seconds lifetime) {
     const auto expires = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() + lifetime);
-    return fmt::format(R"({{"AccessKeyId":"{}","SecretAccessKey":"s","Token":"t","Expiration":"{}"}})", key, format_time(expires));
+    return fmt::format(R"({{"AccessKeyId":"{}","SecretAccessKey":"s","Token":"t","Expiration":"{}"}})", key,
+                       format_time(expires));
 }
 
 struct Chain {
@@ -88,14 +89,16 @@ TEST_CASE("given keys are used, and nobody is asked", "[s3]") {
 TEST_CASE("without any source the error names all that were tried", "[s3]") {
     Chain chain(nobody);
     const auto said = test::text_of_error([&] { chain.get(); });
-    for (const auto* part : {"AWS_ACCESS_KEY_ID", "shared files", "WEB_IDENTITY", "container", "instance metadata"}) CHECK_THAT(said, Contains(part));
+    for (const auto* part : {"AWS_ACCESS_KEY_ID", "shared files", "WEB_IDENTITY", "container", "instance metadata"})
+        CHECK_THAT(said, Contains(part));
     CHECK(kind_of([&] { chain.get(); }) == ErrorKind::denied);
 }
 
 TEST_CASE("shared files give the profile's keys, and a profile that is not there is an error", "[s3]") {
     Chain chain(nobody);
     chain.options.shared_credentials_file = chain.home / "credentials";
-    write_file_atomically(chain.home / "credentials", bytes_of("[default]\naws_access_key_id=A\naws_secret_access_key=S\n"), 0600);
+    write_file_atomically(chain.home / "credentials", bytes_of("[default]\naws_access_key_id=A\naws_secret_access_key=S\n"),
+                          0600);
     CHECK(chain.get().access_key == "A");
     Chain other(nobody);
     other.options.shared_credentials_file = chain.home / "credentials";
@@ -107,7 +110,8 @@ TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
     Chain chain([](const std::string& what) -> std::pair<int, std::string> {
         if (what.starts_with("PUT 169.254.169.254/latest/api/token")) return {200, "session"};
         if (what.find("x-aws-ec2-metadata-token=session") == std::string::npos) return {401, ""};
-        if (what.starts_with("GET 169.254.169.254/latest/meta-data/iam/security-credentials/role1")) return {200, json_of("I", std::chrono::hours(6))};
+        if (what.starts_with("GET 169.254.169.254/latest/meta-data/iam/security-credentials/role1"))
+            return {200, json_of("I", std::chrono::hours(6))};
         return {200, "role1\n"};
     });
     const auto found = chain.get();
@@ -150,16 +154,20 @@ TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
 
 TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
     Chain chain([](const std::string& what) -> std::pair<int, std::string> {
-        if (what.find("WebIdentityToken=the-token") == std::string::npos) return {403, "<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"};
-        return {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>W</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
-                     "<SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"};
+        if (what.find("WebIdentityToken=the-token") == std::string::npos)
+            return {403, "<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"};
+        return {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>W</"
+                     "AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+                     "<SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></"
+                     "AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"};
     });
     chain.options.web_identity_token_file = chain.home / "token";
     chain.options.role_arn = "arn:aws:iam::1:role/r";
     chain.options.region = "eu-west-1";
     write_file_atomically(chain.home / "token", bytes_of("the-token\n"), 0600);
     CHECK(chain.get().access_key == "W");
-    CHECK_THAT(chain.transport.asked.front(), Contains("sts.eu-west-1.amazonaws.com") && Contains("Action=AssumeRoleWithWebIdentity"));
+    CHECK_THAT(chain.transport.asked.front(),
+               Contains("sts.eu-west-1.amazonaws.com") && Contains("Action=AssumeRoleWithWebIdentity"));
     write_file_atomically(chain.home / "token", bytes_of("another"), 0600);
     CHECK_THROWS_AS(chain.get(true), Error);
 }

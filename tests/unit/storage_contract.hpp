@@ -116,7 +116,8 @@ TEMPLATE_TEST_CASE("a range is read as asked for, and one past the end is an err
 
 TEMPLATE_TEST_CASE("a listing has objects and folders, sorted, in as many pages as it takes", "[storage]", CONTRACT_BACKENDS) {
     Spoken<TestType> there;
-    for (const auto* key : {"wal_005/2.zst", "wal_005/1.zst", "basebackups_005/b/tar_partitions/part_001.tar", "basebackups_005/b_sentinel.json"})
+    for (const auto* key :
+         {"wal_005/2.zst", "wal_005/1.zst", "basebackups_005/b/tar_partitions/part_001.tar", "basebackups_005/b_sentinel.json"})
         there.put(key, "x");
     const auto flat = there.list("basebackups_005/", false);
     REQUIRE(flat.objects.size() == 1);
