@@ -162,7 +162,9 @@ awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::option
     const auto& name = source.name();
     if (options_.check_header && kind) {
         const auto header = source.check_header();
-        if (header) co_await parts_->guard.check(header->system, name);
+        if (header) {
+            co_await parts_->guard.check(header->system, name);
+        }
     }
     WalPushed result;
     result.plain_bytes = source.bytes();

@@ -127,11 +127,12 @@ class Cluster:
     """One PostgreSQL cluster; made by initdb, or a restored folder."""
 
     def __init__(self, scratch, version=15, name="data", initdb=True, segment_mb=16, extra="", env=None):
-        self.scratch, self.version, self.env = scratch, version, env
+        # A server's environment is its archive_command's: nothing of the caller's has a place there.
+        self.scratch, self.version, self.env = scratch, version, env or {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         self.programs = postgres_programs(version)
         self.data = scratch.path / name
         self.port = free_port()
-        self.sockets = scratch.path / f"s{self.port}"
+        self.sockets = scratch.path / f"s{uuid.uuid4().hex[:8]}"
         self.sockets.mkdir()
         scratch.own(self.sockets)
         self.logfile = scratch.path / f"{name.replace('/', '_')}.log"

@@ -99,7 +99,9 @@ public:
 
 private:
     awaitable<std::size_t> read_once(MutableBytes into) {
-        if (!reader_) co_await reopen();
+        if (!reader_) {
+            co_await reopen();
+        }
         std::optional<Error> failure;
         try {
             const auto count = co_await reader_->read(into);

@@ -68,7 +68,9 @@ public:
         const auto [connect_error, address] = co_await tcp_layer().async_connect(addresses, asio::as_tuple(asio::use_awaitable));
         if (connect_error) give_up(server_, "cannot connect to", connect_error);
         tcp_layer().socket().set_option(tcp::no_delay(true));
-        if (server_.tls) co_await shake_hands();
+        if (server_.tls) {
+            co_await shake_hands();
+        }
     }
 
     awaitable<void> send(const HttpRequest& request) {
@@ -187,7 +189,10 @@ public:
 
     awaitable<std::size_t> read(MutableBytes into) override {
         std::size_t done = 0;
-        while (done < into.size() && !parser_->is_done()) done += co_await connection_->read_some(*parser_, into.subspan(done));
+        while (done < into.size() && !parser_->is_done()) {
+            const auto count = co_await connection_->read_some(*parser_, into.subspan(done));
+            done += count;
+        }
         co_return done;
     }
 
