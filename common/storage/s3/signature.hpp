@@ -9,7 +9,7 @@ namespace walgd::storage {
 struct Credentials {
     std::string access_key, secret_key, session_token;
     std::optional<std::chrono::system_clock::time_point> expires;
-    std::string source; ///< for messages: "environment", "profile default of /root/.aws/credentials"
+    std::string source; ///< for messages: "environment", "profile default of ~/.aws/credentials"
 };
 
 /// Adds x-amz-date, x-amz-content-sha256, the session token and Authorization: AWS signature version 4 in the request's headers
