@@ -29,6 +29,7 @@ constexpr std::uint64_t part_bytes_least = 32 << 20;
 /// So many parts for each core, so that a restore keeps all busy until the end.
 constexpr std::uint64_t parts_a_core = 4;
 constexpr unsigned cores_least = 4;
+constexpr int control_reads_max = 10;
 
 std::string host_name() {
     char name[HOST_NAME_MAX + 1] = {};
@@ -181,8 +182,17 @@ private:
         control.member.uid = about.st_uid;
         control.member.gid = about.st_gid;
         control.member.mtime_seconds = about.st_mtim.tv_sec;
-        control.content.resize(static_cast<std::size_t>(about.st_size));
-        read_at(file.get(), std::as_writable_bytes(std::span(control.content)), 0, path);
+        // The server may be writing it: what has no right checksum is read again.
+        for (int attempt = 1;; ++attempt) {
+            control.content.assign(static_cast<std::size_t>(about.st_size), '\0');
+            read_at(file.get(), std::as_writable_bytes(std::span(control.content)), 0, path);
+            try {
+                pg::parse_control_file(bytes_of(control.content), path);
+                break;
+            } catch (const Error&) {
+                if (attempt == control_reads_max) throw;
+            }
+        }
         return control;
     }
 

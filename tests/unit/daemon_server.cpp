@@ -146,9 +146,6 @@ TEST_CASE("a live daemon's socket is not taken over, a dead one's is", "[daemon]
         Listener dead(path);
         const UniqueFd closed(dead.release());
     }
-    {
-        const UniqueFd bound(::socket(AF_UNIX, SOCK_STREAM, 0));
-    }
     Listener alive(path);
     CHECK(test::kind_of([&] { Listener second(path); }) == ErrorKind::refused);
 }
