@@ -26,6 +26,7 @@ constexpr std::array s3_sse_c_aliases{"S3_SSE_C"sv, "WALE_S3_SSE_C"sv};
 constexpr std::array s3_max_part_size_aliases{"S3_MAX_PART_SIZE"sv, "WALE_S3_MAX_PART_SIZE"sv};
 constexpr std::array s3_max_retries_aliases{"S3_MAX_RETRIES"sv, "WALE_S3_MAX_RETRIES"sv};
 constexpr std::array compression_method_aliases{"WALE_COMPRESSION_METHOD"sv};
+constexpr std::array compression_level_choices{"fixed"sv, "auto"sv};
 constexpr std::array compression_method_choices{"lz4"sv, "zstd"sv, "brotli"sv, "lzma"sv, "none"sv};
 constexpr std::array libsodium_key_transform_choices{"none"sv, "hex"sv, "base64"sv};
 constexpr std::array prevent_wal_overwrite_aliases{"WALE_PREVENT_WAL_OVERWRITE"sv};
@@ -72,6 +73,7 @@ constexpr Setting table[] = {
     // Packing
     {"compression_method", "WALG_COMPRESSION_METHOD", compression_method_aliases, Type::text, "", "lz4", "Compression of new objects; all are read", false, compression_method_choices},
     {"zstd_level", "WALG_ZSTD_LEVEL", no_words, Type::text, "", "", "Level for zstd: fastest, default, better, best or a number; without it parameters tuned for PostgreSQL's pages and WAL", false, no_words},
+    {"compression_level", "WALGD_COMPRESSION_LEVEL", no_words, Type::text, "", "fixed", "fixed: as zstd_level says; auto: zstd for WAL is faster while WAL files wait, denser when none did for 30 s", false, compression_level_choices},
     {"libsodium_key", "WALG_LIBSODIUM_KEY", no_words, Type::text, "", "", "Key for libsodium encryption", true, no_words},
     {"libsodium_key_path", "WALG_LIBSODIUM_KEY_PATH", no_words, Type::path, "", "", "File with the key for libsodium encryption", false, no_words},
     {"libsodium_key_transform", "WALG_LIBSODIUM_KEY_TRANSFORM", no_words, Type::text, "", "none", "How the libsodium key is written", false, libsodium_key_transform_choices},
@@ -81,6 +83,8 @@ constexpr Setting table[] = {
     // WAL
     {"prevent_wal_overwrite", "WALG_PREVENT_WAL_OVERWRITE", prevent_wal_overwrite_aliases, Type::flag, "", "false", "Only under the name wal-g, where WAL-G's default overwrites; walgd and walg never overwrite", false, no_words},
     {"upload_concurrency", "WALG_UPLOAD_CONCURRENCY", upload_concurrency_aliases, Type::number, "", "16", "WAL files, or pieces of a backup, on their way to the storage at once", false, no_words},
+    {"total_bg_uploaded_limit", "TOTAL_BG_UPLOADED_LIMIT", no_words, Type::number, "", "32", "WAL files that are stored ahead of PostgreSQL's requests, where PGDATA can be read; 0: none", false, no_words},
+    {"pg_ready_rename", "PG_READY_RENAME", no_words, Type::flag, "", "false", "Mark WAL files that were stored ahead as .done for PostgreSQL, so that it does not ask for them", false, no_words},
     {"download_concurrency", "WALG_DOWNLOAD_CONCURRENCY", download_concurrency_aliases, Type::number, "", "10", "Parts of a backup that are fetched at once (bounded by twice the cores)", false, no_words},
     {"daemon_wal_upload_timeout", "WALG_DAEMON_WAL_UPLOAD_TIMEOUT", no_words, Type::duration, "s", "60s", "The daemon answers an archive_command after so long, stored or not", false, no_words},
     {"fetch_timeout", "WALGD_FETCH_TIMEOUT", no_words, Type::duration, "s", "5m", "A WAL file that the storage did not give after so long is an error, never absent", false, no_words},

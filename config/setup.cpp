@@ -17,10 +17,13 @@ namespace walgd::config {
 
 namespace {
 
+/// They wait for fsync while the CPU pool packs.
+constexpr std::size_t disk_threads = 4;
+
 struct Opening {
     const Settings& settings;
     asio::any_io_executor io;
-    asio::thread_pool& cpu;
+    asio::any_io_executor disk; ///< for what blocks on a file system
     Log& log;
 };
 
@@ -34,7 +37,7 @@ std::string joined(std::string path, std::string_view below) {
 std::unique_ptr<storage::Storage> open_file_storage(const Opening& opening) {
     auto root = opening.settings.text("file_prefix");
     if (root.starts_with("file://localhost")) root.erase(0, 16);
-    return storage::make_file_storage(joined(root, opening.settings.text("storage_prefix")), opening.cpu);
+    return storage::make_file_storage(joined(root, opening.settings.text("storage_prefix")), opening.disk);
 }
 
 storage::S3Options s3_options(const Settings& settings) {
@@ -172,6 +175,10 @@ archive::Packing packing_of(const Settings& settings, const codec::Cipher* ciphe
     archive::Packing packing;
     packing.compression = codec::compression_by_name(settings.text("compression_method"));
     packing.cipher = cipher;
+    if (settings.text("compression_level") == "auto" && (packing.compression->name() != "zstd" || settings.given("zstd_level")))
+        throw Error(ErrorKind::misconfigured,
+                    "compression_level is auto, which goes with compression_method zstd and no zstd_level",
+                    "set WALG_COMPRESSION_METHOD=zstd and take zstd_level out, or take compression_level out");
     if (settings.given("zstd_level")) {
         if (packing.compression->name() != "zstd")
             throw Error(ErrorKind::misconfigured,
@@ -187,23 +194,26 @@ archive::Packing packing_of(const Settings& settings, const codec::Cipher* ciphe
 
 struct ArchiveSetup::Parts {
     Parts(const Settings& settings, asio::any_io_executor io, Log& log)
-        : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())),
+        : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())), disk(disk_threads),
           budget(settings.bytes("memory_budget")) {
         const auto& kind = chosen_storage(settings);
-        base = kind.open({settings, io, cpu, log});
+        base = kind.open({settings, io, disk.get_executor(), log});
         if (kind.over_a_network) {
             storage::RetryPolicy policy;
             policy.attempts_max = static_cast<int>(std::max<std::int64_t>(1, settings.number("s3_max_retries")));
             policy.deadline = settings.duration("storage_deadline");
             retrying = storage::make_retrying_storage(*base, policy, storage::real_retry_environment(), log);
         }
-        archive = std::make_unique<archive::Archive>(
-            archive::Archive{retrying ? *retrying : *base, packing_of(settings, cipher.get()), io, cpu, budget, log});
+        archive = std::make_unique<archive::Archive>(archive::Archive{
+            retrying ? *retrying : *base, packing_of(settings, cipher.get()), io, cpu.get_executor(), budget, log});
     }
-    ~Parts() { cpu.join(); }
+    ~Parts() {
+        cpu.join();
+        disk.join();
+    }
 
     std::unique_ptr<codec::Cipher> cipher;
-    asio::thread_pool cpu;
+    asio::thread_pool cpu, disk;
     MemoryBudget budget;
     std::unique_ptr<storage::Storage> base, retrying;
     std::unique_ptr<archive::Archive> archive;

@@ -6,6 +6,7 @@
 #include "config/setup.hpp"
 #include "daemon/drain.hpp"
 #include "daemon/listener.hpp"
+#include "daemon/look_ahead.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 
@@ -50,14 +51,17 @@ int serve(const config::Settings& settings, Log& log) {
     const auto started = std::chrono::system_clock::now();
     daemon::WalLimits limits;
     limits.concurrency = static_cast<unsigned>(settings.number("upload_concurrency"));
+    limits.ahead_files = static_cast<std::size_t>(std::max<std::int64_t>(0, settings.number("total_bg_uploaded_limit")));
+    if (settings.text("compression_level") == "auto") limits.level.emplace();
     limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
     limits.fetch_timeout = settings.duration("fetch_timeout");
     daemon::WalService wal(archive, limits);
+    daemon::LookAhead look_ahead(archive, wal, {settings.text("pgdata"), settings.flag("pg_ready_rename")});
     daemon::Jobs jobs(archive);
     daemon::Listener listener(settings.text("socket"));
-    daemon::Server::Services services{archive, wal, jobs,
-                                      [&settings](const proto::Frame& request) { return push_options(settings, request); },
-                                      [&](bool json) { return daemon::status_text(archive, wal, jobs, started, json); }};
+    daemon::Server::Services services{
+        archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); },
+        [&](bool json) { return daemon::status_text({archive, wal, look_ahead, jobs, started}, json); }};
     daemon::Server server(std::move(services), listener.release());
 
     std::exception_ptr failure;
@@ -65,6 +69,7 @@ int serve(const config::Settings& settings, Log& log) {
         if (as_error(what).kind() != ErrorKind::cancelled) log.debug("event=task_ended error=\"{}\"", describe(what));
     });
     tasks.spawn(server.run());
+    tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
     tasks.spawn(daemon::watchdog());
     auto main_task = [&]() -> awaitable<void> {

@@ -28,8 +28,8 @@ nlohmann::ordered_json job_json(const Jobs::Job& job) {
 
 } // namespace
 
-std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs,
-                        std::chrono::system_clock::time_point started, bool json) {
+std::string status_text(const StatusSources& sources, bool json) {
+    const auto& [archive, wal, look_ahead, jobs, started] = sources;
     const auto& counters = wal.counters();
     nlohmann::ordered_json status{{"version", WALGD_VERSION},
                                   {"started", time_or_dash(started)},
@@ -44,6 +44,14 @@ std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& 
                                     {"already_there", counters.already_there},
                                     {"push_failed", counters.push_failed},
                                     {"in_flight", counters.in_flight},
+                                    {"ready", wal.queue().ready_count()},
+                                    {"backlog", wal.queue().backlog()},
+                                    {"looking_ahead", look_ahead.not_watching().empty() ? "yes" : look_ahead.not_watching()},
+                                    {"stored_ahead", counters.stored_ahead},
+                                    {"answered_at_once", counters.answered_at_once},
+                                    {"ahead_failed", counters.ahead_failed},
+                                    {"ready_renamed", counters.ready_renamed},
+                                    {"level_changes", counters.level_changes},
                                     {"last_pushed", counters.last_pushed},
                                     {"last_pushed_at", time_or_dash(counters.last_pushed_at)},
                                     {"fetched", counters.fetched},

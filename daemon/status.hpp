@@ -1,13 +1,21 @@
 #pragma once
 #include "daemon/jobs.hpp"
+#include "daemon/look_ahead.hpp"
 #include "daemon/wal_service.hpp"
 
 #include <string>
 
 namespace walgd::daemon {
 
+struct StatusSources {
+    archive::Archive& archive;
+    WalService& wal;
+    const LookAhead& look_ahead;
+    const Jobs& jobs;
+    std::chrono::system_clock::time_point started;
+};
+
 /// What `walg status` shows, as text for a person or as JSON.
-std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs,
-                        std::chrono::system_clock::time_point started, bool json);
+std::string status_text(const StatusSources& sources, bool json);
 
 } // namespace walgd::daemon

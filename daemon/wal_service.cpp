@@ -33,7 +33,8 @@ private:
 
 WalService::WalService(archive::Archive& archive, WalLimits limits)
     : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency), pusher_(archive, push_options()),
-      fetcher_(archive) {}
+      fetcher_(archive), queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency - 1}),
+      queue_changed_(archive.io) {}
 
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
     counters_.last_error = fmt::format("{} {}: {}", what, name, describe(failure));
@@ -46,16 +47,15 @@ awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     const InFlight in_flight(counters_.in_flight);
     archive::WalPushed result;
     std::exception_ptr failure;
-    auto story = [&]() -> awaitable<void> {
-        const auto slot = co_await slots_.take();
-        result = co_await pusher_.push(name, std::move(fd));
-    };
+    const auto asked = asked_for_.insert(name);
+    auto story = [&]() -> awaitable<void> { result = co_await push_or_join(name, std::move(fd)); };
     try {
         co_await within(limits_.push_timeout, story(),
                         fmt::format("{} was not stored within {} s", name, limits_.push_timeout.count() / 1000));
     } catch (...) {
         failure = std::current_exception();
     }
+    asked_for_.erase(asked);
     if (failure) {
         ++counters_.push_failed;
         note_failure("wal_push_failed", name, failure);
@@ -67,6 +67,96 @@ awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     archive_.log.info("event=wal_pushed segment={} bytes={} stored={} already_there={} ms={}", name, result.plain_bytes,
                       result.stored_bytes, result.already_there, ms_since(began));
     co_return result;
+}
+
+awaitable<archive::WalPushed> WalService::push_or_join(std::string name, UniqueFd fd) {
+    struct stat about{};
+    if (::fstat(fd.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", name));
+    const FileIdentity identity(about);
+    for (;;) {
+        const auto known = queue_.find(name, identity);
+        if (known == WalQueue::State::stored) {
+            ++counters_.answered_at_once;
+            co_return archive::WalPushed{.already_there = false, .plain_bytes = identity.size, .stored_bytes = 0};
+        }
+        if (known == WalQueue::State::in_flight) {
+            co_await queue_changed_.wait();
+            continue;
+        }
+        const auto slot = co_await slots_.take();
+        // It may have been begun while we stood in line.
+        const auto meanwhile = queue_.find(name, identity);
+        if (meanwhile == WalQueue::State::in_flight || meanwhile == WalQueue::State::stored) continue;
+        queue_.begin(name, identity, false);
+        const auto pushed = co_await push_begun(name, identity, std::move(fd));
+        co_return pushed;
+    }
+}
+
+/// Pushes it, and tells the queue how that ended.
+awaitable<archive::WalPushed> WalService::push_begun(std::string name, FileIdentity identity, UniqueFd fd) {
+    archive::WalPushed result;
+    std::exception_ptr failure;
+    choose_level();
+    try {
+        result = co_await pusher_.push(name, std::move(fd));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto kind = failure ? as_error(failure).kind() : ErrorKind::failed;
+    const bool lasting = kind == ErrorKind::refused || kind == ErrorKind::corrupt;
+    queue_.end(name, identity,
+               !failure  ? WalQueue::Outcome::stored
+               : lasting ? WalQueue::Outcome::refused
+                         : WalQueue::Outcome::failed,
+               Clock::now());
+    queue_changed_.notify();
+    if (failure) std::rethrow_exception(failure);
+    co_return result;
+}
+
+awaitable<bool> WalService::store_ahead(std::string name, FileIdentity identity, UniqueFd fd) {
+    const auto began = std::chrono::steady_clock::now();
+    archive::WalPushed result;
+    std::exception_ptr failure;
+    std::optional<Slots::Slot> slot;
+    try {
+        slot.emplace(co_await slots_.take());
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        queue_.end(name, identity, WalQueue::Outcome::failed, Clock::now());
+        std::rethrow_exception(failure);
+    }
+    try {
+        result = co_await push_begun(name, identity, std::move(fd));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        const auto error = as_error(failure);
+        if (error.kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
+        ++counters_.ahead_failed;
+        note_failure("wal_store_ahead_failed", name, failure);
+        co_return false;
+    }
+    ++counters_.stored_ahead;
+    counters_.last_pushed = name;
+    counters_.last_pushed_at = std::chrono::system_clock::now();
+    archive_.log.info("event=wal_stored_ahead segment={} bytes={} stored={} already_there={} ms={}", name, result.plain_bytes,
+                      result.stored_bytes, result.already_there, ms_since(began));
+    co_return true;
+}
+
+/// By how much waits: what is .ready and not stored, or, where that cannot be seen, who stands in line.
+void WalService::choose_level() {
+    if (!limits_.level) return;
+    const auto waiting = std::max(queue_.backlog(), slots_.waiting() + 1);
+    if (!limits_.level->consider(waiting, Clock::now())) return;
+    ++counters_.level_changes;
+    pusher_.options().level = limits_.level->level();
+    archive_.log.info("event=compression_level level={} waiting={}", limits_.level->level(), waiting);
 }
 
 awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {

@@ -1,9 +1,14 @@
 #pragma once
 #include "common/archive/wal_fetch.hpp"
 #include "common/archive/wal_push.hpp"
+#include "common/base/signal.hpp"
 #include "common/base/slots.hpp"
+#include "daemon/level_control.hpp"
+#include "daemon/wal_queue.hpp"
 
 #include <chrono>
+#include <optional>
+#include <set>
 #include <string>
 
 namespace walgd::daemon {
@@ -11,6 +16,8 @@ namespace walgd::daemon {
 /// What the status tells about WAL.
 struct WalCounters {
     std::uint64_t pushed = 0, already_there = 0, push_failed = 0, fetched = 0, fetch_absent = 0, fetch_failed = 0;
+    std::uint64_t stored_ahead = 0, answered_at_once = 0 /* of what was stored ahead */, ahead_failed = 0, ready_renamed = 0,
+                  level_changes = 0;
     unsigned in_flight = 0;
     std::string last_pushed, last_error;
     std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{};
@@ -18,26 +25,41 @@ struct WalCounters {
 
 struct WalLimits {
     unsigned concurrency = 16;
+    std::size_t ahead_files = 32;      ///< TOTAL_BG_UPLOADED_LIMIT
+    std::optional<LevelControl> level; ///< compression_level: auto
     std::chrono::milliseconds push_timeout{60000}, fetch_timeout{300000};
 };
 
-/// WAL files out and in, so many at once, first come first served, each within its time.
+/// WAL files out and in, so many at once, first come first served, each within its time. One place is kept for what PostgreSQL
+/// asks for: storing ahead takes the others.
 class WalService {
 public:
     WalService(archive::Archive& archive, WalLimits limits);
 
     awaitable<archive::WalPushed> push(std::string name, UniqueFd fd);
+    /// Pushes a file that nobody asked for yet, and that the queue knows to be in flight. Says whether it is stored; never throws
+    /// but Error(cancelled).
+    awaitable<bool> store_ahead(std::string name, FileIdentity identity, UniqueFd fd);
     awaitable<archive::Fetched> fetch(std::string name, UniqueFd fd);
     /// Asks the storage whether it keeps If-None-Match, until it answers; till then, and if it does not, pushes look before they
     /// put.
     awaitable<void> find_out_conditional_put();
 
+    WalQueue& queue() { return queue_; }
+    /// Notified whenever the queue may say something else than before.
+    Signal& queue_changed() { return queue_changed_; }
+    /// True while a request for that file waits.
+    bool asked_for(const std::string& name) const { return asked_for_.contains(name); }
+    void count_ready_renamed() { ++counters_.ready_renamed; }
     const WalCounters& counters() const { return counters_; }
     std::size_t waiting() const { return slots_.waiting(); }
     std::chrono::steady_clock::time_point last_request() const { return last_request_; }
     bool conditional_put() { return pusher_.options().conditional_put == archive::ConditionalPut::works; }
 
 private:
+    awaitable<archive::WalPushed> push_or_join(std::string name, UniqueFd fd);
+    awaitable<archive::WalPushed> push_begun(std::string name, FileIdentity identity, UniqueFd fd);
+    void choose_level();
     void note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure);
 
     archive::Archive& archive_;
@@ -45,6 +67,9 @@ private:
     Slots slots_;
     archive::WalPusher pusher_;
     archive::WalFetcher fetcher_;
+    WalQueue queue_;
+    Signal queue_changed_;
+    std::multiset<std::string> asked_for_;
     WalCounters counters_;
     std::chrono::steady_clock::time_point last_request_ = std::chrono::steady_clock::now();
 };

@@ -22,8 +22,8 @@ struct Packing {
 struct Archive {
     storage::Storage& storage;
     Packing packing;
-    asio::any_io_executor io; ///< the I/O thread
-    asio::thread_pool& cpu;   ///< packs, hashes and reads WAL; nothing that waits for a storage runs here
+    asio::any_io_executor io;  ///< the I/O thread
+    asio::any_io_executor cpu; ///< a pool: packs, hashes and reads WAL; nothing that waits for a storage runs here
     MemoryBudget& budget;
     Log& log;
 };

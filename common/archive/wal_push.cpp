@@ -3,6 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/system_guard.hpp"
+#include "common/archive/wal_pack.hpp"
 #include "common/archive/wal_source.hpp"
 #include "common/archive/wal_stored.hpp"
 
@@ -12,85 +13,11 @@
 
 namespace walgd::archive {
 
-namespace {
-
-/// As much as zstd takes for a frame: then nothing is copied between reading and compressing.
-constexpr std::size_t read_bytes = 1 << 20;
-/// Larger files go out in pieces, so that memory does not grow with the segment size.
-constexpr std::uint64_t whole_bytes_max = 32 << 20;
-constexpr std::size_t piece_bytes = 8 << 20;
-
-/// Worst case of a packed file: incompressible, with every codec's and cipher's framing.
-std::uint64_t packed_bytes_max(std::uint64_t plain_bytes) { return plain_bytes + plain_bytes / 64 + (256 << 10); }
-
-/// The file packed in memory: what a retry sends again.
-Blob pack_whole(const WalSource& source, const Packing& packing) {
-    codec::BlobSink end(static_cast<std::size_t>(source.bytes() / 4) + (64 << 10));
-    PackChain chain(packing, codec::Content::wal, end);
-    Blob chunk(read_bytes);
-    for (std::uint64_t offset = 0; offset < source.bytes();) {
-        const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, source.bytes() - offset));
-        const auto count = source.read({chunk.data(), wanted}, offset);
-        if (count < wanted) break; // check_unchanged() tells why
-        chain.head().write({chunk.data(), count});
-        offset += count;
-    }
-    chain.head().finish();
-    source.check_unchanged();
-    return end.take();
-}
-
-/// Packs a large file step by step: take() is called until it gives nothing.
-class PieceMaker {
-public:
-    PieceMaker(const WalSource& source, const Packing& packing) : source_(source), chain_(packing, codec::Content::wal, *end_) {}
-
-    /// The next piece, at least 5 MiB but for the last; nothing after it.
-    std::optional<Blob> take() {
-        Blob chunk(read_bytes);
-        while (!finished_ && end_->pending.size() < piece_bytes) {
-            const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, source_.bytes() - offset_));
-            const auto count = source_.read({chunk.data(), wanted}, offset_);
-            chain_.head().write({chunk.data(), count});
-            offset_ += count;
-            if (count == wanted && offset_ < source_.bytes()) continue;
-            chain_.head().finish();
-            source_.check_unchanged();
-            finished_ = true;
-        }
-        if (end_->pending.empty()) return std::nullopt;
-        return std::exchange(end_->pending, Blob(piece_bytes + (1 << 20)));
-    }
-
-private:
-    struct End : codec::Sink {
-        void write(ByteView bytes) override { pending.append(bytes); }
-        void finish() override {}
-        Blob pending{piece_bytes + (1 << 20)};
-    };
-    const WalSource& source_;
-    std::unique_ptr<End> end_ = std::make_unique<End>();
-    PackChain chain_;
-    std::uint64_t offset_ = 0;
-    bool finished_ = false;
-};
-
-/// Waits for memory without holding up the I/O thread.
-awaitable<MemoryBudget::Lease> lease_of(MemoryBudget& budget, std::uint64_t bytes) {
-    if (bytes > budget.total()) budget.acquire(bytes); // throws, saying so
-    for (auto delay = std::chrono::milliseconds(1);; delay = std::min(2 * delay, std::chrono::milliseconds(50))) {
-        auto lease = budget.try_acquire(bytes);
-        if (lease) co_return std::move(*lease);
-        co_await sleep_for(delay);
-    }
-}
-
-} // namespace
-
 struct WalPusher::Parts {
-    explicit Parts(Archive& archive) : guard(archive), stored(archive) {}
+    explicit Parts(Archive& archive) : guard(archive), stored(archive), packer(archive) {}
     SystemGuard guard;
     StoredWal stored;
+    WalPacker packer;
 };
 
 WalPusher::WalPusher(Archive& archive, WalPushOptions options)
@@ -99,26 +26,23 @@ WalPusher::~WalPusher() = default;
 
 namespace {
 
-awaitable<storage::PutOutcome> put_whole(Archive& archive, const WalSource& source, storage::ObjectKey key,
-                                         storage::PutOptions options, WalPushed& result) {
-    const auto lease = co_await lease_of(archive.budget, packed_bytes_max(source.bytes()));
-    auto work = [&source, &archive] { return pack_whole(source, archive.packing); };
-    const auto packed = co_await run_on(archive.cpu, std::move(work));
-    result.stored_bytes = packed.size();
-    const auto outcome = co_await archive.storage.put(key, packed.view(), options);
-    co_return outcome;
-}
+/// What is stored cannot be read back for a comparison: its hash must stand in.
+bool write_only(const Archive& archive) { return archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt(); }
 
 awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& source, storage::ObjectKey key,
                                              storage::PutOptions options, WalPushed& result) {
-    const auto lease = co_await lease_of(archive.budget, 3 * piece_bytes);
+    const auto lease = co_await lease_of(archive.budget, WalPieces::memory_bytes);
+    if (write_only(archive)) {
+        auto work = [&source] { return source.sha256(); };
+        options.metadata[std::string(plain_sha256)] = co_await run_on(archive.cpu, std::move(work));
+    }
     const auto upload = co_await archive.storage.start_upload(key, options);
-    PieceMaker maker(source, archive.packing);
+    WalPieces pieces(source, archive.packing);
     std::exception_ptr failure;
     try {
         std::uint64_t offset = 0;
         for (int number = 1;; ++number) {
-            auto work = [&maker] { return maker.take(); };
+            auto work = [&pieces] { return pieces.take(); };
             const auto piece = co_await run_on(archive.cpu, std::move(work));
             if (!piece) break;
             co_await upload->put_piece(number, offset, piece->view());
@@ -139,6 +63,16 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
 }
 
 } // namespace
+
+awaitable<storage::PutOutcome> WalPusher::put_whole(const WalSource& source, storage::ObjectKey key, storage::PutOptions options,
+                                                    WalPushed& result) {
+    auto packed = co_await parts_->packer.pack(source, options_.level.value_or(archive_.packing.level), write_only(archive_));
+    if (!packed.plain_sha256.empty()) options.metadata[std::string(plain_sha256)] = packed.plain_sha256;
+    result.stored_bytes = packed.bytes.size();
+    const auto outcome = co_await archive_.storage.put(key, packed.bytes.view(), options);
+    parts_->packer.recycle(std::move(packed.bytes));
+    co_return outcome;
+}
 
 awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd) {
     const auto kind = pg::wal_file_kind(name);
@@ -179,15 +113,10 @@ awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::option
             co_return result;
         }
     }
-    storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
-    if (archive_.packing.cipher != nullptr && !archive_.packing.cipher->can_decrypt()) {
-        // What is stored cannot be read back for a comparison: its hash stands in.
-        auto work = [&source] { return source.sha256(); };
-        put.metadata[std::string(plain_sha256)] = co_await run_on(archive_.cpu, std::move(work));
-    }
+    const storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
     storage::PutOutcome outcome;
-    if (source.bytes() <= whole_bytes_max)
-        outcome = co_await put_whole(archive_, source, key, put, result);
+    if (source.bytes() <= WalPacker::whole_bytes_max)
+        outcome = co_await put_whole(source, key, put, result);
     else
         outcome = co_await put_in_pieces(archive_, source, key, put, result);
     if (outcome == storage::PutOutcome::exists) {

@@ -18,7 +18,8 @@ struct WalPushOptions {
     ConditionalPut conditional_put = ConditionalPut::works;
     bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's
     bool any_name = false;    ///< as wal-g: names that are not PostgreSQL's are taken too, without any check of the content
-    bool overwrite = false;   ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)
+    std::optional<std::string> level{}; ///< instead of the archive's; for files that are packed whole
+    bool overwrite = false; ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)
 };
 
 struct WalPushed {
@@ -41,6 +42,8 @@ public:
     WalPushOptions& options() { return options_; }
 
 private:
+    awaitable<storage::PutOutcome> put_whole(const WalSource& source, storage::ObjectKey key, storage::PutOptions options,
+                                             WalPushed& result);
     awaitable<WalPushed> push_source(const WalSource& source, std::optional<pg::WalFileKind> kind);
 
     struct Parts;

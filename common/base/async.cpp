@@ -6,7 +6,7 @@
 namespace walgd {
 
 TaskGroup::TaskGroup(asio::any_io_executor executor, OnFailure on_failure)
-    : executor_(executor), on_failure_(std::move(on_failure)), all_done_(executor, asio::steady_timer::time_point::max()) {}
+    : executor_(executor), on_failure_(std::move(on_failure)), all_done_(executor, Clock::time_point::max()) {}
 
 void TaskGroup::spawn(awaitable<void> child) {
     const auto signal = signals_.emplace(signals_.end());
@@ -33,9 +33,9 @@ awaitable<void> TaskGroup::join() {
     }
 }
 
-awaitable<void> within(std::chrono::steady_clock::duration limit, awaitable<void> task, std::string late) {
+awaitable<void> within(Clock::duration limit, awaitable<void> task, std::string late) {
     const auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer timer(executor, limit);
+    Timer timer(executor, limit);
     auto work = asio::co_spawn(executor, std::move(task), asio::deferred);
     auto wait = timer.async_wait(asio::deferred);
     auto both = asio::experimental::make_parallel_group(std::move(work), std::move(wait));
@@ -46,9 +46,9 @@ awaitable<void> within(std::chrono::steady_clock::duration limit, awaitable<void
     std::rethrow_exception(failure);
 }
 
-awaitable<void> sleep_for(std::chrono::steady_clock::duration duration) {
+awaitable<void> sleep_for(Clock::duration duration) {
     const auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer timer(executor, duration);
+    Timer timer(executor, duration);
     const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) throw Error(ErrorKind::cancelled, "cancelled while waiting");
 }

@@ -1,13 +1,14 @@
 #pragma once
+#include "common/base/clock.hpp"
 #include "common/base/error.hpp"
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -25,7 +26,7 @@ namespace asio = boost::asio;
 template <class T> using awaitable = asio::awaitable<T>;
 
 /// Runs synchronous `work` on `pool`; the caller goes on, on its own executor, with what it returned or threw.
-template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::thread_pool& pool, Work work) {
+template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::any_io_executor pool, Work work) {
     auto task = [work = std::move(work)]() mutable -> awaitable<std::invoke_result_t<Work&>> { co_return work(); };
     co_return co_await asio::co_spawn(pool, std::move(task), asio::use_awaitable);
 }
@@ -105,13 +106,13 @@ private:
     asio::any_io_executor executor_;
     OnFailure on_failure_;
     std::list<asio::cancellation_signal> signals_;
-    asio::steady_timer all_done_;
+    Timer all_done_;
 };
 
 /// `task`, given up after `limit`: it is cancelled, waited for, and Error(transient) with `late` as its text is thrown.
-awaitable<void> within(std::chrono::steady_clock::duration limit, awaitable<void> task, std::string late);
+awaitable<void> within(Clock::duration limit, awaitable<void> task, std::string late);
 
 /// Waits without blocking the thread. Throws Error(cancelled) when the coroutine is cancelled.
-awaitable<void> sleep_for(std::chrono::steady_clock::duration duration);
+awaitable<void> sleep_for(Clock::duration duration);
 
 } // namespace walgd

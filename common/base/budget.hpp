@@ -31,6 +31,12 @@ public:
             if (budget_ != nullptr) budget_->give_back(bytes_);
         }
         std::uint64_t bytes() const { return bytes_; }
+        /// Gives back all but `bytes`.
+        void shrink(std::uint64_t bytes) {
+            if (budget_ == nullptr || bytes >= bytes_) return;
+            budget_->give_back(bytes_ - bytes);
+            bytes_ = bytes;
+        }
 
     private:
         MemoryBudget* budget_ = nullptr;

@@ -7,10 +7,10 @@ awaitable<Slots::Slot> Slots::take() {
         --free_;
         co_return Slot(*this);
     }
-    const auto waiter = waiters_.emplace(waiters_.end(), io_, asio::steady_timer::time_point::max());
+    const auto waiter = waiters_.emplace(waiters_.end(), io_, Clock::time_point::max());
     co_await waiter->async_wait(asio::as_tuple(asio::use_awaitable));
     // Woken: the slot was handed over, and the waiter moved to the other list. Cancelled: it still stands in line.
-    const bool woken = waiter->expiry() != asio::steady_timer::time_point::max();
+    const bool woken = waiter->expiry() != Clock::time_point::max();
     (woken ? woken_ : waiters_).erase(waiter);
     if (!woken) throw Error(ErrorKind::cancelled, "cancelled while waiting in line");
     co_return Slot(*this);
@@ -23,7 +23,7 @@ void Slots::leave() {
     }
     const auto first = waiters_.begin();
     woken_.splice(woken_.end(), waiters_, first);
-    first->expires_at(asio::steady_timer::time_point::min());
+    first->expires_at(Clock::time_point::min());
 }
 
 } // namespace walgd

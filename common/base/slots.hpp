@@ -33,7 +33,7 @@ private:
 
     asio::any_io_executor io_;
     unsigned free_;
-    std::list<asio::steady_timer> waiters_, woken_;
+    std::list<Timer> waiters_, woken_;
 };
 
 } // namespace walgd

@@ -12,6 +12,20 @@ namespace walgd::codec {
 /// What the bytes are, for parameters tuned to them.
 enum class Content { wal, pages };
 
+/// Compresses pieces of a content on their own, for methods whose readers take one such piece after the other as one stream.
+/// One at a time; not thread-safe.
+class FrameCompressor {
+public:
+    virtual ~FrameCompressor() = default;
+    /// The frame of `plain` (at most frame_bytes of it) into `into` (at least frame_bound bytes). Returns the frame's size.
+    virtual std::size_t compress(ByteView plain, MutableBytes into) = 0;
+};
+
+/// Plain bytes of a frame: no more than fits a CPU's second cache is gained by larger ones.
+inline constexpr std::size_t frame_bytes = 1 << 20;
+/// What a frame has at most, whatever its content.
+inline constexpr std::size_t frame_bound = frame_bytes + (frame_bytes >> 8) + 64;
+
 /// One compression method of WAL-G's (walg-format.md, section 6). Stateless; lives for ever. lz4, zstd and gzip carry a checksum
 /// of the content; brotli, lzma and none have none, so not every changed byte can be seen in them.
 class Compression {
@@ -25,6 +39,9 @@ public:
     virtual bool writable() const { return true; }
     /// A stage that compresses into `next`.
     virtual std::unique_ptr<Sink> compressor(Sink& next, Content content, const std::string& level) const = 0;
+    /// For independent frames of frame_bytes each, which any reader of this method takes; nullptr where it has none such. The
+    /// stage that compressor() gives makes the same frames.
+    virtual std::unique_ptr<FrameCompressor> frame_compressor(Content, const std::string& /*level*/) const { return nullptr; }
     /// A stage that decompresses into `next`. Data that is cut, changed or followed by what the format does not allow is an
     /// Error(corrupt).
     virtual std::unique_ptr<Sink> decompressor(Sink& next) const = 0;

@@ -16,6 +16,7 @@ namespace {
 using CompressContexts = ContextPool<ZSTD_CCtx, &ZSTD_freeCCtx>;
 using DecompressContexts = ContextPool<ZSTD_DCtx, &ZSTD_freeDCtx>;
 
+static_assert(frame_bound >= ZSTD_COMPRESSBOUND(frame_bytes));
 // A context that a large window made heavier than this is freed, not kept.
 constexpr std::size_t kept_context_bytes_max = 16 << 20;
 constexpr std::size_t kept_contexts_max = 8;
@@ -40,10 +41,13 @@ std::size_t checked(std::size_t result, const char* action) {
     return result;
 }
 
-/// The library's level; 0 for our own tuned parameters.
+/// Our own parameters instead of a level of the library's.
+constexpr int tuned = 0, tuned_fast = -1;
+
+/// The library's level, or one of ours.
 std::optional<int> level_number(const std::string& level) {
-    static constexpr std::array<std::pair<std::string_view, int>, 5> named{
-        {{"", 0}, {"default", 0}, {"fastest", 1}, {"better", 7}, {"best", 11}}};
+    static constexpr std::array<std::pair<std::string_view, int>, 6> named{
+        {{"", tuned}, {"default", tuned}, {"tuned-fast", tuned_fast}, {"fastest", 1}, {"better", 7}, {"best", 11}}};
     for (const auto& [name, number] : named)
         if (level == name) return number;
     int number = 0;
@@ -54,8 +58,9 @@ std::optional<int> level_number(const std::string& level) {
 
 int checked_level(const std::string& level) {
     if (const auto number = level_number(level)) return *number;
-    throw Error(ErrorKind::misconfigured, fmt::format("\"{}\" is not a zstd level", level),
-                fmt::format("WALG_ZSTD_LEVEL is fastest, default, better, best, or a number from 1 to {}", level_max));
+    throw Error(
+        ErrorKind::misconfigured, fmt::format("\"{}\" is not a zstd level", level),
+        fmt::format("WALG_ZSTD_LEVEL is fastest, default, better, best, tuned-fast, or a number from 1 to {}", level_max));
 }
 
 void set(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value) {
@@ -77,26 +82,25 @@ CompressContexts::Handle prepared(int level) {
 }
 
 /// A hash table that fits the first cache beats every level on WAL and on pages, in time and in size.
-CompressContexts::Handle prepared(Content content) {
+CompressContexts::Handle prepared(Content content, int level) {
     auto context = prepared();
     set(context.get(), ZSTD_c_strategy, ZSTD_fast);
     set(context.get(), ZSTD_c_windowLog, content == Content::wal ? 21 : 19);
     set(context.get(), ZSTD_c_hashLog, content == Content::wal ? 14 : 13);
     set(context.get(), ZSTD_c_minMatch, 5);
+    if (level == tuned_fast) set(context.get(), ZSTD_c_targetLength, 1);
     return context;
 }
 
 void give_back(CompressContexts::Handle context) {
-    if (ZSTD_sizeof_CCtx(context.get()) <= kept_context_bytes_max) compress_contexts().keep(std::move(context));
+    if (context && ZSTD_sizeof_CCtx(context.get()) <= kept_context_bytes_max) compress_contexts().keep(std::move(context));
 }
 
 /// A level's compressor: one frame, with the window that the level has.
 class Compressor final : public Sink {
 public:
     Compressor(Sink& next, int level) : next_(next), context_(prepared(level)) {}
-    ~Compressor() override {
-        if (context_) give_back(std::move(context_));
-    }
+    ~Compressor() override { give_back(std::move(context_)); }
     void write(ByteView bytes) override { pump(bytes, ZSTD_e_continue); }
     void finish() override {
         pump({}, ZSTD_e_end);
@@ -124,13 +128,22 @@ private:
 /// The tuned compressor: a frame for every `frame_bytes`, each compressed in one call. A stream would copy the input into its
 /// window and, once that wraps, search it in two halves: a third more time for half a percent of size. Every reader of zstd,
 /// WAL-G's too, takes frames one after the other.
-class FrameCompressor final : public Sink {
+class ZstdFrames final : public FrameCompressor {
 public:
-    FrameCompressor(Sink& next, Content content)
-        : next_(next), context_(prepared(content)), buffer_(ZSTD_compressBound(frame_bytes)) {}
-    ~FrameCompressor() override {
-        if (context_) give_back(std::move(context_));
+    ZstdFrames(Content content, int level) : context_(prepared(content, level)) {}
+    ~ZstdFrames() override { give_back(std::move(context_)); }
+    std::size_t compress(ByteView plain, MutableBytes into) override {
+        return checked(ZSTD_compress2(context_.get(), into.data(), into.size(), plain.data(), plain.size()), "compress");
     }
+
+private:
+    CompressContexts::Handle context_;
+};
+
+/// The same as a stage.
+class FrameStage final : public Sink {
+public:
+    FrameStage(Sink& next, Content content, int level) : next_(next), frames_(content, level), buffer_(frame_bound) {}
     void write(ByteView bytes) override {
         while (!bytes.empty()) {
             if (pending_.empty() && bytes.size() >= frame_bytes) {
@@ -147,26 +160,21 @@ public:
     }
     void finish() override {
         if (!pending_.empty() || !any_) compress_pending();
-        give_back(std::move(context_));
         next_.finish();
     }
 
 private:
-    static constexpr std::size_t frame_bytes = 1 << 20;
-
     void compress_pending() {
         compress(pending_.view());
         pending_.clear();
     }
     void compress(ByteView frame) {
-        const auto count =
-            checked(ZSTD_compress2(context_.get(), buffer_.data(), buffer_.size(), frame.data(), frame.size()), "compress");
-        next_.write(buffer_.first(count));
+        next_.write(buffer_.first(frames_.compress(frame, {buffer_.data(), buffer_.size()})));
         any_ = true;
     }
 
     Sink& next_;
-    CompressContexts::Handle context_;
+    ZstdFrames frames_;
     OutputBuffer buffer_;
     Blob pending_;
     bool any_ = false;
@@ -217,8 +225,13 @@ public:
     std::string_view name() const override { return "zstd"; }
     std::string_view suffix() const override { return "zst"; }
     std::unique_ptr<Sink> compressor(Sink& next, Content content, const std::string& level) const override {
-        if (checked_level(level) == 0) return std::make_unique<FrameCompressor>(next, content);
-        return std::make_unique<Compressor>(next, checked_level(level));
+        const int number = checked_level(level);
+        if (number <= tuned) return std::make_unique<FrameStage>(next, content, number);
+        return std::make_unique<Compressor>(next, number);
+    }
+    std::unique_ptr<FrameCompressor> frame_compressor(Content content, const std::string& level) const override {
+        const int number = checked_level(level);
+        return number <= tuned ? std::make_unique<ZstdFrames>(content, number) : nullptr;
     }
     std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
     void check_level(const std::string& level) const override { checked_level(level); }

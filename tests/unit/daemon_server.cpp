@@ -51,11 +51,11 @@ private:
     asio::io_context io_{1};
     asio::executor_work_guard<asio::io_context::executor_type> guard_ = asio::make_work_guard(io_);
     asio::thread_pool pool_{2};
-    std::unique_ptr<storage::Storage> storage_ = storage::make_file_storage(store_.path(), pool_);
+    std::unique_ptr<storage::Storage> storage_ = storage::make_file_storage(store_.path(), pool_.get_executor());
     MemoryBudget budget_{64 << 20};
     std::shared_ptr<Log> log_ = silent_log();
-    archive::Archive archive_{*storage_, {codec::compression_by_name("zstd"), "", nullptr}, io_.get_executor(), pool_, budget_,
-                              *log_};
+    archive::Archive archive_{
+        *storage_, {codec::compression_by_name("zstd"), "", nullptr}, io_.get_executor(), pool_.get_executor(), budget_, *log_};
     WalService wal_{archive_, {}};
     Jobs jobs_{archive_};
     Listener listener_{folder_ / "walgd.sock"};

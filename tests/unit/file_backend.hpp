@@ -8,10 +8,10 @@ namespace walgd::test {
 /// A file storage in a folder of its own.
 class FileBackend {
 public:
-    FileBackend() : storage_(storage::make_file_storage(folder.path(), pool_)) {}
+    FileBackend() : storage_(storage::make_file_storage(folder.path(), pool_.get_executor())) {}
     ~FileBackend() { pool_.join(); }
     storage::Storage& storage() { return *storage_; }
-    asio::thread_pool& pool() { return pool_; }
+    asio::any_io_executor pool() { return pool_.get_executor(); }
     TemporaryFolder folder;
     Loop loop;
 

@@ -15,7 +15,7 @@ namespace {
 class FileReader : public ObjectReader {
 public:
     FileReader(UniqueFd fd, std::string path, ObjectInfo info, std::uint64_t offset, std::uint64_t length,
-               asio::thread_pool& pool)
+               asio::any_io_executor pool)
         : fd_(std::move(fd)), path_(std::move(path)), info_(std::move(info)), offset_(offset), left_(length), pool_(pool) {}
 
     const ObjectInfo& info() const override { return info_; }
@@ -38,12 +38,12 @@ private:
     std::string path_;
     ObjectInfo info_;
     std::uint64_t offset_, left_;
-    asio::thread_pool& pool_;
+    asio::any_io_executor pool_;
 };
 
 class FileUpload : public Upload {
 public:
-    FileUpload(const Folder& folder, ObjectKey key, bool if_absent, Folder::Temporary temporary, asio::thread_pool& pool)
+    FileUpload(const Folder& folder, ObjectKey key, bool if_absent, Folder::Temporary temporary, asio::any_io_executor pool)
         : folder_(folder), key_(std::move(key)), if_absent_(if_absent), temporary_(std::move(temporary)), pool_(pool) {}
     ~FileUpload() override {
         if (temporary_.fd) ::unlink(temporary_.path.c_str());
@@ -81,12 +81,12 @@ private:
     bool if_absent_;
     Folder::Temporary temporary_;
     std::map<std::uint64_t, std::uint64_t> pieces_; ///< offset to length
-    asio::thread_pool& pool_;
+    asio::any_io_executor pool_;
 };
 
 class FileStorage : public Storage {
 public:
-    FileStorage(std::string root, asio::thread_pool& pool) : folder_(std::move(root)), pool_(pool) {}
+    FileStorage(std::string root, asio::any_io_executor pool) : folder_(std::move(root)), pool_(pool) {}
 
     std::string describe() const override { return folder_.root(); }
 
@@ -174,12 +174,12 @@ private:
     }
 
     Folder folder_;
-    asio::thread_pool& pool_;
+    asio::any_io_executor pool_;
 };
 
 } // namespace
 
-std::unique_ptr<Storage> make_file_storage(std::string root, asio::thread_pool& pool) {
+std::unique_ptr<Storage> make_file_storage(std::string root, asio::any_io_executor pool) {
     while (root.size() > 1 && root.back() == '/') root.pop_back();
     return std::make_unique<FileStorage>(std::move(root), pool);
 }

@@ -7,6 +7,6 @@ namespace walgd::storage {
 /// A put writes under walgd_005/tmp/, fsyncs, then links the final name (if_absent: link(2), which never overwrites; else
 /// rename(2)) and fsyncs the folder. `root` must exist: Error(misconfigured) at the first call when it does not. Blocking calls
 /// run on `pool`.
-std::unique_ptr<Storage> make_file_storage(std::string root, asio::thread_pool& pool);
+std::unique_ptr<Storage> make_file_storage(std::string root, asio::any_io_executor pool);
 
 } // namespace walgd::storage

@@ -1,0 +1,100 @@
+#include "common/archive/frame_race.hpp"
+
+#include "common/base/error.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+using codec::frame_bound;
+using codec::frame_bytes;
+
+namespace {
+
+std::uint64_t frames_of(std::uint64_t plain_bytes) {
+    return std::max<std::uint64_t>(1, (plain_bytes + frame_bytes - 1) / frame_bytes);
+}
+
+/// A thread's memory for one frame, kept for the next file.
+MutableBytes frame_memory(Blob& blob, std::size_t bytes) {
+    if (blob.capacity() < bytes) blob = Blob(bytes);
+    return {blob.data(), bytes};
+}
+
+} // namespace
+
+/// What one thread needs.
+struct FrameRace::Tools {
+    Tools(const codec::Compression& compression, const std::string& level)
+        : compressor(compression.frame_compressor(codec::Content::wal, level)) {}
+    std::unique_ptr<codec::FrameCompressor> compressor;
+    MutableBytes plain = frame_memory(plain_memory, frame_bytes);
+    static thread_local Blob plain_memory, packed_memory;
+};
+thread_local Blob FrameRace::Tools::plain_memory;
+thread_local Blob FrameRace::Tools::packed_memory;
+
+FrameRace::FrameRace(const WalSource& source, const codec::Compression& compression, std::string level, MutableBytes buffer)
+    : source_(source), compression_(compression), level_(std::move(level)), buffer_(buffer), back_(frames_of(source.bytes())) {}
+
+std::uint64_t FrameRace::room_for(std::uint64_t plain_bytes) { return frames_of(plain_bytes) * frame_bound; }
+
+std::optional<std::uint64_t> FrameRace::take(bool from_front) {
+    const std::lock_guard lock(mutex_);
+    if (failure_ || front_ == back_) return std::nullopt;
+    return from_front ? front_++ : --back_;
+}
+
+ByteView FrameRace::read(std::uint64_t frame, Tools& tools) const {
+    const auto offset = frame * frame_bytes;
+    const auto wanted =
+        tools.plain.first(static_cast<std::size_t>(std::min<std::uint64_t>(frame_bytes, source_.bytes() - offset)));
+    if (source_.read(wanted, offset) != wanted.size()) source_.check_unchanged();
+    return wanted;
+}
+
+std::size_t FrameRace::run() {
+    std::size_t bytes = 0;
+    std::exception_ptr failure;
+    try {
+        Tools tools(compression_, level_);
+        while (const auto frame = take(true)) bytes += tools.compressor->compress(read(*frame, tools), buffer_.subspan(bytes));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    std::unique_lock lock(mutex_);
+    if (failure && !failure_) failure_ = failure;
+    front_ = back_; // a helper that comes now finds nothing
+    helper_left_.wait(lock, [this] { return !helping_; });
+    if (failure_) std::rethrow_exception(failure_);
+    std::memmove(buffer_.data() + bytes, buffer_.data() + buffer_.size() - helped_bytes_, helped_bytes_);
+    return bytes + helped_bytes_;
+}
+
+void FrameRace::help() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (front_ == back_) return;
+        helping_ = true;
+    }
+    std::exception_ptr failure;
+    try {
+        Tools tools(compression_, level_);
+        const auto packed = frame_memory(Tools::packed_memory, frame_bound);
+        while (const auto frame = take(false)) {
+            const auto count = tools.compressor->compress(read(*frame, tools), packed);
+            helped_bytes_ += count;
+            std::memcpy(buffer_.data() + buffer_.size() - helped_bytes_, packed.data(), count);
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const std::lock_guard lock(mutex_);
+    if (failure && !failure_) failure_ = failure;
+    helping_ = false;
+    helper_left_.notify_one();
+}
+
+} // namespace walgd::archive
