@@ -28,7 +28,7 @@ nlohmann::ordered_json job_json(const Jobs::Job& job) {
 
 } // namespace
 
-std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs,
+std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs, const ClientCounters& clients,
                         std::chrono::system_clock::time_point started, bool json) {
     const auto& counters = wal.counters();
     nlohmann::ordered_json status{{"version", WALGD_VERSION},
@@ -50,7 +50,13 @@ std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& 
                                     {"fetch_absent", counters.fetch_absent},
                                     {"fetch_failed", counters.fetch_failed},
                                     {"last_error", counters.last_error},
-                                    {"last_error_at", time_or_dash(counters.last_error_at)}}}};
+                                    {"last_error_at", time_or_dash(counters.last_error_at)}}},
+                                  {"clients",
+                                   {{"connections", clients.connections},
+                                    {"connections_max", clients.connections_max},
+                                    {"turned_away", clients.turned_away},
+                                    {"last_error", clients.last_error},
+                                    {"last_error_at", time_or_dash(clients.last_error_at)}}}};
     if (jobs.current()) status["backup"] = job_json(*jobs.current());
     if (json) return status.dump(4);
     std::string text;

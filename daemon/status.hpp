@@ -1,5 +1,6 @@
 #pragma once
 #include "daemon/jobs.hpp"
+#include "daemon/server.hpp"
 #include "daemon/wal_service.hpp"
 
 #include <string>
@@ -7,7 +8,7 @@
 namespace walgd::daemon {
 
 /// What `walg status` shows, as text for a person or as JSON.
-std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs,
+std::string status_text(archive::Archive& archive, WalService& wal, const Jobs& jobs, const ClientCounters& clients,
                         std::chrono::system_clock::time_point started, bool json);
 
 } // namespace walgd::daemon
