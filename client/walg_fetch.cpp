@@ -89,6 +89,7 @@ int main(int count, char** words) {
     const auto folder = slash == std::string::npos ? std::string(".") : destination.substr(0, slash + 1);
     const auto path = folder + (slash == std::string::npos ? "/" : "") + ".walgd." + std::to_string(::getpid());
     if (path.size() >= sizeof temporary) return fail(name, "the destination's path is too long");
+    ::unlink(path.c_str()); // of one that was killed, and had our process id
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return fail(name, "cannot create " + path + ": " + std::strerror(errno));
     std::memcpy(temporary, path.c_str(), path.size() + 1);

@@ -1,5 +1,6 @@
 #include "daemon/channel.hpp"
 
+#include <algorithm>
 #include <boost/asio/write.hpp>
 #include <cstring>
 #include <fmt/format.h>
@@ -13,10 +14,25 @@ constexpr std::chrono::seconds patience{30};
 
 } // namespace
 
-/// Takes what is there. False: nothing more right now.
+void Channel::take_descriptors(msghdr& message) {
+    for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        for (std::size_t index = 0; CMSG_LEN((index + 1) * sizeof(int)) <= header->cmsg_len; ++index) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(header) + index * sizeof(int), sizeof fd);
+            descriptors_.emplace_back(fd);
+        }
+    }
+    // There is room for four: none at all means that the kernel could not give us one.
+    if ((message.msg_flags & MSG_CTRUNC) != 0 && descriptors_.empty()) descriptor_lost_ = true;
+    if (descriptors_.size() > 1) throw Error(ErrorKind::protocol, "a request came with more than one descriptor");
+}
+
+/// Takes what is there, and no byte of the next frame: so a descriptor belongs to the frame that it came with. False: nothing
+/// more right now.
 bool Channel::read_available() {
     char bytes[16 << 10];
-    iovec part{bytes, sizeof bytes};
+    iovec part{bytes, std::min(sizeof bytes, reader_.wanted())};
     alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
     msghdr message{};
     message.msg_iov = &part;
@@ -26,25 +42,25 @@ bool Channel::read_available() {
     const auto count = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return false;
     if (count < 0) throw Error(ErrorKind::transient, fmt::format("the client's connection broke: {}", std::strerror(errno)));
-    for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-        // One belongs to a request; further ones are closed as they are replaced.
-        for (std::size_t index = 0; CMSG_LEN((index + 1) * sizeof(int)) <= header->cmsg_len; ++index) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(header) + index * sizeof(int), sizeof fd);
-            descriptor_ = UniqueFd(fd);
-        }
-    }
+    take_descriptors(message);
     if (count == 0) closed_ = true;
     reader_.feed({bytes, static_cast<std::size_t>(count)});
     return count > 0;
 }
 
+Request Channel::take_request(proto::Frame frame) {
+    Request request{std::move(frame), {}, std::exchange(descriptor_lost_, false)};
+    if (!descriptors_.empty()) request.descriptor = std::move(descriptors_.front());
+    descriptors_.clear();
+    return request;
+}
+
 awaitable<std::optional<Request>> Channel::receive() {
     for (;;) {
         auto frame = reader_.next();
-        if (frame) co_return Request{std::move(*frame), std::move(descriptor_)};
+        if (frame) co_return take_request(std::move(*frame));
         if (reader_.failed()) throw Error(ErrorKind::protocol, reader_.failure());
+        if (closed_ && reader_.holds_part()) throw Error(ErrorKind::protocol, "the connection ended in the middle of a request");
         if (closed_) co_return std::nullopt;
         if (read_available()) continue;
         if (closed_) continue;
@@ -62,6 +78,11 @@ awaitable<void> Channel::send(proto::Frame frame) {
         co_await asio::async_write(socket_, asio::buffer(bytes), asio::use_awaitable);
     };
     co_await within(patience, write(), "the client does not take its answer");
+}
+
+void Channel::close() {
+    boost::system::error_code ignored;
+    socket_.close(ignored);
 }
 
 std::string Channel::peer() const {

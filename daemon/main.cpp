@@ -10,6 +10,7 @@
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <CLI/CLI.hpp>
@@ -18,6 +19,8 @@
 #include <fmt/format.h>
 #include <iostream>
 #include <malloc.h>
+#include <optional>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <thread>
 
@@ -32,6 +35,26 @@ backup::PushOptions push_options(const config::Settings& settings, const proto::
     options.permanent = request.field(1).find('p') != std::string_view::npos;
     if (!request.field(2).empty()) options.user_data = request.field(2);
     return options;
+}
+
+/// Asks for as many descriptors as this process may have. Says how many they are.
+std::size_t raised_descriptor_limit() {
+    constexpr rlim_t enough = 65536;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
+    const auto wanted = std::min(limit.rlim_max, enough);
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted;
+        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot raise the limit of open files");
+    }
+    return limit.rlim_cur;
+}
+
+/// A connection has a socket and a file; what the storage and a backup need stays free.
+std::size_t connections_max(std::size_t descriptors) {
+    constexpr std::size_t kept_free = 128;
+    const auto room = descriptors > kept_free ? (descriptors - kept_free) / 2 : 0;
+    return std::clamp<std::size_t>(room, 16, 1024);
 }
 
 int check(const config::Settings& settings, Log& log) {
@@ -59,16 +82,22 @@ int serve(const config::Settings& settings, Log& log) {
     daemon::LookAhead look_ahead(archive, wal, {settings.text("pgdata"), settings.flag("pg_ready_rename")});
     daemon::Jobs jobs(archive);
     daemon::Listener listener(settings.text("socket"));
+    std::optional<daemon::Server> server;
+    auto status = [&](bool json) {
+        return daemon::status_text({archive, wal, look_ahead, jobs, server->counters(), started}, json);
+    };
     daemon::Server::Services services{
-        archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); },
-        [&](bool json) { return daemon::status_text({archive, wal, look_ahead, jobs, started}, json); }};
-    daemon::Server server(std::move(services), listener.release());
+        archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status};
+    server.emplace(std::move(services), listener.release(), connections_max(raised_descriptor_limit()));
 
     std::exception_ptr failure;
     TaskGroup tasks(io.get_executor(), [&](std::exception_ptr what) {
         if (as_error(what).kind() != ErrorKind::cancelled) log.debug("event=task_ended error=\"{}\"", describe(what));
     });
-    tasks.spawn(server.run());
+    tasks.spawn(server->run());
+    if (!listener.inherited())
+        tasks.spawn(daemon::keep_reachable(
+            listener, [&server](int fd) { server->listen(fd); }, [&server](std::string text) { server->note_error(text); }));
     tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
     tasks.spawn(daemon::watchdog());

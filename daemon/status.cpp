@@ -29,7 +29,7 @@ nlohmann::ordered_json job_json(const Jobs::Job& job) {
 } // namespace
 
 std::string status_text(const StatusSources& sources, bool json) {
-    const auto& [archive, wal, look_ahead, jobs, started] = sources;
+    const auto& [archive, wal, look_ahead, jobs, clients, started] = sources;
     const auto& counters = wal.counters();
     nlohmann::ordered_json status{{"version", WALGD_VERSION},
                                   {"started", time_or_dash(started)},
@@ -58,7 +58,13 @@ std::string status_text(const StatusSources& sources, bool json) {
                                     {"fetch_absent", counters.fetch_absent},
                                     {"fetch_failed", counters.fetch_failed},
                                     {"last_error", counters.last_error},
-                                    {"last_error_at", time_or_dash(counters.last_error_at)}}}};
+                                    {"last_error_at", time_or_dash(counters.last_error_at)}}},
+                                  {"clients",
+                                   {{"connections", clients.connections},
+                                    {"connections_max", clients.connections_max},
+                                    {"turned_away", clients.turned_away},
+                                    {"last_error", clients.last_error},
+                                    {"last_error_at", time_or_dash(clients.last_error_at)}}}};
     if (jobs.current()) status["backup"] = job_json(*jobs.current());
     if (json) return status.dump(4);
     std::string text;

@@ -1,6 +1,7 @@
 #pragma once
 #include "daemon/jobs.hpp"
 #include "daemon/look_ahead.hpp"
+#include "daemon/server.hpp"
 #include "daemon/wal_service.hpp"
 
 #include <string>
@@ -12,6 +13,7 @@ struct StatusSources {
     WalService& wal;
     const LookAhead& look_ahead;
     const Jobs& jobs;
+    const ClientCounters& clients;
     std::chrono::system_clock::time_point started;
 };
 

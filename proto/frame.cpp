@@ -33,6 +33,12 @@ std::string encoded(const Frame& frame) {
     return out + body;
 }
 
+std::size_t FrameReader::wanted() const {
+    if (buffer_.size() < 4) return 4 - buffer_.size();
+    const std::size_t whole = std::size_t{u32_at(buffer_, 0)} + 4;
+    return whole > buffer_.size() ? whole - buffer_.size() : 0;
+}
+
 std::optional<Frame> FrameReader::next() {
     if (failed() || buffer_.size() < 4) return std::nullopt;
     const std::size_t length = u32_at(buffer_, 0);

@@ -58,6 +58,9 @@ public:
     bool failed() const { return !failure_.empty(); }
     const std::string& failure() const { return failure_; }
     bool holds_part() const { return !buffer_.empty(); }
+    /// How many bytes more belong to the frame that is under way: those of its length first, then the rest. Who reads no more
+    /// than these knows which frame a descriptor came with.
+    std::size_t wanted() const;
 
 private:
     std::string buffer_, failure_;

@@ -4,10 +4,21 @@
 #include "common/base/files.hpp"
 #include "common/codec/sha256.hpp"
 
+#include <chrono>
+#include <ctime>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <thread>
 
 namespace walgd::archive {
+
+namespace {
+
+std::chrono::nanoseconds nanoseconds_of(const timespec& time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+} // namespace
 
 WalSource::WalSource(std::string name, UniqueFd fd) : name_(std::move(name)), fd_(std::move(fd)) {
     if (::fstat(fd_.get(), &about_) != 0) throw_errno(fmt::format("cannot look at {}", name_));
@@ -21,7 +32,7 @@ std::optional<pg::WalHeader> WalSource::check_header() const {
     const auto kind = pg::wal_file_kind(name_);
     if (kind != pg::WalFileKind::segment && kind != pg::WalFileKind::partial) return std::nullopt;
     std::byte first[pg::wal_header_bytes];
-    const auto count = read(first, 0);
+    const auto count = read_at(fd_.get(), first, 0, name_);
     const auto header = pg::parse_wal_header({first, count}, name_);
     pg::check_wal_header(header, name_, bytes());
     return header;
@@ -40,7 +51,21 @@ std::string WalSource::sha256() const {
     return to_hex(digest);
 }
 
-std::size_t WalSource::read(MutableBytes into, std::uint64_t offset) const { return read_at(fd_.get(), into, offset, name_); }
+/// A file system's clock moves in ticks of some milliseconds, and a second change within one tick leaves the mtime as it is. So a
+/// file that was changed just now is read from the next tick on: then every later change shows.
+void WalSource::wait_for_tick() const {
+    timespec tick{}, now{};
+    ::clock_getres(CLOCK_REALTIME_COARSE, &tick);
+    ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    const auto since_change = nanoseconds_of(now) - nanoseconds_of(about_.st_mtim);
+    const auto left = 2 * nanoseconds_of(tick) - since_change;
+    if (since_change >= std::chrono::nanoseconds(0) && left > std::chrono::nanoseconds(0)) std::this_thread::sleep_for(left);
+}
+
+std::size_t WalSource::read(MutableBytes into, std::uint64_t offset) const {
+    if (offset == 0) wait_for_tick();
+    return read_at(fd_.get(), into, offset, name_);
+}
 
 void WalSource::check_unchanged() const {
     struct stat now{};

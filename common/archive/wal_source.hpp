@@ -21,11 +21,14 @@ public:
     std::optional<pg::WalHeader> check_header() const;
     /// Of the whole content, in hex.
     std::string sha256() const;
+    /// Blocks, for a few milliseconds where the file was changed just now: not for the I/O thread.
     std::size_t read(MutableBytes into, std::uint64_t offset) const;
     /// Error(corrupt) when size or mtime are not what they were at the beginning.
     void check_unchanged() const;
 
 private:
+    void wait_for_tick() const;
+
     std::string name_;
     UniqueFd fd_;
     struct stat about_{};

@@ -15,7 +15,12 @@ void TaskGroup::spawn(awaitable<void> child) {
         signals_.erase(signal);
         if (signals_.empty()) all_done_.cancel();
     };
-    asio::co_spawn(executor_, std::move(child), asio::bind_cancellation_slot(signal->slot(), std::move(reap)));
+    try {
+        asio::co_spawn(executor_, std::move(child), asio::bind_cancellation_slot(signal->slot(), std::move(reap)));
+    } catch (...) {
+        signals_.erase(signal); // no memory: there is no child that join() could wait for
+        throw;
+    }
 }
 
 void TaskGroup::cancel() {

@@ -25,10 +25,14 @@ namespace walgd {
 namespace asio = boost::asio;
 template <class T> using awaitable = asio::awaitable<T>;
 
-/// Runs synchronous `work` on `pool`; the caller goes on, on its own executor, with what it returned or threw.
+/// Runs synchronous `work` on `pool`; the caller goes on, on its own executor, with what it returned or threw. Work runs to its
+/// end: a caller that is cancelled meanwhile learns so at its next wait.
 template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::any_io_executor pool, Work work) {
     auto task = [work = std::move(work)]() mutable -> awaitable<std::invoke_result_t<Work&>> { co_return work(); };
-    co_return co_await asio::co_spawn(pool, std::move(task), asio::use_awaitable);
+    // No slot: a cancellation would reach into the pool's thread from the caller's, or end a task that has not begun by an
+    // exception that nobody catches.
+    const asio::cancellation_slot none;
+    co_return co_await asio::co_spawn(pool, std::move(task), asio::bind_cancellation_slot(none, asio::use_awaitable));
 }
 
 /// Starts `task` on `executor` (the I/O thread's) and blocks this thread until it is done. For threads of a job, never for the

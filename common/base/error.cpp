@@ -1,6 +1,8 @@
 #include "common/base/error.hpp"
 
+#include <boost/system/system_error.hpp>
 #include <cstring>
+#include <new>
 #include <system_error>
 
 namespace walgd {
@@ -38,6 +40,8 @@ void throw_errno(std::string_view action, int error_number, std::string hint) {
 std::string describe(const std::exception_ptr& failure) {
     try {
         std::rethrow_exception(failure);
+    } catch (const std::bad_alloc&) {
+        return "there is not enough memory";
     } catch (const std::exception& error) {
         return error.what();
     } catch (...) {
@@ -50,10 +54,13 @@ Error as_error(const std::exception_ptr& failure) {
         std::rethrow_exception(failure);
     } catch (const Error& error) {
         return error;
-    } catch (const std::system_error& error) {
-        // What Boost.Asio throws into a coroutine that is cancelled.
-        if (error.code() == std::errc::operation_canceled) return Error(ErrorKind::cancelled, "cancelled");
+    } catch (const boost::system::system_error& error) {
+        // What Boost.Asio throws into a coroutine that is cancelled. It is no std::system_error.
+        if (error.code() == boost::system::errc::operation_canceled) return Error(ErrorKind::cancelled, "cancelled");
         return Error(ErrorKind::failed, error.what());
+    } catch (const std::bad_alloc&) {
+        return Error(ErrorKind::failed, "there is not enough memory",
+                     "raise the process's memory limit, or lower memory_budget (WALGD_MEMORY_BUDGET)");
     } catch (const std::exception& error) {
         return Error(ErrorKind::failed, error.what());
     } catch (...) {

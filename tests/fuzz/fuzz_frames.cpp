@@ -19,6 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             if (!same || same->type != frame->type || same->request != frame->request || same->fields != frame->fields)
                 std::abort();
         }
+        if (!reader.failed() && reader.wanted() == 0) std::abort(); // then there would be a frame
     }
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "common/archive/system_guard.hpp"
 #include "common/archive/wal_fetch.hpp"
 #include "common/archive/wal_push.hpp"
+#include "common/archive/wal_source.hpp"
 #include "common/base/files.hpp"
 #include "tests/unit/file_backend.hpp"
 #include "tests/unit/wal_support.hpp"
@@ -150,6 +151,22 @@ TEST_CASE("a damaged or cut object is an error that names it, and no file comes 
     const std::filesystem::directory_iterator left(fixture.local.path());
     CHECK(std::distance(begin(left), end(left)) == 1); // the source; no temporary file
     CHECK_FALSE(std::filesystem::exists(fixture.local / "fetched"));
+}
+
+TEST_CASE("a change while a file is read shows, also within the clock tick of the change before it", "[wal]") {
+    const test::TemporaryFolder folder;
+    const auto path = folder / first;
+    const auto file = open_file(path, O_RDWR | O_CREAT | O_EXCL);
+    write_all_at(file.get(), bytes_of(segment_text({})), 0, path);
+    for (int round = 0; round < 20; ++round) {
+        write_all_at(file.get(), bytes_of("before"), 4096, path);
+        const WalSource source(first, open_file(path, O_RDONLY));
+        std::byte page[8192];
+        CHECK(source.read(page, 0) == sizeof page);
+        CHECK_NOTHROW(source.check_unchanged());
+        write_all_at(file.get(), bytes_of("behind"), 4096, path);
+        CHECK(kind_of([&] { source.check_unchanged(); }) == ErrorKind::corrupt);
+    }
 }
 
 TEST_CASE("an object that holds another segment is not handed out", "[wal]") {

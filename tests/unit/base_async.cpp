@@ -3,6 +3,7 @@
 #include "common/base/slots.hpp"
 #include "tests/unit/async_support.hpp"
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <thread>
 
@@ -62,6 +63,36 @@ TEST_CASE("a cancelled group ends its children, and join waits for them", "[base
         CHECK(ended == 3);
     };
     loop.run(parent());
+}
+
+TEST_CASE("work on a pool runs to its end when its caller is cancelled, at whatever instant", "[base]") {
+    Loop loop;
+    asio::thread_pool pool(2);
+    std::atomic<int> done = 0;
+    int cancelled = 0, spawned = 0;
+    auto child = [&]() -> awaitable<void> {
+        for (;;) {
+            auto work = [&done] { return ++done; };
+            co_await run_on(pool, std::move(work));
+        }
+    };
+    auto parent = [&]() -> awaitable<void> {
+        for (int round = 0; round < 300; ++round) {
+            TaskGroup group(loop.executor(), [&](std::exception_ptr failure) {
+                CHECK(as_error(failure).kind() == ErrorKind::cancelled);
+                ++cancelled;
+            });
+            for (int count = 0; count < 4; ++count, ++spawned) group.spawn(child());
+            for (int turn = 0; turn < round % 7; ++turn) {
+                co_await asio::post(loop.executor(), asio::use_awaitable);
+            }
+            group.cancel();
+            co_await group.join();
+        }
+    };
+    loop.run(parent());
+    CHECK(cancelled == spawned);
+    CHECK(done > 0);
 }
 
 TEST_CASE("a slot is waited for in line, and a cancelled wait takes none", "[base]") {

@@ -29,6 +29,25 @@ TEST_CASE("a frame comes out as it went in, in any cut of the bytes", "[proto]")
     }
 }
 
+TEST_CASE("who reads no more than is wanted has one frame at a time", "[proto]") {
+    const auto first = encoded({Type::ping, 1, {}}), second = encoded({Type::wal_push, 2, {"000000010000000000000001"}});
+    const auto bytes = first + second;
+    FrameReader reader;
+    std::size_t at = 0;
+    for (const auto* frame : {&first, &second}) {
+        for (const auto end = at + frame->size(); at < end;) {
+            CHECK_FALSE(reader.next());
+            const auto count = reader.wanted();
+            REQUIRE(count > 0);
+            REQUIRE(at + count <= end);
+            reader.feed(std::string_view(bytes).substr(at, count));
+            at += count;
+        }
+        CHECK(reader.next());
+        CHECK_FALSE(reader.holds_part());
+    }
+}
+
 TEST_CASE("a frame that is too long is not made, and not taken", "[proto]") {
     CHECK(encoded({Type::ok, 1, {std::string(frame_bytes_max, 'x')}}).empty());
     FrameReader reader;

@@ -156,9 +156,7 @@ std::vector<Entry> entries_of(const std::string& root, const std::string& folder
     std::error_code error;
     fs::directory_iterator iterator(root + "/" + folder, error);
     if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return entries;
-    if (error)
-        throw Error(ErrorKind::failed, fmt::format("cannot list {}/{}: {}", root, folder, error.message()),
-                    "does this user have the right to it?");
+    if (error) throw_errno(fmt::format("cannot list {}/{}", root, folder), error.value());
     for (; iterator != fs::directory_iterator(); iterator.increment(error)) {
         const auto name = iterator->path().filename().string();
         std::error_code gone;
