@@ -59,7 +59,13 @@ private:
     WalService wal_{archive_, {}};
     Jobs jobs_{archive_};
     Listener listener_{folder_ / "walgd.sock"};
-    Server server_{{archive_, wal_, jobs_, [](const proto::Frame&) { return backup::PushOptions(); },
+    /// Of a server that is not there.
+    backup::PushOptions push_options() const {
+        backup::PushOptions options;
+        options.connection["host"] = folder_.path();
+        return options;
+    }
+    Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
                     [](bool json) { return json ? "{}" : "fine"; }},
                    listener_.release()};
     TaskGroup tasks_ = start();
@@ -121,6 +127,26 @@ TEST_CASE("an error says kind, cause and next step, and the connection goes on",
     CHECK(served.ask({static_cast<proto::Type>(50), 1, {}}).type == proto::Type::error);
     CHECK(served.ask({proto::Type::ping, 1, {}}).type == proto::Type::ok);
     CHECK(served.ask({proto::Type::status, 1, {"text"}}).field(0) == "fine");
+}
+
+TEST_CASE("a job's end is answered when it comes, not at the next word of its progress", "[daemon]") {
+    const Served served;
+    proto::Client client;
+    REQUIRE(client.connect(served.socket()) == proto::Client::Connected::yes);
+    constexpr int jobs = 5;
+    int words = 0;
+    for (int number = 1; number <= jobs; ++number) {
+        REQUIRE(client.send({proto::Type::backup_push, static_cast<std::uint32_t>(number), {"", "", ""}}));
+        proto::Frame answer;
+        do {
+            REQUIRE(client.receive(answer, 30));
+            words += answer.type == proto::Type::progress ? 1 : 0;
+        } while (answer.type == proto::Type::progress);
+        CHECK(answer.type == proto::Type::error);
+        CHECK_THAT(std::string(answer.field(1)), Catch::Contains("cannot connect to PostgreSQL"));
+    }
+    // A busy machine may be late with one or another.
+    CHECK(words < jobs);
 }
 
 TEST_CASE("nonsense on the socket ends that connection and no other", "[daemon]") {
