@@ -3,36 +3,18 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal_push.hpp"
-#include "config/setup.hpp"
+#include "config/check_server.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fmt/format.h>
-#include <functional>
 #include <random>
+#include <unistd.h>
 
 namespace walgd::config {
 
 namespace {
-
-/// Runs one check and prints its line.
-class Checks {
-public:
-    explicit Checks(std::ostream& out) : out_(out) {}
-
-    void run(std::string_view what, const std::function<std::string()>& check) {
-        try {
-            out_ << fmt::format("{:<28} ok: {}\n", what, check());
-        } catch (const Error& error) {
-            failed_ = true;
-            out_ << fmt::format("{:<28} FAILED: {}\n", what, error.what());
-            if (!error.hint().empty()) out_ << fmt::format("{:<28} HINT: {}\n", "", error.hint());
-        }
-    }
-    bool failed() const { return failed_; }
-
-private:
-    std::ostream& out_;
-    bool failed_ = false;
-};
 
 std::string check_packing(const archive::Packing& packing) {
     const std::string probe(100000, 'w');
@@ -53,15 +35,18 @@ std::string check_packing(const archive::Packing& packing) {
     return fmt::format("{}, {}, reads back", packing.compression->name(), cipher);
 }
 
-std::string check_server(const Settings& settings) {
-    const auto server = pg::Server::connect(connection_options(settings));
-    const auto facts = server->facts();
-    auto text =
-        fmt::format("PostgreSQL {}.{} at {}, system {}, {} MiB segments, checksums {}, archive_mode {}, archive_command '{}'",
-                    facts.version_num / 10000, facts.version_num % 10000, facts.data_directory, facts.system.number(),
-                    facts.segment_bytes >> 20, facts.data_checksums ? "on" : "off", facts.archive_mode, facts.archive_command);
-    if (facts.archive_mode == "off") text += "; WARNING: archive_mode is off, no WAL will come";
-    return text;
+/// Where the daemon will listen, or does already.
+void check_socket(const std::string& path, Checks& checks) {
+    const auto folder = std::filesystem::path(path).parent_path().string();
+    if (::access(path.c_str(), F_OK) == 0)
+        checks.run("socket", [&] { return fmt::format("{} is there: a daemon made it", path); });
+    else if (::access(folder.c_str(), W_OK) == 0)
+        checks.run("socket", [&] { return fmt::format("{} can be made", path); });
+    else
+        checks.warn("socket",
+                    fmt::format("this user cannot make {} ({}): the systemd unit makes its folder; else make it yourself, "
+                                "or set WALGD_SOCKET",
+                                path, std::strerror(errno)));
 }
 
 } // namespace
@@ -72,8 +57,9 @@ int run_check(const Settings& settings, archive::Archive& archive, std::ostream&
     std::random_device dice;
     const storage::ObjectKey key(fmt::format("{}check/{:08x}{:08x}", archive::own_folder, dice(), dice()));
     const std::string probe = "walgd --check";
-    checks.run("settings", [&] { return fmt::format("storage {}, socket {}", storage.describe(), settings.text("socket")); });
-    for (const auto& warning : settings.warnings()) out << fmt::format("{:<28} WARNING: {}\n", "settings", warning);
+    checks.run("settings", [&] { return fmt::format("storage {}", storage.describe()); });
+    for (const auto& warning : settings.warnings()) checks.warn("settings", warning);
+    check_socket(settings.text("socket"), checks);
     checks.run("packing", [&] { return check_packing(archive.packing); });
     checks.run("storage: list", [&] {
         const auto page = run_blocking(archive.io, storage.list(std::string(archive::backup_folder), {}));
@@ -99,7 +85,7 @@ int run_check(const Settings& settings, archive::Archive& archive, std::ostream&
         return std::string(found == archive::ConditionalPut::works ? "If-None-Match is kept: nothing can be overwritten"
                                                                    : "not kept by this storage: walgd looks before it puts");
     });
-    checks.run("PostgreSQL", [&] { return check_server(settings); });
+    check_server(settings, archive, checks);
     return checks.failed() ? 1 : 0;
 }
 

@@ -34,6 +34,7 @@ backup::PushOptions push_options(const Settings& settings) {
     options.pgdata = settings.text("pgdata");
     options.connection = connection_options(settings);
     options.verify = settings.flag("verify_page_checksums");
+    options.table_names = !settings.flag("disable_partial_restore");
     options.user_data = settings.text("sentinel_user_data");
     options.part_bytes_max = settings.bytes("tar_size_threshold");
     options.part_bytes_given = settings.given("tar_size_threshold");

@@ -95,6 +95,7 @@ constexpr Setting table[] = {
     {"tar_disable_fsync", "WALG_TAR_DISABLE_FSYNC", no_words, Type::flag, "", "false", "Do not write a restored backup out to disk before it counts as restored", false, no_words},
     {"sentinel_user_data", "WALG_SENTINEL_USER_DATA", sentinel_user_data_aliases, Type::json, "", "", "JSON that is kept with every backup", false, no_words},
     {"verify_page_checksums", "WALG_VERIFY_PAGE_CHECKSUMS", no_words, Type::flag, "", "true", "Check page checksums while a backup is taken, where the cluster has them", false, no_words},
+    {"disable_partial_restore", "WALG_DISABLE_PARTIAL_RESTORE", no_words, Type::flag, "", "false", "Do not note the names of all tables, which WAL-G's backup-fetch --restore-only needs, and which costs a connection to each database", false, no_words},
     {"stop_wal_timeout", "WALGD_STOP_WAL_TIMEOUT", no_words, Type::duration, "s", "1h", "How long the last WAL of a backup may take to reach the archive", false, no_words},
     // PostgreSQL connection
     {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder; libpq's default if not given", false, no_words},

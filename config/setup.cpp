@@ -19,6 +19,8 @@ namespace {
 
 /// They wait for fsync while the CPU pool packs.
 constexpr std::size_t disk_threads = 4;
+/// AES-256.
+constexpr std::size_t customer_key_bytes = 32;
 
 struct Opening {
     const Settings& settings;
@@ -35,9 +37,28 @@ std::string joined(std::string path, std::string_view below) {
 }
 
 std::unique_ptr<storage::Storage> open_file_storage(const Opening& opening) {
+    // Who asks for encryption must not find plain files.
+    for (const auto* name : {"s3_sse", "s3_sse_kms_id", "s3_sse_c"}) {
+        if (opening.settings.given(name))
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("{} is given ({}), but a folder encrypts nothing", name, opening.settings.source(name)),
+                        "take it out; WALG_LIBSODIUM_KEY or WALG_PGP_KEY encrypt on every storage");
+    }
     auto root = opening.settings.text("file_prefix");
     if (root.starts_with("file://localhost")) root.erase(0, 16);
     return storage::make_file_storage(joined(root, opening.settings.text("storage_prefix")), opening.disk);
+}
+
+void check_customer_key(const storage::S3Options& options) {
+    if (options.sse_customer_key.empty()) return;
+    if (options.sse_customer_key.size() != customer_key_bytes)
+        throw Error(
+            ErrorKind::misconfigured,
+            fmt::format("s3_sse_c has {} bytes, a customer key has {}", options.sse_customer_key.size(), customer_key_bytes),
+            "WALG_S3_SSE_C is the key itself, neither hex nor base64");
+    if (!options.sse.empty() && options.sse != "AES256")
+        throw Error(ErrorKind::misconfigured, fmt::format("s3_sse is {}, and s3_sse_c gives a key of one's own", options.sse),
+                    "keep one of them; with a customer key s3_sse is AES256 or not given");
 }
 
 storage::S3Options s3_options(const Settings& settings) {
@@ -81,6 +102,7 @@ storage::S3Options s3_options(const Settings& settings) {
     if ((options.sse == "aws:kms") != !options.sse_kms_id.empty())
         throw Error(ErrorKind::misconfigured, "s3_sse_kms_id goes with s3_sse aws:kms, and only with it",
                     "set WALG_S3_SSE=aws:kms and WALG_S3_SSE_KMS_ID together");
+    check_customer_key(options);
     options.connections_max = static_cast<unsigned>(std::max<std::int64_t>(settings.number("upload_concurrency"),
                                                                            settings.number("download_concurrency"))) +
                               8;

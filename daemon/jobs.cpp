@@ -17,7 +17,7 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
                                 format_time(std::chrono::time_point_cast<std::chrono::seconds>(job_->began))),
                     "wait for it: walg status shows how far it is");
     if (thread_.joinable()) thread_.join();
-    auto job = job_ = std::make_shared<Job>();
+    auto job = job_ = std::make_shared<Job>(archive_.io);
     thread_ = std::jthread([this, job, options = std::move(options)](std::stop_token stop) {
         std::optional<backup::PushResult> result;
         std::exception_ptr failure;
@@ -30,6 +30,7 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
             job->result = result;
             job->failure = failure;
             job->ended = true;
+            job->woken.cancel();
             if (failure)
                 archive_.log.error("event=backup_failed error=\"{}\"", describe(failure));
             else

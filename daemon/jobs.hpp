@@ -17,11 +17,13 @@ public:
     ~Jobs();
 
     struct Job {
+        explicit Job(asio::any_io_executor io) : woken(std::move(io)) {}
         backup::Progress progress;
         std::chrono::system_clock::time_point began = std::chrono::system_clock::now();
         std::optional<backup::PushResult> result; ///< when it ended well
         std::exception_ptr failure;               ///< when it did not
         bool ended = false;
+        asio::steady_timer woken; ///< for the one session that follows the job; cancelled when it ends
     };
 
     /// Error(refused) when one runs.

@@ -239,7 +239,9 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
 awaitable<proto::Frame> Server::run_backup(Channel& channel, const proto::Frame& request) {
     const auto job = services_.jobs.start(services_.push_options(request));
     while (!job->ended) {
-        co_await sleep_for(progress_every);
+        job->woken.expires_after(progress_every);
+        co_await job->woken.async_wait(asio::as_tuple(asio::use_awaitable)); // the job's end, or time for a word
+        if (job->ended) break;
         const auto& progress = job->progress;
         const proto::Frame report{proto::Type::progress,
                                   request.request,

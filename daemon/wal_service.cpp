@@ -192,6 +192,7 @@ awaitable<void> WalService::find_out_conditional_put() {
             pusher_.options().conditional_put = found;
             archive_.log.info("event=conditional_put works={} storage={}", found == archive::ConditionalPut::works,
                               archive_.storage.describe());
+            co_await pusher_.warm_up();
             co_return;
         } catch (const Error& error) {
             failure = error;

@@ -41,8 +41,8 @@ public:
     /// but Error(cancelled).
     awaitable<bool> store_ahead(std::string name, FileIdentity identity, UniqueFd fd);
     awaitable<archive::Fetched> fetch(std::string name, UniqueFd fd);
-    /// Asks the storage whether it keeps If-None-Match, until it answers; till then, and if it does not, pushes look before they
-    /// put.
+    /// Asks the storage whether it keeps If-None-Match, and what else the first push would have to ask for, until it answers;
+    /// till then, and if it keeps none, pushes look before they put.
     awaitable<void> find_out_conditional_put();
 
     WalQueue& queue() { return queue_; }

@@ -91,7 +91,7 @@ public:
     explicit FilesMetadataWriter(Out out) : out_(std::move(out)) {}
     void add(std::string_view member, const FileDescription& file);
     void part(std::string_view tar, const std::vector<std::string>& members);
-    /// `json`: the whole DatabasesByNames object; empty: left out.
+    /// The next piece of the DatabasesByNames object; never called, it is left out.
     void databases(std::string_view json);
     void finish();
 

@@ -49,8 +49,11 @@ void FilesMetadataWriter::part(std::string_view tar, const std::vector<std::stri
 }
 
 void FilesMetadataWriter::databases(std::string_view json) {
-    enter(At::end);
-    out_(fmt::format(",\"DatabasesByNames\":{}", json));
+    if (at_ != At::end) {
+        enter(At::end);
+        out_(",\"DatabasesByNames\":");
+    }
+    out_(json);
 }
 
 void FilesMetadataWriter::finish() {

@@ -90,6 +90,12 @@ awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system) {
     co_await archive.storage.put(system_key(), bytes_of(text), {});
 }
 
+awaitable<void> SystemGuard::warm_up() {
+    if (known_) co_return;
+    const auto found = co_await archive_system(archive_);
+    if (!known_) known_ = found; // a check may have come first, and know more
+}
+
 awaitable<void> SystemGuard::check(pg::SystemIdentifier system, std::string file) {
     if (known_ == system) co_return;
     // Asked anew also when something else is remembered: an operator may have let the archive adopt this system meanwhile.

@@ -15,6 +15,9 @@ public:
     /// archive becomes its own.
     awaitable<void> check(pg::SystemIdentifier system, std::string file);
 
+    /// Asks the storage now, so that the first check need not wait for it.
+    awaitable<void> warm_up();
+
 private:
     Archive& archive_;
     std::optional<pg::SystemIdentifier> known_;

@@ -24,6 +24,20 @@ WalPusher::WalPusher(Archive& archive, WalPushOptions options)
     : archive_(archive), options_(options), parts_(std::make_unique<Parts>(archive)) {}
 WalPusher::~WalPusher() = default;
 
+awaitable<void> WalPusher::warm_up() {
+    std::exception_ptr failure;
+    try {
+        co_await parts_->guard.warm_up();
+        co_await parts_->stored.warm_up();
+        co_return;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto error = as_error(failure);
+    if (error.kind() == ErrorKind::cancelled) throw error;
+    archive_.log.warn("event=warm_up_failed error=\"{}\" hint=\"{}\"", error.what(), error.hint());
+}
+
 namespace {
 
 /// What is stored cannot be read back for a comparison: its hash must stand in.

@@ -39,6 +39,10 @@ public:
     /// it is read is an Error(corrupt).
     awaitable<WalPushed> push(std::string name, UniqueFd fd);
 
+    /// Learns of the archive what the first push would have to ask for: whose it is, and how its WAL is packed. Pushes may come
+    /// meanwhile. A failure is only logged: then they ask themselves.
+    awaitable<void> warm_up();
+
     WalPushOptions& options() { return options_; }
 
 private:

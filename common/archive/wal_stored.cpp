@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
+#include <set>
 
 namespace walgd::archive {
 
@@ -40,6 +41,15 @@ private:
     std::optional<std::uint64_t> difference_;
 };
 
+/// All but the one that this archive is written with.
+std::vector<const codec::Compression*> other_methods(const Archive& archive) {
+    std::vector<const codec::Compression*> methods;
+    for (const auto* method : codec::compressions()) {
+        if (method != archive.packing.compression) methods.push_back(method);
+    }
+    return methods;
+}
+
 [[noreturn]] void refuse(const std::string& name, const std::string& storage, const storage::ObjectInfo& there,
                          const std::string& how) {
     throw Error(ErrorKind::refused,
@@ -51,27 +61,28 @@ private:
 
 } // namespace
 
-awaitable<void> StoredWal::look_for_suffixes() {
-    if (other_suffixes_) co_return;
-    std::set<std::string> found;
-    const auto page = co_await archive_.storage.list(std::string(wal_folder), {});
-    for (const auto& object : page.objects) {
-        const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
-        for (const auto* method : codec::compressions()) {
-            const auto suffix = method->suffix();
-            if (method == archive_.packing.compression) continue;
-            const bool bare = suffix.empty() && pg::wal_file_kind(name).has_value();
-            if (bare || (!suffix.empty() && name.ends_with("." + std::string(suffix)))) found.insert(std::string(suffix));
+awaitable<void> StoredWal::warm_up() {
+    if (other_methods_) co_return;
+    std::set<const codec::Compression*> found;
+    storage::ListOptions page_options;
+    do {
+        const auto page = co_await archive_.storage.list(std::string(wal_folder), page_options);
+        for (const auto& object : page.objects) {
+            const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
+            for (const auto* method : other_methods(archive_)) {
+                const auto suffix = method->suffix();
+                const bool bare = suffix.empty() && pg::wal_file_kind(name).has_value();
+                if (bare || (!suffix.empty() && name.ends_with("." + std::string(suffix)))) found.insert(method);
+            }
         }
-    }
-    other_suffixes_ = std::move(found);
+        page_options.token = page.next;
+    } while (page_options.token);
+    other_methods_.emplace(found.begin(), found.end());
 }
 
 awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string name, bool own_suffix_too) {
-    co_await look_for_suffixes();
-    std::vector<const codec::Compression*> methods;
-    if (own_suffix_too) methods.push_back(archive_.packing.compression);
-    for (const auto& suffix : *other_suffixes_) methods.push_back(codec::compression_by_suffix(suffix));
+    auto methods = other_methods_ ? *other_methods_ : other_methods(archive_);
+    if (own_suffix_too) methods.insert(methods.begin(), archive_.packing.compression);
     for (const auto* method : methods) {
         const auto key = wal_key(name, method->suffix());
         const auto info = co_await archive_.storage.head(key);

@@ -3,8 +3,8 @@
 #include "common/archive/wal_source.hpp"
 
 #include <optional>
-#include <set>
 #include <string>
+#include <vector>
 
 namespace walgd::archive {
 
@@ -21,8 +21,13 @@ class StoredWal {
 public:
     explicit StoredWal(Archive& archive) : archive_(archive) {}
 
+    /// Finds out by one listing of all of wal_005/ under which other suffixes it holds anything. For a resident process, in the
+    /// background: it may take a while, and pushes need not wait for it. After a failure it may be called again.
+    awaitable<void> warm_up();
+
     /// An object of that name under another suffix (the method was changed), or, with `own_suffix_too`, under the configured one
-    /// as well. Other suffixes are only asked for when the archive was seen to have them: the common case costs no request.
+    /// as well. After warm_up() only suffixes that the archive was seen to have are asked for: the common case costs no request.
+    /// Before it all are asked for.
     awaitable<std::optional<StoredObject>> find_before_put(std::string name, bool own_suffix_too);
 
     /// Returns when the object's plain content is the file's, by stored hash or by reading it. Error(refused) that names both
@@ -30,10 +35,8 @@ public:
     awaitable<void> check_same(const WalSource& source, StoredObject there);
 
 private:
-    awaitable<void> look_for_suffixes();
-
     Archive& archive_;
-    std::optional<std::set<std::string>> other_suffixes_;
+    std::optional<std::vector<const codec::Compression*>> other_methods_; ///< nothing before warm_up()
 };
 
 } // namespace walgd::archive

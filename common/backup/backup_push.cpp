@@ -3,8 +3,10 @@
 #include "common/archive/documents.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/system_guard.hpp"
+#include "common/backup/database_names.hpp"
 #include "common/backup/intent.hpp"
 #include "common/backup/parts.hpp"
+#include "common/backup/server_watch.hpp"
 #include "common/backup/stop_wal.hpp"
 #include "common/base/files.hpp"
 #include "common/pg/control_file.hpp"
@@ -44,23 +46,6 @@ std::string real_path(const std::string& path) {
 }
 
 Time now() { return std::chrono::ceil<std::chrono::microseconds>(std::chrono::system_clock::now()); }
-
-/// The directory to copy: the connected server's, and on this host.
-std::string checked_pgdata(const PushOptions& options, const pg::ServerFacts& facts) {
-    const auto given = real_path(options.pgdata.empty() ? facts.data_directory : options.pgdata);
-    if (!options.pgdata.empty() && given != facts.data_directory && given != real_path(facts.data_directory))
-        throw Error(ErrorKind::refused,
-                    fmt::format("Data directory from command line '{}' is not the same as Postgres' one '{}'", options.pgdata,
-                                facts.data_directory),
-                    "do PGHOST and PGPORT lead to the server of that directory?");
-    const auto control = pg::read_control_file(given);
-    if (control.system != facts.system)
-        throw Error(ErrorKind::refused,
-                    fmt::format("{} is of the cluster {}, the connected server of the cluster {}", given, control.system.number(),
-                                facts.system.number()),
-                    "does the server run on another host? A backup reads the files of this one");
-    return given;
-}
 
 std::uint64_t part_bytes(const PushOptions& options, std::uint64_t total) {
     if (options.part_bytes_given) return options.part_bytes_max;
@@ -103,7 +88,7 @@ private:
         host_ = host_name();
         server_ = pg::Server::connect(options_.connection);
         facts_ = server_->facts();
-        pgdata_ = checked_pgdata(options_, facts_);
+        pgdata_ = checked_pgdata(options_.pgdata, facts_);
         archive::SystemGuard guard(archive_);
         run_blocking(archive_.io, guard.check(facts_.system, pgdata_), stop_);
         if (server_->value(std::string(take_lock)) != "t")
@@ -131,12 +116,26 @@ private:
     }
 
     void copy() {
+        if (options_.table_names) collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
         progress_.phase = Phase::copying;
         const CopySource source{options_.verify && facts_.data_checksums, facts_.block_bytes, start_.lsn, archive_.log};
         const PartsOptions parts{pgdata_, name_, part_bytes(options_, progress_.bytes_total), std::max(1U, options_.readers)};
-        add(push_parts(room_, source, files_, parts));
-        server_->check_alive();
+        add(copy_parts(source, parts));
         add(push_tar(room_, name_, "pg_control", {control_file()}));
+    }
+
+    PartsResult copy_parts(const CopySource& source, const PartsOptions& parts) {
+        ServerWatch watch(*server_, stop_);
+        UploadRoom watched{archive_, options_.piece_bytes, places_, progress_, watch.token()};
+        PartsResult copied;
+        try {
+            copied = push_parts(watched, source, files_, parts);
+        } catch (...) {
+            watch.end(); // throws the cause, if it is the server
+            throw;
+        }
+        watch.end();
+        return copied;
     }
 
     void finish() {
@@ -163,12 +162,14 @@ private:
         const auto number = (stop_lsn.bytes() - 1) / facts_.segment_bytes;
         const auto segment = pg::segment_name({start_.timeline, number}, facts_.segment_bytes);
         progress_.phase = Phase::waiting_for_wal;
-        if (facts_.archive_mode == "off") {
+        // Of a standby that does not count: its primary archives.
+        if (facts_.archive_mode == "off" && !facts_.in_recovery) {
             archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_,
                               segment);
             return;
         }
-        wait_for_wal(archive_, *server_, segment, options_.wal_wait, stop_);
+        const StopWalOptions waiting{.limit = options_.wal_wait, .from_standby = facts_.in_recovery};
+        wait_for_wal(archive_, *server_, segment, waiting, stop_);
     }
 
     SmallFile control_file() const {
@@ -279,6 +280,22 @@ private:
 };
 
 } // namespace
+
+std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& facts) {
+    const auto given = real_path(pgdata.empty() ? facts.data_directory : pgdata);
+    if (!pgdata.empty() && given != facts.data_directory && given != real_path(facts.data_directory))
+        throw Error(ErrorKind::refused,
+                    fmt::format("Data directory from command line '{}' is not the same as Postgres' one '{}'", pgdata,
+                                facts.data_directory),
+                    "do PGHOST and PGPORT lead to the server of that directory?");
+    const auto control = pg::read_control_file(given);
+    if (control.system != facts.system)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} is of the cluster {}, the connected server of the cluster {}", given, control.system.number(),
+                                facts.system.number()),
+                    "does the server run on another host? A backup reads the files of this one");
+    return given;
+}
 
 PushResult backup_push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop) {
     Push push(archive, options, progress, std::move(stop));

@@ -15,6 +15,7 @@ struct PushOptions {
     pg::ConnectionOptions connection;
     bool permanent = false;
     bool verify = true;                        ///< page checksums, where the cluster has them
+    bool table_names = true;                   ///< for WAL-G's --restore-only, which finds tables by them
     std::string user_data;                     ///< JSON text; empty: none
     std::uint64_t part_bytes_max = 1073741823; ///< WALG_TAR_SIZE_THRESHOLD
     bool part_bytes_given = false;             ///< false: parts are made smaller so that a restore can use every core
@@ -29,6 +30,10 @@ struct PushResult {
     std::uint64_t plain_bytes = 0, stored_bytes = 0;
     std::uint64_t corrupt_blocks = 0;
 };
+
+/// The directory to copy, symlinks resolved: `pgdata`, or the server's if that is empty. Error(refused) when it is not the
+/// connected server's, or not of this host.
+std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& facts);
 
 /// Takes a full base backup: parts, pg_control, backup_label, metadata.json, files_metadata.json, and last, when the stop WAL is
 /// in the archive, the sentinel. Blocks; for a job's thread, not the I/O thread. On any exception the server has left backup

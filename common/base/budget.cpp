@@ -6,23 +6,32 @@
 
 namespace walgd {
 
+namespace {
+
+/// Of the budget: what jobs may always have, even while WAL waits. A piece of an upload fits in (config/setup.cpp sees to it).
+constexpr std::uint64_t jobs_share = 4;
+
+} // namespace
+
 MemoryBudget::Lease MemoryBudget::acquire(std::uint64_t bytes, std::stop_token stop) {
     if (bytes > total_)
         throw Error(ErrorKind::misconfigured,
                     fmt::format("one buffer of {} bytes does not fit into the memory budget of {} bytes", bytes, total_),
                     "raise memory_budget (WALGD_MEMORY_BUDGET)");
     std::unique_lock lock(mutex_);
-    if (!freed_.wait(lock, stop, [&] { return free_ >= bytes; }))
+    const auto share = total_ / jobs_share;
+    if (!freed_.wait(lock, stop, [&] { return free_ >= bytes && (first_ == 0 || with_jobs_ + bytes <= share); }))
         throw Error(ErrorKind::cancelled, "cancelled while waiting for memory");
     free_ -= bytes;
-    return Lease(*this, bytes);
+    with_jobs_ += bytes;
+    return Lease(*this, bytes, true);
 }
 
 std::optional<MemoryBudget::Lease> MemoryBudget::try_acquire(std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     if (free_ < bytes) return std::nullopt;
     free_ -= bytes;
-    return Lease(*this, bytes);
+    return Lease(*this, bytes, false);
 }
 
 std::uint64_t MemoryBudget::used() const {
@@ -30,10 +39,19 @@ std::uint64_t MemoryBudget::used() const {
     return total_ - free_;
 }
 
-void MemoryBudget::give_back(std::uint64_t bytes) {
+void MemoryBudget::give_back(std::uint64_t bytes, bool of_a_job) {
     {
         const std::lock_guard lock(mutex_);
         free_ += bytes;
+        if (of_a_job) with_jobs_ -= bytes;
+    }
+    freed_.notify_all();
+}
+
+void MemoryBudget::first_waiting(int change) {
+    {
+        const std::lock_guard lock(mutex_);
+        first_ += change;
     }
     freed_.notify_all();
 }

@@ -20,15 +20,18 @@ public:
     class Lease {
     public:
         Lease() = default;
-        Lease(MemoryBudget& budget, std::uint64_t bytes) : budget_(&budget), bytes_(bytes) {}
-        Lease(Lease&& other) noexcept : budget_(std::exchange(other.budget_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+        Lease(MemoryBudget& budget, std::uint64_t bytes, bool of_a_job) : budget_(&budget), bytes_(bytes), of_a_job_(of_a_job) {}
+        Lease(Lease&& other) noexcept
+            : budget_(std::exchange(other.budget_, nullptr)), bytes_(std::exchange(other.bytes_, 0)), of_a_job_(other.of_a_job_) {
+        }
         Lease& operator=(Lease&& other) noexcept {
             std::swap(budget_, other.budget_);
             std::swap(bytes_, other.bytes_);
+            std::swap(of_a_job_, other.of_a_job_);
             return *this;
         }
         ~Lease() {
-            if (budget_ != nullptr) budget_->give_back(bytes_);
+            if (budget_ != nullptr) budget_->give_back(bytes_, of_a_job_);
         }
         std::uint64_t bytes() const { return bytes_; }
         /// Gives back all but `bytes`.
@@ -41,24 +44,39 @@ public:
     private:
         MemoryBudget* budget_ = nullptr;
         std::uint64_t bytes_ = 0;
+        bool of_a_job_ = false;
     };
 
-    /// Blocks this thread until `bytes` are free; Error(cancelled) when `stop` is asked for, Error(misconfigured) when the whole
+    /// For a job (a backup, a restore): blocks this thread until `bytes` are free and nobody is First, or jobs have no more than
+    /// their quarter, so that they always go on. Error(cancelled) when `stop` is asked for, Error(misconfigured) when the whole
     /// budget is smaller.
     Lease acquire(std::uint64_t bytes, std::stop_token stop = {});
     /// Nothing, if `bytes` are not free right now.
     std::optional<Lease> try_acquire(std::uint64_t bytes);
 
+    /// While one lives, its owner (WAL) waits for memory with try_acquire(), and jobs let it go first.
+    class First {
+    public:
+        explicit First(MemoryBudget& budget) : budget_(budget) { budget_.first_waiting(+1); }
+        ~First() { budget_.first_waiting(-1); }
+        First(const First&) = delete;
+
+    private:
+        MemoryBudget& budget_;
+    };
+
     std::uint64_t total() const { return total_; }
     std::uint64_t used() const;
 
 private:
-    void give_back(std::uint64_t bytes);
+    void give_back(std::uint64_t bytes, bool of_a_job);
+    void first_waiting(int change);
 
     const std::uint64_t total_;
     mutable std::mutex mutex_;
     std::condition_variable_any freed_;
-    std::uint64_t free_;
+    std::uint64_t free_, with_jobs_ = 0;
+    int first_ = 0;
 };
 
 } // namespace walgd

@@ -43,9 +43,12 @@ public:
     BackupStop stop_backup() override;
     std::string value(const std::string& query) override;
     std::vector<std::vector<std::string>> rows(const std::string& query) override;
+    void each_row(const std::string& query, const std::function<void(const std::vector<std::string>&)>& visit) override;
     void check_alive() override;
 
 private:
+    Result checked(Result result, const std::string& query);
+    void check_same_standby();
     Result execute(const std::string& query, const std::vector<std::string>& parameters = {});
     std::string first(const Result& result, int column) { return PQgetvalue(result.get(), 0, column); }
 
@@ -75,22 +78,38 @@ Result LibpqServer::execute(const std::string& query, const std::vector<std::str
     for (const auto& parameter : parameters) values.push_back(parameter.c_str());
     Result result(PQexecParams(connection_.get(), query.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
                                nullptr, 0));
+    return checked(std::move(result), query);
+}
+
+Result LibpqServer::checked(Result result, const std::string& query) {
     const auto status = PQresultStatus(result.get());
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return result;
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_SINGLE_TUPLE) return result;
     const char* sqlstate = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
     refuse(fmt::format("the server refused \"{}\"", query.substr(0, 60)), name_, PQresultErrorMessage(result.get()),
            sqlstate != nullptr ? sqlstate : "", PQstatus(connection_.get()) == CONNECTION_OK);
 }
 
+std::vector<std::string> cells_of(const Result& result, int row) {
+    std::vector<std::string> cells;
+    for (int column = 0; column < PQnfields(result.get()); ++column) cells.emplace_back(PQgetvalue(result.get(), row, column));
+    return cells;
+}
+
 std::vector<std::vector<std::string>> LibpqServer::rows(const std::string& query) {
     const auto result = execute(query);
     std::vector<std::vector<std::string>> table;
-    for (int row = 0; row < PQntuples(result.get()); ++row) {
-        auto& cells = table.emplace_back();
-        for (int column = 0; column < PQnfields(result.get()); ++column)
-            cells.emplace_back(PQgetvalue(result.get(), row, column));
-    }
+    for (int row = 0; row < PQntuples(result.get()); ++row) table.push_back(cells_of(result, row));
     return table;
+}
+
+void LibpqServer::each_row(const std::string& query, const std::function<void(const std::vector<std::string>&)>& visit) {
+    if (PQsendQuery(connection_.get(), query.c_str()) == 0)
+        refuse("the server did not take a query", name_, PQerrorMessage(connection_.get()), "", false);
+    PQsetSingleRowMode(connection_.get());
+    while (Result result{PQgetResult(connection_.get())}) {
+        result = checked(std::move(result), query);
+        for (int row = 0; row < PQntuples(result.get()); ++row) visit(cells_of(result, row));
+    }
 }
 
 std::string LibpqServer::value(const std::string& query) {
@@ -100,7 +119,10 @@ std::string LibpqServer::value(const std::string& query) {
     return first(result, 0);
 }
 
-void LibpqServer::check_alive() { execute("select 1"); }
+void LibpqServer::check_alive() {
+    execute("select 1");
+    if (started_in_recovery_) check_same_standby();
+}
 
 ServerFacts LibpqServer::facts() {
     ServerFacts facts;
@@ -158,6 +180,7 @@ BackupStart LibpqServer::start_backup(const std::string& label) {
 }
 
 BackupStop LibpqServer::stop_backup() {
+    if (started_in_recovery_) check_same_standby(); // its words are clearer than the server's
     const auto version = number_of(value("show server_version_num"), "its version");
     const auto result = execute(version >= 150000 ? "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"
                                                   : "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)");
@@ -165,10 +188,22 @@ BackupStop LibpqServer::stop_backup() {
     stop.lsn = lsn_of(first(result, 0));
     stop.backup_label = first(result, 1);
     stop.tablespace_map = first(result, 2);
-    if (started_in_recovery_ && value("select timeline_id from pg_control_checkpoint()") != std::to_string(started_timeline_))
-        throw Error(ErrorKind::refused, "the standby changed its timeline while it was copied; the copy is no backup",
-                    "run backup-push again");
+    if (started_in_recovery_) check_same_standby();
     return stop;
+}
+
+/// What a standby copied is a backup only while it stays a standby, on one timeline.
+void LibpqServer::check_same_standby() {
+    // Not pg_control_checkpoint(): the last restartpoint may lie before the switch. The backup ends at minRecoveryPoint.
+    const auto found = rows("select pg_is_in_recovery(), min_recovery_end_timeline from pg_control_recovery()").at(0);
+    if (found.at(0) != "t")
+        throw Error(ErrorKind::refused, "the standby was promoted while it was copied; the copy is no backup",
+                    "run backup-push again");
+    if (found.at(1) != std::to_string(started_timeline_))
+        throw Error(ErrorKind::refused,
+                    fmt::format("the standby went from timeline {} to {} while it was copied; the copy is no backup",
+                                started_timeline_, found.at(1)),
+                    "run backup-push again, once the new primary has made a checkpoint");
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include "common/pg/lsn.hpp"
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -66,7 +67,10 @@ public:
     /// First column of the first row; Error when there is none.
     virtual std::string value(const std::string& query) = 0;
     virtual std::vector<std::vector<std::string>> rows(const std::string& query) = 0;
-    /// Throws Error(transient) when the connection was lost. For long jobs, now and then.
+    /// Each row as it comes: for answers that may be larger than memory. When `visit` throws, use the connection no more.
+    virtual void each_row(const std::string& query, const std::function<void(const std::vector<std::string>&)>& visit) = 0;
+    /// Throws Error(transient) when the connection was lost, Error(refused) when a standby that is being copied is none any more.
+    /// For long jobs, now and then.
     virtual void check_alive() = 0;
 };
 

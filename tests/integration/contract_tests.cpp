@@ -1,4 +1,5 @@
-// The server is told by WALGD_TEST_S3_ENDPOINT, _BUCKET, _ACCESS_KEY, _SECRET_KEY and _CA; without them, a folder.
+// The server is told by WALGD_TEST_S3_ENDPOINT, _BUCKET, _ACCESS_KEY, _SECRET_KEY and _CA; without them, a folder. What may be
+// asked of it beside: _REGION, _HOST_STYLE, _SSE, _SSE_KMS_ID, _SSE_C, _STORAGE_CLASS.
 #include "common/storage/s3/s3_storage.hpp"
 #include "tests/unit/file_backend.hpp"
 
@@ -23,8 +24,12 @@ public:
         options.access_key = given("WALGD_TEST_S3_ACCESS_KEY");
         options.secret_key = given("WALGD_TEST_S3_SECRET_KEY");
         options.ca_file = given("WALGD_TEST_S3_CA");
-        options.region = "us-east-1";
-        options.force_path_style = true;
+        options.region = given("WALGD_TEST_S3_REGION");
+        options.force_path_style = given("WALGD_TEST_S3_HOST_STYLE").empty();
+        options.sse = given("WALGD_TEST_S3_SSE");
+        options.sse_kms_id = given("WALGD_TEST_S3_SSE_KMS_ID");
+        options.sse_customer_key = given("WALGD_TEST_S3_SSE_C");
+        options.storage_class = given("WALGD_TEST_S3_STORAGE_CLASS");
         options.prefix = "contract/" + std::to_string(std::random_device{}());
         s3_ = storage::make_s3_storage(options, loop.executor(), *log_);
     }

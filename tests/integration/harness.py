@@ -259,26 +259,43 @@ class Walgd:
         return f'{self.scratch.bin}/walg-fetch "%f" "%p"'
 
 
+def make_certificate(folder, log):
+    """A certificate of our own for localhost, with a bucket before it or not, and 127.0.0.1: returns the paths of certificate and key."""
+    certificate, key = folder / "public.crt", folder / "private.key"
+    subprocess.check_call(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                           "subjectAltName=DNS:localhost,DNS:walgd.localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate], stdout=log, stderr=log)
+    return certificate, key
+
+
 class Minio:
-    """MinIO on a free port, with one bucket."""
+    """MinIO on a free port, with one bucket. `tls`: with a certificate of our own; `environment`: MinIO's own settings."""
     access, secret, bucket = "walgd-tests", "walgd-tests-secret", "walgd"
 
-    def __init__(self, scratch):
+    def __init__(self, scratch, tls=False, environment=None):
         self.port = free_port()
         data = scratch.folder(f"minio{self.port}")
         (data / self.bucket).mkdir()
+        options, self.ca = [], None
+        if tls:
+            certificates = scratch.folder(f"minio{self.port}-certs")
+            self.ca, _ = make_certificate(certificates, scratch.log)
+            scratch.own_tree(certificates)
+            options = ["--certs-dir", certificates]
         scratch.own_tree(data)
-        env = {"PATH": "/usr/bin:/bin", "HOME": str(data), "MINIO_ROOT_USER": self.access, "MINIO_ROOT_PASSWORD": self.secret, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"}
-        self.process = start([CACHE / "bin/minio", "server", "--quiet", "--address", f"127.0.0.1:{self.port}", data], scratch.log, env=env)
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(data), "MINIO_ROOT_USER": self.access, "MINIO_ROOT_PASSWORD": self.secret, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off",
+               **(environment or {})}
+        self.process = start([CACHE / "bin/minio", "server", "--quiet", "--address", f"127.0.0.1:{self.port}", *options, data], scratch.log, env=env)
         scratch.stack.callback(stop, self.process, signal.SIGKILL)
+        self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         until("MinIO", self.answers, 60)
-        self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def answers(self):
+        import ssl
         import urllib.error
         import urllib.request
         try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/minio/health/cluster", timeout=2).status == 200
+            context = ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
+            return urllib.request.urlopen(f"{self.endpoint}/minio/health/cluster", timeout=2, context=context).status == 200
         except (urllib.error.URLError, OSError):
             return False
 
@@ -291,8 +308,9 @@ class Rgw:
     """Ceph's RADOS gateway with one monitor and one OSD in memory. `tls`: with a certificate of our own."""
     access, secret, bucket = "walgd-tests", "walgd-tests-secret", "walgd"
 
-    def __init__(self, scratch, tls=False):
-        self.scratch, self.tls = scratch, tls
+    def __init__(self, scratch, tls=False, gateway="", prepare=None):
+        """`gateway`: further lines of its configuration; `prepare(self)` runs before the gateway starts."""
+        self.scratch, self.tls, self.gateway, self.prepare = scratch, tls, gateway, prepare
         # A Ceph that starts on a loaded machine sometimes never gets its first pool ready: then it is begun anew.
         for attempt in range(3):
             self.processes = []
@@ -316,11 +334,9 @@ class Rgw:
         scheme = f"endpoint=127.0.0.1:{self.port}"
         self.ca = None
         if tls:
+            certificate, key = make_certificate(self.folder, scratch.log)
             self.ca = self.folder / "server.pem"
-            subprocess.check_call(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                                   "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.folder / "server.key", "-out", self.folder / "server.crt"],
-                                  stdout=scratch.log, stderr=scratch.log)
-            self.ca.write_bytes((self.folder / "server.crt").read_bytes() + (self.folder / "server.key").read_bytes())
+            self.ca.write_bytes(certificate.read_bytes() + key.read_bytes())
             scheme = f"ssl_endpoint=127.0.0.1:{self.port} ssl_certificate={self.ca}"
         fsid = str(uuid.uuid4())
         self.conf = self.folder / "ceph.conf"
@@ -350,6 +366,7 @@ mon data = {self.folder}/mon
 osd data = {self.folder}/osd
 [client.rgw]
 rgw frontends = beast {scheme}
+{self.gateway}
 """)
         # Ceph's daemons run as whoever starts them; root is fine for them.
         self.ceph("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{monitor}]", self.folder / "monmap")
@@ -360,6 +377,8 @@ rgw frontends = beast {scheme}
         self.ceph("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         self.spawn("ceph-osd", "-f", "-i", "0")
         self.ceph("radosgw-admin", "user", "create", "--uid=walgd", "--display-name=walgd", f"--access-key={self.access}", f"--secret-key={self.secret}")
+        if self.prepare:
+            self.prepare(self)
         self.spawn("radosgw", "-f", "-n", "client.rgw")
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         until("the RADOS gateway", self.answers, 120, 0.2)
@@ -387,33 +406,43 @@ rgw frontends = beast {scheme}
         settings = {"WALG_S3_PREFIX": f"s3://{self.bucket}/{prefix}", "AWS_ENDPOINT": self.endpoint, "AWS_S3_FORCE_PATH_STYLE": "true", "AWS_REGION": "us-east-1",
                     "AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret}
         if self.tls:
-            settings["WALG_S3_CA_CERT_FILE"] = str(self.folder / "server.crt")
+            settings["WALG_S3_CA_CERT_FILE"] = str(self.folder / "public.crt")
         return settings
 
 
 def signed_put(endpoint, path, access, secret, ca=None):
-    """One empty PUT with signature version 4: how the tests make a bucket (walgd never does)."""
+    """How the tests make a bucket (walgd never does)."""
+    status, _ = signed_request("PUT", endpoint, path, access, secret, ca)
+    assert status == 200, status
+
+
+def signed_request(method, endpoint, path, access, secret, ca=None, headers=None, region="us-east-1"):
+    """One request without a body, with signature version 4, made by nothing of ours: status and headers of the answer."""
     import datetime
     import hmac
     import ssl
+    import urllib.error
     import urllib.request
     host = endpoint.split("://")[1]
     now = datetime.datetime.now(datetime.timezone.utc)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     empty = hashlib.sha256(b"").hexdigest()
-    canonical = f"PUT\n{path}\n\nhost:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n\nhost;x-amz-content-sha256;x-amz-date\n{empty}"
-    scope = f"{day}/us-east-1/s3/aws4_request"
+    canonical = f"{method}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n\nhost;x-amz-content-sha256;x-amz-date\n{empty}"
+    scope = f"{day}/{region}/s3/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = ("AWS4" + secret).encode()
-    for part in (day, "us-east-1", "s3", "aws4_request"):
+    for part in (day, region, "s3", "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-    request = urllib.request.Request(endpoint + path, method="PUT", data=b"", headers={
-        "x-amz-date": stamp, "x-amz-content-sha256": empty,
+    request = urllib.request.Request(endpoint + path, method=method, data=b"" if method == "PUT" else None, headers={
+        **(headers or {}), "x-amz-date": stamp, "x-amz-content-sha256": empty,
         "Authorization": f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={signature}"})
     context = ssl.create_default_context(cafile=str(ca)) if ca else None
-    with urllib.request.urlopen(request, timeout=30, context=context) as answer:
-        assert answer.status == 200, answer.status
+    try:
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            return answer.status, dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers)
 
 
 class TestCase(unittest.TestCase):

@@ -16,9 +16,9 @@ def main(kind):
         if kind != "file":
             server = {"minio": Minio, "ceph": Rgw, "ceph-tls": lambda scratch: Rgw(scratch, tls=True)}[kind](scratch)
             env.update(WALGD_TEST_S3_ENDPOINT=server.endpoint, WALGD_TEST_S3_BUCKET=server.bucket, WALGD_TEST_S3_ACCESS_KEY=server.access,
-                       WALGD_TEST_S3_SECRET_KEY=server.secret)
+                       WALGD_TEST_S3_SECRET_KEY=server.secret, WALGD_TEST_S3_REGION="us-east-1")
             if kind == "ceph-tls":
-                env["WALGD_TEST_S3_CA"] = str(server.folder / "server.crt")
+                env["WALGD_TEST_S3_CA"] = str(server.folder / "public.crt")
         return subprocess.call([BUILD / "contract_tests"], env=env)
     finally:
         scratch.close()

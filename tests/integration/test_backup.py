@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, start, until
+from harness import GOLDEN, Cluster, TestCase, Walgd, run, start, until
 
 
 class Backup(TestCase):
@@ -99,6 +99,55 @@ class Backup(TestCase):
         name = self.sentinels()[-1].removesuffix("_backup_stop_sentinel.json")
         files = json.loads((self.folder / f"basebackups_005/{name}/files_metadata.json").read_text())["Files"]
         self.assertEqual(files["/" + path]["CorruptBlocks"], {"CorruptBlocksCount": 1, "SomeCorruptBlocks": [3]})
+
+    def databases(self):
+        name = self.sentinels()[-1].removesuffix("_backup_stop_sentinel.json")
+        return json.loads((self.folder / f"basebackups_005/{name}/files_metadata.json").read_text()).get("DatabasesByNames")
+
+    def test_tables_are_named_as_walg_names_them(self):
+        text = (GOLDEN / "lz4-default16/archive/basebackups_005/base_000000010000000000000002/files_metadata.json").read_text()
+        golden = json.loads(text)["DatabasesByNames"]
+        self.cluster.psql("create table t_part (id int, x text) partition by range (id);"
+                          "create table t_part_1 partition of t_part for values from (0) to (100) partition by range (id);"
+                          "create table t_part_1_1 partition of t_part_1 for values from (0) to (100);"
+                          "create table \"Up\"\"per & <lower>\" (id int);"
+                          "create table parent (id int); create table child () inherits (parent); create view v as select 1")
+        self.cluster.psql("truncate parent")
+        self.cluster.psql('create database "an ""odd"" one"')
+        self.cluster.psql("create database closed")
+        self.cluster.psql("create database not_for_us connection limit 0")
+        self.cluster.psql("alter database closed allow_connections false")
+        number = lambda name, what: int(self.cluster.psql(f"select {what} from pg_class where relname = '{name}'"))
+        entry = lambda name: {"oid": number(name, "oid"), "relfilenode": number(name, "relfilenode")}
+        result = self.alone(PGUSER="postgres").walg("backup-push", self.cluster.data)
+        found = self.databases()
+        self.assertEqual(set(found), {"postgres", "template1", 'an "odd" one', "not_for_us"})
+        self.assertEqual(found["template1"], golden["template1"], "the catalogs of PostgreSQL 15, as WAL-G 3.0.9 noted them")
+        self.assertEqual(found["postgres"]["oid"], golden["postgres"]["oid"])
+        tables = found["postgres"]["tables_new"]
+        self.assertEqual(tables["public.t"], entry("t"))
+        self.assertEqual(tables["public.parent"], {**entry("parent"), "subtables": {"public.child": entry("child")}})
+        self.assertNotEqual(tables["public.parent"]["relfilenode"], tables["public.parent"]["oid"])
+        self.assertEqual(tables["public.t_part"], {"oid": number("t_part", "oid"), "relfilenode": 0, "subtables": {
+            "public.t_part_1": {"oid": number("t_part_1", "oid"), "relfilenode": 0}, "public.t_part_1_1": entry("t_part_1_1")}})
+        self.assertIn('public.Up"per & <lower>', tables)
+        self.assertNotIn("public.v", tables)
+        self.assertNotIn("could not be listed", result.stderr)
+        self.assertEqual(list(found["postgres"]), list(golden["postgres"]))
+        self.assertEqual(list(tables["public.t_part"]), list(golden["postgres"]["tables_new"]["public.t_part"]))
+
+    def test_a_database_that_cannot_be_asked_for_its_tables_is_told_and_fails_nothing(self):
+        self.cluster.psql("create database other")
+        hba = self.cluster.data / "pg_hba.conf"
+        hba.write_text("local other all reject\n" + hba.read_text())
+        self.cluster.psql("select pg_reload_conf()")
+        until("the rule to hold", lambda: self.cluster.psql("select 1", database="other", check=False) != "1", 30)
+        result = self.alone().walg("backup-push", self.cluster.data)
+        self.assertIn("WARNING", result.stderr)
+        self.assertIn("The tables of database other could not be listed", result.stderr)
+        self.assertEqual(set(self.databases()), {"postgres", "template1"})
+        self.alone(WALG_DISABLE_PARTIAL_RESTORE="true").walg("backup-push", self.cluster.data)
+        self.assertIsNone(self.databases())
 
     def test_restore_refuses_a_folder_that_holds_anything(self):
         self.daemon.walg("backup-push", self.cluster.data)

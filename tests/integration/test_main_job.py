@@ -1,7 +1,9 @@
 """The main job on real PostgreSQL and real storage: archive, back up, lose the host, restore, and find everything that was archived."""
 import hashlib
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import unittest
@@ -97,8 +99,23 @@ class OtherVersions(MainJob):
     """Each further PostgreSQL: archive, back up, restore, recover."""
 
     def run_version(self, version):
-        _, settings = self.store()
+        folder, settings = self.store()
         self.lose_and_restore({**settings, **ZSTD}, version=version, scale=1)
+        self.assert_every_file_is_of_a_named_table(folder)
+
+    def assert_every_file_is_of_a_named_table(self, folder):
+        """WAL-G's --restore-only drops what DatabasesByNames does not name."""
+        (path,) = folder.glob("basebackups_005/*/files_metadata.json")
+        document = json.loads(path.read_text())
+        databases = document["DatabasesByNames"]
+        self.assertEqual(set(databases), {"postgres", "template1"})
+        for database in databases.values():
+            tables = database["tables_new"]
+            named = {table["relfilenode"] for top in tables.values() for table in (top, *top.get("subtables", {}).values())}
+            files = (pathlib.PurePath(name) for name in document["Files"])
+            stored = {int(re.match(r"\d+", file.name)[0]) for file in files if str(file.parent) == f"/base/{database['oid']}" and file.name[0].isdigit()}
+            self.assertGreater(len(stored), 200)
+            self.assertEqual(stored - named, set())
 
 
 def load_tests(loader, standard, pattern):

@@ -128,6 +128,9 @@ class Programs(TestCase):
             ({"WALG_S3_PREFIX": "s3://bucket/x"}, "WALG_FILE_PREFIX"),
             ({"WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}, "WALG_LIBSODIUM_KEY"),
             ({"WALG_LIBSODIUM_KEY": "short"}, "WALG_LIBSODIUM_KEY"),
+            ({"WALG_S3_SSE": "AES256"}, "a folder encrypts nothing"),
+            ({"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://bucket/x", "WALG_S3_SSE_C": "c2hvcnQ="}, "s3_sse_c has 8 bytes"),
+            ({"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://bucket/x", "WALG_S3_SSE_C": "0" * 32, "WALG_S3_SSE": "aws:kms", "WALG_S3_SSE_KMS_ID": "k"}, "keep one of them"),
         ]
         for extra, text in cases:
             for program in ("walg", "walgd"):
@@ -154,9 +157,36 @@ class Programs(TestCase):
     def test_check_says_what_it_found(self):
         cluster = Cluster(self.scratch, 15, "data").start()
         daemon = Walgd(self.scratch, self.settings, cluster)
-        result = run([self.scratch.bin / "walgd", "--check"], env=daemon.env)
-        for word in ("read", "write", "list", "conditional", "PostgreSQL"):
-            self.assertIn(word, result.stdout)
+        cluster.psql("create role reader login; grant pg_read_all_settings to reader")
+
+        def check(code, **env):
+            result = run([self.scratch.bin / "walgd", "--check"], env={**daemon.env, **env}, check=False)
+            self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+            return {line[:28].strip(): line[28:].strip() for line in result.stdout.splitlines() if line[:28].strip()}, result.stdout
+
+        found, text = check(0)
+        for name in ("settings", "socket", "packing", "storage: list", "storage: write", "storage: read", "storage: remove", "storage: conditional write",
+                     "PostgreSQL: connection", "PostgreSQL: data directory", "PostgreSQL: archive's owner", "PostgreSQL: backup rights"):
+            self.assertIn(f"{name:<28} ok: ", text)
+        self.assertIn("it is empty", found["PostgreSQL: archive's owner"])
+        self.assertIn("WARNING: no WAL will come: set archive_mode = on", found["PostgreSQL: archiving"])
+        other = Cluster(self.scratch, 15, "other")
+        found, _ = check(1, PGDATA=str(other.data))
+        self.assertIn("FAILED: Data directory from command line", found["PostgreSQL: data directory"])
+        found, _ = check(1, PGUSER="reader")
+        self.assertIn("FAILED: the user reader may not call pg_backup_start", found["PostgreSQL: backup rights"])
+        cluster.archive_with("cp %p /dev/null")
+        cluster.stop()
+        cluster.start()
+        found, _ = check(0)
+        self.assertIn("WARNING: archive_command does not name walg-push", found["PostgreSQL: archiving"])
+        daemon.walg("adopt-system", "--confirm")
+        found, _ = check(0)
+        self.assertIn("ok: it is the connected server's", found["PostgreSQL: archive's owner"])
+        (self.folder / "walgd_005/system.json").write_text('{"system_identifier":42}')
+        found, _ = check(1)
+        self.assertIn("FAILED: the archive", found["PostgreSQL: archive's owner"])
+        self.assertIn("the cluster 42", found["PostgreSQL: archive's owner"])
         cluster.stop()
         self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
         self.folder.rename(self.scratch.path / "gone")

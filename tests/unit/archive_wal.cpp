@@ -4,6 +4,7 @@
 #include "common/archive/wal_push.hpp"
 #include "common/archive/wal_source.hpp"
 #include "common/base/files.hpp"
+#include "tests/unit/counting_storage.hpp"
 #include "tests/unit/file_backend.hpp"
 #include "tests/unit/wal_support.hpp"
 
@@ -123,6 +124,29 @@ TEST_CASE("whose archive it is can be told from its WAL alone", "[wal]") {
     fixture.push(first, segment_text({}));
     std::filesystem::remove_all(fixture.backend.folder / "walgd_005");
     CHECK(fixture.backend.loop.run(archive_system(fixture.archive)) == pg::SystemIdentifier(WalHeaderText().system));
+}
+
+TEST_CASE("after warming up a push asks for nothing, and knows the methods of the whole archive", "[wal]") {
+    Fixture fixture;
+    fixture.push(first, segment_text({}));
+    test::CountingStorage counting(fixture.backend.storage());
+    counting.page_objects = 2;
+    // Behind the first pages, where a listing of one page would not come to.
+    for (const auto* name : {"000000010000000000000003.zst", "000000010000000000000004.zst", "000000010000000000000005.lz4"})
+        write_file_atomically(fixture.stored(name), bytes_of("x"), 0600);
+    Archive archive{counting, fixture.archive.packing, fixture.archive.io, fixture.archive.cpu, fixture.budget, *fixture.log};
+    WalPusher pusher(archive, {});
+    fixture.backend.loop.run(pusher.warm_up());
+    CHECK(counting.lists == 2);
+    CHECK(counting.heads == 0);
+    counting.calls = 0;
+    WalHeaderText next;
+    next.address = 2 << 20;
+    const auto path = fixture.local / "source";
+    write_file_atomically(path, bytes_of(segment_text(next)), 0600);
+    CHECK_FALSE(fixture.backend.loop.run(pusher.push(second, open_file(path, O_RDONLY))).already_there);
+    CHECK(counting.heads == 1); // .lz4 is in the archive, no other method is
+    CHECK(counting.calls == 2); // that look, and the put
 }
 
 TEST_CASE("an absent file is absent; a storage that is gone is not absence", "[wal]") {

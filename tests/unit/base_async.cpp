@@ -167,4 +167,30 @@ TEST_CASE("memory is waited for, and more than there is refused", "[base]") {
     CHECK(budget.used() == 0);
 }
 
+TEST_CASE("a job leaves memory to WAL that waits for it, and keeps a quarter to go on with", "[base]") {
+    MemoryBudget budget(100);
+    std::stop_source stop;
+    stop.request_stop();
+    const auto without_waiting = [&](std::uint64_t bytes) { return budget.acquire(bytes, stop.get_token()); };
+    {
+        const MemoryBudget::First wal(budget);
+        CHECK(kind_of([&] { without_waiting(26); }) == ErrorKind::cancelled);
+        const auto quarter = without_waiting(25);
+        CHECK(kind_of([&] { without_waiting(1); }) == ErrorKind::cancelled);
+        CHECK(budget.try_acquire(75));
+    }
+    const auto all = without_waiting(100);
+    CHECK(budget.used() == 100);
+}
+
+TEST_CASE("a job that waits for memory goes on when WAL has its own", "[base]") {
+    MemoryBudget budget(100);
+    std::optional<MemoryBudget::First> wal(budget);
+    std::thread job([&] { budget.acquire(80); });
+    const auto lease = budget.try_acquire(10);
+    wal.reset();
+    job.join();
+    CHECK(budget.used() == 10);
+}
+
 } // namespace walgd

@@ -4,6 +4,7 @@
 #include "daemon/jobs.hpp"
 #include "daemon/listener.hpp"
 #include "proto/client.hpp"
+#include "tests/unit/counting_storage.hpp"
 #include "tests/unit/file_backend.hpp"
 #include "tests/unit/wal_support.hpp"
 
@@ -59,7 +60,13 @@ private:
     WalService wal_{archive_, {}};
     Jobs jobs_{archive_};
     Listener listener_{folder_ / "walgd.sock"};
-    Server server_{{archive_, wal_, jobs_, [](const proto::Frame&) { return backup::PushOptions(); },
+    /// Of a server that is not there.
+    backup::PushOptions push_options() const {
+        backup::PushOptions options;
+        options.connection["host"] = folder_.path();
+        return options;
+    }
+    Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
                     [](bool json) { return json ? "{}" : "fine"; }},
                    listener_.release()};
     TaskGroup tasks_ = start();
@@ -121,6 +128,48 @@ TEST_CASE("an error says kind, cause and next step, and the connection goes on",
     CHECK(served.ask({static_cast<proto::Type>(50), 1, {}}).type == proto::Type::error);
     CHECK(served.ask({proto::Type::ping, 1, {}}).type == proto::Type::ok);
     CHECK(served.ask({proto::Type::status, 1, {"text"}}).field(0) == "fine");
+}
+
+TEST_CASE("once the daemon has looked at the storage, its first push is a single request", "[daemon]") {
+    test::FileBackend backend;
+    test::CountingStorage counting(backend.storage());
+    MemoryBudget budget(64 << 20);
+    const auto log = silent_log();
+    archive::Archive archive{
+        counting, {codec::compression_by_name("zstd"), "", nullptr}, backend.loop.executor(), backend.pool(), budget, *log};
+    const test::TemporaryFolder folder;
+    const auto push = [&](WalService& wal, std::uint64_t number) {
+        const auto path = folder / "source";
+        write_file_atomically(path, bytes_of(content_of_segment(number)), 0600);
+        return backend.loop.run(wal.push(name_of_segment(number), open_file(path, O_RDONLY)));
+    };
+    WalService before(archive, {});
+    push(before, 1); // from now on the archive is this cluster's
+    WalService wal(archive, {});
+    backend.loop.run(wal.find_out_conditional_put());
+    counting.calls = 0;
+    CHECK_FALSE(push(wal, 2).already_there);
+    CHECK(counting.calls == 1);
+}
+
+TEST_CASE("a job's end is answered when it comes, not at the next word of its progress", "[daemon]") {
+    const Served served;
+    proto::Client client;
+    REQUIRE(client.connect(served.socket()) == proto::Client::Connected::yes);
+    constexpr int jobs = 5;
+    int words = 0;
+    for (int number = 1; number <= jobs; ++number) {
+        REQUIRE(client.send({proto::Type::backup_push, static_cast<std::uint32_t>(number), {"", "", ""}}));
+        proto::Frame answer;
+        do {
+            REQUIRE(client.receive(answer, 30));
+            words += answer.type == proto::Type::progress ? 1 : 0;
+        } while (answer.type == proto::Type::progress);
+        CHECK(answer.type == proto::Type::error);
+        CHECK_THAT(std::string(answer.field(1)), Catch::Contains("cannot connect to PostgreSQL"));
+    }
+    // A busy machine may be late with one or another.
+    CHECK(words < jobs);
 }
 
 TEST_CASE("nonsense on the socket ends that connection and no other", "[daemon]") {

@@ -2,52 +2,16 @@
 
 #include "common/base/files.hpp"
 #include "common/base/time_text.hpp"
-#include "tests/unit/async_support.hpp"
-
-#include <fmt/format.h>
+#include "tests/unit/fake_transport.hpp"
 
 namespace walgd::storage {
 
 using Catch::Contains;
+using test::FakeAnswer;
+using test::FakeTransport;
 using test::kind_of;
 
 namespace {
-
-/// Answers requests from a function, and keeps what was asked.
-class FakeTransport : public Transport {
-public:
-    using Answers = std::function<std::pair<int, std::string>(const std::string& what)>;
-    explicit FakeTransport(Answers answers) : answers_(std::move(answers)) {}
-    std::vector<std::string> asked;
-
-    awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
-        auto what = fmt::format("{} {}{} {}", request.method, server.authority(), request.path, text_of(request.body));
-        for (const auto& [name, value] : request.headers) what += fmt::format(" {}={}", name, value);
-        asked.push_back(what);
-        const auto [status, text] = answers_(what);
-        if (status == 0) throw Error(ErrorKind::transient, "nobody answers");
-        std::unique_ptr<HttpAnswer> answer = std::make_unique<Answer>(status, text);
-        co_return answer;
-    }
-
-private:
-    struct Answer : HttpAnswer {
-        Answer(int status, std::string text) : text_(std::move(text)) {
-            head_.status = status;
-            head_.content_length = text_.size();
-        }
-        const HttpHead& head() const override { return head_; }
-        awaitable<std::size_t> read(MutableBytes into) override {
-            const auto count = std::min(into.size(), text_.size());
-            std::copy_n(reinterpret_cast<const std::byte*>(text_.data()), count, into.data());
-            text_.erase(0, count);
-            co_return count;
-        }
-        HttpHead head_;
-        std::string text_;
-    };
-    Answers answers_;
-};
 
 std::string json_of(const std::string& key, std::chrono::seconds lifetime) {
     const auto expires = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() + lifetime);
@@ -72,7 +36,7 @@ struct Chain {
     }
 };
 
-std::pair<int, std::string> nobody(const std::string&) { return {0, ""}; }
+FakeAnswer nobody(const std::string&) { return {0, ""}; }
 
 } // namespace
 
@@ -107,7 +71,7 @@ TEST_CASE("shared files give the profile's keys, and a profile that is not there
 }
 
 TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
-    Chain chain([](const std::string& what) -> std::pair<int, std::string> {
+    Chain chain([](const std::string& what) -> FakeAnswer {
         if (what.starts_with("PUT 169.254.169.254/latest/api/token")) return {200, "session"};
         if (what.find("x-aws-ec2-metadata-token=session") == std::string::npos) return {401, ""};
         if (what.starts_with("GET 169.254.169.254/latest/meta-data/iam/security-credentials/role1"))
@@ -125,7 +89,7 @@ TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
 TEST_CASE("a container's endpoint is asked with its token, and again before the keys expire", "[s3]") {
     int number = 0;
     auto lifetime = std::chrono::seconds(60);
-    Chain chain([&](const std::string& what) -> std::pair<int, std::string> {
+    Chain chain([&](const std::string& what) -> FakeAnswer {
         if (what.find("authorization=secret-token") == std::string::npos) return {403, ""};
         return {200, json_of(fmt::format("C{}", ++number), lifetime)};
     });
@@ -140,7 +104,7 @@ TEST_CASE("a container's endpoint is asked with its token, and again before the 
 
 TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
     bool down = false;
-    Chain chain([&](const std::string&) -> std::pair<int, std::string> {
+    Chain chain([&](const std::string&) -> FakeAnswer {
         if (down) return {500, ""};
         return {200, json_of("C", std::chrono::seconds(120))};
     });
@@ -153,7 +117,7 @@ TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
 }
 
 TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
-    Chain chain([](const std::string& what) -> std::pair<int, std::string> {
+    Chain chain([](const std::string& what) -> FakeAnswer {
         if (what.find("WebIdentityToken=the-token") == std::string::npos)
             return {403, "<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"};
         return {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>W</"

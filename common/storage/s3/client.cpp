@@ -1,8 +1,7 @@
 #include "common/storage/s3/client.hpp"
 
-#include "common/storage/s3/answers.hpp"
-
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
@@ -43,8 +42,11 @@ TransportOptions transport_options(const S3Options& options) {
 std::string content_md5(std::string_view body) { return md5_base64(bytes_of(body)); }
 
 S3Client::S3Client(S3Options options, asio::any_io_executor io, Log& log)
-    : options_(std::move(options)), transport_(make_transport(transport_options(options_), io)),
-      credentials_(options_, *transport_, log), log_(log), region_(options_.region) {
+    : S3Client(options, make_transport(transport_options(options), std::move(io)), log) {}
+
+S3Client::S3Client(S3Options options, std::unique_ptr<Transport> transport, Log& log)
+    : options_(std::move(options)), transport_(std::move(transport)), credentials_(options_, *transport_, log), log_(log),
+      region_(options_.region) {
     if (!options_.endpoint.empty()) parse_endpoint(options_.endpoint, "AWS_ENDPOINT");
 }
 
@@ -64,9 +66,16 @@ HttpServer S3Client::server() const {
     return server;
 }
 
+bool S3Client::amazon() const { return options_.endpoint.empty() || server().host.ends_with(".amazonaws.com"); }
+
 bool S3Client::path_style() const {
+    if (options_.force_path_style) return true;
     const bool tls = !options_.endpoint.starts_with("http://");
-    return options_.force_path_style || !dns_safe(options_.bucket, tls);
+    if (!dns_safe(options_.bucket, tls)) return true;
+    // No name goes before an address.
+    boost::system::error_code no_address;
+    if (!options_.endpoint.empty()) asio::ip::make_address(parse_endpoint(options_.endpoint, "AWS_ENDPOINT").host, no_address);
+    return !options_.endpoint.empty() && !no_address;
 }
 
 HttpFields S3Client::customer_key_headers() const {
@@ -112,33 +121,46 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     throw *failure;
 }
 
-/// Amazon's bucket without a region: asked for. Other endpoints take any name.
+/// Amazon's bucket without a region: asked for. Other endpoints mostly take any name, and say so where they do not.
 awaitable<void> S3Client::find_region() {
-    const bool amazon = options_.endpoint.empty() || server().host.ends_with(".amazonaws.com");
     if (!region_.empty()) co_return;
-    if (!amazon) {
+    if (!amazon()) {
         region_ = "us-east-1";
         co_return;
     }
+    const auto what = fmt::format("cannot find out the region of bucket {}", options_.bucket);
+    const auto found = co_await ask_region(what);
+    region_ = found.region;
+    if (!region_.empty()) co_return;
+    const auto error = error_of(found, what);
+    throw Error(error.kind(), error.what(), "set AWS_REGION");
+}
+
+/// Where the bucket is, in `region` of what the server said; empty there, if it did not tell.
+awaitable<S3Failure> S3Client::ask_region(std::string what) {
     S3Request request;
     request.method = "GET";
     request.query = {{"location", ""}};
-    request.what = fmt::format("cannot find out the region of bucket {}", options_.bucket);
+    request.what = std::move(what);
     auto answer = co_await send_once(request, false);
     const auto header = answer->head().header("x-amz-bucket-region");
+    const auto request_id = answer->head().header("x-amz-request-id");
     const auto status = answer->head().status;
     const auto body = co_await read_text(*answer, failure_bytes_max);
-    if (!header.empty())
-        region_ = header;
-    else if (status == 200) {
-        region_ = parse_location(body);
-        if (region_.empty()) region_ = "us-east-1";
-        if (region_ == "EU") region_ = "eu-west-1";
-    } else {
-        const auto failure = parse_failure(status, body, answer->head().header("x-amz-request-id"), header);
-        const auto error = error_of(failure, request.what);
-        throw Error(error.kind(), error.what(), "set AWS_REGION");
-    }
+    auto found = parse_failure(status, status == 200 ? "" : body, request_id, header);
+    if (status == 200 && found.region.empty()) found.region = parse_location(body);
+    if (status == 200 && found.region.empty()) found.region = "us-east-1";
+    if (found.region == "EU") found.region = "eu-west-1";
+    co_return found;
+}
+
+/// From now on requests go to `region`, and are signed for it.
+void S3Client::move_to(const std::string& region) {
+    log_.info("event=region_found bucket={} region={}", options_.bucket, region);
+    // Amazon's hosts are a region's each; another server's is the only one that we know.
+    const auto host = options_.endpoint.empty() ? std::string() : parse_endpoint(options_.endpoint, "AWS_ENDPOINT").host;
+    if (host == "s3.amazonaws.com" || host == fmt::format("s3.{}.amazonaws.com", region_)) options_.endpoint.clear();
+    region_ = region;
 }
 
 /// With the two detours that S3 asks for: another region, other credentials.
@@ -153,11 +175,15 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) 
         const auto request_id = answer->head().header("x-amz-request-id");
         const auto region_header = answer->head().header("x-amz-bucket-region");
         const auto body = request.method == "HEAD" ? std::string() : co_await read_text(*answer, failure_bytes_max);
-        const auto failure = parse_failure(status, body, request_id, region_header);
+        auto failure = parse_failure(status, body, request_id, region_header);
+        if (request.method == "HEAD" && failure.region.empty() && status != 403 && !other_region) {
+            // The answer to HEAD has no body that could tell.
+            const auto found = co_await ask_region(request.what);
+            failure.region = found.region;
+        }
         const bool elsewhere = !failure.region.empty() && failure.region != region_ && status != 403;
         if (elsewhere && !other_region) {
-            log_.info("event=region_found bucket={} region={}", options_.bucket, failure.region);
-            region_ = failure.region;
+            move_to(failure.region);
             other_region = true;
             continue;
         }

@@ -1,4 +1,5 @@
 #pragma once
+#include "common/storage/s3/answers.hpp"
 #include "common/storage/s3/credentials.hpp"
 #include "common/storage/s3/http.hpp"
 #include "common/storage/s3/s3_storage.hpp"
@@ -27,6 +28,8 @@ struct S3Answer {
 class S3Client {
 public:
     S3Client(S3Options options, asio::any_io_executor io, Log& log);
+    /// Over a transport of the caller's: for tests.
+    S3Client(S3Options options, std::unique_ptr<Transport> transport, Log& log);
 
     const S3Options& options() const { return options_; }
     std::string describe() const;
@@ -47,8 +50,11 @@ private:
     awaitable<std::unique_ptr<HttpAnswer>> send(const S3Request& request);
     awaitable<std::unique_ptr<HttpAnswer>> send_once(const S3Request& request, bool new_credentials);
     awaitable<void> find_region();
+    awaitable<S3Failure> ask_region(std::string what);
+    void move_to(const std::string& region);
     awaitable<void> check_bucket();
     HttpServer server() const;
+    bool amazon() const;
     bool path_style() const;
 
     S3Options options_;

@@ -55,7 +55,9 @@ public:
         using namespace asio::experimental::awaitable_operators;
         tcp::resolver resolver(io_);
         asio::steady_timer deadline(io_, options_.connect_timeout);
-        auto resolve = resolver.async_resolve(server_.host, std::to_string(server_.port), asio::as_tuple(asio::use_awaitable));
+        // Names below localhost are this machine's (RFC 6761), also where the system's resolver does not know that.
+        const auto name = server_.host.ends_with(".localhost") ? std::string("localhost") : server_.host;
+        auto resolve = resolver.async_resolve(name, std::to_string(server_.port), asio::as_tuple(asio::use_awaitable));
         auto wait = deadline.async_wait(asio::as_tuple(asio::use_awaitable));
         auto resolved = co_await (std::move(resolve) || std::move(wait));
         if (resolved.index() == 1) give_up(server_, "cannot look up", beast::error::timeout);
@@ -153,7 +155,8 @@ private:
         if (verdict == X509_V_OK) give_up(server_, "no TLS with", error);
         throw Error(ErrorKind::misconfigured,
                     fmt::format("the TLS certificate of {} does not hold: {}", server_.authority(),
-                                X509_verify_cert_error_string(verdict)),
+                                verdict == X509_V_ERR_UNSPECIFIED ? "it is for another name" // so says host_name_verification
+                                                                  : X509_verify_cert_error_string(verdict)),
                     "is the clock right, and is the issuer known here? WALG_S3_CA_CERT_FILE names a further one");
     }
 

@@ -1,0 +1,58 @@
+#pragma once
+#include "common/storage/storage.hpp"
+
+#include <algorithm>
+
+namespace walgd::test {
+
+/// Another storage's answers, counted; its listings cut into small pages.
+class CountingStorage : public storage::Storage {
+public:
+    explicit CountingStorage(Storage& inner) : inner_(inner) {}
+    int calls = 0, lists = 0, heads = 0;
+    std::size_t page_objects = 1000;
+
+    std::string describe() const override { return inner_.describe(); }
+    awaitable<storage::PutOutcome> put(storage::ObjectKey key, ByteView body, storage::PutOptions options) override {
+        ++calls;
+        return inner_.put(key, body, options);
+    }
+    awaitable<std::unique_ptr<storage::Upload>> start_upload(storage::ObjectKey key, storage::PutOptions options) override {
+        ++calls;
+        return inner_.start_upload(key, options);
+    }
+    awaitable<std::optional<storage::ObjectInfo>> head(storage::ObjectKey key) override {
+        ++calls;
+        ++heads;
+        return inner_.head(key);
+    }
+    awaitable<std::unique_ptr<storage::ObjectReader>> get(storage::ObjectKey key, storage::ByteRange range) override {
+        ++calls;
+        return inner_.get(key, range);
+    }
+    awaitable<storage::ListPage> list(std::string folder, storage::ListOptions options) override {
+        ++calls;
+        ++lists;
+        const auto begin = options.token ? std::stoul(*options.token) : 0;
+        options.token.reset();
+        auto page = co_await inner_.list(folder, options);
+        const auto end = std::min(page.objects.size(), begin + page_objects);
+        if (end < page.objects.size()) page.next = std::to_string(end);
+        page.objects = {page.objects.begin() + static_cast<std::ptrdiff_t>(std::min(begin, end)),
+                        page.objects.begin() + static_cast<std::ptrdiff_t>(end)};
+        co_return page;
+    }
+    awaitable<std::vector<storage::RemoveFailure>> remove(std::vector<storage::ObjectKey> keys) override {
+        ++calls;
+        return inner_.remove(std::move(keys));
+    }
+    awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
+        ++calls;
+        return inner_.remove_stale_uploads(folder, age);
+    }
+
+private:
+    Storage& inner_;
+};
+
+} // namespace walgd::test

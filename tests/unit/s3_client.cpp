@@ -1,0 +1,151 @@
+#include "common/storage/s3/client.hpp"
+
+#include "tests/unit/fake_transport.hpp"
+
+namespace walgd::storage {
+
+using Catch::Contains;
+using test::FakeAnswer;
+using test::FakeTransport;
+using test::kind_of;
+
+namespace {
+
+/// A client of bucket "walgd", and what it asked for.
+struct Bucket {
+    test::Loop loop;
+    std::shared_ptr<Log> log = silent_log();
+    S3Options options;
+    FakeTransport* transport = nullptr;
+    std::optional<S3Client> client;
+
+    Bucket() {
+        options.bucket = "walgd";
+        options.access_key = "A";
+        options.secret_key = "S";
+    }
+    Bucket& answers(FakeTransport::Answers answers) {
+        auto made = std::make_unique<FakeTransport>(std::move(answers));
+        transport = made.get();
+        client.emplace(options, std::move(made), *log);
+        return *this;
+    }
+    S3Answer get() {
+        S3Request request;
+        request.method = "GET";
+        request.key = "object";
+        request.what = "cannot get object";
+        return loop.run(client->call(std::move(request), 1000));
+    }
+    std::optional<HttpHead> head() { return loop.run(client->head("object")); }
+    const std::vector<std::string>& asked() const { return transport->asked; }
+};
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+std::string moved_text(const std::string& code, const std::string& region) {
+    return fmt::format("<Error><Code>{}</Code><Message>m</Message><Region>{}</Region></Error>", code, region);
+}
+
+} // namespace
+
+TEST_CASE("the bucket stands in the host name, or in the path where it cannot", "[s3]") {
+    struct Case {
+        std::string endpoint, bucket;
+        bool forced;
+        std::string url;
+    };
+    for (const auto& [endpoint, bucket, forced, url] :
+         {Case{"", "walgd", false, "GET walgd.s3.eu-west-1.amazonaws.com/object "},
+          Case{"", "walgd", true, "GET s3.eu-west-1.amazonaws.com/walgd/object "},
+          Case{"", "with.dots", false, "GET s3.eu-west-1.amazonaws.com/with.dots/object "},
+          Case{"http://s3.example:9000", "with.dots", false, "GET with.dots.s3.example:9000/object "},
+          Case{"https://s3.example", "Upper_Case", false, "GET s3.example/Upper_Case/object "},
+          Case{"http://127.0.0.1:9000", "walgd", false, "GET 127.0.0.1:9000/walgd/object "},
+          Case{"http://[::1]:9000", "walgd", false, "GET [::1]:9000/walgd/object "}}) {
+        Bucket one;
+        one.options.endpoint = endpoint;
+        one.options.bucket = bucket;
+        one.options.force_path_style = forced;
+        one.options.region = "eu-west-1";
+        one.answers([](const std::string&) { return FakeAnswer{200, ""}; }).get();
+        CHECK_THAT(one.asked().front(), Catch::StartsWith(url));
+    }
+}
+
+TEST_CASE("a redirect to another region is followed once, and remembered", "[s3]") {
+    for (const int status : {301, 307, 400}) {
+        for (const bool by_header : {true, false}) {
+            Bucket bucket;
+            bucket.options.region = "us-east-1";
+            bucket.answers([&](const std::string& what) -> FakeAnswer {
+                if (has(what, "walgd.s3.eu-x-1.amazonaws.com") && has(what, "/eu-x-1/s3/aws4_request")) return {200, "here"};
+                if (by_header) return {status, "", {{"x-amz-bucket-region", "eu-x-1"}}};
+                return {status, moved_text("PermanentRedirect", "eu-x-1")};
+            });
+            CHECK(bucket.get().body == "here");
+            CHECK(bucket.asked().size() == 2);
+            CHECK(bucket.get().body == "here");
+            CHECK(bucket.asked().size() == 3);
+        }
+    }
+}
+
+TEST_CASE("Amazon's hosts given as the endpoint change with the region, another server's host stays", "[s3]") {
+    for (const auto& [endpoint, host] : {std::pair("https://s3.us-east-1.amazonaws.com", "walgd.s3.eu-x-1.amazonaws.com"),
+                                         std::pair("https://s3.amazonaws.com", "walgd.s3.eu-x-1.amazonaws.com"),
+                                         std::pair("https://s3.example", "walgd.s3.example")}) {
+        Bucket bucket;
+        bucket.options.endpoint = endpoint;
+        bucket.options.region = "us-east-1";
+        bucket.answers([](const std::string& what) -> FakeAnswer {
+            if (has(what, "/eu-x-1/s3/aws4_request")) return {200, ""};
+            return {301, moved_text("PermanentRedirect", "eu-x-1")};
+        });
+        bucket.get();
+        CHECK_THAT(bucket.asked().back(), Contains(std::string(" ") + host + "/"));
+    }
+}
+
+TEST_CASE("the answer to HEAD cannot name the region: the bucket is asked where it is", "[s3]") {
+    Bucket bucket;
+    bucket.options.endpoint = "https://s3.example";
+    bucket.answers([](const std::string& what) -> FakeAnswer {
+        if (has(what, "?location"))
+            return {200, "<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">eu-x-1</LocationConstraint>"};
+        if (!has(what, "/eu-x-1/s3/aws4_request")) return {400, ""};
+        return {200, ""};
+    });
+    CHECK(bucket.head());
+    CHECK(bucket.asked().size() == 3);
+}
+
+TEST_CASE("a server that sends round and round is an error that says what to set", "[s3]") {
+    Bucket bucket;
+    bucket.options.region = "us-east-1";
+    int number = 0;
+    bucket.answers([&](const std::string&) -> FakeAnswer {
+        return {301, moved_text("PermanentRedirect", fmt::format("eu-x-{}", ++number))};
+    });
+    CHECK(kind_of([&] { bucket.get(); }) == ErrorKind::misconfigured);
+    CHECK(bucket.asked().size() == 2);
+}
+
+TEST_CASE("Amazon is asked for the region of a bucket when none is given", "[s3]") {
+    for (const auto& [location, region] :
+         {std::pair("", "us-east-1"), std::pair("EU", "eu-west-1"), std::pair("eu-x-1", "eu-x-1")}) {
+        Bucket bucket;
+        bucket.answers([&](const std::string& what) -> FakeAnswer {
+            if (!has(what, "?location")) return {200, ""};
+            return {200, fmt::format("<LocationConstraint>{}</LocationConstraint>", location)};
+        });
+        bucket.get();
+        CHECK(bucket.asked().size() == 2);
+        CHECK_THAT(bucket.asked().back(), Contains(fmt::format("walgd.s3.{}.amazonaws.com/object", region)));
+    }
+    Bucket closed;
+    closed.answers([](const std::string&) -> FakeAnswer { return {403, "<Error><Code>AccessDenied</Code></Error>"}; });
+    CHECK(kind_of([&] { closed.get(); }) == ErrorKind::denied);
+}
+
+} // namespace walgd::storage
