@@ -3,6 +3,7 @@
 #include "common/base/files.hpp"
 #include "common/codec/cipher.hpp"
 #include "common/storage/file/file_storage.hpp"
+#include "common/storage/health/watched_storage.hpp"
 #include "common/storage/retry/retrying_storage.hpp"
 #include "common/storage/s3/s3_storage.hpp"
 
@@ -220,14 +221,16 @@ struct ArchiveSetup::Parts {
           budget(settings.bytes("memory_budget")) {
         const auto& kind = chosen_storage(settings);
         base = kind.open({settings, io, disk.get_executor(), log});
+        watched = storage::make_watched_storage(*base, health);
         if (kind.over_a_network) {
             storage::RetryPolicy policy;
             policy.attempts_max = static_cast<int>(std::max<std::int64_t>(1, settings.number("s3_max_retries")));
             policy.deadline = settings.duration("storage_deadline");
-            retrying = storage::make_retrying_storage(*base, policy, storage::real_retry_environment(), log);
+            retrying = storage::make_retrying_storage(*watched, policy, storage::real_retry_environment(), log);
         }
-        archive = std::make_unique<archive::Archive>(archive::Archive{
-            retrying ? *retrying : *base, packing_of(settings, cipher.get()), io, cpu.get_executor(), budget, log});
+        archive = std::make_unique<archive::Archive>(archive::Archive{retrying ? *retrying : *watched,
+                                                                      packing_of(settings, cipher.get()), io, cpu.get_executor(),
+                                                                      budget, log, &health});
     }
     ~Parts() {
         cpu.join();
@@ -237,7 +240,8 @@ struct ArchiveSetup::Parts {
     std::unique_ptr<codec::Cipher> cipher;
     asio::thread_pool cpu, disk;
     MemoryBudget budget;
-    std::unique_ptr<storage::Storage> base, retrying;
+    storage::StorageHealth health;
+    std::unique_ptr<storage::Storage> base, watched, retrying;
     std::unique_ptr<archive::Archive> archive;
 };
 

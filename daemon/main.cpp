@@ -9,6 +9,7 @@
 #include "daemon/look_ahead.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
+#include "daemon/storage_state.hpp"
 
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
@@ -71,6 +72,7 @@ int serve(const config::Settings& settings, Log& log) {
     asio::io_context io(1);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
     auto& archive = setup.archive();
+    archive.health->on_turn(daemon::storage_state_logger(log));
     const auto started = std::chrono::system_clock::now();
     daemon::WalLimits limits;
     limits.concurrency = static_cast<unsigned>(settings.number("upload_concurrency"));

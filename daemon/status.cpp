@@ -1,6 +1,7 @@
 #include "daemon/status.hpp"
 
 #include "common/base/time_text.hpp"
+#include "daemon/storage_state.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -9,10 +10,10 @@ namespace walgd::daemon {
 
 namespace {
 
-std::string time_or_dash(std::chrono::system_clock::time_point time) {
-    return time == std::chrono::system_clock::time_point{}
-               ? std::string("-")
-               : format_time(std::chrono::time_point_cast<std::chrono::seconds>(time));
+std::string protection(WalService& wal) {
+    if (wal.conditional_put()) return "conditional put";
+    return wal.conditional_put_known() ? "look, then put: the storage ignores If-None-Match"
+                                       : "look, then put: whether the storage keeps If-None-Match is not known yet";
 }
 
 nlohmann::ordered_json job_json(const Jobs::Job& job) {
@@ -36,7 +37,8 @@ std::string status_text(const StatusSources& sources, bool json) {
                                   {"storage", archive.storage.describe()},
                                   {"compression", archive.packing.compression->name()},
                                   {"encryption", archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name()},
-                                  {"conditional_put", wal.conditional_put()},
+                                  {"storage_state", storage_state_json(archive.health)},
+                                  {"overwrite_protection", protection(wal)},
                                   {"memory_used", archive.budget.used()},
                                   {"memory_budget", archive.budget.total()},
                                   {"wal",

@@ -190,8 +190,13 @@ awaitable<void> WalService::find_out_conditional_put() {
         try {
             const auto found = co_await archive::probe_conditional_put(archive_);
             pusher_.options().conditional_put = found;
-            archive_.log.info("event=conditional_put works={} storage={}", found == archive::ConditionalPut::works,
-                              archive_.storage.describe());
+            conditional_put_known_ = true;
+            if (conditional_put())
+                archive_.log.info("event=conditional_put works=true storage={}", archive_.storage.describe());
+            else
+                archive_.log.warn("event=conditional_put works=false storage={} text=\"the storage ignores If-None-Match: walgd "
+                                  "looks before it puts, and cannot see a writer that comes between\"",
+                                  archive_.storage.describe());
             co_await pusher_.warm_up();
             co_return;
         } catch (const Error& error) {

@@ -54,6 +54,8 @@ public:
     const WalCounters& counters() const { return counters_; }
     std::size_t waiting() const { return slots_.waiting(); }
     std::chrono::steady_clock::time_point last_request() const { return last_request_; }
+    /// Whether the storage was found to keep If-None-Match, or not to; before that conditional_put() is false.
+    bool conditional_put_known() const { return conditional_put_known_; }
     bool conditional_put() { return pusher_.options().conditional_put == archive::ConditionalPut::works; }
 
 private:
@@ -71,6 +73,7 @@ private:
     Signal queue_changed_;
     std::multiset<std::string> asked_for_;
     WalCounters counters_;
+    bool conditional_put_known_ = false;
     std::chrono::steady_clock::time_point last_request_ = std::chrono::steady_clock::now();
 };
 

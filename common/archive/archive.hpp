@@ -4,6 +4,7 @@
 #include "common/base/log.hpp"
 #include "common/codec/cipher.hpp"
 #include "common/codec/compression.hpp"
+#include "common/storage/health/storage_health.hpp"
 #include "common/storage/storage.hpp"
 
 #include <cstdint>
@@ -26,6 +27,7 @@ struct Archive {
     asio::any_io_executor cpu; ///< a pool: packs, hashes and reads WAL; nothing that waits for a storage runs here
     MemoryBudget& budget;
     Log& log;
+    storage::StorageHealth* health = nullptr; ///< what its requests say of `storage`; nullptr: nobody watches
 };
 
 } // namespace walgd::archive

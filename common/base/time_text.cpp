@@ -71,6 +71,11 @@ std::string format_time(Time time) {
     return text + "Z";
 }
 
+std::string time_or_dash(std::chrono::system_clock::time_point time) {
+    if (time == std::chrono::system_clock::time_point{}) return "-";
+    return format_time(std::chrono::time_point_cast<std::chrono::seconds>(time));
+}
+
 std::optional<Time> parse_time(std::string_view text) {
     if (text == unset_time) return Time{};
     const auto year_number = take_number(text, 4);

@@ -57,6 +57,9 @@ public:
     /// Fills `into` from the front; fewer bytes than its size only at the end, 0 when there are no more. A body that ends early,
     /// or whose checksum is not the announced one, throws: never a silent short read. `into` must live until the await returns.
     virtual awaitable<std::size_t> read(MutableBytes into) = 0;
+    /// `broken` read the same object from its beginning to where this reader begins, and then failed: its checksum goes on here,
+    /// so that what was read in pieces is proved as a whole. For readers of one storage; those without a checksum do nothing.
+    virtual void take_over(ObjectReader&) {}
 };
 
 /// An object being written in pieces (S3's multipart upload). Nothing is visible under the key before complete().

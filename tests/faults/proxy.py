@@ -5,12 +5,20 @@
 
 Each fault is a function that gets a request, the way to the server, and the client's socket; it returns True when the connection goes on.
 A request is the head's bytes and the body; nothing is understood that a fault does not need.
+
+    proxy.change = strip("if-none-match", access, secret)    # what every request goes through on its way to the server
+    proxy.close(); proxy.open()                              # the server is gone, connections and all; it is back, at the same port
+    proxy.tls = context                                      # speaks TLS to clients from the next connection on
+    proxy.intake = 4096                                      # takes no more bytes in 50 ms from a client
 """
+import contextlib
 import re
 import socket
 import struct
 import threading
 import time
+
+import s3_signing
 
 
 class Request:
@@ -18,18 +26,30 @@ class Request:
         self.head, self.body = head, body
         self.method, self.target = head.split(b"\r\n", 1)[0].decode().split(" ")[:2]
 
+    def bytes(self):
+        return self.head + b"\r\n\r\n" + self.body
+
+    def headers(self):
+        """Lower-case names; without those that are about the connection."""
+        fields = dict(line.decode().split(": ", 1) for line in self.head.split(b"\r\n")[1:])
+        return {name.lower(): value for name, value in fields.items() if name.lower() not in ("content-length", "authorization")}
+
 
 class Closed(Exception):
     pass
 
 
-def read_message(sock, buffer, is_head=False):
+def received(sock):
+    more = sock.recv(1 << 18)
+    if not more:
+        raise Closed
+    return more
+
+
+def read_message(sock, buffer, is_head=False, received=received):
     """One HTTP message with Content-Length: head, body, what follows."""
     while b"\r\n\r\n" not in buffer:
-        more = sock.recv(65536)
-        if not more:
-            raise Closed
-        buffer += more
+        buffer += received(sock)
     head, buffer = buffer.split(b"\r\n\r\n", 1)
     found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     chunked = re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head)
@@ -50,13 +70,6 @@ def read_message(sock, buffer, is_head=False):
     return head, whole[:length], whole[length:]
 
 
-def received(sock):
-    more = sock.recv(1 << 18)
-    if not more:
-        raise Closed
-    return more
-
-
 class Upstream:
     def __init__(self, address):
         self.socket = socket.create_connection(address, timeout=60)
@@ -64,7 +77,7 @@ class Upstream:
 
     def exchange(self, request):
         """The server's answer: head, body."""
-        self.socket.sendall(request.head + b"\r\n\r\n" + request.body)
+        self.socket.sendall(request.bytes())
         head, body, self.buffer = read_message(self.socket, self.buffer, request.method == "HEAD")
         return head, body
 
@@ -128,30 +141,119 @@ def flipped_bit(request, upstream, client):
     return True
 
 
-def slow_drip(request, upstream, client):
+def slow_drip(request, upstream, client, step=None):
+    """`step` bytes of the body in 50 ms; without it the whole takes two seconds."""
     head, body = upstream.exchange(request)
     client.sendall(head + b"\r\n\r\n")
-    step = max(1, len(body) // 40)
+    step = step or max(1, len(body) // 40)
     for at in range(0, len(body), step):
         time.sleep(0.05)  # the fault itself
         client.sendall(body[at:at + step])
     return True
 
 
+def cut_request(request, upstream, client):
+    """A well-formed request with less in it than was sent: what a broken middlebox makes."""
+    body = request.body[:len(request.body) * 2 // 3]
+    head = re.sub(rb"(?i)content-length: *\d+", b"Content-Length: %d" % len(body), request.head)
+    return passed_on(upstream.exchange(Request(head, body)), client)
+
+
+def flipped_request(request, upstream, client):
+    middle = len(request.body) // 2
+    body = request.body[:middle] + bytes([request.body[middle] ^ 1]) + request.body[middle + 1:]
+    return passed_on(upstream.exchange(Request(request.head, body)), client)
+
+
+def passed_on(answer, client):
+    head, body = answer
+    client.sendall(head + b"\r\n\r\n" + body)
+    return True
+
+
+def with_header(name, value):
+    """The server's answer, one header of it changed, added, or (None) left out."""
+    def answer(request, upstream, client):
+        head, body = upstream.exchange(request)
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(name.lower().encode() + b":")]
+        if value is not None:
+            lines.append(f"{name}: {value}".encode())
+        return passed_on((b"\r\n".join(lines), body), client)
+    return answer
+
+
+def portal(request, upstream, client):
+    """Something between us and the server that says yes to everything."""
+    body = b"<html><body>Please log in</body></html>"
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body) + (b"" if request.method == "HEAD" else body))
+    return True
+
+
+def broken_request(at, how):
+    """The server gets `at` bytes of the request, then both sides see the connection break."""
+    def answer(request, upstream, client):
+        upstream.socket.sendall(request.bytes()[:at])
+        return how(client)
+    return answer
+
+
+def broken_answer(at, how):
+    """The client gets `at` bytes of the answer."""
+    def answer(request, upstream, client):
+        head, body = upstream.exchange(request)
+        client.sendall((head + b"\r\n\r\n" + body)[:at])
+        return how(client)
+    return answer
+
+
+def end(client):
+    """Closed in the ordinary way, where abort() resets."""
+    return False
+
+
+def strip(name, access, secret):
+    """For `change`: takes a header out of every request and signs what is left: a server that does not know the header."""
+    def change(request):
+        headers = request.headers()
+        if headers.pop(name, None) is None:
+            return request
+        headers["authorization"] = s3_signing.authorization(request.method, request.target, headers, access, secret)
+        lines = [f"{request.method} {request.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), f"content-length: {len(request.body)}"]
+        return Request("\r\n".join(lines).encode(), request.body)
+    return change
+
+
 class Proxy:
     def __init__(self, server):
         self.server = server
         self.lock = threading.Lock()
-        self.faults = []
-        self.met = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.faults, self.met, self.clients = [], [], set()
+        self.change, self.tls, self.intake = (lambda request: request), None, None
+        self.port = self.requests = 0
+        self.open()
 
-    def fault(self, what, method=None, part="", times=None, skip=0):
-        """`what` for the requests of that method whose target matches the regular expression, after `skip` of them; for ever without `times`."""
+    def open(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        self.listener.listen(100)
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self.listener.close()
         with self.lock:
-            self.faults.append({"what": what, "method": method, "part": part, "times": times, "skip": skip})
+            clients = list(self.clients)
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def fault(self, what, method=None, part="", times=None, skip=0, head=""):
+        """`what` for the requests of that method whose target and head match the regular expressions, after `skip` of them; for ever without `times`."""
+        with self.lock:
+            self.faults.append({"what": what, "method": method, "part": part, "times": times, "skip": skip, "head": head})
 
     def clear(self):
         with self.lock:
@@ -162,13 +264,13 @@ class Proxy:
         with self.lock:
             return len(self.met)
 
-    def close(self):
-        self.listener.close()
-
     def chosen(self, request):
         with self.lock:
+            self.requests += 1
             for fault in self.faults:
                 if fault["method"] not in (None, request.method) or not re.search(fault["part"], request.target) or fault["times"] == 0:
+                    continue
+                if not re.search(fault["head"], request.head.decode()):
                     continue
                 if fault["skip"] > 0:
                     fault["skip"] -= 1
@@ -179,32 +281,49 @@ class Proxy:
                 return fault["what"]
         return None
 
-    def accept(self):
+    def accept(self, listener):
         while True:
             try:
-                client, _ = self.listener.accept()
+                if self.intake:
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # what the system takes is not slow
+                client, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
+    def take(self, client):
+        if not self.intake:
+            return received(client)
+        time.sleep(0.05)  # the fault itself
+        more = client.recv(self.intake)
+        if not more:
+            raise Closed
+        return more
+
     def serve(self, client):
         upstream = None
+        with self.lock:
+            self.clients.add(client)
+        plain = client
         try:
+            if self.tls:
+                client = self.tls.wrap_socket(client, server_side=True)
             upstream = Upstream(self.server)
             buffer = b""
             while True:
-                head, body, buffer = read_message(client, buffer)
+                head, body, buffer = read_message(client, buffer, received=self.take)
                 request = Request(head, body)
                 fault = self.chosen(request)
-                if fault:
-                    if not fault(request, upstream, client):
-                        return
-                else:
-                    head, body = upstream.exchange(request)
-                    client.sendall(head + b"\r\n\r\n" + body)
+                request = self.change(request)
+                if not fault:
+                    passed_on(upstream.exchange(request), client)
+                elif not fault(request, upstream, client):
+                    return
         except (Closed, OSError):
             pass
         finally:
+            with self.lock:
+                self.clients.discard(plain)
             client.close()
             if upstream:
                 upstream.socket.close()

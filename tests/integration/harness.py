@@ -17,6 +17,8 @@ import time
 import unittest
 import uuid
 
+import s3_signing
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("WALGD_TEST_CACHE", "/var/cache/walgd-tests"))
 BUILD = pathlib.Path(os.environ.get("WALGD_TEST_BIN", SOURCE / "build/ci/bin"))
@@ -223,9 +225,10 @@ class Walgd:
         if cluster:
             self.env.update(cluster.environment())
         self.process = None
+        self.wrapper = []  # what walgd is started through: env with a preloaded library
 
     def start(self, wait=True):
-        self.process = start([self.scratch.bin / "walgd"], self.scratch.log, env=self.env)
+        self.process = start([*self.wrapper, self.scratch.bin / "walgd"], self.scratch.log, env=self.env)
         self.scratch.stack.callback(self.kill)
         if wait:
             self.wait_ready()
@@ -418,25 +421,12 @@ def signed_put(endpoint, path, access, secret, ca=None):
 
 def signed_request(method, endpoint, path, access, secret, ca=None, headers=None, region="us-east-1"):
     """One request without a body, with signature version 4, made by nothing of ours: status and headers of the answer."""
-    import datetime
-    import hmac
     import ssl
     import urllib.error
     import urllib.request
-    host = endpoint.split("://")[1]
-    now = datetime.datetime.now(datetime.timezone.utc)
-    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    empty = hashlib.sha256(b"").hexdigest()
-    canonical = f"{method}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n\nhost;x-amz-content-sha256;x-amz-date\n{empty}"
-    scope = f"{day}/{region}/s3/aws4_request"
-    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = ("AWS4" + secret).encode()
-    for part in (day, region, "s3", "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-    request = urllib.request.Request(endpoint + path, method=method, data=b"" if method == "PUT" else None, headers={
-        **(headers or {}), "x-amz-date": stamp, "x-amz-content-sha256": empty,
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={signature}"})
+    signed = {"host": endpoint.split("://")[1], "x-amz-date": s3_signing.stamp(), "x-amz-content-sha256": hashlib.sha256(b"").hexdigest()}
+    signed["Authorization"] = s3_signing.authorization(method, path, signed, access, secret, region=region)
+    request = urllib.request.Request(endpoint + path, method=method, data=b"" if method == "PUT" else None, headers={**(headers or {}), **signed})
     context = ssl.create_default_context(cafile=str(ca)) if ca else None
     try:
         with urllib.request.urlopen(request, timeout=30, context=context) as answer:

@@ -1,5 +1,6 @@
 #pragma once
 #include "common/storage/file/file_storage.hpp"
+#include "common/storage/health/watched_storage.hpp"
 #include "common/storage/retry/retrying_storage.hpp"
 #include "tests/unit/async_support.hpp"
 
@@ -20,7 +21,21 @@ private:
     std::unique_ptr<storage::Storage> storage_;
 };
 
-/// The same behind the decorator.
+/// The same, watched.
+class WatchedFileBackend {
+public:
+    storage::Storage& storage() { return *storage_; }
+
+private:
+    FileBackend inner_;
+    storage::StorageHealth health_;
+    std::unique_ptr<storage::Storage> storage_ = storage::make_watched_storage(inner_.storage(), health_);
+
+public:
+    Loop& loop = inner_.loop;
+};
+
+/// The same behind the decorator that tries again.
 class RetryingFileBackend {
 public:
     RetryingFileBackend()

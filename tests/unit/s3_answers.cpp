@@ -57,6 +57,23 @@ TEST_CASE("a listing is read whole, encoded names too", "[s3]") {
     CHECK(parse_list("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>").objects.empty());
 }
 
+TEST_CASE("a wrong clock shows in the answer's date where there is no body that tells", "[s3]") {
+    const auto now = std::chrono::sys_days(std::chrono::year(2026) / 3 / 1) + std::chrono::hours(12);
+    auto told = [&](int status, const std::string& code, const std::string& date) {
+        S3Failure failure;
+        failure.status = status;
+        failure.code = code;
+        tell_skew(failure, date, now);
+        return failure.code;
+    };
+    CHECK(told(403, "", "Sun, 01 Mar 2026 12:16:00 GMT") == "RequestTimeTooSkewed");
+    CHECK(told(403, "", "Sun, 01 Mar 2026 11:44:00 GMT") == "RequestTimeTooSkewed");
+    CHECK(told(403, "", "Sun, 01 Mar 2026 12:14:00 GMT").empty());
+    CHECK(told(403, "", "yesterday").empty());
+    CHECK(told(403, "AccessDenied", "Sun, 01 Mar 2026 13:00:00 GMT") == "AccessDenied");
+    CHECK(told(404, "", "Sun, 01 Mar 2026 13:00:00 GMT").empty());
+}
+
 TEST_CASE("what is not S3's XML is no listing", "[s3]") {
     for (const auto* text : {"", "<html>proxy</html>", "<ListBucketResult>", "{}"})
         CHECK(kind_of([&] { parse_list(text); }) == ErrorKind::transient);

@@ -3,7 +3,7 @@
 #include "common/storage/retry/retrying_storage.hpp"
 #include "tests/unit/file_backend.hpp"
 
-#define CONTRACT_BACKENDS walgd::test::FileBackend, walgd::test::RetryingFileBackend
+#define CONTRACT_BACKENDS walgd::test::FileBackend, walgd::test::RetryingFileBackend, walgd::test::WatchedFileBackend
 #include "tests/unit/storage_contract.hpp"
 
 #include <fcntl.h>

@@ -15,6 +15,7 @@ public:
     explicit Failing(Storage& inner) : inner_(inner) {}
     std::deque<std::optional<Error>> script;
     int calls = 0;
+    int taken_over = 0;        ///< how many readers went on with the checksum of another
     bool lose_answers = false; ///< the call is made, and its answer lost
 
     std::string describe() const override { return inner_.describe(); }
@@ -63,6 +64,9 @@ private:
             storage_.step();
             const auto count = co_await inner_->read(into);
             co_return count;
+        }
+        void take_over(ObjectReader& broken) override {
+            if (dynamic_cast<Breaking*>(&broken) != nullptr) ++storage_.taken_over;
         }
         Failing& storage_;
         std::unique_ptr<ObjectReader> inner_;
@@ -175,6 +179,7 @@ TEST_CASE("a read that breaks goes on where it was", "[storage]") {
     fixture.put("0123456789", false);
     fixture.failing.script = {std::nullopt, std::nullopt, lost, std::nullopt, std::nullopt, lost};
     CHECK(fixture.get(3) == "0123456789");
+    CHECK(fixture.failing.taken_over == 2); // what came in pieces is proved as a whole
 }
 
 TEST_CASE("an object that changes under a read is an error, not a mixture", "[storage]") {

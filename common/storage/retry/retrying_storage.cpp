@@ -109,7 +109,7 @@ private:
         } catch (const Error& error) {
             failure = error;
         }
-        reader_.reset();
+        broken_ = std::move(reader_);
         throw *failure;
     }
 
@@ -122,11 +122,13 @@ private:
             throw Error(ErrorKind::corrupt,
                         fmt::format("{} in {} changed while it was read", info_.key.path(), shared_.inner.describe()),
                         "is something else writing into the archive?");
+        reader->take_over(*broken_);
+        broken_.reset();
         reader_ = std::move(reader);
     }
 
     Shared& shared_;
-    std::unique_ptr<ObjectReader> reader_;
+    std::unique_ptr<ObjectReader> reader_, broken_; ///< broken_: kept for its checksum, until one goes on where it stopped
     ObjectInfo info_;
     std::uint64_t offset_, end_;
 };

@@ -2,6 +2,7 @@
 
 #include "common/base/time_text.hpp"
 
+#include <ctime>
 #include <fmt/format.h>
 #include <pugixml.hpp>
 #include <sstream>
@@ -66,6 +67,21 @@ S3Failure parse_failure(int status, std::string_view body, const std::string& re
 
 bool is_absent(const S3Failure& failure) {
     return failure.status == 404 && (failure.code == "NoSuchKey" || failure.code == "NotFound");
+}
+
+std::optional<Modified> parse_http_date(const std::string& text) {
+    std::tm time{};
+    if (::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S", &time) == nullptr) return std::nullopt;
+    return Modified(std::chrono::seconds(::timegm(&time)));
+}
+
+void tell_skew(S3Failure& failure, const std::string& date_header, std::chrono::system_clock::time_point now) {
+    constexpr std::chrono::minutes allowed{15}; // as S3 allows
+    if (failure.status != 403 || !failure.code.empty()) return;
+    const auto date = parse_http_date(date_header);
+    if (!date || (*date - now < allowed && now - *date < allowed)) return;
+    failure.code = "RequestTimeTooSkewed";
+    failure.server_time = date_header;
 }
 
 Error error_of(const S3Failure& failure, const std::string& what) {

@@ -2,6 +2,8 @@
 #include "common/base/error.hpp"
 #include "common/storage/storage.hpp"
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +25,10 @@ S3Failure parse_failure(int status, std::string_view body, const std::string& re
 /// it.
 Error error_of(const S3Failure& failure, const std::string& what);
 bool is_absent(const S3Failure& failure);
+/// "Wed, 12 Oct 2009 17:50:00 GMT"; nothing if it is not that.
+std::optional<Modified> parse_http_date(const std::string& text);
+/// The answer to HEAD has no body: that a 403 is about the clock shows in its Date alone. Fills `code` and `server_time` then.
+void tell_skew(S3Failure& failure, const std::string& date_header, std::chrono::system_clock::time_point now);
 
 /// Keys with the bucket's prefix still on them.
 ListPage parse_list(std::string_view xml);

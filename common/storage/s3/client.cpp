@@ -7,16 +7,16 @@
 
 namespace walgd::storage {
 
-namespace {
-
-constexpr std::size_t failure_bytes_max = 1 << 20;
-
 std::string base64(ByteView bytes) {
     std::string text(4 * ((bytes.size() + 2) / 3), '\0');
     EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
                     static_cast<int>(bytes.size()));
     return text;
 }
+
+namespace {
+
+constexpr std::size_t failure_bytes_max = 1 << 20;
 
 std::string md5_base64(ByteView bytes) {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -31,6 +31,13 @@ bool dns_safe(const std::string& bucket, bool tls) {
     return bucket.size() >= 3 && bucket.size() <= 63 && std::ranges::all_of(bucket, [&](char c) {
                return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '.' && !tls);
            });
+}
+
+/// Other credentials may do: the source may hold newer ones by now. The answer to HEAD does not tell why, so it may be that too.
+bool may_be_stale(const S3Failure& failure) {
+    static constexpr std::string_view codes[] = {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+                                                 "TokenRefreshRequired", ""};
+    return std::ranges::find(codes, failure.code) != std::end(codes);
 }
 
 TransportOptions transport_options(const S3Options& options) {
@@ -181,15 +188,14 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) 
             const auto found = co_await ask_region(request.what);
             failure.region = found.region;
         }
+        tell_skew(failure, answer->head().header("date"), std::chrono::system_clock::now());
         const bool elsewhere = !failure.region.empty() && failure.region != region_ && status != 403;
         if (elsewhere && !other_region) {
             move_to(failure.region);
             other_region = true;
             continue;
         }
-        const bool stale =
-            failure.code == "ExpiredToken" || failure.code == "InvalidToken" || failure.code == "InvalidAccessKeyId";
-        if (stale && !new_credentials) {
+        if (credentials_.renewable() && may_be_stale(failure) && !new_credentials) {
             new_credentials = true;
             continue;
         }

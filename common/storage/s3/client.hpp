@@ -66,5 +66,6 @@ private:
 };
 
 std::string content_md5(std::string_view body);
+std::string base64(ByteView bytes);
 
 } // namespace walgd::storage

@@ -90,7 +90,7 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
 }
 
 awaitable<Credentials> CredentialChain::fetch() {
-    if (!options_.access_key.empty() && !options_.secret_key.empty())
+    if (!renewable())
         co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
     if (!options_.web_identity_token_file.empty() && !options_.role_arn.empty()) {
         auto credentials = co_await from_web_identity();

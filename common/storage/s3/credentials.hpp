@@ -14,6 +14,8 @@ public:
 
     /// `anew`: the server turned the last ones down. Error(denied) tells which sources were tried.
     awaitable<Credentials> get(bool anew);
+    /// Whether asking anew can give others: not when the keys stand in the settings.
+    bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty(); }
 
 private:
     awaitable<Credentials> fetch();

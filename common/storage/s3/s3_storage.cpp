@@ -5,7 +5,6 @@
 #include "common/storage/s3/client.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <fmt/format.h>
 
 namespace walgd::storage {
@@ -17,11 +16,25 @@ constexpr std::size_t xml_bytes_max = 64 << 20;
 constexpr std::string_view stored_sha256 = "walgd-stored-sha256";
 constexpr std::string_view metadata_head = "x-amz-meta-";
 
-/// "Wed, 12 Oct 2009 17:50:00 GMT"
-Modified http_date(const std::string& text) {
-    std::tm time{};
-    if (::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S", &time) == nullptr) return {};
-    return Modified(std::chrono::seconds(::timegm(&time)));
+/// A 200 may come from something between us and the storage. The storage itself names an ETag with every object.
+void check_is_s3(const HttpHead& head, const std::string& what) {
+    if (head.header("etag").empty())
+        throw Error(ErrorKind::transient, fmt::format("{}: the server said yes without an ETag", what),
+                    "is it an S3 server that answers there?");
+}
+
+/// Some storages name a checksum too. (An ETag is not an MD5 everywhere, so nothing is compared with it; the storage has compared
+/// the body with its signed SHA-256.)
+void check_confirmed(const HttpHead& head, const S3Request& request) {
+    check_is_s3(head, request.what);
+    const auto said = head.header("x-amz-checksum-sha256");
+    if (said.empty()) return;
+    const auto digest = codec::sha256(request.body);
+    const auto ours = base64(digest);
+    if (said != ours)
+        throw Error(ErrorKind::transient,
+                    fmt::format("{}: the server confirmed SHA-256 {}, what was sent has {}", request.what, said, ours),
+                    "bytes were changed on the way or in the storage");
 }
 
 ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
@@ -29,7 +42,7 @@ ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
     info.key = std::move(key);
     info.bytes = head.content_length.value_or(0);
     info.etag = head.header("etag");
-    info.modified = http_date(head.header("last-modified"));
+    info.modified = parse_http_date(head.header("last-modified")).value_or(Modified{});
     for (const auto& [name, value] : head.headers) {
         if (name.starts_with(metadata_head)) info.metadata[name.substr(metadata_head.size())] = value;
     }
@@ -53,18 +66,31 @@ public:
 
     awaitable<std::size_t> read(MutableBytes into) override {
         if (into.empty()) co_return 0;
-        const auto count = co_await answer_->read(into);
+        if (!answer_) throw Error(ErrorKind::transient, fmt::format("{}: the answer broke off before", what_));
+        std::size_t count = 0;
+        try {
+            count = co_await answer_->read(into);
+        } catch (...) {
+            answer_.reset(); // its connection is of no use any more, and others may wait for the place
+            throw;
+        }
         if (left_) *left_ -= std::min<std::uint64_t>(*left_, count);
-        if (!expected_.empty()) hash_.update(into.first(count));
+        if (!expected_.empty()) hash_->update(into.first(count));
         if (count < into.size()) finish();
         co_return count;
+    }
+    void take_over(ObjectReader& broken) override {
+        auto* other = dynamic_cast<S3Reader*>(&broken);
+        if (other == nullptr) return;
+        expected_ = std::move(other->expected_);
+        std::swap(hash_, other->hash_);
     }
 
 private:
     void finish() {
         if (left_.value_or(0) > 0) throw Error(ErrorKind::transient, fmt::format("{}: the answer lacks {} bytes", what_, *left_));
         if (expected_.empty()) return;
-        const auto digest = hash_.digest();
+        const auto digest = hash_->digest();
         if (to_hex(digest) != expected_)
             throw Error(ErrorKind::corrupt,
                         fmt::format("{}: its SHA-256 is {}, it was stored with {}", what_, to_hex(digest), expected_),
@@ -75,7 +101,7 @@ private:
     std::unique_ptr<HttpAnswer> answer_;
     ObjectInfo info_;
     std::string what_, expected_;
-    codec::Sha256 hash_;
+    std::unique_ptr<codec::Sha256> hash_ = std::make_unique<codec::Sha256>();
     std::optional<std::uint64_t> left_;
 };
 
@@ -94,8 +120,7 @@ public:
         request.what = fmt::format("cannot put piece {} of {}", number, client_.name_of(key_.path()));
         const auto answer = co_await client_.call(request, xml_bytes_max);
         auto etag = answer.head.header("etag");
-        if (etag.empty())
-            throw Error(ErrorKind::transient, fmt::format("{}: the server confirmed it without an ETag", request.what));
+        check_confirmed(answer.head, request);
         std::erase_if(etags_, [number](const auto& known) { return known.first == number; });
         etags_.emplace_back(number, std::move(etag));
     }
@@ -170,7 +195,9 @@ public:
         request.accepted = {200, 412};
         request.what = fmt::format("cannot put {}", client_.name_of(key.path()));
         const auto answer = co_await client_.call(request, xml_bytes_max);
-        co_return answer.head.status == 412 ? PutOutcome::exists : PutOutcome::stored;
+        if (answer.head.status == 412) co_return PutOutcome::exists;
+        check_confirmed(answer.head, request);
+        co_return PutOutcome::stored;
     }
 
     awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
@@ -189,6 +216,7 @@ public:
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
         const auto found = co_await client_.head(key.path());
         if (!found) co_return std::nullopt;
+        check_is_s3(*found, fmt::format("cannot look at {}", client_.name_of(key.path())));
         co_return info_of(key, *found);
     }
 
@@ -207,6 +235,7 @@ public:
         std::unique_ptr<ObjectReader> reader;
         if (answer) {
             const auto status = answer->head().status;
+            check_is_s3(answer->head(), request.what);
             if (!whole && status != 206 && range.offset > 0)
                 throw Error(ErrorKind::misconfigured, fmt::format("{}: the server does not know ranged reads", request.what));
             auto info = info_of(key, answer->head());

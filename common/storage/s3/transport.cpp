@@ -6,7 +6,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -14,6 +13,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <fmt/format.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 namespace walgd::storage {
@@ -26,21 +26,11 @@ using tcp = asio::ip::tcp;
 
 namespace {
 
-/// Written in slices, so that the deadline tells a stalled peer from a long body.
+/// The most that is handed to the system, or encrypted, at once.
 constexpr std::size_t slice_bytes = 256 << 10;
 constexpr std::chrono::seconds idle_max{20};
 
 using Parser = http::response_parser<http::buffer_body>;
-
-/// No answer, as an Error: what can be tried again.
-[[noreturn]] void give_up(const HttpServer& server, std::string_view doing, const error_code& error) {
-    if (error == asio::error::operation_aborted) throw Error(ErrorKind::cancelled, "cancelled");
-    const auto cause = error == beast::error::timeout ? std::string("nothing moved for too long")
-                       : error == http::error::end_of_stream || error == asio::error::eof
-                           ? std::string("the server closed the connection")
-                           : error.message();
-    throw Error(ErrorKind::transient, fmt::format("{} {}: {}", doing, server.authority(), cause));
-}
 
 /// One connection, plain or TLS.
 class Connection {
@@ -50,6 +40,7 @@ public:
 
     const HttpServer& server() const { return server_; }
     bool used() const { return used_; }
+    bool stalled() const { return stalled_; }
 
     awaitable<void> connect() {
         using namespace asio::experimental::awaitable_operators;
@@ -60,16 +51,19 @@ public:
         auto resolve = resolver.async_resolve(name, std::to_string(server_.port), asio::as_tuple(asio::use_awaitable));
         auto wait = deadline.async_wait(asio::as_tuple(asio::use_awaitable));
         auto resolved = co_await (std::move(resolve) || std::move(wait));
-        if (resolved.index() == 1) give_up(server_, "cannot look up", beast::error::timeout);
+        if (resolved.index() == 1) give_up("cannot look up", beast::error::timeout);
         auto& [resolve_error, addresses] = std::get<0>(resolved);
-        if (resolve_error == asio::error::operation_aborted) give_up(server_, "cannot look up", resolve_error);
+        if (resolve_error == asio::error::operation_aborted) give_up("cannot look up", resolve_error);
         if (resolve_error)
             throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()),
                         "is the endpoint's name right, and does DNS answer here?");
         tcp_layer().expires_after(options_.connect_timeout);
         const auto [connect_error, address] = co_await tcp_layer().async_connect(addresses, asio::as_tuple(asio::use_awaitable));
-        if (connect_error) give_up(server_, "cannot connect to", connect_error);
+        if (connect_error) give_up("cannot connect to", connect_error);
         tcp_layer().socket().set_option(tcp::no_delay(true));
+        // What the system holds and has not sent would look like a server that does not answer: let it hold little.
+        const int unsent_max = slice_bytes;
+        ::setsockopt(tcp_layer().socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
         if (server_.tls) {
             co_await shake_hands();
         }
@@ -81,11 +75,7 @@ public:
         for (const auto& [name, value] : request.headers) head += fmt::format("{}: {}\r\n", name, value);
         head += "\r\n";
         co_await write(bytes_of(head));
-        for (auto rest = request.body; !rest.empty();) {
-            const auto slice = rest.first(std::min(rest.size(), slice_bytes));
-            co_await write(slice);
-            rest = rest.subspan(slice.size());
-        }
+        co_await write(request.body);
     }
 
     awaitable<void> read_head(Parser& parser) {
@@ -97,11 +87,12 @@ public:
         else
             std::tie(error, std::ignore) =
                 co_await http::async_read_header(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        if (error) give_up(server_, "no answer from", error);
+        if (error) give_up("no answer from", error);
         used_ = true;
     }
 
-    /// Bytes put into `into`; 0 when the body is complete.
+    /// Bytes put into `into`, as many as come at once: whatever comes renews the deadline. 0 may be, and is certain when the
+    /// body is complete.
     awaitable<std::size_t> read_some(Parser& parser, MutableBytes into) {
         if (parser.is_done()) co_return 0;
         auto& body = parser.get().body();
@@ -111,11 +102,11 @@ public:
         error_code error;
         if (server_.tls)
             std::tie(error, std::ignore) =
-                co_await http::async_read(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+                co_await http::async_read_some(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
         else
             std::tie(error, std::ignore) =
-                co_await http::async_read(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        if (error && error != http::error::need_buffer) give_up(server_, "the answer broke off from", error);
+                co_await http::async_read_some(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        if (error && error != http::error::need_buffer) give_up("the answer broke off from", error);
         co_return into.size() - body.size;
     }
 
@@ -129,17 +120,34 @@ public:
     void rest() { idle_since_ = std::chrono::steady_clock::now(); }
 
 private:
+    /// No answer, as an Error: what can be tried again.
+    [[noreturn]] void give_up(std::string_view doing, const error_code& error) {
+        if (error == asio::error::operation_aborted) throw Error(ErrorKind::cancelled, "cancelled");
+        stalled_ = error == beast::error::timeout;
+        const auto cause = stalled_ ? std::string("nothing moved for too long")
+                           : error == http::error::end_of_stream || error == asio::error::eof
+                               ? std::string("the server closed the connection")
+                               : error.message();
+        throw Error(ErrorKind::transient, fmt::format("{} {}: {}", doing, server_.authority(), cause));
+    }
+
     beast::tcp_stream& tcp_layer() { return beast::get_lowest_layer(stream_); }
 
+    /// Whatever goes out renews the deadline: a trickle is slow, not stalled.
     awaitable<void> write(ByteView bytes) {
-        tcp_layer().expires_after(options_.stall_timeout);
-        error_code error;
-        const auto buffer = asio::buffer(bytes.data(), bytes.size());
-        if (server_.tls)
-            std::tie(error, std::ignore) = co_await asio::async_write(stream_, buffer, asio::as_tuple(asio::use_awaitable));
-        else
-            std::tie(error, std::ignore) = co_await asio::async_write(tcp_layer(), buffer, asio::as_tuple(asio::use_awaitable));
-        if (error) give_up(server_, "the request broke off to", error);
+        while (!bytes.empty()) {
+            tcp_layer().expires_after(options_.stall_timeout);
+            const auto slice = bytes.first(std::min(bytes.size(), slice_bytes));
+            const auto buffer = asio::buffer(slice.data(), slice.size());
+            error_code error;
+            std::size_t count = 0;
+            if (server_.tls)
+                std::tie(error, count) = co_await stream_.async_write_some(buffer, asio::as_tuple(asio::use_awaitable));
+            else
+                std::tie(error, count) = co_await tcp_layer().async_write_some(buffer, asio::as_tuple(asio::use_awaitable));
+            if (error) give_up("the request broke off to", error);
+            bytes = bytes.subspan(count);
+        }
     }
 
     awaitable<void> shake_hands() {
@@ -152,7 +160,7 @@ private:
         const auto [error] = co_await stream_.async_handshake(ssl::stream_base::client, asio::as_tuple(asio::use_awaitable));
         if (!error) co_return;
         const auto verdict = SSL_get_verify_result(stream_.native_handle());
-        if (verdict == X509_V_OK) give_up(server_, "no TLS with", error);
+        if (verdict == X509_V_OK) give_up("no TLS with", error);
         throw Error(ErrorKind::misconfigured,
                     fmt::format("the TLS certificate of {} does not hold: {}", server_.authority(),
                                 verdict == X509_V_ERR_UNSPECIFIED ? "it is for another name" // so says host_name_verification
@@ -165,7 +173,7 @@ private:
     beast::ssl_stream<beast::tcp_stream> stream_;
     asio::any_io_executor io_;
     beast::flat_buffer buffer_;
-    bool used_ = false;
+    bool used_ = false, stalled_ = false;
     std::chrono::steady_clock::time_point idle_since_{};
 };
 
@@ -249,7 +257,8 @@ public:
                 co_return answer;
             }
             // The server closed a resting connection just as we spoke: not a failure, if nothing of an answer came.
-            if (!reused || failure->kind() != ErrorKind::transient || parser->got_some()) throw *failure;
+            const bool closed = failure->kind() == ErrorKind::transient && !connection->stalled() && !parser->got_some();
+            if (!reused || !closed) throw *failure;
         }
     }
 

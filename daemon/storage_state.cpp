@@ -1,0 +1,66 @@
+#include "daemon/storage_state.hpp"
+
+#include "common/base/time_text.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace walgd::daemon {
+
+using storage::StorageHealth;
+using Report = StorageHealth::Report;
+using State = StorageHealth::State;
+
+namespace {
+
+constexpr std::chrono::minutes slow_again{1};
+
+std::int64_t seconds_between(StorageHealth::Time from, StorageHealth::Time to) {
+    return std::chrono::duration_cast<std::chrono::seconds>(to - from).count();
+}
+
+/// What was logged last, so that each beginning has its end and a slow line does not fill the log.
+class Logger {
+public:
+    explicit Logger(Log& log) : log_(log) {}
+
+    void operator()(const Report& before, const Report& now) {
+        switch (now.state) {
+        case State::failing:
+            log_.warn("event=storage_failing error=\"{}\" hint=\"{}\"", now.trouble, now.hint);
+            told_ = true;
+            break;
+        case State::slow:
+            if (now.since - slow_at_ < slow_again) break;
+            log_.warn("event=storage_slow waiting=\"{}\"", now.trouble);
+            slow_at_ = now.since;
+            told_ = true;
+            break;
+        default:
+            if (told_)
+                log_.info("event=storage_answers after_s={} failures={}", seconds_between(before.since, now.since), before.row);
+            told_ = false;
+        }
+    }
+
+private:
+    Log& log_;
+    bool told_ = false;
+    StorageHealth::Time slow_at_{};
+};
+
+} // namespace
+
+nlohmann::ordered_json storage_state_json(const StorageHealth* health) {
+    if (health == nullptr) return nlohmann::ordered_json::object();
+    const auto& report = health->report();
+    return {{"state", name_of(report.state)},
+            {"since", time_or_dash(report.since)},
+            {"failures", report.row},
+            {"trouble", report.trouble},
+            {"hint", report.hint},
+            {"trouble_at", time_or_dash(report.trouble_at)}};
+}
+
+std::function<void(const Report&, const Report&)> storage_state_logger(Log& log) { return Logger(log); }
+
+} // namespace walgd::daemon
