@@ -23,7 +23,7 @@ public:
         std::optional<backup::PushResult> result; ///< when it ended well
         std::exception_ptr failure;               ///< when it did not
         bool ended = false;
-        asio::steady_timer woken; ///< for the one session that follows the job; cancelled when it ends
+        Timer woken; ///< for the one session that follows the job; cancelled when it ends
     };
 
     /// Error(refused) when one runs.

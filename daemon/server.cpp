@@ -106,7 +106,7 @@ awaitable<void> Server::run() {
 /// What goes wrong here (no descriptors, no memory) must not end the accepting: it clears up by itself.
 awaitable<void> Server::accept() {
     co_await asio::this_coro::throw_if_cancelled(false);
-    asio::steady_timer pause(services_.archive.io);
+    Timer pause(services_.archive.io);
     for (;;) {
         std::exception_ptr failure;
         try {

@@ -81,6 +81,7 @@ void FrameRace::help() {
     }
     std::exception_ptr failure;
     try {
+        source_.wait_for_tick();
         Tools tools(compression_, level_);
         const auto packed = frame_memory(Tools::packed_memory, frame_bound);
         while (const auto frame = take(false)) {

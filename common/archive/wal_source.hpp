@@ -25,10 +25,11 @@ public:
     std::size_t read(MutableBytes into, std::uint64_t offset) const;
     /// Error(corrupt) when size or mtime are not what they were at the beginning.
     void check_unchanged() const;
-
-private:
+    /// Returns when every later change would show in check_unchanged(): at once, but for a file that was changed in this tick of
+    /// the file system's clock. read() from offset 0 does so; whoever reads elsewhere first calls it.
     void wait_for_tick() const;
 
+private:
     std::string name_;
     UniqueFd fd_;
     struct stat about_{};

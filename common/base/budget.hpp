@@ -37,7 +37,7 @@ public:
         /// Gives back all but `bytes`.
         void shrink(std::uint64_t bytes) {
             if (budget_ == nullptr || bytes >= bytes_) return;
-            budget_->give_back(bytes_ - bytes);
+            budget_->give_back(bytes_ - bytes, of_a_job_);
             bytes_ = bytes;
         }
 

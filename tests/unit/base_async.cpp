@@ -73,7 +73,7 @@ TEST_CASE("work on a pool runs to its end when its caller is cancelled, at whate
     auto child = [&]() -> awaitable<void> {
         for (;;) {
             auto work = [&done] { return ++done; };
-            co_await run_on(pool, std::move(work));
+            co_await run_on(pool.get_executor(), std::move(work));
         }
     };
     auto parent = [&]() -> awaitable<void> {

@@ -18,8 +18,8 @@ Time at(int seconds) { return Time(std::chrono::seconds(seconds)); }
 class Waiting : public Storage {
 public:
     Waiting(asio::any_io_executor io, Storage& inner)
-        : released(std::move(io), asio::steady_timer::time_point::max()), inner_(inner) {}
-    asio::steady_timer released; ///< cancelled: go on
+        : released(std::move(io), Timer::time_point::max()), inner_(inner) {}
+    Timer released; ///< cancelled: go on
     std::optional<Error> failure;
 
     std::string describe() const override { return inner_.describe(); }

@@ -30,7 +30,7 @@ public:
 
 private:
     std::shared_ptr<std::string> what_;
-    asio::steady_timer timer_;
+    Timer timer_;
 };
 
 template <class Result> awaitable<Result> watched(Watch& watch, std::string what, awaitable<Result> call) {
