@@ -91,13 +91,14 @@ class Soak:
             self.cluster.psql(f"insert into ticks values ({ticks})")
             ticks += 1
             way, = self.dice.choices([way for way, _ in ways], [weight for _, weight in ways])
-            self.done[way.__name__] += way is not self.backup
+            self.done[way.__name__] += way != self.backup
             way()
         return ticks
 
     def restored(self):
         """The host is lost; what the archive gives back, compared with what was there."""
         if self.proxy:
+            self.done["requests that met a fault"] = self.proxy.met_count()
             self.proxy.clear()
         self.load.terminate()
         self.load.wait()
@@ -132,8 +133,7 @@ def main():
         equal, archived = soak.restored()
         failed = not equal
         did = ", ".join(f"{count} {name}" for name, count in sorted(soak.done.items()))
-        met = f", {soak.proxy.met_count()} requests met a fault at the end" if soak.proxy else ""
-        print(f"seed {chosen.seed}: {chosen.seconds} s on {chosen.storage}: {did}; {ticks} ticks, {archived}{met}: restored and {'DIFFERENT' if failed else 'equal'}")
+        print(f"seed {chosen.seed}: {chosen.seconds} s on {chosen.storage}: {did}; {ticks} ticks, {archived}: restored and {'DIFFERENT' if failed else 'equal'}")
         return 1 if failed else 0
     finally:
         scratch.close(failed)
