@@ -15,18 +15,18 @@ namespace {
 /// the literal inside as text, which makes gpg change line ends; ours is binary, and WAL-G does not mind.
 constexpr const char* symmetric_cipher = "AES128";
 
-using EncryptOp = std::unique_ptr<rnp_op_encrypt_st, FreeWith<&rnp_op_encrypt_destroy>>;
-using VerifyOp = std::unique_ptr<rnp_op_verify_st, FreeWith<&rnp_op_verify_destroy>>;
+using EncryptOp = std::unique_ptr<rnp_op_encrypt_st, RnpFree<&RnpLibrary::op_encrypt_destroy>>;
+using VerifyOp = std::unique_ptr<rnp_op_verify_st, RnpFree<&RnpLibrary::op_verify_destroy>>;
 
 /// The library's streams around a stage. Exceptions cannot pass through the library: they are kept, and thrown behind it.
 class Pipes {
 public:
     Pipes(PullThread& source, Sink& next) : source_(source), next_(next) {
         rnp_input_t input = nullptr;
-        require_rnp(rnp_input_from_callback(&input, &Pipes::read, nullptr, this), "read");
+        require_rnp(rnp().input_from_callback(&input, &Pipes::read, nullptr, this), "read");
         input_.reset(input);
         rnp_output_t output = nullptr;
-        require_rnp(rnp_output_to_callback(&output, &Pipes::write, nullptr, this), "write");
+        require_rnp(rnp().output_to_callback(&output, &Pipes::write, nullptr, this), "write");
         output_.reset(output);
     }
     Pipes(const Pipes&) = delete;
@@ -65,17 +65,17 @@ private:
 void encrypt(const OpenpgpKeys& keys, PullThread& source, Sink& next) {
     Pipes pipes(source, next);
     rnp_op_encrypt_t raw = nullptr;
-    require_rnp(rnp_op_encrypt_create(&raw, keys.ffi(), pipes.input(), pipes.output()), "encrypt");
+    require_rnp(rnp().op_encrypt_create(&raw, keys.ffi(), pipes.input(), pipes.output()), "encrypt");
     const EncryptOp op(raw);
     for (const auto& recipient : keys.recipients())
-        require_rnp(rnp_op_encrypt_add_recipient(raw, recipient.get()), "encrypt for a key");
-    require_rnp(rnp_op_encrypt_set_armor(raw, false), "encrypt");
-    require_rnp(rnp_op_encrypt_set_cipher(raw, symmetric_cipher), "encrypt");
-    require_rnp(rnp_op_encrypt_set_aead(raw, "None"), "encrypt");
-    require_rnp(rnp_op_encrypt_set_compression(raw, "Uncompressed", 0), "encrypt");
-    require_rnp(rnp_op_encrypt_set_file_name(raw, ""), "encrypt");
-    require_rnp(rnp_op_encrypt_set_file_mtime(raw, 0), "encrypt");
-    const auto result = rnp_op_encrypt_execute(raw);
+        require_rnp(rnp().op_encrypt_add_recipient(raw, recipient.get()), "encrypt for a key");
+    require_rnp(rnp().op_encrypt_set_armor(raw, false), "encrypt");
+    require_rnp(rnp().op_encrypt_set_cipher(raw, symmetric_cipher), "encrypt");
+    require_rnp(rnp().op_encrypt_set_aead(raw, "None"), "encrypt");
+    require_rnp(rnp().op_encrypt_set_compression(raw, "Uncompressed", 0), "encrypt");
+    require_rnp(rnp().op_encrypt_set_file_name(raw, ""), "encrypt");
+    require_rnp(rnp().op_encrypt_set_file_mtime(raw, 0), "encrypt");
+    const auto result = rnp().op_encrypt_execute(raw);
     pipes.rethrow();
     require_rnp(result, "encrypt");
 }
@@ -95,15 +95,15 @@ std::string_view cause_of(rnp_result_t result) {
 void decrypt(const OpenpgpKeys& keys, PullThread& source, Sink& next) {
     Pipes pipes(source, next);
     rnp_op_verify_t raw = nullptr;
-    require_rnp(rnp_op_verify_create(&raw, keys.ffi(), pipes.input(), pipes.output()), "decrypt");
+    require_rnp(rnp().op_verify_create(&raw, keys.ffi(), pipes.input(), pipes.output()), "decrypt");
     const VerifyOp op(raw);
-    require_rnp(rnp_op_verify_set_flags(raw, RNP_VERIFY_IGNORE_SIGS_ON_DECRYPT), "decrypt");
-    const auto result = rnp_op_verify_execute(raw);
+    require_rnp(rnp().op_verify_set_flags(raw, RNP_VERIFY_IGNORE_SIGS_ON_DECRYPT), "decrypt");
+    const auto result = rnp().op_verify_execute(raw);
     pipes.rethrow();
     if (result == RNP_ERROR_OUT_OF_MEMORY) require_rnp(result, "decrypt");
-    if (result != RNP_SUCCESS) refuse_message(fmt::format("{} ({})", cause_of(result), rnp_result_to_string(result)));
+    if (result != RNP_SUCCESS) refuse_message(fmt::format("{} ({})", cause_of(result), rnp().result_to_string(result)));
     bool valid = false;
-    require_rnp(rnp_op_verify_get_protection_info(raw, nullptr, nullptr, &valid), "decrypt");
+    require_rnp(rnp().op_verify_get_protection_info(raw, nullptr, nullptr, &valid), "decrypt");
     if (!valid) refuse_message("its integrity protection does not hold");
 }
 

@@ -25,22 +25,22 @@ std::string with_real_newlines(std::string armored) {
 
 bool allows(const RnpKey& key, const char* usage) {
     bool allowed = false;
-    return rnp_key_allows_usage(key.get(), usage, &allowed) == RNP_SUCCESS && allowed;
+    return rnp().key_allows_usage(key.get(), usage, &allowed) == RNP_SUCCESS && allowed;
 }
 
 } // namespace
 
 void require_rnp(rnp_result_t result, std::string_view action) {
     if (result != RNP_SUCCESS)
-        throw Error(ErrorKind::failed, fmt::format("cannot {} with OpenPGP: {}", action, rnp_result_to_string(result)));
+        throw Error(ErrorKind::failed, fmt::format("cannot {} with OpenPGP: {}", action, rnp().result_to_string(result)));
 }
 
 OpenpgpKeys::OpenpgpKeys(const std::string& armored, const std::string& passphrase, const std::string& source) {
     rnp_ffi_t ffi = nullptr;
-    require_rnp(rnp_ffi_create(&ffi, "GPG", "GPG"), "start");
+    require_rnp(rnp().ffi_create(&ffi, "GPG", "GPG"), "start");
     ffi_.reset(ffi);
     // Signatures of a key upon itself may be as old as the key. The operator gave it to us; nobody else vouches for it anyway.
-    require_rnp(rnp_remove_security_rule(ffi, RNP_FEATURE_HASH_ALG, "SHA1", 0, RNP_SECURITY_REMOVE_ALL, 0, nullptr), "start");
+    require_rnp(rnp().remove_security_rule(ffi, RNP_FEATURE_HASH_ALG, "SHA1", 0, RNP_SECURITY_REMOVE_ALL, 0, nullptr), "start");
     import(armored, source);
     for (const auto& fingerprint : fingerprints()) {
         add_entity(fingerprint.c_str(), source);
@@ -52,21 +52,21 @@ OpenpgpKeys::OpenpgpKeys(const std::string& armored, const std::string& passphra
 void OpenpgpKeys::import(const std::string& armored, const std::string& source) {
     if (armored.empty()) refuse_key(source, "is empty", key_hint);
     rnp_input_t input = nullptr;
-    require_rnp(rnp_input_from_memory(&input, reinterpret_cast<const std::uint8_t*>(armored.data()), armored.size(), false),
+    require_rnp(rnp().input_from_memory(&input, reinterpret_cast<const std::uint8_t*>(armored.data()), armored.size(), false),
                 "load keys");
     const RnpInput owner(input);
     const auto flags = RNP_LOAD_SAVE_PUBLIC_KEYS | RNP_LOAD_SAVE_SECRET_KEYS | RNP_LOAD_SAVE_PERMISSIVE;
-    const auto result = rnp_import_keys(ffi_.get(), input, flags, nullptr);
-    if (result != RNP_SUCCESS) refuse_key(source, fmt::format("cannot be read: {}", rnp_result_to_string(result)), key_hint);
+    const auto result = rnp().import_keys(ffi_.get(), input, flags, nullptr);
+    if (result != RNP_SUCCESS) refuse_key(source, fmt::format("cannot be read: {}", rnp().result_to_string(result)), key_hint);
 }
 
 std::vector<std::string> OpenpgpKeys::fingerprints() const {
     rnp_identifier_iterator_t iterator = nullptr;
-    require_rnp(rnp_identifier_iterator_create(ffi_.get(), &iterator, "fingerprint"), "list keys");
-    const std::unique_ptr<rnp_identifier_iterator_st, FreeWith<&rnp_identifier_iterator_destroy>> owner(iterator);
+    require_rnp(rnp().identifier_iterator_create(ffi_.get(), &iterator, "fingerprint"), "list keys");
+    const std::unique_ptr<rnp_identifier_iterator_st, RnpFree<&RnpLibrary::identifier_iterator_destroy>> owner(iterator);
     std::vector<std::string> all;
     const char* fingerprint = nullptr;
-    while (rnp_identifier_iterator_next(iterator, &fingerprint) == RNP_SUCCESS && fingerprint != nullptr)
+    while (rnp().identifier_iterator_next(iterator, &fingerprint) == RNP_SUCCESS && fingerprint != nullptr)
         all.emplace_back(fingerprint);
     return all;
 }
@@ -74,13 +74,13 @@ std::vector<std::string> OpenpgpKeys::fingerprints() const {
 /// A primary key is an entity: objects are encrypted to one key of each.
 void OpenpgpKeys::add_entity(const char* fingerprint, const std::string& source) {
     rnp_key_handle_t handle = nullptr;
-    require_rnp(rnp_locate_key(ffi_.get(), "fingerprint", fingerprint, &handle), "find a key");
+    require_rnp(rnp().locate_key(ffi_.get(), "fingerprint", fingerprint, &handle), "find a key");
     const RnpKey key(handle);
     bool primary = false;
-    require_rnp(rnp_key_is_primary(handle, &primary), "look at a key");
+    require_rnp(rnp().key_is_primary(handle, &primary), "look at a key");
     if (!primary) return;
     rnp_key_handle_t encryption = nullptr;
-    if (rnp_key_get_default_key(handle, "encrypt", 0, &encryption) != RNP_SUCCESS || encryption == nullptr)
+    if (rnp().key_get_default_key(handle, "encrypt", 0, &encryption) != RNP_SUCCESS || encryption == nullptr)
         refuse_key(source, fmt::format("with fingerprint {} cannot encrypt", fingerprint),
                    "has it an encryption subkey that is neither expired nor revoked?");
     recipients_.emplace_back(encryption);
@@ -89,16 +89,16 @@ void OpenpgpKeys::add_entity(const char* fingerprint, const std::string& source)
 /// Only keys that decrypt are needed unlocked.
 void OpenpgpKeys::unlock(const char* fingerprint, const std::string& passphrase, const std::string& source) {
     rnp_key_handle_t handle = nullptr;
-    require_rnp(rnp_locate_key(ffi_.get(), "fingerprint", fingerprint, &handle), "find a key");
+    require_rnp(rnp().locate_key(ffi_.get(), "fingerprint", fingerprint, &handle), "find a key");
     const RnpKey key(handle);
     bool secret = false, is_protected = false;
-    require_rnp(rnp_key_have_secret(handle, &secret), "look at a key");
+    require_rnp(rnp().key_have_secret(handle, &secret), "look at a key");
     if (!secret || !allows(key, "encrypt")) return;
     have_secret_ = true;
-    require_rnp(rnp_key_is_protected(handle, &is_protected), "look at a key");
+    require_rnp(rnp().key_is_protected(handle, &is_protected), "look at a key");
     if (!is_protected) return;
     if (passphrase.empty()) refuse_key(source, "is locked with a passphrase, and none is set", "set WALG_PGP_KEY_PASSPHRASE");
-    if (rnp_key_unprotect(handle, passphrase.c_str()) != RNP_SUCCESS)
+    if (rnp().key_unprotect(handle, passphrase.c_str()) != RNP_SUCCESS)
         refuse_key(source, "does not unlock with the passphrase that is set", "check WALG_PGP_KEY_PASSPHRASE");
 }
 

@@ -1,19 +1,19 @@
 #pragma once
-#include "common/base/handles.hpp"
+#include "common/codec/rnp_library.hpp"
 
 #include <memory>
 #include <mutex>
-#include <rnp/rnp.h>
-#include <rnp/rnp_err.h>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace walgd::codec {
 
-using RnpKey = std::unique_ptr<rnp_key_handle_st, FreeWith<&rnp_key_handle_destroy>>;
-using RnpInput = std::unique_ptr<rnp_input_st, FreeWith<&rnp_input_destroy>>;
-using RnpOutput = std::unique_ptr<rnp_output_st, FreeWith<&rnp_output_destroy>>;
+using RnpKey = std::unique_ptr<rnp_key_handle_st, RnpFree<&RnpLibrary::key_handle_destroy>>;
+using RnpInput = std::unique_ptr<rnp_input_st, RnpFree<&RnpLibrary::input_destroy>>;
+using RnpOutput = std::unique_ptr<rnp_output_st, RnpFree<&RnpLibrary::output_destroy>>;
+
+inline const RnpLibrary& rnp() { return RnpLibrary::get(); }
 
 /// Throws Error(failed) naming `action` unless `result` is success.
 void require_rnp(rnp_result_t result, std::string_view action);
@@ -35,7 +35,7 @@ private:
     void unlock(const char* fingerprint, const std::string& passphrase, const std::string& source);
     std::vector<std::string> fingerprints() const;
 
-    std::unique_ptr<rnp_ffi_st, FreeWith<&rnp_ffi_destroy>> ffi_;
+    std::unique_ptr<rnp_ffi_st, RnpFree<&RnpLibrary::ffi_destroy>> ffi_;
     std::vector<RnpKey> recipients_; // freed before the library's state
     bool have_secret_ = false;
 };
