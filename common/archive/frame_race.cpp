@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 namespace walgd::archive {
 
@@ -21,6 +22,14 @@ std::uint64_t frames_of(std::uint64_t plain_bytes) {
 MutableBytes frame_memory(Blob& blob, std::size_t bytes) {
     if (blob.capacity() < bytes) blob = Blob(bytes);
     return {blob.data(), bytes};
+}
+
+/// Memory that was used and is not needed any more; it stays ours, without pages.
+void give_pages_back(MutableBytes unused) {
+    constexpr std::uintptr_t page = 4096;
+    const auto begin = (reinterpret_cast<std::uintptr_t>(unused.data()) + page - 1) / page * page;
+    const auto end = reinterpret_cast<std::uintptr_t>(unused.data() + unused.size()) / page * page;
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 } // namespace
@@ -70,7 +79,9 @@ std::size_t FrameRace::run() {
     helper_left_.wait(lock, [this] { return !helping_; });
     if (failure_) std::rethrow_exception(failure_);
     std::memmove(buffer_.data() + bytes, buffer_.data() + buffer_.size() - helped_bytes_, helped_bytes_);
-    return bytes + helped_bytes_;
+    bytes += helped_bytes_;
+    give_pages_back(buffer_.last(std::min(buffer_.size() - bytes, helped_bytes_)));
+    return bytes;
 }
 
 void FrameRace::help() {
