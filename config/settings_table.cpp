@@ -111,6 +111,7 @@ constexpr Setting table[] = {
     {"pgappname", "PGAPPNAME", no_words, Type::text, "", "walgd", "Application name that the server shows", false, no_words},
     // The daemon
     {"socket", "WALGD_SOCKET", no_words, Type::path, "", "/run/walgd/walgd.sock", "The daemon's socket", false, no_words},
+    {"walg_socket", "WALGD_WALG_SOCKET", no_words, Type::path, "", "", "A second socket, where the daemon speaks WAL-G's protocol for walg-daemon-client and the walg_archive module; needs pgdata", false, no_words},
     {"memory_budget", "WALGD_MEMORY_BUDGET", no_words, Type::bytes, "bytes", "64MiB", "All large buffers come out of it; work waits for it", false, no_words},
     {"drain_timeout", "WALGD_DRAIN_TIMEOUT", no_words, Type::duration, "s", "5m", "After the first stop signal WAL is taken for so long at most, while PostgreSQL still runs", false, no_words},
     {"log_level", "WALG_LOG_LEVEL", log_level_aliases, Type::text, "", "NORMAL", "How much is logged", false, log_level_choices},

@@ -85,11 +85,12 @@ void Channel::close() {
     socket_.close(ignored);
 }
 
-std::string Channel::peer() const {
+std::string Channel::peer() const { return peer_of(socket_); }
+
+std::string peer_of(const Socket& socket) {
     ucred peer{};
     socklen_t length = sizeof peer;
-    if (::getsockopt(const_cast<Socket&>(socket_).native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
-        return "unknown";
+    if (::getsockopt(const_cast<Socket&>(socket).native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return "unknown";
     return fmt::format("uid {} pid {}", peer.uid, peer.pid);
 }
 

@@ -12,6 +12,9 @@ namespace walgd::daemon {
 
 using Socket = asio::local::stream_protocol::socket;
 
+/// User and process at the other end, for the log.
+std::string peer_of(const Socket& socket);
+
 struct Request {
     proto::Frame frame;
     UniqueFd descriptor;          ///< of SCM_RIGHTS; closed again if the request has no use for it
@@ -28,7 +31,6 @@ public:
     awaitable<std::optional<Request>> receive();
     /// Error(transient) when the peer is gone, or takes nothing for 30 s.
     awaitable<void> send(proto::Frame frame);
-    /// User and process at the other end, for the log.
     std::string peer() const;
     /// Ends the connection; a receive() or send() under way fails with Error(cancelled).
     void close();

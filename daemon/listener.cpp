@@ -2,6 +2,7 @@
 
 #include "common/base/error.hpp"
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
@@ -17,55 +18,80 @@ namespace {
 
 constexpr std::chrono::seconds look_every{1};
 
-sockaddr_un address_of(const std::string& path) {
+sockaddr_un address_of(const std::string& path, const std::string& setting) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path)
         throw Error(ErrorKind::misconfigured, fmt::format("the socket's path {} is too long", path),
-                    "name a shorter one in WALGD_SOCKET");
+                    fmt::format("name a shorter one in {}", setting));
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     return address;
 }
 
 /// Does not wait, also where the other one does not take connections right now.
-bool somebody_listens(const std::string& path) {
-    const auto address = address_of(path);
+bool somebody_listens(const SocketPlace& place) {
+    const auto address = address_of(place.path, place.setting);
     const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe) throw_errno("cannot make a socket");
     return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno == EAGAIN;
 }
 
-void check_folder_of(const std::string& path) {
-    const auto folder = std::filesystem::path(path).parent_path();
+void check_folder_of(const SocketPlace& place) {
+    const auto folder = std::filesystem::path(place.path).parent_path();
     std::error_code error;
     if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
-    throw Error(
-        ErrorKind::misconfigured, fmt::format("the folder of the socket {} is not there", path),
-        fmt::format("make it, for walgd's user: mkdir -p {0} && chown postgres: {0}; or name another socket in WALGD_SOCKET",
-                    folder.string()));
+    throw Error(ErrorKind::misconfigured, fmt::format("the folder of the socket {} is not there", place.path),
+                fmt::format("make it, for walgd's user: mkdir -p {0} && chown postgres: {0}; or name another socket in {1}",
+                            folder.string(), place.setting));
 }
+
+/// Only what a dead daemon left behind is replaced.
+void check_free(const SocketPlace& place) {
+    struct stat about{};
+    if (::lstat(place.path.c_str(), &about) == 0 && !S_ISSOCK(about.st_mode))
+        throw Error(ErrorKind::refused, fmt::format("{} is there, and is no socket", place.path),
+                    fmt::format("name another path in {}, or remove it", place.setting));
+    if (somebody_listens(place))
+        throw Error(ErrorKind::refused, fmt::format("a daemon is serving {} already", place.path),
+                    fmt::format("stop it first, or give this one another {}", place.setting));
+}
+
+struct FreeNames {
+    char** names = nullptr;
+    ~FreeNames() {
+        for (char** name = names; name != nullptr && *name != nullptr; ++name) std::free(*name);
+        std::free(names);
+    }
+};
 
 } // namespace
 
-Listener::Listener(const std::string& path) : path_(path) {
-    if (const int inherited = ::sd_listen_fds(1); inherited > 0) {
-        if (inherited > 1)
-            throw Error(ErrorKind::misconfigured, fmt::format("systemd passed {} sockets, walgd serves one", inherited),
-                        "keep one ListenStream= in walgd.socket");
-        fd_ = UniqueFd(SD_LISTEN_FDS_START);
-        inherited_ = true;
-        return;
+SystemdSockets SystemdSockets::take() {
+    SystemdSockets sockets;
+    FreeNames list;
+    const int count = ::sd_listen_fds_with_names(1, &list.names);
+    for (int index = 0; index < count; ++index) {
+        const std::string name = list.names[index];
+        auto& socket = name == "walg" ? sockets.walg : sockets.walgd;
+        if (socket)
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("systemd passed {} sockets, the one called '{}' is more than walgd serves", count, name),
+                        "keep one ListenStream= a unit; FileDescriptorName=walg is WAL-G's protocol, any other name walgd's own");
+        socket = UniqueFd(SD_LISTEN_FDS_START + index);
     }
-    bind();
+    return sockets;
+}
+
+Listener::Listener(SocketPlace place, UniqueFd inherited)
+    : place_(std::move(place)), inherited_(static_cast<bool>(inherited)), fd_(std::move(inherited)) {
+    if (!inherited_) bind();
 }
 
 void Listener::bind() {
-    const auto temporary = fmt::format("{}.{}", path_, ::getpid());
-    const auto address = address_of(temporary);
-    check_folder_of(path_);
-    if (somebody_listens(path_))
-        throw Error(ErrorKind::refused, fmt::format("a walgd is serving {} already", path_),
-                    "stop it first, or give this one another WALGD_SOCKET");
+    const auto temporary = fmt::format("{}.{}", place_.path, ::getpid());
+    const auto address = address_of(temporary, place_.setting);
+    check_folder_of(place_);
+    check_free(place_);
     UniqueFd made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!made) throw_errno("cannot make a socket");
     ::unlink(temporary.c_str());
@@ -74,10 +100,10 @@ void Listener::bind() {
         throw_errno(fmt::format("cannot bind {}", temporary));
     struct stat about{};
     if (::chmod(temporary.c_str(), 0660) != 0 || ::listen(made.get(), SOMAXCONN) != 0 || ::stat(temporary.c_str(), &about) != 0 ||
-        ::rename(temporary.c_str(), path_.c_str()) != 0) {
+        ::rename(temporary.c_str(), place_.path.c_str()) != 0) {
         const int number = errno;
         ::unlink(temporary.c_str());
-        throw_errno(fmt::format("cannot serve {}", path_), number);
+        throw_errno(fmt::format("cannot serve {}", place_.path), number);
     }
     device_ = about.st_dev;
     inode_ = about.st_ino;
@@ -87,11 +113,11 @@ void Listener::bind() {
 bool Listener::reachable() const {
     if (inherited_) return true;
     struct stat about{};
-    return ::stat(path_.c_str(), &about) == 0 && about.st_dev == device_ && about.st_ino == inode_;
+    return ::stat(place_.path.c_str(), &about) == 0 && about.st_dev == device_ && about.st_ino == inode_;
 }
 
 Listener::~Listener() {
-    if (!inherited_ && reachable()) ::unlink(path_.c_str());
+    if (!inherited_ && reachable()) ::unlink(place_.path.c_str());
 }
 
 awaitable<void> keep_reachable(Listener& listener, std::function<void(int)> rebound, std::function<void(std::string)> tell) {

@@ -8,11 +8,24 @@
 
 namespace walgd::daemon {
 
-/// The control socket, listening: inherited from systemd (LISTEN_FDS), or bound at `path` with mode 0660. A socket that a dead
-/// daemon left behind is replaced; Error(refused) when a live one answers there.
+/// The sockets that systemd listens on for us (LISTEN_FDS), told apart by FileDescriptorName=: "walg" is WAL-G's protocol, every
+/// other name ours. Empty where it passed none.
+struct SystemdSockets {
+    UniqueFd walgd, walg;
+    /// Once in a process. Error(misconfigured) for two of one kind.
+    static SystemdSockets take();
+};
+
+/// Where a socket is to be, and the setting that says so.
+struct SocketPlace {
+    std::string path, setting;
+};
+
+/// A listening socket: inherited from systemd, or bound at its place with mode 0660. A socket that a dead daemon left behind is
+/// replaced; Error(refused) when a live one answers there, or something that is no socket has the name.
 class Listener {
 public:
-    explicit Listener(const std::string& path);
+    explicit Listener(SocketPlace place, UniqueFd inherited = {});
     /// Removes the path, where it is still ours.
     ~Listener();
     Listener(const Listener&) = delete;
@@ -25,8 +38,8 @@ public:
     void bind();
 
 private:
-    std::string path_;
-    bool inherited_ = false;
+    SocketPlace place_;
+    bool inherited_;
     dev_t device_ = 0;
     ino_t inode_ = 0;
     UniqueFd fd_;

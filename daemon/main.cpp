@@ -10,6 +10,7 @@
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
+#include "daemon/walg_server.hpp"
 
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
@@ -51,14 +52,49 @@ std::size_t raised_descriptor_limit() {
     return limit.rlim_cur;
 }
 
-/// A connection has a socket and a file; what the storage and a backup need stays free.
-std::size_t connections_max(std::size_t descriptors) {
+/// For each of the sockets. A connection has a socket and a file; what the storage and a backup need stays free.
+std::size_t connections_max(std::size_t descriptors, std::size_t sockets) {
     constexpr std::size_t kept_free = 128;
-    const auto room = descriptors > kept_free ? (descriptors - kept_free) / 2 : 0;
+    const auto room = descriptors > kept_free ? (descriptors - kept_free) / 2 / sockets : 0;
     return std::clamp<std::size_t>(room, 16, 1024);
 }
 
+/// Keeps a bound socket's path leading to its server.
+template <class ServerType> void keep_reachable(TaskGroup& tasks, daemon::Listener& listener, ServerType& server) {
+    if (listener.inherited()) return;
+    tasks.spawn(daemon::keep_reachable(
+        listener, [&server](int fd) { server.listen(fd); }, [&server](std::string text) { server.note_error(text); }));
+}
+
+/// WAL-G's protocol, where a setting or systemd asks for it.
+class WalgSocket {
+public:
+    WalgSocket(const config::Settings& settings, UniqueFd inherited, archive::Archive& archive, daemon::WalService& wal,
+               std::size_t connections_max)
+        : path_(settings.text("walg_socket")) {
+        if (path_.empty() && !inherited) return;
+        // Before it listens: nobody is to find a socket that is not served.
+        const daemon::DataDirectory known(settings.text("pgdata"));
+        if (inherited) path_ = "systemd's";
+        listener_.emplace(daemon::SocketPlace{path_, "WALGD_WALG_SOCKET"}, std::move(inherited));
+        server_.emplace(archive, wal, settings.text("pgdata"), listener_->release(), connections_max);
+    }
+    void start(TaskGroup& tasks) {
+        if (!server_) return;
+        tasks.spawn(server_->run());
+        keep_reachable(tasks, *listener_, *server_);
+    }
+    const std::string& path() const { return path_; }
+    daemon::ClientCounters counters() const { return server_ ? server_->counters() : daemon::ClientCounters(); }
+
+private:
+    std::string path_;
+    std::optional<daemon::Listener> listener_;
+    std::optional<daemon::WalgServer> server_;
+};
+
 int check(const config::Settings& settings, Log& log) {
+    if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
     auto guard = asio::make_work_guard(io);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
@@ -83,23 +119,28 @@ int serve(const config::Settings& settings, Log& log) {
     daemon::WalService wal(archive, limits);
     daemon::LookAhead look_ahead(archive, wal, {settings.text("pgdata"), settings.flag("pg_ready_rename")});
     daemon::Jobs jobs(archive);
-    daemon::Listener listener(settings.text("socket"));
+    auto sockets = daemon::SystemdSockets::take();
+    const bool both = sockets.walg || !settings.text("walg_socket").empty();
+    const auto connections = connections_max(raised_descriptor_limit(), both ? 2 : 1);
+    // Ours comes last: who finds it finds the other one too.
+    WalgSocket walg_socket(settings, std::move(sockets.walg), archive, wal, connections);
+    daemon::Listener listener({settings.text("socket"), "WALGD_SOCKET"}, std::move(sockets.walgd));
     std::optional<daemon::Server> server;
     auto status = [&](bool json) {
-        return daemon::status_text({archive, wal, look_ahead, jobs, server->counters(), started}, json);
+        const auto clients = daemon::together(server->counters(), walg_socket.counters());
+        return daemon::status_text({archive, wal, look_ahead, jobs, clients, started}, json);
     };
     daemon::Server::Services services{
         archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status};
-    server.emplace(std::move(services), listener.release(), connections_max(raised_descriptor_limit()));
+    server.emplace(std::move(services), listener.release(), connections);
 
     std::exception_ptr failure;
     TaskGroup tasks(io.get_executor(), [&](std::exception_ptr what) {
         if (as_error(what).kind() != ErrorKind::cancelled) log.debug("event=task_ended error=\"{}\"", describe(what));
     });
     tasks.spawn(server->run());
-    if (!listener.inherited())
-        tasks.spawn(daemon::keep_reachable(
-            listener, [&server](int fd) { server->listen(fd); }, [&server](std::string text) { server->note_error(text); }));
+    keep_reachable(tasks, listener, *server);
+    walg_socket.start(tasks);
     tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
     tasks.spawn(daemon::watchdog());
@@ -117,8 +158,8 @@ int serve(const config::Settings& settings, Log& log) {
     };
     asio::co_spawn(io, main_task(), [&failure](std::exception_ptr what) { failure = what; });
     for (const auto& warning : settings.warnings()) log.warn("event=settings text=\"{}\"", warning);
-    log.info("event=started version={} storage={} socket={} compression={} encryption={}", WALGD_VERSION,
-             archive.storage.describe(), settings.text("socket"), archive.packing.compression->name(),
+    log.info("event=started version={} storage={} socket={} walg_socket={} compression={} encryption={}", WALGD_VERSION,
+             archive.storage.describe(), settings.text("socket"), walg_socket.path(), archive.packing.compression->name(),
              archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name());
     ::sd_notify(0, "READY=1\nSTATUS=serving");
     io.run();
@@ -141,7 +182,8 @@ int main(int count, char** words) {
                    "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
     app.add_flag("--check", only_check, "Try settings, storage and the PostgreSQL connection, say what was found, and end");
     app.set_version_flag("--version", "walgd " WALGD_VERSION);
-    app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.");
+    app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.\n"
+               "With WALGD_WALG_SOCKET=PATH it also serves walg-daemon-client and the walg_archive module, at that path.");
     CLI11_PARSE(app, count, words);
     try {
         const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));

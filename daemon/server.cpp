@@ -1,17 +1,16 @@
 #include "daemon/server.hpp"
 
 #include "common/pg/wal_name.hpp"
+#include "daemon/printable.hpp"
 
 #include <fmt/format.h>
-#include <new>
 #include <sys/stat.h>
 
 namespace walgd::daemon {
 
 namespace {
 
-constexpr std::chrono::milliseconds progress_every{500}, accept_again{100};
-constexpr std::chrono::seconds tell_again{30};
+constexpr std::chrono::milliseconds progress_every{500};
 
 proto::Frame error_frame(std::uint32_t request, const std::exception_ptr& failure) {
     const auto error = as_error(failure);
@@ -34,120 +33,17 @@ void check_empty_file(int fd) {
                     "restore_command = 'walg-fetch \"%f\" \"%p\"' makes one");
 }
 
-/// A client's words as they may stand in a log.
-std::string printable(std::string_view text) {
-    constexpr std::size_t shown = 80;
-    std::string out(text.substr(0, shown));
-    for (auto& letter : out) {
-        if (letter < ' ' || letter > '~') letter = '?';
-    }
-    return text.size() > shown ? out + "..." : out;
-}
-
-/// Keeps a channel in a list while it lives.
-class Listed {
-public:
-    Listed(std::list<Channel*>& list, Channel& channel) : list_(list), place_(list.insert(list.end(), &channel)) {}
-    ~Listed() { list_.erase(place_); }
-    Listed(const Listed&) = delete;
-
-private:
-    std::list<Channel*>& list_;
-    std::list<Channel*>::iterator place_;
-};
-
 } // namespace
 
 Server::Server(Services services, int fd, std::size_t connections_max)
-    : services_(std::move(services)), acceptor_(services_.archive.io, asio::local::stream_protocol(), fd),
-      sessions_(services_.archive.io, [this](std::exception_ptr failure) {
-          services_.archive.log.debug("event=session_ended error=\"{}\"", describe(failure));
-      }) {
-    counters_.connections_max = connections_max;
-}
+    : services_(std::move(services)),
+      sessions_(
+          services_.archive.io, services_.archive.log, fd, connections_max,
+          [this](Socket socket) { return serve(std::move(socket)); }, [this](Socket socket) { return turn_away(std::move(socket)); }) {}
 
-void Server::listen(int fd) { acceptor_ = asio::local::stream_protocol::acceptor(services_.archive.io, {}, fd); }
-
-ClientCounters Server::counters() const {
-    auto counters = counters_;
-    counters.connections = sessions_.size();
-    return counters;
-}
-
-void Server::note_error(std::string text) {
-    services_.archive.log.error("event=socket_error error=\"{}\"", text);
-    counters_.last_error = std::move(text);
-    counters_.last_error_at = std::chrono::system_clock::now();
-}
-
-/// Ends the connection that has asked nothing for the longest time. False: all are being served.
-bool Server::make_room() {
-    if (waiting_.empty()) return false;
-    ++counters_.turned_away;
-    // It leaves the list by itself, when its coroutine wakes up; to the end meanwhile, so that the next call takes another.
-    auto* const channel = waiting_.front();
-    waiting_.splice(waiting_.end(), waiting_, waiting_.begin());
-    channel->close();
-    return true;
-}
-
-awaitable<void> Server::run() {
-    std::exception_ptr failure;
-    try {
-        co_await accept();
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    acceptor_.close();
-    sessions_.cancel();
-    co_await sessions_.join();
-}
-
-/// What goes wrong here (no descriptors, no memory) must not end the accepting: it clears up by itself.
-awaitable<void> Server::accept() {
-    co_await asio::this_coro::throw_if_cancelled(false);
-    Timer pause(services_.archive.io);
-    for (;;) {
-        std::exception_ptr failure;
-        try {
-            auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
-            // Aborted by listen(), which put another socket in place, or by the end.
-            if (error && error != asio::error::operation_aborted) throw boost::system::system_error(error);
-            if (!error) sessions_.spawn(welcome(std::move(socket)));
-        } catch (...) {
-            failure = std::current_exception();
-        }
-        const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none) co_return;
-        if (!failure) continue;
-        note_accept_failure(failure);
-        make_room();
-        pause.expires_after(accept_again);
-        co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
-    }
-}
-
-/// Told once in a while: it may fail ten times a second.
-void Server::note_accept_failure(const std::exception_ptr& failure) noexcept {
-    const auto now = std::chrono::steady_clock::now();
-    if (accept_failure_told_ && now - *accept_failure_told_ < tell_again) return;
-    accept_failure_told_ = now;
-    try {
-        note_error(fmt::format("cannot take a connection: {}", as_error(failure).what()));
-    } catch (const std::bad_alloc&) {
-        accept_failure_told_.reset(); // no memory to tell it either: next time
-    }
-}
-
-/// A connection beyond the limit has its answer too, where no other makes room; PostgreSQL tries again.
-awaitable<void> Server::welcome(Socket socket) {
-    if (sessions_.size() <= counters_.connections_max || make_room()) {
-        co_await serve(std::move(socket));
-        co_return;
-    }
-    ++counters_.turned_away;
+awaitable<void> Server::turn_away(Socket socket) {
     Channel channel(std::move(socket));
-    const auto text = fmt::format("walgd serves {} requests at once, and no more", counters_.connections_max);
+    const auto text = fmt::format("walgd serves {} requests at once, and no more", counters().connections_max);
     const Error error(ErrorKind::refused, text, "try again; the limit of open files (LimitNOFILE=) bounds it");
     const auto frame = error_frame(0, std::make_exception_ptr(error));
     co_await channel.send(frame);
@@ -157,7 +53,7 @@ awaitable<void> Server::welcome(Socket socket) {
 awaitable<std::optional<Request>> Server::next_request(Channel& channel) {
     std::exception_ptr failure;
     try {
-        const Listed listed(waiting_, channel);
+        const Sessions::Waiting waiting(sessions_, [&channel] { channel.close(); });
         auto request = co_await channel.receive();
         co_return request;
     } catch (...) {
@@ -165,7 +61,7 @@ awaitable<std::optional<Request>> Server::next_request(Channel& channel) {
     }
     const auto error = as_error(failure);
     if (error.kind() == ErrorKind::cancelled) co_return std::nullopt;
-    note_error(fmt::format("a bad request of {}: {}", channel.peer(), error.what()));
+    sessions_.note_error(fmt::format("a bad request of {}: {}", channel.peer(), error.what()));
     const auto frame = error_frame(0, failure);
     co_await channel.send(frame);
     co_return std::nullopt;
@@ -176,7 +72,7 @@ std::string Server::wal_name_in(const proto::Frame& frame, const Channel& channe
     if (pg::wal_file_kind(name)) return name;
     const Error error(ErrorKind::refused, fmt::format("'{}' is not the name of a WAL file of PostgreSQL", printable(name)),
                       "archive_command passes %p, restore_command %f: a segment, .partial, .history or .backup file");
-    note_error(fmt::format("a bad request of {}: {}", channel.peer(), error.what()));
+    sessions_.note_error(fmt::format("a bad request of {}: {}", channel.peer(), error.what()));
     throw error;
 }
 

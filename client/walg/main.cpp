@@ -1,4 +1,6 @@
-// walg: the operator's command line. Called as wal-g, it is WAL-G to the letter: its texts and exit codes.
+// walg: the operator's command line. Called as wal-g, it is WAL-G to the letter: its texts and exit codes. Called as
+// walg-daemon-client, it is that.
+#include "client/walg/daemon_client_verb.hpp"
 #include "client/walg/verb.hpp"
 #include "config/process.hpp"
 
@@ -83,6 +85,7 @@ int run(const CommandLine& line, bool as_walg) {
     };
     listen();
     cli::Context context(settings, io.get_executor(), *log, as_walg, stop.get_token());
+    context.config_file = line.config_file;
     struct Joined {
         asio::io_context& io;
         asio::executor_work_guard<asio::io_context::executor_type>& guard;
@@ -113,6 +116,7 @@ int main(int count, char** words) {
     ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
     ::mallopt(M_ARENA_MAX, 4);
     const auto called = std::filesystem::path(words[0]).filename().string();
+    if (called == "walg-daemon-client") return cli::run_daemon_client({words + 1, words + count});
     const bool as_walg = called == "wal-g";
     const auto verbs = cli::all_verbs();
     CommandLine line;

@@ -22,6 +22,7 @@ public:
     Log& log;
     bool as_walg;         ///< called as wal-g: its messages and exit codes to the letter
     std::stop_token stop; ///< SIGINT, SIGTERM, SIGHUP
+    std::string config_file{}; ///< --config, if it was given
 
     /// Made from the settings at the first call.
     archive::Archive& archive();
@@ -55,6 +56,8 @@ std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp
+std::unique_ptr<Verb> make_daemon();        // daemon.cpp
+std::unique_ptr<Verb> make_daemon_client(); // daemon_client_verb.cpp
 
 /// All of them, in the order of --help.
 std::vector<std::unique_ptr<Verb>> all_verbs();

@@ -205,7 +205,7 @@ class HostFaults(TestCase):
             walgd.socket.chmod(0o777)
             other.listen(1)
             taken = walgd.socket.stat().st_ino
-            self.told("a walgd is serving")
+            self.told("a daemon is serving")
             self.assert_idle(walgd)
             self.assertEqual(walgd.socket.stat().st_ino, taken, "the other's socket was replaced")
         until("the dead one's socket to be replaced", walgd.ready, 5)

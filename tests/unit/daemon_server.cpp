@@ -59,7 +59,7 @@ private:
         *storage_, {codec::compression_by_name("zstd"), "", nullptr}, io_.get_executor(), pool_.get_executor(), budget_, *log_};
     WalService wal_{archive_, {}};
     Jobs jobs_{archive_};
-    Listener listener_{folder_ / "walgd.sock"};
+    Listener listener_{{folder_ / "walgd.sock", "WALGD_SOCKET"}};
     /// Of a server that is not there.
     backup::PushOptions push_options() const {
         backup::PushOptions options;
@@ -190,13 +190,21 @@ TEST_CASE("nonsense on the socket ends that connection and no other", "[daemon]"
 
 TEST_CASE("a live daemon's socket is not taken over, a dead one's is", "[daemon]") {
     const test::TemporaryFolder folder;
-    const auto path = folder / "walgd.sock";
+    const SocketPlace place{folder / "walgd.sock", "WALGD_SOCKET"};
     {
-        Listener dead(path);
+        Listener dead(place);
         const UniqueFd closed(dead.release());
     }
-    Listener alive(path);
-    CHECK(test::kind_of([&] { Listener second(path); }) == ErrorKind::refused);
+    Listener alive(place);
+    CHECK(test::kind_of([&] { Listener second(place); }) == ErrorKind::refused);
+}
+
+TEST_CASE("a file that is no socket is not replaced by one", "[daemon]") {
+    const test::TemporaryFolder folder;
+    const auto path = folder / "precious";
+    write_file_atomically(path, bytes_of(std::string("content")), 0600);
+    CHECK(test::kind_of([&] { Listener listener({path, "WALGD_WALG_SOCKET"}); }) == ErrorKind::refused);
+    CHECK(read_text_file(path) == "content");
 }
 
 } // namespace walgd::daemon
