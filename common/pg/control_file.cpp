@@ -4,6 +4,7 @@
 #include "common/base/files.hpp"
 #include "common/pg/crc32c.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -21,6 +22,15 @@ struct Layout {
 constexpr Layout layout_1300{216, 228, 252, 288};
 constexpr Layout layout_1800{216, 228, 252, 292};
 
+// All versions have these there.
+constexpr std::size_t checkpoint_at = 32, checkpoint_timeline_at = 48, min_recovery_at = 136, min_recovery_timeline_at = 144;
+
+std::uint64_t u64_at(ByteView bytes, std::size_t offset) {
+    std::uint64_t number;
+    std::memcpy(&number, bytes.data() + offset, sizeof number);
+    return number;
+}
+
 std::uint32_t u32_at(ByteView bytes, std::size_t offset) {
     std::uint32_t number;
     std::memcpy(&number, bytes.data() + offset, sizeof number);
@@ -34,9 +44,7 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
         throw Error(ErrorKind::corrupt, fmt::format("{} has {} bytes, too few for a control file", path, bytes.size()),
                     "is it the data directory of a PostgreSQL cluster?");
     ControlFile control;
-    std::uint64_t system;
-    std::memcpy(&system, bytes.data(), sizeof system);
-    control.system = SystemIdentifier(system);
+    control.system = SystemIdentifier(u64_at(bytes, 0));
     control.control_version = u32_at(bytes, 8);
     control.catalog_version = u32_at(bytes, 12);
     if (control.control_version < 1300 || control.control_version > 1899)
@@ -46,6 +54,10 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
     control.block_bytes = u32_at(bytes, layout.block_bytes);
     control.wal_segment_bytes = u32_at(bytes, layout.wal_segment_bytes);
     control.data_checksum_version = u32_at(bytes, layout.data_checksum_version);
+    control.checkpoint = Lsn(u64_at(bytes, checkpoint_at));
+    control.min_recovery = Lsn(u64_at(bytes, min_recovery_at));
+    control.timeline =
+        TimelineId(std::max(u32_at(bytes, checkpoint_timeline_at), u32_at(bytes, min_recovery_timeline_at)));
     if (crc32c(bytes.first(layout.crc)) != u32_at(bytes, layout.crc))
         throw Error(ErrorKind::corrupt, fmt::format("the checksum of {} is wrong", path),
                     "the file is damaged, or was read while the server wrote it");

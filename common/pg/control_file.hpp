@@ -14,6 +14,9 @@ struct ControlFile {
     std::uint32_t block_bytes = 0;
     std::uint32_t wal_segment_bytes = 0;
     std::uint32_t data_checksum_version = 0; ///< 0: pages have no checksums
+    Lsn checkpoint{0};                       ///< the latest one's record
+    TimelineId timeline{0};                  ///< of that checkpoint, or of min_recovery where that is later
+    Lsn min_recovery{0};                     ///< WAL that must be replayed before the cluster is consistent; 0 on a primary
 };
 
 /// Checks the CRC; Error(corrupt) names `path`.
