@@ -160,6 +160,8 @@ def cut_request(request, upstream, client):
 
 
 def flipped_request(request, upstream, client):
+    if not request.body:
+        return passed_on(upstream.exchange(request), client)
     middle = len(request.body) // 2
     body = request.body[:middle] + bytes([request.body[middle] ^ 1]) + request.body[middle + 1:]
     return passed_on(upstream.exchange(Request(request.head, body)), client)
