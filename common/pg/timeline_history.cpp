@@ -1,0 +1,63 @@
+#include "common/pg/timeline_history.hpp"
+
+#include "common/base/error.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+#include <optional>
+
+namespace walgd::pg {
+
+namespace {
+
+constexpr std::string_view blanks = " \t\r\v\f";
+
+/// The next word of `line`, which is cut off; empty when there is none.
+std::string_view take_word(std::string_view& line) {
+    line.remove_prefix(std::min(line.find_first_not_of(blanks), line.size()));
+    const auto word = line.substr(0, line.find_first_of(blanks));
+    line.remove_prefix(word.size());
+    return word;
+}
+
+std::optional<PastTimeline> parse_line(std::string_view line) {
+    const auto number_text = take_word(line);
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(number_text.data(), number_text.data() + number_text.size(), number);
+    const auto lsn = Lsn::parse(take_word(line));
+    if (error != std::errc() || end != number_text.data() + number_text.size() || number == 0 || !lsn) return std::nullopt;
+    return PastTimeline{TimelineId(number), *lsn};
+}
+
+} // namespace
+
+TimelineId TimelineHistory::timeline_at(Lsn lsn) const {
+    for (const auto& one : past) {
+        if (lsn < one.end) return one.timeline;
+    }
+    return timeline;
+}
+
+TimelineHistory parse_timeline_history(std::string_view text, TimelineId timeline, std::string_view file) {
+    TimelineHistory history{timeline, {}};
+    while (!text.empty()) {
+        const auto line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        const auto first = line.find_first_not_of(blanks);
+        if (first == std::string_view::npos || line[first] == '#') continue;
+        const auto past = parse_line(line);
+        if (!past)
+            throw Error(ErrorKind::corrupt, fmt::format("{} has the line '{}', which names no timeline and LSN", file, line),
+                        "is it a timeline history file of PostgreSQL?");
+        const bool rises = (history.past.empty() || history.past.back().timeline < past->timeline) && past->timeline < timeline;
+        if (!rises)
+            throw Error(ErrorKind::corrupt,
+                        fmt::format("{} names timeline {} where only a later one could follow", file, past->timeline.number()),
+                        "is it the history of another timeline?");
+        history.past.push_back(*past);
+    }
+    return history;
+}
+
+} // namespace walgd::pg
