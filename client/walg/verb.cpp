@@ -11,6 +11,7 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     std::vector<std::unique_ptr<Verb>> verbs;
     verbs.push_back(make_wal_push());
     verbs.push_back(make_wal_fetch());
+    verbs.push_back(make_wal_receive());
     verbs.push_back(make_backup_push());
     verbs.push_back(make_backup_fetch());
     verbs.push_back(make_backup_list());

@@ -49,6 +49,7 @@ public:
 // One line a verb, here and in verb.cpp.
 std::unique_ptr<Verb> make_wal_push();      // wal_push.cpp
 std::unique_ptr<Verb> make_wal_fetch();     // wal_fetch.cpp
+std::unique_ptr<Verb> make_wal_receive();   // wal_receive.cpp
 std::unique_ptr<Verb> make_backup_push();   // backup_push.cpp
 std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
 std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
