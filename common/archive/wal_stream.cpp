@@ -22,7 +22,6 @@ WalStream::WalStream(Room room, WalAssembler& assembler)
     : room_(std::move(room)), assembler_(assembler), stored_(assembler.position()) {}
 
 std::optional<pg::StreamEnd> WalStream::run() {
-    report(); // the slot keeps all from here on
     while (!room_.stop.stop_requested()) {
         room_.wake.clear();
         collect();
@@ -55,12 +54,19 @@ bool WalStream::take(const pg::StreamEvent& event) {
     if (std::holds_alternative<pg::NothingYet>(event)) return false;
     heard_ = Clock::now();
     if (const auto* data = std::get_if<pg::WalData>(&event))
-        rest_ = data->wal.subspan(assembler_.take(data->start, data->wal));
+        take_wal(*data);
     else if (const auto* keepalive = std::get_if<pg::Keepalive>(&event))
         answer(*keepalive);
     else
         end_ = std::get<pg::StreamEnd>(event);
     return true;
+}
+
+void WalStream::take_wal(const pg::WalData& data) {
+    rest_ = data.wal.subspan(assembler_.take(data.start, data.wal));
+    if (begun_) return;
+    begun_ = true;
+    report();
 }
 
 void WalStream::answer(const pg::Keepalive& keepalive) {
@@ -88,7 +94,10 @@ void WalStream::collect() {
 }
 
 void WalStream::report(bool reply_wanted) {
-    room_.server.report({.written = assembler_.position(), .flushed = stored_, .reply_wanted = reply_wanted});
+    // The slot takes a flushed position as it is told, backwards too. One whose WAL the server turns out not to have any more
+    // would ruin the slot, so none is told before the first WAL came.
+    const auto flushed = begun_ ? stored_ : pg::Lsn(0);
+    room_.server.report({.written = assembler_.position(), .flushed = flushed, .reply_wanted = reply_wanted});
     reported_ = Clock::now();
 }
 

@@ -35,6 +35,7 @@ private:
 
     bool step();
     bool take(const pg::StreamEvent& event);
+    void take_wal(const pg::WalData& data);
     void answer(const pg::Keepalive& keepalive);
     void hand_over();
     void collect();
@@ -50,6 +51,7 @@ private:
     std::optional<pg::Segment> pushed_; ///< what the keeper has
     ByteView rest_;                     ///< of the message that came last
     std::optional<pg::StreamEnd> end_;
+    bool begun_ = false; ///< WAL came: the server has what we asked for
     Clock::time_point heard_ = Clock::now(), reported_ = Clock::now();
 };
 

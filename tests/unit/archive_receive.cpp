@@ -248,6 +248,17 @@ TEST_CASE("a server that waits for its last WAL is told that it is here, and not
     CHECK(fixture.budget.used() == 0);
 }
 
+TEST_CASE("a slot is told of no position before the server has sent its WAL", "[wal]") {
+    Fixture fixture;
+    fixture.server.events.push_back(pg::Keepalive{Lsn(9 * mib), true});
+    fixture.server.events.push_back(pg::StreamEnd{{}, "requested WAL segment has already been removed"});
+    const auto end = fixture.run();
+    REQUIRE(end);
+    CHECK_FALSE(end->next);
+    REQUIRE(fixture.server.reports.size() == 1);
+    CHECK(fixture.server.reports.front().flushed == Lsn(0));
+}
+
 TEST_CASE("stopped while a segment is being stored, it is stored and reported first", "[wal]") {
     Fixture fixture;
     fixture.send(0, mib + 10);
