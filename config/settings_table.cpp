@@ -88,6 +88,7 @@ constexpr Setting table[] = {
     {"download_concurrency", "WALG_DOWNLOAD_CONCURRENCY", download_concurrency_aliases, Type::number, "", "10", "Parts of a backup that are fetched at once (bounded by twice the cores)", false, no_words},
     {"daemon_wal_upload_timeout", "WALG_DAEMON_WAL_UPLOAD_TIMEOUT", no_words, Type::duration, "s", "60s", "The daemon answers an archive_command after so long, stored or not", false, no_words},
     {"fetch_timeout", "WALGD_FETCH_TIMEOUT", no_words, Type::duration, "s", "5m", "A WAL file that the storage did not give after so long is an error, never absent", false, no_words},
+    {"slotname", "WALG_SLOTNAME", no_words, Type::text, "", "walg", "Physical replication slot of wal-receive; made when it is not there", false, no_words},
     // Base backup
     {"pgdata", "PGDATA", no_words, Type::path, "", "", "The cluster's data directory", false, no_words},
     {"upload_disk_concurrency", "WALG_UPLOAD_DISK_CONCURRENCY", upload_disk_concurrency_aliases, Type::number, "", "1", "Threads that read and pack the data directory", false, no_words},

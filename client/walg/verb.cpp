@@ -12,6 +12,7 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_wal_push());
     verbs.push_back(make_wal_fetch());
     verbs.push_back(make_wal_restore());
+    verbs.push_back(make_wal_receive());
     verbs.push_back(make_backup_push());
     verbs.push_back(make_backup_fetch());
     verbs.push_back(make_backup_list());

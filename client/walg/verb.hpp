@@ -51,6 +51,7 @@ public:
 std::unique_ptr<Verb> make_wal_push();      // wal_push.cpp
 std::unique_ptr<Verb> make_wal_fetch();     // wal_fetch.cpp
 std::unique_ptr<Verb> make_wal_restore();   // wal_restore.cpp
+std::unique_ptr<Verb> make_wal_receive();   // wal_receive.cpp
 std::unique_ptr<Verb> make_backup_push();   // backup_push.cpp
 std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
 std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp

@@ -1,37 +1,14 @@
 #include "common/pg/server.hpp"
 
 #include "common/base/error.hpp"
+#include "common/pg/libpq.hpp"
 #include "common/pg/wal_name.hpp"
 
-#include <charconv>
 #include <fmt/format.h>
-#include <libpq-fe.h>
 
 namespace walgd::pg {
 
 namespace {
-
-using Connection = std::unique_ptr<PGconn, FreeWith<&PQfinish>>;
-using Result = std::unique_ptr<PGresult, FreeWith<&PQclear>>;
-
-std::string trimmed(std::string_view text) {
-    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-    return std::string(text);
-}
-
-std::uint64_t number_of(const std::string& text, std::string_view what) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size())
-        throw Error(ErrorKind::failed, fmt::format("the server gave '{}' as {}", text, what));
-    return number;
-}
-
-Lsn lsn_of(const std::string& text) {
-    const auto lsn = Lsn::parse(text);
-    if (!lsn) throw Error(ErrorKind::failed, fmt::format("the server gave '{}' as an LSN", text));
-    return *lsn;
-}
 
 class LibpqServer : public Server {
 public:
@@ -58,21 +35,6 @@ private:
     std::uint32_t started_timeline_ = 0;
 };
 
-/// Throws what a failed statement or connection means.
-[[noreturn]] void refuse(const std::string& what, const std::string& name, const std::string& message, std::string_view sqlstate,
-                         bool connected) {
-    const auto text = fmt::format("{} ({}): {}", what, name, trimmed(message));
-    if (sqlstate.starts_with("28"))
-        throw Error(ErrorKind::denied, text, "check PGUSER, PGPASSWORD or PGPASSFILE, and the server's pg_hba.conf");
-    if (sqlstate.starts_with("3D")) throw Error(ErrorKind::misconfigured, text, "name an existing database in PGDATABASE");
-    if (sqlstate == "42501")
-        throw Error(ErrorKind::denied, text,
-                    "a superuser can do it, or a user that was granted EXECUTE on the backup functions and pg_read_all_settings");
-    if (!connected || sqlstate.starts_with("57P") || sqlstate.starts_with("08"))
-        throw Error(ErrorKind::transient, text, "is the server running, and are PGHOST and PGPORT right?");
-    throw Error(ErrorKind::failed, text);
-}
-
 Result LibpqServer::execute(const std::string& query, const std::vector<std::string>& parameters) {
     std::vector<const char*> values;
     for (const auto& parameter : parameters) values.push_back(parameter.c_str());
@@ -84,9 +46,7 @@ Result LibpqServer::execute(const std::string& query, const std::vector<std::str
 Result LibpqServer::checked(Result result, const std::string& query) {
     const auto status = PQresultStatus(result.get());
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_SINGLE_TUPLE) return result;
-    const char* sqlstate = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
-    refuse(fmt::format("the server refused \"{}\"", query.substr(0, 60)), name_, PQresultErrorMessage(result.get()),
-           sqlstate != nullptr ? sqlstate : "", PQstatus(connection_.get()) == CONNECTION_OK);
+    refuse_result(fmt::format("the server refused \"{}\"", query.substr(0, 60)), name_, connection_.get(), result.get());
 }
 
 std::vector<std::string> cells_of(const Result& result, int row) {
@@ -209,38 +169,8 @@ void LibpqServer::check_same_standby() {
 } // namespace
 
 std::unique_ptr<Server> Server::connect(const ConnectionOptions& options) {
-    auto all = options;
-    all.try_emplace("application_name", "walgd");
-    all.try_emplace("connect_timeout", "10");
-    all.try_emplace("keepalives", "1");
-    all.try_emplace("keepalives_idle", "30");
-    all.try_emplace("keepalives_interval", "10");
-    all.try_emplace("keepalives_count", "3");
-    all.try_emplace("fallback_application_name", "walgd");
-    std::vector<const char*> keys, values;
-    for (const auto& [key, value] : all) {
-        keys.push_back(key.c_str());
-        values.push_back(value.c_str());
-    }
-    keys.push_back(nullptr);
-    values.push_back(nullptr);
-    Connection connection(PQconnectdbParams(keys.data(), values.data(), 0));
-    if (!connection) throw Error(ErrorKind::failed, "no memory for a connection to PostgreSQL");
-    const auto part = [](const char* text) { return text != nullptr ? text : ""; };
-    const auto name = fmt::format("host {}, port {}, user {}, database {}", part(PQhost(connection.get())),
-                                  part(PQport(connection.get())), part(PQuser(connection.get())), part(PQdb(connection.get())));
-    if (PQstatus(connection.get()) != CONNECTION_OK) {
-        const std::string message = PQerrorMessage(connection.get());
-        // libpq gives no SQLSTATE for a refused connection, only the server's words.
-        const bool denied =
-            message.find("authentication failed") != std::string::npos || message.find("pg_hba.conf") != std::string::npos ||
-            message.find("no password supplied") != std::string::npos || message.find("role \"") != std::string::npos;
-        const bool no_database =
-            message.find("database \"") != std::string::npos && message.find("does not exist") != std::string::npos;
-        refuse("cannot connect to PostgreSQL", name, message, denied ? "28000" : no_database ? "3D000" : "", false);
-    }
-    PQsetNoticeProcessor(connection.get(), [](void*, const char*) {}, nullptr);
-    auto server = std::make_unique<LibpqServer>(std::move(connection), name);
+    auto [connection, name] = open_connection(options);
+    auto server = std::make_unique<LibpqServer>(std::move(connection), std::move(name));
     server->value("select set_config('statement_timeout', '0', false) || set_config('lock_timeout', '0', false) || "
                   "set_config('idle_in_transaction_session_timeout', '0', false)");
     return server;

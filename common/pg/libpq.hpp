@@ -1,0 +1,40 @@
+#pragma once
+#include "common/base/handles.hpp"
+#include "common/pg/server.hpp"
+
+#include <cstdint>
+#include <libpq-fe.h>
+#include <memory>
+#include <string>
+#include <string_view>
+
+/// What the two kinds of connections, Server and Replication, share. Nobody else includes libpq.
+namespace walgd::pg {
+
+using Connection = std::unique_ptr<PGconn, FreeWith<&PQfinish>>;
+using Result = std::unique_ptr<PGresult, FreeWith<&PQclear>>;
+
+struct OpenConnection {
+    Connection connection;
+    std::string name; ///< for messages: host, port, user and database, never the password
+};
+
+/// Connects with TCP keepalives and a limit of time. Throws as Server::connect() says.
+OpenConnection open_connection(ConnectionOptions options);
+
+/// Throws what a failed statement or connection means, by SQLSTATE.
+[[noreturn]] void refuse(const std::string& what, const std::string& name, const std::string& message, std::string_view sqlstate,
+                         bool connected);
+/// refuse() with what a result or, without one, the connection says.
+[[noreturn]] void refuse_result(const std::string& what, const std::string& name, const PGconn* connection,
+                                const PGresult* result);
+/// What a result or, without one, the connection says.
+std::string words_of(const PGconn* connection, const PGresult* result);
+/// Empty when the result has none.
+std::string_view sqlstate_of(const PGresult* result);
+
+/// What the server's text means; Error(failed) saying `what` when it is not that.
+std::uint64_t number_of(const std::string& text, std::string_view what);
+Lsn lsn_of(const std::string& text);
+
+} // namespace walgd::pg
