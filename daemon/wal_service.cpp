@@ -163,7 +163,10 @@ awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
     const auto began = last_request_ = std::chrono::steady_clock::now();
     auto fetched = archive::Fetched::absent;
     std::exception_ptr failure;
-    auto story = [&]() -> awaitable<void> { fetched = co_await fetcher_.fetch_into(name, fd.get()); };
+    auto story = [&]() -> awaitable<void> {
+        const auto bytes = co_await fetcher_.fetch_into(name, fd.get());
+        if (bytes) fetched = archive::Fetched::stored;
+    };
     try {
         co_await within(limits_.fetch_timeout, story(),
                         fmt::format("the storage did not give {} within {} s", name, limits_.fetch_timeout.count() / 1000));
