@@ -85,7 +85,8 @@ constexpr Setting table[] = {
     {"upload_concurrency", "WALG_UPLOAD_CONCURRENCY", upload_concurrency_aliases, Type::number, "", "16", "WAL files, or pieces of a backup, on their way to the storage at once", false, no_words},
     {"total_bg_uploaded_limit", "TOTAL_BG_UPLOADED_LIMIT", no_words, Type::number, "", "32", "WAL files that are stored ahead of PostgreSQL's requests, where PGDATA can be read; 0: none", false, no_words},
     {"pg_ready_rename", "PG_READY_RENAME", no_words, Type::flag, "", "false", "Mark WAL files that were stored ahead as .done for PostgreSQL, so that it does not ask for them", false, no_words},
-    {"download_concurrency", "WALG_DOWNLOAD_CONCURRENCY", download_concurrency_aliases, Type::number, "", "10", "Parts of a backup that are fetched at once (bounded by twice the cores)", false, no_words},
+    {"download_concurrency", "WALG_DOWNLOAD_CONCURRENCY", download_concurrency_aliases, Type::number, "", "10", "Parts of a backup that are fetched at once (bounded by twice the cores), and WAL segments that the daemon prefetches at most; 1: none", false, no_words},
+    {"prefetch_dir", "WALG_PREFETCH_DIR", no_words, Type::path, "", "", "Folder where the daemon unpacks ahead what has no room in memory_budget (with 64 MiB: segments larger than 16 MB); without it these are not unpacked ahead. Never pg_wal", false, no_words},
     {"daemon_wal_upload_timeout", "WALG_DAEMON_WAL_UPLOAD_TIMEOUT", no_words, Type::duration, "s", "60s", "The daemon answers an archive_command after so long, stored or not", false, no_words},
     {"fetch_timeout", "WALGD_FETCH_TIMEOUT", no_words, Type::duration, "s", "5m", "A WAL file that the storage did not give after so long is an error, never absent", false, no_words},
     // Base backup
