@@ -104,11 +104,10 @@ int main(int count, char** words) {
     }
     if (answer.type == proto::Type::error) return fail(name, std::string(answer.field(1)), answer.field(2));
     if (answer.type != proto::Type::ok) return fail(name, "walgd gave an answer that is none");
-    // walgd has checked and fsynced the content; now it gets its name.
+    // walgd has checked the content; now it gets its name. Neither is fsynced: PostgreSQL does that when it takes the file over
+    // (durable_rename() in xlogarchive.c), and after a crash it removes what it had not taken over and asks again.
     if (::close(fd) != 0 || ::rename(path.c_str(), destination.c_str()) != 0)
         return fail(name, "cannot rename it to " + destination + ": " + std::strerror(errno));
     temporary[0] = '\0';
-    const int parent = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0 || ::fsync(parent) != 0) return fail(name, "cannot fsync " + folder + ": " + std::strerror(errno));
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "daemon/drain.hpp"
 #include "daemon/listener.hpp"
 #include "daemon/look_ahead.hpp"
+#include "daemon/prefetch_folder.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
@@ -93,6 +94,15 @@ private:
     std::optional<daemon::WalgServer> server_;
 };
 
+daemon::PrefetchOptions prefetch_options(const config::Settings& settings) {
+    daemon::PrefetchOptions options;
+    const auto concurrency = static_cast<unsigned>(settings.number("download_concurrency"));
+    if (concurrency > 1) options.depth_max = concurrency;
+    options.folder = settings.text("prefetch_dir");
+    if (!options.folder.empty()) daemon::prepare_prefetch_folder(options.folder);
+    return options;
+}
+
 int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
@@ -116,7 +126,7 @@ int serve(const config::Settings& settings, Log& log) {
     if (settings.text("compression_level") == "auto") limits.level.emplace();
     limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
     limits.fetch_timeout = settings.duration("fetch_timeout");
-    daemon::WalService wal(archive, limits);
+    daemon::WalService wal(archive, limits, prefetch_options(settings));
     daemon::LookAhead look_ahead(archive, wal, {settings.text("pgdata"), settings.flag("pg_ready_rename")});
     daemon::Jobs jobs(archive);
     auto sockets = daemon::SystemdSockets::take();
@@ -143,6 +153,7 @@ int serve(const config::Settings& settings, Log& log) {
     walg_socket.start(tasks);
     tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
+    tasks.spawn(wal.run_prefetch());
     tasks.spawn(daemon::watchdog());
     auto main_task = [&]() -> awaitable<void> {
         const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};

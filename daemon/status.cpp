@@ -67,6 +67,13 @@ std::string status_text(const StatusSources& sources, bool json) {
                                     {"turned_away", clients.turned_away},
                                     {"last_error", clients.last_error},
                                     {"last_error_at", time_or_dash(clients.last_error_at)}}}};
+    const auto& prefetch = wal.prefetch();
+    status["prefetch"] = {{"prefetched", prefetch.counters().prefetched},
+                          {"hits", prefetch.counters().hits},
+                          {"dropped", prefetch.counters().dropped},
+                          {"depth", prefetch.depth()},
+                          {"ahead", prefetch.ahead()},
+                          {"memory_used", prefetch.memory_used()}};
     if (jobs.current()) status["backup"] = job_json(*jobs.current());
     if (json) return status.dump(4);
     std::string text;

@@ -31,10 +31,10 @@ private:
 
 } // namespace
 
-WalService::WalService(archive::Archive& archive, WalLimits limits)
+WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch)
     : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency), pusher_(archive, push_options()),
-      fetcher_(archive), queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency - 1}),
-      queue_changed_(archive.io) {}
+      fetcher_(archive), prefetch_(archive, fetcher_, std::move(prefetch)),
+      queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency - 1}), queue_changed_(archive.io) {}
 
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
     counters_.last_error = fmt::format("{} {}: {}", what, name, describe(failure));
@@ -161,9 +161,15 @@ void WalService::choose_level() {
 
 awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
     const auto began = last_request_ = std::chrono::steady_clock::now();
-    auto fetched = archive::Fetched::absent;
+    std::optional<std::uint64_t> bytes;
+    bool prefetched = true;
     std::exception_ptr failure;
-    auto story = [&]() -> awaitable<void> { fetched = co_await fetcher_.fetch_into(name, fd.get()); };
+    auto story = [&]() -> awaitable<void> {
+        bytes = co_await prefetch_.serve(name, fd.get());
+        if (bytes) co_return;
+        prefetched = false;
+        bytes = co_await fetcher_.fetch_into(name, fd.get());
+    };
     try {
         co_await within(limits_.fetch_timeout, story(),
                         fmt::format("the storage did not give {} within {} s", name, limits_.fetch_timeout.count() / 1000));
@@ -175,13 +181,16 @@ awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
         note_failure("wal_fetch_failed", name, failure);
         std::rethrow_exception(failure);
     }
-    const bool stored = fetched == archive::Fetched::stored;
-    ++(stored ? counters_.fetched : counters_.fetch_absent);
-    if (stored)
-        archive_.log.info("event=wal_fetched segment={} ms={}", name, ms_since(began));
-    else
+    if (!bytes) {
+        ++counters_.fetch_absent;
+        prefetch_.refused(name);
         archive_.log.debug("event=wal_absent segment={} ms={}", name, ms_since(began));
-    co_return fetched;
+        co_return archive::Fetched::absent;
+    }
+    ++counters_.fetched;
+    prefetch_.answered(name, *bytes);
+    archive_.log.info("event=wal_fetched segment={} bytes={} prefetched={} ms={}", name, *bytes, prefetched, ms_since(began));
+    co_return archive::Fetched::stored;
 }
 
 awaitable<void> WalService::find_out_conditional_put() {

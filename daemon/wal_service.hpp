@@ -4,6 +4,7 @@
 #include "common/base/signal.hpp"
 #include "common/base/slots.hpp"
 #include "daemon/level_control.hpp"
+#include "daemon/wal_prefetch.hpp"
 #include "daemon/wal_queue.hpp"
 
 #include <chrono>
@@ -34,7 +35,7 @@ struct WalLimits {
 /// asks for: storing ahead takes the others.
 class WalService {
 public:
-    WalService(archive::Archive& archive, WalLimits limits);
+    WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch = {});
 
     awaitable<archive::WalPushed> push(std::string name, UniqueFd fd);
     /// Pushes a file that nobody asked for yet, and that the queue knows to be in flight. Says whether it is stored; never throws
@@ -51,7 +52,11 @@ public:
     /// True while a request for that file waits.
     bool asked_for(const std::string& name) const { return asked_for_.contains(name); }
     void count_ready_renamed() { ++counters_.ready_renamed; }
+    /// Fetches ahead of PostgreSQL, until cancelled.
+    awaitable<void> run_prefetch() { return prefetch_.run(); }
+
     const WalCounters& counters() const { return counters_; }
+    const WalPrefetch& prefetch() const { return prefetch_; }
     std::size_t waiting() const { return slots_.waiting(); }
     std::chrono::steady_clock::time_point last_request() const { return last_request_; }
     /// Whether the storage was found to keep If-None-Match, or not to; before that conditional_put() is false.
@@ -69,6 +74,7 @@ private:
     Slots slots_;
     archive::WalPusher pusher_;
     archive::WalFetcher fetcher_;
+    WalPrefetch prefetch_;
     WalQueue queue_;
     Signal queue_changed_;
     std::multiset<std::string> asked_for_;

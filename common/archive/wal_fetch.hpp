@@ -1,6 +1,8 @@
 #pragma once
 #include "common/archive/archive.hpp"
+#include "common/archive/wal_find.hpp"
 
+#include <optional>
 #include <string>
 
 namespace walgd::archive {
@@ -10,22 +12,25 @@ enum class Fetched { stored, absent /* the storage answered, for every suffix, t
 /// Fetches WAL files from one archive, remembering which suffix worked last. On the I/O thread.
 class WalFetcher {
 public:
-    explicit WalFetcher(Archive& archive) : archive_(archive) {}
+    explicit WalFetcher(Archive& archive) : archive_(archive), finder_(archive) {}
 
-    /// Decodes wal_005/<name>.* into the empty file open at `fd`, checks it (size, page header, name) and fsyncs it. The
-    /// configured method's suffix is tried first, then the others, then "X." as WAL-G 3.0.8 wrote it. On an Error the file's
-    /// content is worth nothing.
-    awaitable<Fetched> fetch_into(std::string name, int fd);
+    /// Decodes wal_005/<name>.* into the empty file open at `fd` and checks it (size, page header, name); its bytes, or nothing
+    /// if the archive has none. On an Error the file's content is worth nothing. Not fsynced: PostgreSQL does that itself when
+    /// it takes a restored file over (durable_rename() in KeepFileRestoredFromArchive(), xlogarchive.c, in 13 to 18), and
+    /// fetches again what a crash tore before.
+    awaitable<std::optional<std::uint64_t>> fetch_into(std::string name, int fd);
 
-    /// The same into `destination`: under a temporary name beside it, then renamed, durably. Nothing is left behind on failure.
-    /// `exclusive`, as wal-g: an existing destination is an Error.
+    /// The same into `destination`, durably: under a temporary name beside it, fsynced, then renamed. Nothing is left behind on
+    /// failure. `exclusive`, as wal-g: an existing destination is an Error.
     awaitable<Fetched> fetch(std::string name, std::string destination, bool exclusive);
 
-private:
-    awaitable<bool> try_object(std::string name, storage::ObjectKey key, const codec::Compression* compression, int fd);
+    /// An object that the finder found, into the file at `fd`, as fetch_into() does it.
+    awaitable<std::uint64_t> unpack(std::string name, WalObject object, int fd);
+    WalFinder& finder() { return finder_; }
 
+private:
     Archive& archive_;
-    const codec::Compression* last_ = nullptr;
+    WalFinder finder_;
 };
 
 } // namespace walgd::archive

@@ -16,6 +16,14 @@ const char* const damaged_hint =
 
 } // namespace
 
+std::size_t Compression::decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const {
+    MemorySink end(into, may_fill);
+    const auto stage = decompressor(end);
+    stage->write(object);
+    stage->finish();
+    return end.count();
+}
+
 std::span<const Compression* const> compressions() {
     static const std::array<const Compression*, 6> all{&lz4_method(),  &zstd_method(), &brotli_method(),
                                                        &lzma_method(), &none_method(), &gzip_method()};

@@ -45,6 +45,9 @@ public:
     /// A stage that decompresses into `next`. Data that is cut, changed or followed by what the format does not allow is an
     /// Error(corrupt).
     virtual std::unique_ptr<Sink> decompressor(Sink& next) const = 0;
+    /// A whole object at once, into `into`; the bytes that came out. What does not fit, and what decompressor() would not take,
+    /// is an Error(corrupt). For zstd a third quicker than the stage, which has to go through a window of its own.
+    virtual std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill = {}) const;
     /// Throws Error(misconfigured) listing the allowed values when `level` (WALG_ZSTD_LEVEL or a number; empty: the method's
     /// default) is none of this method's.
     virtual void check_level(const std::string& level) const = 0;

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/bytes.hpp"
 
+#include <functional>
 #include <memory>
 
 namespace walgd::codec {
@@ -25,6 +26,24 @@ public:
 
 private:
     Blob blob_;
+};
+
+/// Called with an end before the bytes up to it are written; returns when they may be. So a buffer is filled again behind
+/// somebody who still reads it.
+using MayFill = std::function<void(std::size_t end)>;
+
+/// The end of a chain: into memory that is there already. More than fits is an Error(corrupt).
+class MemorySink : public Sink {
+public:
+    explicit MemorySink(MutableBytes into, MayFill may_fill = {}) : into_(into), may_fill_(std::move(may_fill)) {}
+    void write(ByteView bytes) override;
+    void finish() override {}
+    std::size_t count() const { return count_; }
+
+private:
+    MutableBytes into_;
+    MayFill may_fill_;
+    std::size_t count_ = 0;
 };
 
 } // namespace walgd::codec

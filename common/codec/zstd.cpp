@@ -234,8 +234,33 @@ public:
         return number <= tuned ? std::make_unique<ZstdFrames>(content, number) : nullptr;
     }
     std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
+    std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const override;
     void check_level(const std::string& level) const override { checked_level(level); }
 };
+
+/// Frame by frame, each in one call: what came out is itself the window.
+std::size_t Zstd::decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const {
+    auto context = decompress_contexts().take(ZSTD_createDCtx);
+    if (!context) throw Error(ErrorKind::failed, "cannot decompress with zstd: out of memory");
+    checked(ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_and_parameters), "start");
+    std::size_t done = 0;
+    while (!object.empty()) {
+        const auto packed = ZSTD_findFrameCompressedSize(object.data(), object.size());
+        if (ZSTD_isError(packed)) refuse_stream("zstd", ZSTD_getErrorName(packed));
+        // An unknown size is a very large number. With a known one the library gets no byte more: it may use whatever it is
+        // given.
+        auto room = into.subspan(done);
+        const auto bytes = ZSTD_getFrameContentSize(object.data(), object.size());
+        if (bytes <= room.size()) room = room.first(static_cast<std::size_t>(bytes));
+        if (may_fill) may_fill(done + room.size());
+        const auto count = ZSTD_decompressDCtx(context.get(), room.data(), room.size(), object.data(), packed);
+        if (ZSTD_isError(count)) refuse_stream("zstd", ZSTD_getErrorName(count));
+        done += count;
+        object = object.subspan(packed);
+    }
+    if (ZSTD_sizeof_DCtx(context.get()) <= kept_context_bytes_max) decompress_contexts().keep(std::move(context));
+    return done;
+}
 
 } // namespace
 

@@ -7,7 +7,8 @@ namespace walgd::storage {
 
 awaitable<ListPage> list_all(Storage& storage, std::string folder, bool recursive) {
     ListPage all;
-    ListOptions options{.recursive = recursive, .token = std::nullopt};
+    ListOptions options;
+    options.recursive = recursive;
     for (;;) {
         auto page = co_await storage.list(folder, options);
         std::ranges::move(page.objects, std::back_inserter(all.objects));

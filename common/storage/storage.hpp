@@ -79,6 +79,7 @@ public:
 struct ListOptions {
     bool recursive = false;           ///< false: objects directly in the folder, and the names of its sub-folders
     std::optional<std::string> token; ///< next of the page before
+    std::string name_prefix;          ///< only what begins so, counted from the folder: "000000010000" in "wal_005/"
 };
 
 struct ListPage {

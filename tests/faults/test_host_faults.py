@@ -141,9 +141,11 @@ class HostFaults(TestCase):
         until("the segment to be done", lambda: (status_folder / f"{name}.done").exists(), 30)
         status_folder.chmod(0o555)
         os.rename(status_folder / f"{name}.done", status_folder / f"{name}.ready")
-        before = self.status(walgd)["wal"]["already_there"]
+        # What is .ready and stored already is answered at once, or found in the archive.
+        again = lambda: sum(self.status(walgd)["wal"][name] for name in ("already_there", "answered_at_once"))
+        before = again()
         cluster.psql("select pg_reload_conf()")
-        until("PostgreSQL to hand it over again and again", lambda: self.status(walgd)["wal"]["already_there"] >= before + 2, 90)
+        until("PostgreSQL to hand it over again and again", lambda: again() >= before + 2, 90)
         status_folder.chmod(0o700)
         cluster.switch()
         until("it to be marked", lambda: (status_folder / f"{name}.done").exists(), 90)
@@ -260,7 +262,7 @@ class HostFaults(TestCase):
     def test_a_descriptor_that_walgd_has_no_room_for_is_told_as_such(self):
         walgd = Walgd(self.scratch, self.settings).start()
         pid = walgd.process.pid
-        until("walgd to be done with its own questions", lambda: self.status(walgd)["conditional_put"], 30)
+        until("walgd to be done with its own questions", lambda: self.status(walgd)["overwrite_protection"] == "conditional put", 30)
         with Wire(walgd.socket) as wire, open(self.wal / self.names[0], "rb") as file:
             self.assertEqual(wire.ask(PING).type, OK)
             count = lambda: json.loads(wire.ask(STATUS, "json").fields[0])["clients"]["connections"]

@@ -121,7 +121,11 @@ class StorageTrust(FaultCase):
                 self.proxy.fault(faults.status(400, "ExpiredToken"), head=f"Credential=old{ignoring}/")
                 told = self.mark()
                 self.assert_pushed(daemon, self.segment())
-                self.assertEqual(self.proxy.met_count(), 1, "from then on with the new ones")
+                # One, or a few that were under way together.
+                met = self.proxy.met_count()
+                self.assertGreaterEqual(met, 1)
+                self.assert_pushed(daemon, self.segment())
+                self.assertEqual(self.proxy.met_count(), met, "from then on with the new ones")
                 self.assertNotIn("event=storage_failing", told.text())
                 self.proxy.clear()
                 daemon.kill()

@@ -14,6 +14,7 @@ public:
         if (total_ > 64 << 20) throw walgd::Error(walgd::ErrorKind::cancelled, "enough");
     }
     void finish() override {}
+    std::size_t total() const { return total_; }
 
 private:
     std::size_t total_ = 0;
@@ -34,6 +35,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (; !bytes.empty(); bytes = bytes.subspan(std::min(piece, bytes.size())))
             stage->write(bytes.first(std::min(piece, bytes.size())));
         stage->finish();
+        // At once it has to give as much.
+        const auto whole = std::as_bytes(std::span(data, size)).subspan(1);
+        walgd::Blob into(swallow.total() + 1);
+        if (method->decompress(whole, into.room()) != swallow.total()) std::abort();
     } catch (const walgd::Error& error) {
         // A hostile window or dictionary may be more than the machine has; everything else is damage.
         if (error.kind() == walgd::ErrorKind::misconfigured) std::abort();

@@ -61,6 +61,47 @@ const char* const writable_methods[] = {"lz4", "zstd", "brotli", "lzma", "none"}
 
 } // namespace
 
+TEST_CASE("a whole object at once is what the stage makes of it, and touches no byte before it asked", "[codec]") {
+    const auto text = sample(5 << 20) + "the end";
+    for (const auto* method : writable_methods) {
+        const auto object = packed(method, text);
+        std::string into(text.size() + 1000, '#');
+        const auto bytes = std::as_writable_bytes(std::span(into));
+        std::size_t asked = 0;
+        const auto may_fill = [&](std::size_t end) {
+            CHECK(end >= asked);
+            CHECK((into.find_first_not_of('#', asked) == std::string::npos));
+            asked = end;
+        };
+        CHECK(compression_by_name(method)->decompress(bytes_of(object), bytes, may_fill) == text.size());
+        CHECK(asked >= text.size());
+        CHECK((into == text + std::string(1000, '#')));
+    }
+}
+
+TEST_CASE("a whole object that is cut, damaged or too large is corrupt", "[codec]") {
+    const auto text = sample(2 << 20);
+    for (const auto* method : {"lz4", "zstd", "brotli", "lzma"}) {
+        const auto* codec = compression_by_name(method);
+        const auto object = packed(method, text);
+        Blob into(text.size());
+        const auto kind = [&](std::string_view bytes, std::size_t room) {
+            try {
+                codec->decompress(bytes_of(bytes), into.room().first(room));
+                return std::string("none");
+            } catch (const Error& error) {
+                return std::string(name_of(error.kind()));
+            }
+        };
+        CHECK(kind(object, text.size()) == "none");
+        for (const auto cut : {std::size_t{1}, object.size() / 2, object.size() - 1})
+            CHECK(kind(std::string_view(object).substr(0, cut), text.size()) == name_of(ErrorKind::corrupt));
+        CHECK(kind(object + "x", text.size()) == name_of(ErrorKind::corrupt));
+        for (const auto room : {std::size_t{0}, std::size_t{1}, text.size() - 1})
+            CHECK(kind(object, room) == name_of(ErrorKind::corrupt));
+    }
+}
+
 TEST_CASE("methods are found by name and suffix, in the order of probing", "[codec]") {
     std::string order;
     for (const Compression* method : compressions())

@@ -139,6 +139,26 @@ TEMPLATE_TEST_CASE("a listing has objects and folders, sorted, in as many pages 
     CHECK(there.keys("many/").empty());
 }
 
+TEMPLATE_TEST_CASE("a listing by the beginning of names has these and no others", "[storage]", CONTRACT_BACKENDS) {
+    Spoken<TestType> there;
+    for (const auto* key : {"wal_005/01.zst", "wal_005/01.lz4", "wal_005/02.zst", "wal_005/010/deep", "wal_005/0/deep", "01.zst"})
+        there.put(key, "x");
+    const auto names = [&](const std::string& prefix, bool recursive) {
+        storage::ListOptions options;
+        options.recursive = recursive;
+        options.name_prefix = prefix;
+        const auto page = there.run(there.storage().list("wal_005/", options));
+        std::vector<std::string> found;
+        for (const auto& object : page.objects) found.push_back(object.key.path());
+        found.insert(found.end(), page.folders.begin(), page.folders.end());
+        return found;
+    };
+    CHECK(names("01", false) == std::vector<std::string>{"wal_005/01.lz4", "wal_005/01.zst", "wal_005/010/"});
+    CHECK(names("01.", false) == std::vector<std::string>{"wal_005/01.lz4", "wal_005/01.zst"});
+    CHECK(names("01", true) == std::vector<std::string>{"wal_005/01.lz4", "wal_005/01.zst", "wal_005/010/deep"});
+    CHECK(names("03", false).empty());
+}
+
 TEMPLATE_TEST_CASE("any name is a name", "[storage]", CONTRACT_BACKENDS) {
     Spoken<TestType> there;
     const std::vector<std::string> names{"n/a b", "n/a%20b", "n/a+b", "n/a&b=c?d#e", "n/<ü>'\"", "n/~x_y-z.(1)"};

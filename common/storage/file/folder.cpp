@@ -150,8 +150,8 @@ struct Entry {
     bool folder;
 };
 
-/// The entries of one folder, unsorted; none if it is not there.
-std::vector<Entry> entries_of(const std::string& root, const std::string& folder) {
+/// The entries of one folder whose names begin with `prefix`, unsorted; none if it is not there.
+std::vector<Entry> entries_of(const std::string& root, const std::string& folder, std::string_view prefix = {}) {
     std::vector<Entry> entries;
     std::error_code error;
     fs::directory_iterator iterator(root + "/" + folder, error);
@@ -159,6 +159,7 @@ std::vector<Entry> entries_of(const std::string& root, const std::string& folder
     if (error) throw_errno(fmt::format("cannot list {}/{}", root, folder), error.value());
     for (; iterator != fs::directory_iterator(); iterator.increment(error)) {
         const auto name = iterator->path().filename().string();
+        if (!name.starts_with(prefix)) continue;
         std::error_code gone;
         if (iterator->is_directory(gone))
             entries.push_back({folder + name + "/", true});
@@ -169,12 +170,12 @@ std::vector<Entry> entries_of(const std::string& root, const std::string& folder
     return entries;
 }
 
-void collect(const std::string& root, const std::string& folder, std::vector<std::string>& files) {
-    for (const auto& entry : entries_of(root, folder)) {
+void collect(const std::string& root, const std::string& folder, std::string_view prefix, std::vector<std::string>& files) {
+    for (const auto& entry : entries_of(root, folder, prefix)) {
         if (!entry.folder)
             files.push_back(entry.path);
         else if (entry.path != std::string(temporary_folder) + "/")
-            collect(root, entry.path, files);
+            collect(root, entry.path, {}, files);
     }
 }
 
@@ -185,9 +186,9 @@ ListPage Folder::list(const std::string& folder, const ListOptions& options) con
     ListPage page;
     std::vector<std::string> files;
     if (options.recursive)
-        collect(root_, folder, files);
+        collect(root_, folder, options.name_prefix, files);
     else {
-        for (const auto& entry : entries_of(root_, folder)) {
+        for (const auto& entry : entries_of(root_, folder, options.name_prefix)) {
             if (!entry.folder)
                 files.push_back(entry.path);
             else if (!options.token)

@@ -247,10 +247,11 @@ public:
     awaitable<ListPage> list(std::string folder, ListOptions options) override {
         S3Request request;
         request.method = "GET";
-        request.query = {{"encoding-type", "url"}, {"list-type", "2"}, {"prefix", client_.full_key(folder)}};
+        request.query = {
+            {"encoding-type", "url"}, {"list-type", "2"}, {"prefix", client_.full_key(folder + options.name_prefix)}};
         if (!options.recursive) request.query.emplace_back("delimiter", "/");
         if (options.token) request.query.emplace_back("continuation-token", *options.token);
-        request.what = fmt::format("cannot list {}", client_.name_of(folder));
+        request.what = fmt::format("cannot list {}", client_.name_of(folder + options.name_prefix));
         const auto answer = co_await client_.call(request, xml_bytes_max);
         auto page = parse_list(answer.body);
         const auto prefix = client_.full_key("").size();
