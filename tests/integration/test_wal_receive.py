@@ -90,6 +90,11 @@ class WalReceive(TestCase):
     def slot(self, cluster, name="walg"):
         return cluster.psql(f"select restart_lsn from pg_replication_slots where slot_name = '{name}'")
 
+    def drop_slot(self, cluster):
+        """The server lets go of it a moment after its client is gone."""
+        until("the slot to be free", lambda: cluster.psql("select active from pg_replication_slots where slot_name = 'walg'") == "f")
+        cluster.psql("select pg_drop_replication_slot('walg')")
+
     def check_all(self, walgd, cluster, timeline="00000001"):
         """Every stored segment is the server's, and none is missing between the first and the last. Returns how many there are."""
         names = [name for name in self.stored() if len(name) == 24 and name.startswith(timeline)]
@@ -382,7 +387,7 @@ class WalReceive(TestCase):
         receiver = Receiver(self, walgd).start().says("receiving")
         self.wait_stored(self.write(cluster))
         receiver.stop()
-        cluster.psql("select pg_drop_replication_slot('walg')")
+        self.drop_slot(cluster)
         missing = self.stored()[-1][:16] + f"{int(self.stored()[-1][16:], 16) + 1:08X}"
         self.write(cluster, 12)
         cluster.psql("checkpoint")
@@ -418,7 +423,8 @@ class WalReceive(TestCase):
         receiver.stop()
         self.check_all(walgd, cluster)
         # Other content is never replaced.
-        cluster.psql("select pg_drop_replication_slot('walg'); select pg_create_physical_replication_slot('walg', true)")
+        self.drop_slot(cluster)
+        cluster.psql("select pg_create_physical_replication_slot('walg', true)")
         name = cluster.psql("select pg_walfile_name(pg_current_wal_lsn() + 1)")
         (self.folder / f"wal_005/{self.stored()[-1]}.zst").rename(self.folder / f"wal_005/{name}.zst")
         before = (self.folder / f"wal_005/{name}.zst").read_bytes()
