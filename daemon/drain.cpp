@@ -2,7 +2,6 @@
 
 #include "common/base/files.hpp"
 
-#include <boost/asio/signal_set.hpp>
 #include <cerrno>
 #include <csignal>
 #include <fmt/format.h>
@@ -41,9 +40,7 @@ bool needed(WalService& wal, const DrainOptions& options) {
 
 } // namespace
 
-awaitable<void> wait_and_drain(WalService& wal, Jobs& jobs, DrainOptions options, Log& log) {
-    const auto executor = co_await asio::this_coro::executor;
-    asio::signal_set signals(executor, SIGTERM, SIGINT);
+awaitable<void> wait_and_drain(asio::signal_set& signals, WalService& wal, Jobs& jobs, DrainOptions options, Log& log) {
     co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
     log.info("event=stopping pgdata={}", options.pgdata);
     ::sd_notify(0, "STOPPING=1\nSTATUS=taking WAL until PostgreSQL has ended");

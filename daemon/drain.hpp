@@ -3,6 +3,7 @@
 #include "daemon/jobs.hpp"
 #include "daemon/wal_service.hpp"
 
+#include <boost/asio/signal_set.hpp>
 #include <string>
 
 namespace walgd::daemon {
@@ -12,10 +13,10 @@ struct DrainOptions {
     std::chrono::milliseconds timeout{300000};
 };
 
-/// Returns when walgd should end: PostgreSQL archives while it shuts down, so after the first SIGTERM or SIGINT the job is
-/// cancelled, but WAL is taken until the postmaster is gone (or nobody asked for two seconds, where that cannot be seen), the
-/// time is over, or a second signal comes.
-awaitable<void> wait_and_drain(WalService& wal, Jobs& jobs, DrainOptions options, Log& log);
+/// Returns when walgd should end, as `signals` (SIGTERM and SIGINT, caught before anyone can find the daemon) say: PostgreSQL
+/// archives while it shuts down, so after the first SIGTERM or SIGINT the job is cancelled, but WAL is taken until the postmaster
+/// is gone (or nobody asked for two seconds, where that cannot be seen), the time is over, or a second signal comes.
+awaitable<void> wait_and_drain(asio::signal_set& signals, WalService& wal, Jobs& jobs, DrainOptions options, Log& log);
 
 /// Tells systemd that the I/O thread turns, at half the interval that it asks for. Returns at once where it does not ask.
 awaitable<void> watchdog();

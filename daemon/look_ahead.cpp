@@ -30,6 +30,8 @@ awaitable<void> LookAhead::run() {
         failure = std::current_exception();
     }
     tasks_.cancel();
+    // A cancelled coroutine throws at every wait, at this one too, until it is told not to.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await tasks_.join();
     std::rethrow_exception(failure);
 }

@@ -116,6 +116,7 @@ int check(const config::Settings& settings, Log& log) {
 
 int serve(const config::Settings& settings, Log& log) {
     asio::io_context io(1);
+    asio::signal_set signals(io, SIGTERM, SIGINT);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
     auto& archive = setup.archive();
     archive.health->on_turn(daemon::storage_state_logger(log));
@@ -157,7 +158,7 @@ int serve(const config::Settings& settings, Log& log) {
     tasks.spawn(daemon::watchdog());
     auto main_task = [&]() -> awaitable<void> {
         const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};
-        co_await daemon::wait_and_drain(wal, jobs, drain, log);
+        co_await daemon::wait_and_drain(signals, wal, jobs, drain, log);
         if (jobs.running()) {
             // Told to stop now: a job's thread may be waiting for the storage, and is not waited for. The next run cleans up
             // after it.

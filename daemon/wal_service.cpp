@@ -161,6 +161,7 @@ void WalService::choose_level() {
 
 awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
     const auto began = last_request_ = std::chrono::steady_clock::now();
+    const InFlight in_flight(counters_.in_flight);
     std::optional<std::uint64_t> bytes;
     bool prefetched = true;
     std::exception_ptr failure;
