@@ -121,7 +121,8 @@ awaitable<bool> WalService::store_ahead(std::string name, FileIdentity identity,
     std::exception_ptr failure;
     std::optional<Slots::Slot> slot;
     try {
-        slot.emplace(co_await slots_.take());
+        auto taken = co_await slots_.take();
+        slot.emplace(std::move(taken));
     } catch (...) {
         failure = std::current_exception();
     }
