@@ -55,6 +55,7 @@ private:
         options.any_name = true;
         options.overwrite = !context.settings.flag("prevent_wal_overwrite");
         context.log.info("Files will be uploaded to storage: default");
+        path_ = std::filesystem::absolute(path_).string(); // as its messages say it
         std::error_code error;
         if (!std::filesystem::exists(path_, error))
             throw Error(ErrorKind::failed,

@@ -129,7 +129,7 @@ awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject ther
     }
     if (failure && failure->kind() != ErrorKind::corrupt) throw *failure;
     if (failure)
-        throw Error(ErrorKind::refused,
+        throw Error(ErrorKind::corrupt,
                     fmt::format("{} is in the archive already as {}, which cannot be read: {}", source.name(), there.key.path(),
                                 failure->what()),
                     "nothing was changed. Is it of another key, or damaged? Move it away if you know that it is wrong");

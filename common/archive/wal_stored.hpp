@@ -31,7 +31,7 @@ public:
     awaitable<std::optional<StoredObject>> find_before_put(std::string name, bool own_suffix_too);
 
     /// Returns when the object's plain content is the file's, by stored hash or by reading it. Error(refused) that names both
-    /// when it is not.
+    /// when it is not, Error(corrupt) when the object cannot be read.
     awaitable<void> check_same(const WalSource& source, StoredObject there);
 
 private:
