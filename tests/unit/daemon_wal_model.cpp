@@ -199,7 +199,7 @@ private:
         if (!asking_.empty()) return;
         for (const auto& [name, content] : contents_) {
             // A file that another writer was first with is refused for ever; the real PostgreSQL would stop here.
-            if (!exists(status(name, "ready")) || (planted_.contains(name) && chance(0.5))) continue;
+            if (!exists(status(name, "ready")) || (planted_.contains(name) && chance(0.95))) continue;
             asking_ = name;
             daemon_->tasks.spawn(request(name, content));
             return;
