@@ -1,5 +1,7 @@
 #include "daemon/wal_service.hpp"
 
+#include "common/base/counted.hpp"
+
 #include <fmt/format.h>
 
 namespace walgd::daemon {
@@ -18,17 +20,6 @@ std::int64_t ms_since(std::chrono::steady_clock::time_point began) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
 }
 
-/// Counts what is under way while it lives.
-class InFlight {
-public:
-    explicit InFlight(unsigned& counter) : counter_(counter) { ++counter_; }
-    ~InFlight() { --counter_; }
-    InFlight(const InFlight&) = delete;
-
-private:
-    unsigned& counter_;
-};
-
 } // namespace
 
 WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch)
@@ -44,7 +35,7 @@ void WalService::note_failure(std::string_view what, const std::string& name, co
 
 awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     const auto began = last_request_ = std::chrono::steady_clock::now();
-    const InFlight in_flight(counters_.in_flight);
+    const Counted in_flight(counters_.in_flight);
     archive::WalPushed result;
     std::exception_ptr failure;
     const auto asked = asked_for_.insert(name);
@@ -162,7 +153,7 @@ void WalService::choose_level() {
 
 awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
     const auto began = last_request_ = std::chrono::steady_clock::now();
-    const InFlight in_flight(counters_.in_flight);
+    const Counted in_flight(counters_.in_flight);
     std::optional<std::uint64_t> bytes;
     bool prefetched = true;
     std::exception_ptr failure;

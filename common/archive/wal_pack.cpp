@@ -1,6 +1,7 @@
 #include "common/archive/wal_pack.hpp"
 
 #include "common/archive/frame_race.hpp"
+#include "common/base/counted.hpp"
 #include "common/codec/sha256.hpp"
 
 #include <algorithm>
@@ -45,17 +46,6 @@ void pack_as_stream(const WalSource& source, const Packing& packing, Blob& into,
     chain.head().finish();
 }
 
-/// Counts who packs while it lives.
-class Count {
-public:
-    explicit Count(unsigned& counter) : counter_(counter) { ++counter_; }
-    ~Count() { --counter_; }
-    Count(const Count&) = delete;
-
-private:
-    unsigned& counter_;
-};
-
 } // namespace
 
 awaitable<MemoryBudget::Lease> lease_of(MemoryBudget& budget, std::uint64_t bytes) {
@@ -89,7 +79,7 @@ awaitable<PackedWal> WalPacker::pack(const WalSource& source, std::string level,
     PackedWal packed;
     packed.lease = co_await lease_of(archive_.budget, bytes);
     packed.bytes = buffer_for(bytes);
-    const Count count(packing_);
+    const Counted counted(packing_);
     auto packing = archive_.packing;
     packing.level = std::move(level);
     const bool framed =
