@@ -69,7 +69,7 @@ class Sweep:
         """Serving, and done with what it does by itself at the start."""
         self.daemon.kill()
         self.daemon.start()
-        until("walgd to know its storage", lambda: "conditional_put        true" in self.daemon.walg("status").stdout, 30, 0.01)
+        until("walgd to know its storage", lambda: "conditional put" in self.daemon.walg("status").stdout, 30, 0.01)
 
     def content_of(self, name):
         out = self.scratch.path / "judge"
