@@ -31,8 +31,8 @@ struct WalLimits {
     std::chrono::milliseconds push_timeout{60000}, fetch_timeout{300000};
 };
 
-/// WAL files out and in, so many at once, first come first served, each within its time. One place is kept for what PostgreSQL
-/// asks for: storing ahead takes the others.
+/// WAL files out and in, so many at once, first come first served, each within its time. One place more than that is kept
+/// for what PostgreSQL asks for and is not under way yet: storing ahead takes the others.
 class WalService {
 public:
     WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch = {});
