@@ -114,6 +114,11 @@ constexpr Setting table[] = {
     // The daemon
     {"socket", "WALGD_SOCKET", no_words, Type::path, "", "/run/walgd/walgd.sock", "The daemon's socket", false, no_words},
     {"walg_socket", "WALGD_WALG_SOCKET", no_words, Type::path, "", "", "A second socket, where the daemon speaks WAL-G's protocol for walg-daemon-client and the walg_archive module; needs pgdata", false, no_words},
+    {"http_listen", "WALGD_HTTP_LISTEN", no_words, Type::text, "", "", "Where metrics, health and the status page are served: 127.0.0.1:9351; without it nowhere", false, no_words},
+    {"http_token", "WALGD_HTTP_TOKEN", no_words, Type::text, "", "", "Token (Authorization: Bearer) that other machines must send, and everyone who starts something by HTTP", true, no_words},
+    {"http_tls_cert", "WALGD_HTTP_TLS_CERT", no_words, Type::path, "", "", "Certificate (PEM) of the HTTP listener", false, no_words},
+    {"http_tls_key", "WALGD_HTTP_TLS_KEY", no_words, Type::path, "", "", "Private key (PEM) of http_tls_cert", false, no_words},
+    {"http_open", "WALGD_HTTP_OPEN", no_words, Type::flag, "", "false", "Other machines may read /metrics, /livez and /readyz without TLS and token", false, no_words},
     {"memory_budget", "WALGD_MEMORY_BUDGET", no_words, Type::bytes, "bytes", "64MiB", "All large buffers come out of it; work waits for it", false, no_words},
     {"drain_timeout", "WALGD_DRAIN_TIMEOUT", no_words, Type::duration, "s", "5m", "After the first stop signal WAL is taken for so long at most, while PostgreSQL still runs", false, no_words},
     {"log_level", "WALG_LOG_LEVEL", log_level_aliases, Type::text, "", "NORMAL", "How much is logged", false, log_level_choices},

@@ -221,7 +221,7 @@ struct ArchiveSetup::Parts {
           budget(settings.bytes("memory_budget")) {
         const auto& kind = chosen_storage(settings);
         base = kind.open({settings, io, disk.get_executor(), log});
-        watched = storage::make_watched_storage(*base, health);
+        watched = storage::make_watched_storage(*base, health, meter);
         if (kind.over_a_network) {
             storage::RetryPolicy policy;
             policy.attempts_max = static_cast<int>(std::max<std::int64_t>(1, settings.number("s3_max_retries")));
@@ -230,7 +230,7 @@ struct ArchiveSetup::Parts {
         }
         archive = std::make_unique<archive::Archive>(archive::Archive{retrying ? *retrying : *watched,
                                                                       packing_of(settings, cipher.get()), io, cpu.get_executor(),
-                                                                      budget, log, &health});
+                                                                      budget, log, &health, &meter});
     }
     ~Parts() {
         cpu.join();
@@ -241,6 +241,7 @@ struct ArchiveSetup::Parts {
     asio::thread_pool cpu, disk;
     MemoryBudget budget;
     storage::StorageHealth health;
+    storage::RequestMeter meter;
     std::unique_ptr<storage::Storage> base, watched, retrying;
     std::unique_ptr<archive::Archive> archive;
 };

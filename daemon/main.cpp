@@ -7,6 +7,7 @@
 #include "daemon/drain.hpp"
 #include "daemon/listener.hpp"
 #include "daemon/look_ahead.hpp"
+#include "daemon/pages.hpp"
 #include "daemon/prefetch_folder.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
@@ -103,6 +104,11 @@ daemon::PrefetchOptions prefetch_options(const config::Settings& settings) {
     return options;
 }
 
+daemon::HttpOptions http_options(const config::Settings& settings) {
+    return {settings.text("http_listen"), settings.text("http_token"), settings.text("http_tls_cert"),
+            settings.text("http_tls_key"), settings.flag("http_open")};
+}
+
 int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
@@ -137,10 +143,16 @@ int serve(const config::Settings& settings, Log& log) {
     WalgSocket walg_socket(settings, std::move(sockets.walg), archive, wal, connections);
     daemon::Listener listener({settings.text("socket"), "WALGD_SOCKET"}, std::move(sockets.walgd));
     std::optional<daemon::Server> server;
-    auto status = [&](bool json) {
-        const auto clients = daemon::together(server->counters(), walg_socket.counters());
-        return daemon::status_text({archive, wal, look_ahead, jobs, clients, started}, json);
+    const auto sources = [&]() -> daemon::StatusSources {
+        return {archive, wal, look_ahead, jobs, daemon::together(server->counters(), walg_socket.counters()), started};
     };
+    const auto status = [&sources](bool json) { return daemon::status_text(sources(), json); };
+    const daemon::Pages pages(sources, [&] { jobs.start(config::push_options(settings)); });
+    std::optional<daemon::HttpServer> http;
+    if (!settings.text("http_listen").empty())
+        http.emplace(io.get_executor(), log, http_options(settings),
+                     daemon::HttpServer::Pages{[&pages](const daemon::HttpQuestion& question) { return pages.answer(question); },
+                                               [&pages] { return pages.event(); }});
     daemon::Server::Services services{
         archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status};
     server.emplace(std::move(services), listener.release(), connections);
@@ -152,6 +164,7 @@ int serve(const config::Settings& settings, Log& log) {
     tasks.spawn(server->run());
     keep_reachable(tasks, listener, *server);
     walg_socket.start(tasks);
+    if (http) tasks.spawn(http->run());
     tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
     tasks.spawn(wal.run_prefetch());
@@ -170,9 +183,9 @@ int serve(const config::Settings& settings, Log& log) {
     };
     asio::co_spawn(io, main_task(), [&failure](std::exception_ptr what) { failure = what; });
     for (const auto& warning : settings.warnings()) log.warn("event=settings text=\"{}\"", warning);
-    log.info("event=started version={} storage={} socket={} walg_socket={} compression={} encryption={}", WALGD_VERSION,
-             archive.storage.describe(), settings.text("socket"), walg_socket.path(), archive.packing.compression->name(),
-             archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name());
+    log.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
+             archive.storage.describe(), settings.text("socket"), walg_socket.path(), http ? http->address() : "",
+             archive.packing.compression->name(), archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name());
     ::sd_notify(0, "READY=1\nSTATUS=serving");
     io.run();
     if (failure) std::rethrow_exception(failure);

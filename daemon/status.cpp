@@ -54,6 +54,8 @@ std::string status_text(const StatusSources& sources, bool json) {
                                     {"ahead_failed", counters.ahead_failed},
                                     {"ready_renamed", counters.ready_renamed},
                                     {"level_changes", counters.level_changes},
+                                    {"plain_bytes", counters.plain_bytes},
+                                    {"stored_bytes", counters.stored_bytes},
                                     {"last_pushed", counters.last_pushed},
                                     {"last_pushed_at", time_or_dash(counters.last_pushed_at)},
                                     {"fetched", counters.fetched},

@@ -13,7 +13,7 @@ struct StatusSources {
     WalService& wal;
     const LookAhead& look_ahead;
     const Jobs& jobs;
-    const ClientCounters& clients;
+    ClientCounters clients;
     std::chrono::system_clock::time_point started;
 };
 

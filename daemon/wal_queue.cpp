@@ -1,5 +1,7 @@
 #include "daemon/wal_queue.hpp"
 
+#include "common/pg/wal_name.hpp"
+
 #include <algorithm>
 
 namespace walgd::daemon {
@@ -83,6 +85,11 @@ void WalQueue::end(const std::string& name, const FileIdentity& identity, Outcom
         if (entries_.at(name).empty()) entries_.erase(name);
     }
     if (!ready_.contains(name)) forget(name);
+}
+
+std::size_t WalQueue::ready_segments() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(ready_, [](const auto& name) { return pg::wal_file_kind(name) == pg::WalFileKind::segment; }));
 }
 
 std::size_t WalQueue::backlog() const { return ready_.size() - stored_ahead(); }

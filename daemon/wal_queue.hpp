@@ -66,6 +66,8 @@ public:
     std::size_t backlog() const;
     /// Files that are .ready.
     std::size_t ready_count() const { return ready_.size(); }
+    /// Of these, those that are segments: not history files, backup labels or partial segments.
+    std::size_t ready_segments() const;
     std::size_t stored_ahead() const;
     unsigned ahead_in_flight() const { return ahead_in_flight_; }
 

@@ -33,6 +33,14 @@ void WalService::note_failure(std::string_view what, const std::string& name, co
     archive_.log.error("event={} segment={} error=\"{}\"", what, name, describe(failure));
 }
 
+void WalService::note_stored(const std::string& name, const archive::WalPushed& result) {
+    counters_.last_pushed = name;
+    counters_.last_pushed_at = std::chrono::system_clock::now();
+    if (result.already_there || result.stored_bytes == 0) return; // counted when it was stored
+    counters_.plain_bytes += result.plain_bytes;
+    counters_.stored_bytes += result.stored_bytes;
+}
+
 awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     const auto began = last_request_ = std::chrono::steady_clock::now();
     const Counted in_flight(counters_.in_flight);
@@ -53,8 +61,8 @@ awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
         std::rethrow_exception(failure);
     }
     ++(result.already_there ? counters_.already_there : counters_.pushed);
-    counters_.last_pushed = name;
-    counters_.last_pushed_at = std::chrono::system_clock::now();
+    counters_.push.add(std::chrono::steady_clock::now() - began);
+    note_stored(name, result);
     archive_.log.info("event=wal_pushed segment={} bytes={} stored={} already_there={} ms={}", name, result.plain_bytes,
                       result.stored_bytes, result.already_there, ms_since(began));
     co_return result;
@@ -134,8 +142,7 @@ awaitable<bool> WalService::store_ahead(std::string name, FileIdentity identity,
         co_return false;
     }
     ++counters_.stored_ahead;
-    counters_.last_pushed = name;
-    counters_.last_pushed_at = std::chrono::system_clock::now();
+    note_stored(name, result);
     archive_.log.info("event=wal_stored_ahead segment={} bytes={} stored={} already_there={} ms={}", name, result.plain_bytes,
                       result.stored_bytes, result.already_there, ms_since(began));
     co_return true;
@@ -181,6 +188,8 @@ awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
         co_return archive::Fetched::absent;
     }
     ++counters_.fetched;
+    counters_.fetched_bytes += *bytes;
+    counters_.fetch.add(std::chrono::steady_clock::now() - began);
     prefetch_.answered(name, *bytes);
     archive_.log.info("event=wal_fetched segment={} bytes={} prefetched={} ms={}", name, *bytes, prefetched, ms_since(began));
     co_return archive::Fetched::stored;

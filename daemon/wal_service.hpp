@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/wal_fetch.hpp"
 #include "common/archive/wal_push.hpp"
+#include "common/base/histogram.hpp"
 #include "common/base/signal.hpp"
 #include "common/base/slots.hpp"
 #include "daemon/level_control.hpp"
@@ -19,7 +20,9 @@ struct WalCounters {
     std::uint64_t pushed = 0, already_there = 0, push_failed = 0, fetched = 0, fetch_absent = 0, fetch_failed = 0;
     std::uint64_t stored_ahead = 0, answered_at_once = 0 /* of what was stored ahead */, ahead_failed = 0, ready_renamed = 0,
                   level_changes = 0;
+    std::uint64_t plain_bytes = 0, stored_bytes = 0, fetched_bytes = 0; ///< pushed: of the files, and of what went to the storage
     unsigned in_flight = 0;
+    LatencyHistogram push, fetch; ///< requests that ended well, from their first byte to their answer
     std::string last_pushed, last_error;
     std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{};
 };
@@ -67,6 +70,7 @@ private:
     awaitable<archive::WalPushed> push_or_join(std::string name, UniqueFd fd);
     awaitable<archive::WalPushed> push_begun(std::string name, FileIdentity identity, UniqueFd fd);
     void choose_level();
+    void note_stored(const std::string& name, const archive::WalPushed& result);
     void note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure);
 
     archive::Archive& archive_;

@@ -4,6 +4,7 @@
 #include "common/base/log.hpp"
 #include "common/codec/cipher.hpp"
 #include "common/codec/compression.hpp"
+#include "common/storage/health/request_meter.hpp"
 #include "common/storage/health/storage_health.hpp"
 #include "common/storage/storage.hpp"
 
@@ -28,6 +29,7 @@ struct Archive {
     MemoryBudget& budget;
     Log& log;
     storage::StorageHealth* health = nullptr; ///< what its requests say of `storage`; nullptr: nobody watches
+    storage::RequestMeter* meter = nullptr;   ///< counts its requests; nullptr: nobody does
 };
 
 } // namespace walgd::archive

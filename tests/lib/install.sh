@@ -4,7 +4,7 @@
 # What a build needs. Debian's libboost-dev is 1.74, too old; GCC 12 miscompiles coroutines.
 build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config git ca-certificates
     libboost1.81-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libpugixml-dev libcli11-dev libyaml-cpp-dev libssl-dev
-    libpq-dev libzstd-dev libbrotli-dev liblz4-dev liblzma-dev zlib1g-dev libsodium-dev librnp-dev libarchive-dev libsystemd-dev)
+    libpq-dev libzstd-dev libbrotli-dev liblz4-dev liblzma-dev zlib1g-dev libsodium-dev librnp-dev libarchive-dev libsystemd-dev prometheus-cpp-dev)
 # What the demo runs against.
 demo_packages=(postgresql-15 postgresql-client-15 procps util-linux)
 # What the tests need besides: sanitizers' runtimes, a real S3 server, judges of what we write, clocks and names that can be wrong.
@@ -110,4 +110,20 @@ need_walrus() {
     command -v cargo >/dev/null || return 1
     echo "building WAL-RUS"
     cargo install --quiet wal-rus --root "$WALGD_TEST_CACHE"
+}
+
+# The judge of metrics and alert rules, out of Debian's package: installed as one it would run a server here.
+need_promtool() {
+    [ -x "$WALGD_TEST_CACHE/bin/promtool" ] && return 0
+    local work
+    mkdir -p "$WALGD_TEST_CACHE/bin"
+    work=$(mktemp -d "$WALGD_TEST_CACHE/unpack.XXXXXX")
+    chmod 0777 "$work"
+    if ! (cd "$work" && apt-get download -q prometheus >/dev/null && dpkg -x ./prometheus_*.deb .); then
+        rm -rf "$work"
+        echo "promtool could not be had: apt-get download prometheus failed, see above" >&2
+        return 1
+    fi
+    mv "$work/usr/bin/promtool" "$WALGD_TEST_CACHE/bin/promtool"
+    rm -rf "$work"
 }

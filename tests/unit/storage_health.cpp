@@ -47,7 +47,8 @@ struct Fixture {
     test::FileBackend backend;
     Waiting waiting{backend.loop.executor(), backend.storage()};
     StorageHealth health;
-    std::unique_ptr<Storage> watched = make_watched_storage(waiting, health, std::chrono::milliseconds(1));
+    RequestMeter meter;
+    std::unique_ptr<Storage> watched = make_watched_storage(waiting, health, meter, std::chrono::milliseconds(1));
     std::vector<State> turns;
 
     Fixture() {

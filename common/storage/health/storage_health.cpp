@@ -4,10 +4,14 @@ namespace walgd::storage {
 
 std::string_view name_of(StorageHealth::State state) {
     switch (state) {
-    case StorageHealth::State::unknown: return "not asked yet";
-    case StorageHealth::State::answering: return "answering";
-    case StorageHealth::State::slow: return "slow";
-    case StorageHealth::State::failing: return "failing";
+    case StorageHealth::State::unknown:
+        return "not asked yet";
+    case StorageHealth::State::answering:
+        return "answering";
+    case StorageHealth::State::slow:
+        return "slow";
+    case StorageHealth::State::failing:
+        return "failing";
     }
     return "";
 }

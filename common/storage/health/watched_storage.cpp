@@ -10,6 +10,7 @@ namespace {
 struct Watch {
     Storage& inner;
     StorageHealth& health;
+    RequestMeter& meter;
     std::chrono::milliseconds patience;
 };
 
@@ -33,7 +34,15 @@ private:
     Timer timer_;
 };
 
+/// A request that ended well.
+void note_answer(Watch& watch, std::string_view verb, std::chrono::steady_clock::time_point began) {
+    watch.health.answered(std::chrono::system_clock::now());
+    watch.meter.answered(verb, std::chrono::steady_clock::now() - began);
+}
+
 template <class Result> awaitable<Result> watched(Watch& watch, std::string what, awaitable<Result> call) {
+    const auto began = std::chrono::steady_clock::now();
+    const std::string verb = what.substr(0, what.find(' '));
     std::optional<Error> failure;
     {
         const auto io = co_await asio::this_coro::executor;
@@ -41,11 +50,11 @@ template <class Result> awaitable<Result> watched(Watch& watch, std::string what
         try {
             if constexpr (std::is_void_v<Result>) {
                 co_await std::move(call);
-                watch.health.answered(std::chrono::system_clock::now());
+                note_answer(watch, verb, began);
                 co_return;
             } else {
                 auto result = co_await std::move(call);
-                watch.health.answered(std::chrono::system_clock::now());
+                note_answer(watch, verb, began);
                 co_return result;
             }
         } catch (const Error& error) {
@@ -53,6 +62,7 @@ template <class Result> awaitable<Result> watched(Watch& watch, std::string what
         }
     }
     watch.health.failed(*failure, std::chrono::system_clock::now());
+    watch.meter.failed(verb, failure->kind());
     throw *failure;
 }
 
@@ -132,8 +142,9 @@ private:
 
 } // namespace
 
-std::unique_ptr<Storage> make_watched_storage(Storage& inner, StorageHealth& health, std::chrono::milliseconds patience) {
-    return std::make_unique<WatchedStorage>(Watch{inner, health, patience});
+std::unique_ptr<Storage> make_watched_storage(Storage& inner, StorageHealth& health, RequestMeter& meter,
+                                              std::chrono::milliseconds patience) {
+    return std::make_unique<WatchedStorage>(Watch{inner, health, meter, patience});
 }
 
 } // namespace walgd::storage

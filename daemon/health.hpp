@@ -1,0 +1,15 @@
+#pragma once
+#include "common/storage/health/storage_health.hpp"
+#include "daemon/wal_service.hpp"
+
+#include <string>
+#include <vector>
+
+namespace walgd::daemon {
+
+/// Why walgd is not doing what it is for; empty when it is. Each is a sentence with what to do. Decides only.
+/// `now` is the wall clock's.
+std::vector<std::string> not_ready_because(const storage::StorageHealth::Report& storage, const WalCounters& wal,
+                                           std::chrono::system_clock::time_point now);
+
+} // namespace walgd::daemon

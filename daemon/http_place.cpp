@@ -1,0 +1,31 @@
+#include "daemon/http_server.hpp"
+
+#include <charconv>
+
+namespace walgd::daemon {
+
+std::optional<HttpPlace> parse_http_place(std::string_view text) {
+    const auto colon = text.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    auto host = text.substr(0, colon);
+    const auto port = text.substr(colon + 1);
+    const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (bracketed)
+        host = host.substr(1, host.size() - 2);
+    else if (host.empty() || host.find(':') != std::string_view::npos)
+        return std::nullopt;
+    HttpPlace place{std::string(host)};
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), place.port);
+    if (error != std::errc() || end != port.data() + port.size()) return std::nullopt;
+    return place;
+}
+
+bool names_this_machine(std::string_view host) {
+    const auto colon = host.rfind(':');
+    const bool has_port = colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
+    const auto name = has_port ? host.substr(0, colon) : host;
+    return name == "localhost" || name == "[::1]" ||
+           (name.starts_with("127.") && name.find_first_not_of("0123456789.") == name.npos);
+}
+
+} // namespace walgd::daemon
