@@ -38,6 +38,7 @@ constexpr std::array sentinel_user_data_aliases{"WALE_SENTINEL_USER_DATA"sv};
 constexpr std::array pgsslmode_choices{"disable"sv, "allow"sv, "prefer"sv, "require"sv, "verify-ca"sv, "verify-full"sv};
 constexpr std::array log_level_aliases{"WALE_LOG_LEVEL"sv};
 constexpr std::array log_level_choices{"NORMAL"sv, "DEVEL"sv, "ERROR"sv};
+constexpr std::array schedule_on_choices{"primary"sv, "standby"sv, "any"sv};
 constexpr std::array log_destination_aliases{"WALE_LOG_DESTINATION"sv};
 
 // Name, environment, further environment names, type, unit, default, help, secret, allowed values. In the order in which people
@@ -114,6 +115,14 @@ constexpr Setting table[] = {
     // The daemon
     {"socket", "WALGD_SOCKET", no_words, Type::path, "", "/run/walgd/walgd.sock", "The daemon's socket", false, no_words},
     {"walg_socket", "WALGD_WALG_SOCKET", no_words, Type::path, "", "", "A second socket, where the daemon speaks WAL-G's protocol for walg-daemon-client and the walg_archive module; needs pgdata", false, no_words},
+    {"schedule_full", "WALGD_SCHEDULE_FULL", no_words, Type::text, "", "", "When the daemon takes a full base backup: crontab(5)'s five fields, or @daily, @weekly, @monthly", false, no_words},
+    {"schedule_delta", "WALGD_SCHEDULE_DELTA", no_words, Type::text, "", "", "When the daemon takes a base backup as delta_max_steps says: a delta, or a full one where the chain is long enough", false, no_words},
+    {"schedule_timezone", "WALGD_SCHEDULE_TIMEZONE", no_words, Type::text, "", "UTC", "Time zone of the schedule, as the tz database names it", false, no_words},
+    {"schedule_jitter", "WALGD_SCHEDULE_JITTER", no_words, Type::duration, "s", "0s", "Scheduled tasks begin up to so much later, each host at another moment", false, no_words},
+    {"schedule_on", "WALGD_SCHEDULE_ON", no_words, Type::text, "", "primary", "Which server's daemon takes scheduled backups: primary; standby (the primary after half an hour); any", false, schedule_on_choices},
+    {"hook_command", "WALGD_HOOK_COMMAND", no_words, Type::path, "", "", "Program that is run at backup_done, backup_failed, archive_lag ...: the event's name as its argument, its JSON as its input", false, no_words},
+    {"hook_url", "WALGD_HOOK_URL", no_words, Type::text, "", "", "URL that the same events are posted to, as JSON", true, no_words},
+    {"hook_lag", "WALGD_HOOK_LAG", no_words, Type::duration, "s", "10m", "WAL that waits for so long without one file stored is the event archive_lag", false, no_words},
     {"http_listen", "WALGD_HTTP_LISTEN", no_words, Type::text, "", "", "Where metrics, health and the status page are served: 127.0.0.1:9351; without it nowhere", false, no_words},
     {"http_token", "WALGD_HTTP_TOKEN", no_words, Type::text, "", "", "Token (Authorization: Bearer) that other machines must send, and everyone who starts something by HTTP", true, no_words},
     {"http_tls_cert", "WALGD_HTTP_TLS_CERT", no_words, Type::path, "", "", "Certificate (PEM) of the HTTP listener", false, no_words},

@@ -42,6 +42,16 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
     return job;
 }
 
+awaitable<std::string> Jobs::run(backup::PushOptions options) {
+    const auto job = start(std::move(options));
+    while (!job->ended) {
+        job->woken.expires_after(std::chrono::seconds(60));
+        co_await job->woken.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+    if (job->failure) std::rethrow_exception(job->failure);
+    co_return job->result->name;
+}
+
 void Jobs::cancel() { thread_.request_stop(); }
 
 } // namespace walgd::daemon

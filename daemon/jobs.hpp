@@ -23,11 +23,13 @@ public:
         std::optional<backup::PushResult> result; ///< when it ended well
         std::exception_ptr failure;               ///< when it did not
         bool ended = false;
-        Timer woken; ///< for the one session that follows the job; cancelled when it ends
+        Timer woken; ///< for the one that follows the job; cancelled when it ends
     };
 
     /// Error(refused) when one runs.
     std::shared_ptr<Job> start(backup::PushOptions options);
+    /// Starts one, and waits for its end: its name. Throws why there is none.
+    awaitable<std::string> run(backup::PushOptions options);
     /// The one that runs, or the last one; nothing before the first.
     std::shared_ptr<const Job> current() const { return job_; }
     bool running() const { return job_ && !job_->ended; }

@@ -9,6 +9,7 @@
 #include "daemon/look_ahead.hpp"
 #include "daemon/pages.hpp"
 #include "daemon/prefetch_folder.hpp"
+#include "daemon/schedule_settings.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
@@ -143,8 +144,21 @@ int serve(const config::Settings& settings, Log& log) {
     WalgSocket walg_socket(settings, std::move(sockets.walg), archive, wal, connections);
     daemon::Listener listener({settings.text("socket"), "WALGD_SOCKET"}, std::move(sockets.walgd));
     std::optional<daemon::Server> server;
+    daemon::Hooks hooks(io.get_executor(), log,
+                        {settings.text("hook_command"), settings.text("hook_url"), settings.text("s3_ca_cert_file")});
+    auto full_backup = [&]() -> awaitable<std::string> {
+        auto options = config::push_options(settings);
+        const auto name = co_await jobs.run(std::move(options));
+        co_return name;
+    };
+    daemon::Scheduler scheduler(daemon::schedule_of(settings, std::chrono::floor<std::chrono::seconds>(started)),
+                                {archive,
+                                 hooks,
+                                 config::connection_options(settings),
+                                 {{daemon::Task::full, full_backup}, {daemon::Task::delta, full_backup}},
+                                 [&jobs] { return jobs.running(); }});
     const auto sources = [&]() -> daemon::StatusSources {
-        return {archive, wal, look_ahead, jobs, daemon::together(server->counters(), walg_socket.counters()), started};
+        return {archive, wal, look_ahead, jobs, daemon::together(server->counters(), walg_socket.counters()), started, scheduler};
     };
     const auto status = [&sources](bool json) { return daemon::status_text(sources(), json); };
     const daemon::Pages pages(sources, [&] { jobs.start(config::push_options(settings)); });
@@ -168,6 +182,9 @@ int serve(const config::Settings& settings, Log& log) {
     tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
     tasks.spawn(wal.run_prefetch());
+    tasks.spawn(scheduler.run());
+    tasks.spawn(hooks.run());
+    tasks.spawn(daemon::watch_lag(wal, hooks, settings.duration("hook_lag")));
     tasks.spawn(daemon::watchdog());
     auto main_task = [&]() -> awaitable<void> {
         const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};

@@ -30,7 +30,7 @@ nlohmann::ordered_json job_json(const Jobs::Job& job) {
 } // namespace
 
 std::string status_text(const StatusSources& sources, bool json) {
-    const auto& [archive, wal, look_ahead, jobs, clients, started] = sources;
+    const auto& [archive, wal, look_ahead, jobs, clients, started, scheduler] = sources;
     const auto& counters = wal.counters();
     nlohmann::ordered_json status{{"version", WALGD_VERSION},
                                   {"started", time_or_dash(started)},
@@ -77,7 +77,10 @@ std::string status_text(const StatusSources& sources, bool json) {
                           {"ahead", prefetch.ahead()},
                           {"memory_used", prefetch.memory_used()}};
     if (jobs.current()) status["backup"] = job_json(*jobs.current());
-    if (json) return status.dump(4);
+    if (json) {
+        status["schedule"] = scheduler.lines();
+        return status.dump(4);
+    }
     std::string text;
     auto add = [&text](auto& self, const nlohmann::ordered_json& value, const std::string& head) -> void {
         for (const auto& [key, item] : value.items()) {

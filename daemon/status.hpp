@@ -1,6 +1,7 @@
 #pragma once
 #include "daemon/jobs.hpp"
 #include "daemon/look_ahead.hpp"
+#include "daemon/scheduler.hpp"
 #include "daemon/server.hpp"
 #include "daemon/wal_service.hpp"
 
@@ -15,6 +16,7 @@ struct StatusSources {
     const Jobs& jobs;
     ClientCounters clients;
     std::chrono::system_clock::time_point started;
+    const Scheduler& scheduler;
 };
 
 /// What `walg status` shows, as text for a person or as JSON.

@@ -50,6 +50,7 @@ public:
     awaitable<void> find_out_conditional_put();
 
     WalQueue& queue() { return queue_; }
+    const WalQueue& queue() const { return queue_; }
     /// Notified whenever the queue may say something else than before.
     Signal& queue_changed() { return queue_changed_; }
     /// True while a request for that file waits.

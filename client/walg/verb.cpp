@@ -19,6 +19,7 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_config());
     verbs.push_back(make_adopt_system());
     verbs.push_back(make_daemon_status());
+    verbs.push_back(make_show_schedule());
     verbs.push_back(make_daemon());
     verbs.push_back(make_daemon_client());
     return verbs;

@@ -58,6 +58,7 @@ std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp
+std::unique_ptr<Verb> make_show_schedule(); // schedule.cpp
 std::unique_ptr<Verb> make_daemon();        // daemon.cpp
 std::unique_ptr<Verb> make_daemon_client(); // daemon_client_verb.cpp
 

@@ -9,6 +9,7 @@
 #include "common/backup/server_watch.hpp"
 #include "common/backup/stop_wal.hpp"
 #include "common/base/files.hpp"
+#include "common/base/host_name.hpp"
 #include "common/pg/control_file.hpp"
 #include "common/pg/wal_name.hpp"
 
@@ -32,12 +33,6 @@ constexpr std::uint64_t part_bytes_least = 32 << 20;
 constexpr std::uint64_t parts_a_core = 4;
 constexpr unsigned cores_least = 4;
 constexpr int control_reads_max = 10;
-
-std::string host_name() {
-    char name[HOST_NAME_MAX + 1] = {};
-    if (::gethostname(name, sizeof name - 1) != 0) throw_errno("cannot get the host's name");
-    return name;
-}
 
 std::string real_path(const std::string& path) {
     const std::unique_ptr<char, FreeWith<&std::free>> real(::realpath(path.c_str(), nullptr));

@@ -1,0 +1,200 @@
+#include "daemon/hooks.hpp"
+
+#include "common/base/files.hpp"
+#include "common/base/handles.hpp"
+#include "common/base/time_text.hpp"
+#include "common/storage/s3/http.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace walgd::daemon {
+
+namespace {
+
+constexpr std::size_t waiting_max = 64;
+
+struct Url {
+    storage::HttpServer server;
+    std::string path;
+};
+
+Url parse_url(const std::string& text) {
+    const auto scheme_end = text.find("://");
+    if (!text.starts_with("http://") && !text.starts_with("https://"))
+        throw Error(ErrorKind::misconfigured, "hook_url is no URL", "it begins with http:// or https://");
+    const auto slash = std::min(text.find('/', scheme_end + 3), text.size());
+    return {storage::parse_endpoint(text.substr(0, slash), "hook_url"), slash == text.size() ? "/" : text.substr(slash)};
+}
+
+/// A file in memory that a child reads as its standard input.
+UniqueFd file_with(const std::string& text) {
+    UniqueFd fd(::memfd_create("walgd-event", MFD_CLOEXEC));
+    if (!fd) throw_errno("cannot make a file in memory");
+    write_all(fd.get(), bytes_of(text), "the event");
+    if (::lseek(fd.get(), 0, SEEK_SET) != 0) throw_errno("cannot rewind a file in memory");
+    return fd;
+}
+
+pid_t spawn(const std::string& program, std::string event, int input) {
+    std::string path = fmt::format("PATH={}", ::getenv("PATH") == nullptr ? "/usr/local/bin:/usr/bin:/bin" : ::getenv("PATH"));
+    std::string name = program;
+    char* words[] = {name.data(), event.data(), nullptr};
+    char* environment[] = {path.data(), nullptr};
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    sigset_t none, usual;
+    ::sigemptyset(&none);
+    ::sigemptyset(&usual);
+    ::sigaddset(&usual, SIGPIPE);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &usual);
+    ::posix_spawnattr_setpgroup(&attributes, 0);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    pid_t child = 0;
+    const int error = ::posix_spawn(&child, program.c_str(), &actions, &attributes, words, environment);
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) throw_errno("cannot start it", error);
+    return child;
+}
+
+/// A child that is ended, with its own, when it is let go of before it ended by itself.
+class Child {
+public:
+    explicit Child(pid_t pid) : pid_(pid) {}
+    ~Child() {
+        if (pid_ == 0) return;
+        ::kill(-pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    Child(const Child&) = delete;
+    /// Its wait status, once it has ended.
+    std::optional<int> ended() {
+        int status = 0;
+        if (::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+        pid_ = 0;
+        return status;
+    }
+
+private:
+    pid_t pid_;
+};
+
+} // namespace
+
+Hooks::Hooks(asio::any_io_executor io, Log& log, Options options) : io_(io), log_(log), options_(std::move(options)), more_(io) {
+    if (!options_.command.empty() && ::access(options_.command.c_str(), X_OK) != 0)
+        throw Error(ErrorKind::misconfigured, fmt::format("hook_command is {}, which cannot be run", options_.command),
+                    "the path of a program; its arguments are walgd's, and no shell reads it");
+    if (options_.url.empty()) return;
+    parse_url(options_.url);
+    transport_ = storage::make_transport({.ca_file = options_.ca_file, .connections_max = 2}, io);
+}
+
+Hooks::~Hooks() = default;
+
+void Hooks::notify(const std::string& event, nlohmann::ordered_json details) {
+    if (options_.command.empty() && options_.url.empty()) return;
+    details["event"] = event;
+    details["at"] = time_or_dash(std::chrono::system_clock::now());
+    if (waiting_.size() == waiting_max) waiting_.pop_front();
+    waiting_.emplace_back(event, details.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    more_.notify();
+}
+
+awaitable<void> Hooks::run() {
+    for (;;) {
+        while (waiting_.empty()) {
+            co_await more_.wait();
+        }
+        const auto [event, json] = std::move(waiting_.front());
+        waiting_.pop_front();
+        co_await tell(event, json);
+    }
+}
+
+awaitable<void> Hooks::tell(std::string event, std::string json) {
+    std::exception_ptr failures[2];
+    const auto late = fmt::format("it took longer than {} s", options_.timeout.count() / 1000);
+    if (!options_.command.empty()) {
+        try {
+            co_await within(options_.timeout, run_program(event, json), late);
+        } catch (...) {
+            failures[0] = std::current_exception();
+        }
+    }
+    if (transport_) {
+        try {
+            co_await within(options_.timeout, post(json), late);
+        } catch (...) {
+            failures[1] = std::current_exception();
+        }
+    }
+    for (const auto& failure : failures) {
+        if (!failure) continue;
+        if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
+        log_.error("event=hook_failed what={} of={} error=\"{}\"", &failure == failures ? options_.command : "hook_url", event,
+                   describe(failure));
+    }
+}
+
+awaitable<void> Hooks::run_program(std::string event, std::string json) {
+    const auto input = file_with(json);
+    Child child(spawn(options_.command, std::move(event), input.get()));
+    for (;;) {
+        const auto status = child.ended();
+        if (status) {
+            if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) co_return;
+            throw Error(ErrorKind::failed, WIFEXITED(*status) ? fmt::format("it ended with {}", WEXITSTATUS(*status))
+                                                              : fmt::format("signal {} ended it", WTERMSIG(*status)));
+        }
+        co_await sleep_for(std::chrono::milliseconds(50));
+    }
+}
+
+awaitable<void> Hooks::post(std::string json) {
+    const auto url = parse_url(options_.url);
+    storage::HttpRequest request;
+    request.method = "POST";
+    request.path = url.path;
+    request.headers = {{"content-type", "application/json"}, {"user-agent", "walgd/" WALGD_VERSION}};
+    request.body = bytes_of(json);
+    const auto answer = co_await transport_->open(url.server, std::move(request));
+    const auto status = answer->head().status;
+    co_await storage::read_text(*answer, 64 << 10);
+    if (status < 200 || status > 299) throw Error(ErrorKind::failed, fmt::format("it answered HTTP {}", status));
+}
+
+awaitable<void> watch_lag(const WalService& wal, Hooks& hooks, std::chrono::milliseconds limit) {
+    bool told = false;
+    auto good_at = std::chrono::system_clock::now();
+    for (;;) {
+        co_await sleep_for(std::chrono::seconds(1));
+        const auto& counters = wal.counters();
+        const auto now = std::chrono::system_clock::now();
+        const bool waits =
+            wal.queue().backlog() > 0 || counters.in_flight > 0 || counters.last_error_at > counters.last_pushed_at;
+        if (!waits) good_at = now;
+        good_at = std::max(good_at, counters.last_pushed_at);
+        const bool lags = now - good_at > limit;
+        if (lags == told) continue;
+        told = lags;
+        hooks.notify(lags ? "archive_lag" : "archive_caught_up", {{"since", time_or_dash(good_at)},
+                                                                  {"files_waiting", wal.queue().backlog()},
+                                                                  {"last_stored", counters.last_pushed},
+                                                                  {"last_error", counters.last_error}});
+    }
+}
+
+} // namespace walgd::daemon

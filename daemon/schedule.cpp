@@ -1,0 +1,124 @@
+#include "daemon/schedule.hpp"
+
+#include "common/base/time_text.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <functional>
+
+namespace walgd::daemon {
+
+namespace {
+
+using namespace std::chrono;
+
+constexpr minutes standby_first{30};
+
+/// After so many failures in a row: 10 minutes, then twice as long each time, two hours at most.
+minutes delay_after(unsigned failures) {
+    constexpr minutes first{10}, longest{120};
+    return failures == 0 ? minutes(0) : std::min(longest, first * (1 << std::min(failures - 1, 5U)));
+}
+
+bool is_backup(Task task) { return task == Task::full || task == Task::delta; }
+
+} // namespace
+
+std::string_view name_of(Task task) {
+    switch (task) {
+    case Task::full:
+        return "full";
+    case Task::delta:
+        return "delta";
+    case Task::verify:
+        return "verify";
+    case Task::retention:
+        return "retention";
+    }
+    return "";
+}
+
+Schedule::Schedule(Options options, Calendar::Time started) : options_(std::move(options)), started_(started) {}
+
+seconds Schedule::jitter_of(Task task, Calendar::Time due) const {
+    if (options_.jitter.count() <= 0) return seconds(0);
+    const auto text = fmt::format("{} {} {}", options_.host, name_of(task), due.time_since_epoch().count());
+    return seconds(
+        static_cast<std::int64_t>(std::hash<std::string>()(text) % static_cast<std::size_t>(options_.jitter.count() + 1)));
+}
+
+std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, TaskRecord>& records, Calendar::Time now) const {
+    const auto due = options_.calendars.at(task).last_until(now);
+    if (!due) return std::nullopt;
+    const auto record = records.find(task);
+    const bool ran = record != records.end();
+    if (!ran && *due <= started_) return std::nullopt; // never ran, and was due before anyone had set it up
+    const bool tried = ran && record->second.due >= *due;
+    if (tried && record->second.failures == 0) return std::nullopt;
+    const auto at = tried ? record->second.ended + delay_after(record->second.failures) : *due + jitter_of(task, *due);
+    return Due{*due, at};
+}
+
+/// Empty: it may run.
+std::string Schedule::hindrance(Task task, const Due& due, const Facts& facts, Calendar::Time now) const {
+    if (facts.backup_running) return "a base backup is running";
+    if (is_backup(task)) {
+        if (facts.role == Role::not_known) return "PostgreSQL does not answer";
+        if (options_.runs_on == RunsOn::primary && facts.role == Role::standby)
+            return "this server is a standby, and schedule_on is primary";
+        if (options_.runs_on == RunsOn::standby && facts.role == Role::primary && now < due.due + standby_first)
+            return "a standby may take it for half an hour (schedule_on)";
+        return {};
+    }
+    if (task != Task::retention) return {};
+    for (const auto backup : {Task::full, Task::delta}) {
+        if (options_.calendars.contains(backup) && unserved(backup, facts.records, now))
+            return fmt::format("a {} backup is overdue: nothing is deleted before it is there", name_of(backup));
+    }
+    return {};
+}
+
+std::vector<Schedule::Line> Schedule::lines(const Facts& facts, Calendar::Time now) const {
+    std::vector<Line> lines;
+    for (const auto& [task, calendar] : options_.calendars) {
+        const auto due = unserved(task, facts.records, now);
+        if (!due) {
+            const auto next = calendar.next_after(now);
+            lines.push_back({task, next ? std::optional(*next + jitter_of(task, *next)) : std::nullopt, false, {}});
+            continue;
+        }
+        const auto record = facts.records.find(task);
+        auto why =
+            due->at > now && record != facts.records.end() && record->second.failures > 0
+                ? fmt::format("it failed {} times and is tried again at {}", record->second.failures, time_or_dash(due->at))
+            : due->at > now ? std::string("schedule_jitter")
+                            : hindrance(task, *due, facts, now);
+        lines.push_back({task, due->at, true, std::move(why)});
+    }
+    return lines;
+}
+
+std::optional<Schedule::Run> Schedule::choose(const Facts& facts, Calendar::Time now) const {
+    for (const auto& [task, calendar] : options_.calendars) {
+        const auto due = unserved(task, facts.records, now);
+        if (!due || due->at > now) continue;
+        if (hindrance(task, *due, facts, now).empty()) return Run{task, due->due};
+    }
+    return std::nullopt;
+}
+
+std::map<Task, TaskRecord> Schedule::records_after(const Run& run, const TaskRecord& record,
+                                                   const std::map<Task, TaskRecord>& before) const {
+    std::map<Task, TaskRecord> after{{run.task, record}};
+    const auto delta = options_.calendars.find(Task::delta);
+    if (run.task != Task::full || record.failures > 0 || delta == options_.calendars.end()) return after;
+    const auto known = before.find(Task::delta);
+    const auto due = delta->second.last_until(record.ended);
+    if (due && (known == before.end() || known->second.due < *due || known->second.failures > 0)) {
+        after[Task::delta] = record;
+        after[Task::delta].due = *due;
+    }
+    return after;
+}
+
+} // namespace walgd::daemon

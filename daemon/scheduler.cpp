@@ -1,0 +1,164 @@
+#include "daemon/scheduler.hpp"
+
+#include "common/base/host_name.hpp"
+#include "common/base/time_text.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace walgd::daemon {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::seconds look_every{5};
+constexpr std::uint64_t record_bytes_max = 64 << 10;
+
+Calendar::Time now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+
+storage::ObjectKey record_key(Task task) { return storage::ObjectKey(fmt::format("walgd_005/schedule/{}.json", name_of(task))); }
+
+std::string record_text(const TaskRecord& record) {
+    return Json{{"due", format_time(record.due)},
+                {"ended", format_time(record.ended)},
+                {"failures", record.failures},
+                {"text", record.text},
+                {"host", record.host}}
+        .dump();
+}
+
+/// Nothing, if it is not what we write: then the task counts as never run.
+std::optional<TaskRecord> parse_record(std::string_view text) {
+    const auto json = Json::parse(text, nullptr, false);
+    if (!json.is_object()) return std::nullopt;
+    TaskRecord record;
+    const auto due = parse_time(json.value("due", "")), ended = parse_time(json.value("ended", ""));
+    if (!due || !ended || !json.contains("failures") || !json["failures"].is_number_unsigned()) return std::nullopt;
+    record.due = std::chrono::floor<std::chrono::seconds>(*due);
+    record.ended = std::chrono::floor<std::chrono::seconds>(*ended);
+    record.failures = json["failures"].get<unsigned>();
+    record.text = json.value("text", "");
+    record.host = json.value("host", "");
+    return record;
+}
+
+} // namespace
+
+Scheduler::Scheduler(Schedule schedule, Parts parts) : schedule_(std::move(schedule)), parts_(std::move(parts)), thread_(1) {}
+
+awaitable<void> Scheduler::run() {
+    if (schedule_.empty()) co_return;
+    bool known = false;
+    for (;;) {
+        std::exception_ptr failure;
+        try {
+            if (!known) co_await read_records();
+            known = true;
+            co_await look();
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        if (failure) {
+            if (as_error(failure).kind() == ErrorKind::cancelled) co_return;
+            const auto text = describe(failure);
+            if (text != trouble_) parts_.archive.log.warn("event=schedule_waits error=\"{}\"", text);
+            trouble_ = text;
+        }
+        co_await sleep_for(look_every);
+    }
+}
+
+/// Runs what is due. The server and the other hosts' records are asked only when something is.
+awaitable<void> Scheduler::look() {
+    bool due = false;
+    for (const auto& line : schedule_.lines(facts(), now())) due = due || (line.overdue && line.next && *line.next <= now());
+    if (!due) co_return;
+    co_await read_records();
+    auto ask = [this] { return find_role(); };
+    role_ = co_await run_on(thread_.get_executor(), std::move(ask));
+    const auto run = schedule_.choose(facts(), now());
+    if (run) co_await perform(*run);
+}
+
+Role Scheduler::find_role() const {
+    try {
+        return pg::Server::connect(parts_.connection)->facts().in_recovery ? Role::standby : Role::primary;
+    } catch (const Error& error) {
+        parts_.archive.log.debug("event=schedule_role error=\"{}\"", error.what());
+        return Role::not_known;
+    }
+}
+
+awaitable<void> Scheduler::perform(Schedule::Run run) {
+    const std::string what(name_of(run.task));
+    parts_.archive.log.info("event=scheduled_task task={} due={}", what, format_time(run.due));
+    const auto before = records_.find(run.task);
+    const bool again = before != records_.end() && before->second.due == run.due;
+    TaskRecord record{run.due, {}, 0, {}, host_name()};
+    std::exception_ptr failure;
+    try {
+        record.text = co_await parts_.works.at(run.task)();
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure && as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
+    if (failure) {
+        record.text = describe(failure);
+        record.failures = (again ? before->second.failures : 0) + 1;
+        parts_.archive.log.error("event=scheduled_task_failed task={} error=\"{}\"", what, record.text);
+    }
+    record.ended = now();
+    const auto kind = run.task == Task::full || run.task == Task::delta ? std::string("backup") : what;
+    parts_.hooks.notify(kind + (failure ? "_failed" : "_done"),
+                        {{"task", what}, {"due", format_time(run.due)}, {"text", record.text}, {"host", record.host}});
+    for (const auto& [task, kept] : schedule_.records_after(run, record, records_)) {
+        co_await keep(task, kept);
+    }
+}
+
+awaitable<void> Scheduler::keep(Task task, TaskRecord record) {
+    records_[task] = record;
+    const auto text = record_text(record);
+    std::exception_ptr failure;
+    try {
+        co_await parts_.archive.storage.put(record_key(task), bytes_of(text), {});
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    // The next look goes by what is remembered here.
+    if (failure) parts_.archive.log.warn("event=schedule_record task={} error=\"{}\"", name_of(task), describe(failure));
+}
+
+/// Of each task the newer one of what the archive has and what is remembered.
+awaitable<void> Scheduler::read_records() {
+    for (const auto& [task, calendar] : schedule_.calendars()) {
+        const auto blob = co_await storage::get_whole(parts_.archive.storage, record_key(task), record_bytes_max);
+        if (!blob) continue;
+        auto record = parse_record(text_of(blob->view()));
+        if (!record) continue;
+        const auto known = records_.find(task);
+        if (known == records_.end() || known->second.ended < record->ended) records_[task] = std::move(*record);
+    }
+}
+
+Json Scheduler::lines() const {
+    auto all = Json::array();
+    for (const auto& line : schedule_.lines(facts(), now())) {
+        Json text{{"what", name_of(line.task)},
+                  {"next", line.next ? format_time(*line.next) : ""},
+                  {"overdue", line.overdue},
+                  {"why", line.why}};
+        const auto record = records_.find(line.task);
+        if (record != records_.end()) {
+            text["last"] = format_time(record->second.ended);
+            text["ok"] = record->second.failures == 0;
+            text["text"] = record->second.text;
+            text["host"] = record->second.host;
+        }
+        all.push_back(std::move(text));
+    }
+    return all;
+}
+
+} // namespace walgd::daemon

@@ -1,0 +1,145 @@
+"""What the daemon does by the calendar, and whom it tells."""
+import http.server
+import json
+import threading
+import unittest
+
+from harness import Cluster, TestCase, Walgd, run, until
+
+EVERY_MINUTE = "* * * * *"
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Keeps what is posted to it."""
+
+    def do_POST(self):
+        self.server.events.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Schedule(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder, self.settings = self.store()
+
+    def walgd(self, cluster=None, **settings):
+        return Walgd(self.scratch, {**self.settings, **settings}, cluster)
+
+    def archiving_cluster(self, walgd_of):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = walgd_of(cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        return cluster, walgd
+
+    def hook(self):
+        """A program that keeps what it is told, and the function that reads it."""
+        told = self.scratch.folder("told") / "events"
+        program = self.scratch.path / "hook"
+        program.write_text(f'#!/bin/sh\nprintf "%s " "$1" >> {told}\ncat >> {told}\necho >> {told}\nenv | grep -c WALG >> {told}.env\nexit 0\n')
+        program.chmod(0o755)
+
+        def events():
+            if not told.exists():
+                return []
+            return [(line.split(" ", 1)[0], json.loads(line.split(" ", 1)[1])) for line in told.read_text().splitlines()]
+        return str(program), events
+
+    def backups(self, walgd):
+        listed = walgd.walg("backup-list", "--json").stdout
+        return json.loads(listed) if listed.strip().startswith("[") else []
+
+    def test_a_full_backup_is_taken_when_it_is_due_once_and_hooks_are_told(self):
+        server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+        server.events = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        program, events = self.hook()
+        settings = {"WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALGD_HOOK_COMMAND": program, "WALGD_HOOK_URL": f"http://127.0.0.1:{server.server_port}/x?key=s3cret"}
+        cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, **settings))
+        until("the scheduled backup", lambda: self.backups(walgd), 120)
+        until("the record of it", lambda: json.loads(walgd.walg("schedule", "--json").stdout)[0].get("ok"), 30)
+        name = self.backups(walgd)[0]["backup_name"]
+        line = json.loads(walgd.walg("schedule", "--json").stdout)[0]
+        self.assertEqual((line["what"], line["text"]), ("full", name))
+        self.assertIn(name, walgd.walg("schedule").stdout)
+        until("the program to be told", events)
+        self.assertEqual((events()[0][0], events()[0][1]["event"], events()[0][1]["text"]), ("backup_done", "backup_done", name))
+        self.assertEqual((self.scratch.path / "told/events.env").read_text().split()[0], "0", "a hook gets none of walgd's settings")
+        until("the URL to be posted to", lambda: server.events)
+        self.assertEqual(server.events[0]["text"], name)
+        self.assertNotIn("s3cret", (self.scratch.path / "log").read_text(errors="replace"))
+        # What was done for this minute is not done again after a restart: the archive remembers.
+        record = self.folder / "walgd_005/schedule/full.json"
+        self.assertEqual(json.loads(record.read_text())["failures"], 0)
+        walgd.kill()  # it would wait for PostgreSQL to end
+        far = json.loads(record.read_text()) | {"due": "2099-01-01T00:00:00Z"}
+        record.write_text(json.dumps(far))
+        count = len(self.backups(walgd))
+        walgd.start()
+        until("the record to be read", lambda: "last" in json.loads(walgd.walg("schedule", "--json").stdout)[0])
+        self.assertFalse(json.loads(walgd.walg("schedule", "--json").stdout)[0]["overdue"])
+        self.assertEqual(len(self.backups(walgd)), count)
+
+    def test_a_failed_task_says_why_and_is_told(self):
+        program, events = self.hook()
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        cluster.start()
+        walgd = self.walgd(cluster, WALGD_SCHEDULE_FULL=EVERY_MINUTE, WALGD_HOOK_COMMAND=program)
+        walgd.env["PGDATA"] = str(self.scratch.folder("not-the-servers"))
+        walgd.start()
+        until("the failure to be told", events, 120)
+        self.assertEqual(events()[0][0], "backup_failed")
+        self.assertIn("not-the-servers", events()[0][1]["text"])
+        line = until("the schedule to tell", lambda: next((line for line in json.loads(walgd.walg("schedule", "--json").stdout) if line.get("ok") is False), None))
+        self.assertIn("not-the-servers", line["text"])
+        self.assertTrue(line["overdue"])
+
+    def test_a_standby_leaves_it_to_the_primary_until_it_is_one(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        run(["cp", "-a", cluster.data, self.scratch.path / "standby"])
+        cluster.start()
+        standby = Cluster(self.scratch, 15, "standby", initdb=False, extra="max_wal_senders = 10")
+        walgd = self.walgd(standby, WALGD_SCHEDULE_FULL=EVERY_MINUTE).start()
+        standby.archive_with(walgd.archive_command())
+        standby.configure(f"primary_conninfo = 'host={cluster.sockets} port={cluster.port} user=postgres'")
+        (standby.data / "standby.signal").touch()
+        self.scratch.own(standby.data / "standby.signal")
+        standby.start()
+        until("the standby to say why it does not", lambda: "standby" in json.loads(walgd.walg("schedule", "--json").stdout)[0]["why"], 120)
+        self.assertEqual(self.backups(walgd), [])
+        cluster.stop()
+        standby.psql("select pg_promote()")
+        until("the new primary to take it", lambda: self.backups(walgd), 180)
+
+    def test_wrong_expressions_are_told_at_the_start(self):
+        for name, value, text in (("WALGD_SCHEDULE_FULL", "0 25 * * *", "'25' is no hour"), ("WALGD_SCHEDULE_DELTA", "@often", "@often"),
+                                  ("WALGD_SCHEDULE_ON", "moon", "primary")):
+            refused = self.walgd(**{name: value})
+            self.assertEqual(refused.start(wait=False).process.wait(20), 1)
+            self.assertIn(text, (self.scratch.path / "log").read_text(errors="replace"))
+
+    def test_wal_that_waits_for_too_long_is_told_and_that_it_is_over(self):
+        program, events = self.hook()
+        cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_HOOK_LAG="1s"))
+        cluster.switch()
+        wal = self.folder / "wal_005"
+        away = self.folder / "away"
+        wal.rename(away)
+        wal.write_text("not a folder")
+        cluster.psql("insert into switches values (now())")
+        cluster.psql("select pg_switch_wal()")
+        until("the lag to be told", lambda: [event for event, _ in events()] == ["archive_lag"], 120)
+        self.assertGreaterEqual(events()[0][1]["files_waiting"], 1)
+        wal.unlink()
+        away.rename(wal)
+        until("its end to be told", lambda: [event for event, _ in events()] == ["archive_lag", "archive_caught_up"], 120)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,118 @@
+#include "daemon/schedule.hpp"
+#include "common/base/time_text.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace walgd;
+using namespace walgd::daemon;
+using namespace std::chrono_literals;
+
+namespace {
+
+Calendar::Time at(const char* text) { return std::chrono::floor<std::chrono::seconds>(parse_time(text).value()); }
+
+/// One host with a clock that is set by hand.
+struct Host {
+    Schedule::Options options;
+    std::map<Task, TaskRecord> records;
+    Role role = Role::primary;
+    bool backup_running = false;
+    Calendar::Time started = at("2026-03-01T00:00:00Z");
+
+    Host() {
+        options.calendars.emplace(Task::full, Calendar("0 3 * * sun", "UTC"));
+        options.calendars.emplace(Task::delta, Calendar("0 3 * * *", "UTC"));
+        options.calendars.emplace(Task::retention, Calendar("0 5 * * *", "UTC"));
+        options.host = "db1";
+    }
+    Schedule schedule() const { return {options, started}; }
+    std::string chosen(const char* now) const {
+        const auto run = schedule().choose({role, backup_running, records}, at(now));
+        return run ? std::string(name_of(run->task)) : "nothing";
+    }
+    void ran(Task task, const char* due, unsigned failures = 0, const char* ended = nullptr) {
+        const TaskRecord record{at(due), at(ended ? ended : due), failures, "", "db1"};
+        for (const auto& [which, what] : schedule().records_after({task, at(due)}, record, records)) records[which] = what;
+    }
+    std::string why(const char* now, Task task) const {
+        for (const auto& line : schedule().lines({role, backup_running, records}, at(now)))
+            if (line.task == task) return line.why;
+        return "no line";
+    }
+};
+
+} // namespace
+
+TEST_CASE("what was due before walgd was set up is not missed, and what comes due runs", "[daemon]") {
+    Host host; // 2026-03-01 is a Sunday
+    CHECK(host.chosen("2026-03-01T02:59:59Z") == "nothing");
+    CHECK(host.chosen("2026-03-01T03:00:00Z") == "full");
+}
+
+TEST_CASE("a full backup serves the delta that is due with it", "[daemon]") {
+    Host host;
+    host.ran(Task::full, "2026-03-01T03:00:00Z", 0, "2026-03-01T03:20:00Z");
+    CHECK(host.chosen("2026-03-01T03:30:00Z") == "nothing");
+    CHECK(host.chosen("2026-03-02T03:00:00Z") == "delta");
+}
+
+TEST_CASE("what was missed while walgd was down runs once when it is back", "[daemon]") {
+    Host host;
+    host.ran(Task::full, "2026-03-01T03:00:00Z", 0, "2026-03-01T03:20:00Z");
+    host.started = at("2026-03-07T12:00:00Z");
+    CHECK(host.chosen("2026-03-07T12:00:01Z") == "delta");
+    host.ran(Task::delta, "2026-03-07T03:00:00Z", 0, "2026-03-07T12:10:00Z");
+    CHECK(host.chosen("2026-03-07T12:11:00Z") == "nothing");
+}
+
+TEST_CASE("one at a time, and nothing is deleted while a backup is overdue", "[daemon]") {
+    Host host;
+    host.backup_running = true;
+    CHECK(host.chosen("2026-03-01T05:00:00Z") == "nothing");
+    host.backup_running = false;
+    CHECK(host.chosen("2026-03-01T05:00:00Z") == "full");
+    host.ran(Task::full, "2026-03-01T03:00:00Z", 1, "2026-03-01T05:00:00Z");
+    CHECK(host.chosen("2026-03-01T05:01:00Z") == "delta");
+    CHECK(host.why("2026-03-01T05:01:00Z", Task::retention).find("overdue") != std::string::npos);
+}
+
+TEST_CASE("a failed run is tried again, later each time", "[daemon]") {
+    Host host;
+    host.options.calendars.erase(Task::delta);
+    host.options.calendars.erase(Task::retention);
+    host.ran(Task::full, "2026-03-01T03:00:00Z", 1, "2026-03-01T03:05:00Z");
+    CHECK(host.chosen("2026-03-01T03:14:59Z") == "nothing");
+    CHECK(host.chosen("2026-03-01T03:15:00Z") == "full");
+    host.ran(Task::full, "2026-03-01T03:00:00Z", 3, "2026-03-01T04:00:00Z");
+    CHECK(host.chosen("2026-03-01T04:39:00Z") == "nothing");
+    CHECK(host.chosen("2026-03-01T04:40:00Z") == "full");
+    CHECK(host.why("2026-03-01T04:20:00Z", Task::full).find("failed 3 times") != std::string::npos);
+}
+
+TEST_CASE("backups run where schedule_on says, and follow a failover", "[daemon]") {
+    Host host;
+    host.role = Role::standby;
+    CHECK(host.chosen("2026-03-01T03:00:00Z") == "nothing");
+    CHECK(host.why("2026-03-01T03:00:00Z", Task::full).find("standby") != std::string::npos);
+    host.role = Role::primary; // it was promoted
+    CHECK(host.chosen("2026-03-01T03:00:00Z") == "full");
+
+    host.options.runs_on = RunsOn::standby;
+    CHECK(host.chosen("2026-03-01T03:29:00Z") == "nothing");
+    CHECK(host.chosen("2026-03-01T03:30:00Z") == "full");
+    host.role = Role::standby;
+    CHECK(host.chosen("2026-03-01T03:00:00Z") == "full");
+    host.role = Role::not_known;
+    CHECK(host.chosen("2026-03-01T03:40:00Z") == "nothing");
+}
+
+TEST_CASE("jitter delays by what one host and due time always give, and no more than it may", "[daemon]") {
+    Host host;
+    host.options.jitter = 600s;
+    const auto next = host.schedule().lines({host.role, false, host.records}, at("2026-03-01T01:00:00Z")).front().next;
+    REQUIRE(next);
+    CHECK(*next >= at("2026-03-01T03:00:00Z"));
+    CHECK(*next <= at("2026-03-01T03:10:00Z"));
+    CHECK(host.schedule().choose({host.role, false, host.records}, *next - 1s).has_value() == false);
+    CHECK(host.schedule().choose({host.role, false, host.records}, *next).has_value());
+}
