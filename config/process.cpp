@@ -1,7 +1,9 @@
 #include "config/process.hpp"
 
+#include "common/pg/wal_name.hpp"
 #include "config/setup.hpp"
 
+#include <fmt/format.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -22,6 +24,17 @@ Sources process_sources(const std::string& config_file, std::map<std::string, st
     else if (const auto* user = ::getpwuid(::getuid()); user != nullptr)
         sources.home = user->pw_dir;
     return sources;
+}
+
+std::uint64_t segment_bytes(const Settings& settings) {
+    if (!settings.given("pg_wal_size")) return 0;
+    const auto bytes = static_cast<std::uint64_t>(settings.number("pg_wal_size")) << 20;
+    if (!pg::valid_segment_bytes(bytes))
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("pg_wal_size is {} ({}), and no cluster has such segments", settings.text("pg_wal_size"),
+                                settings.source("pg_wal_size")),
+                    "it is a power of two from 1 to 1024, in MiB; without it walgd finds out");
+    return bytes;
 }
 
 spdlog::level::level_enum log_level(const Settings& settings) {

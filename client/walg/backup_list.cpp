@@ -1,7 +1,7 @@
+#include "client/walg/backup_json.hpp"
 #include "client/walg/listing.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/catalogue.hpp"
-#include "common/archive/json_text.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -13,10 +13,7 @@ namespace walgd::cli {
 
 namespace {
 
-struct Listed {
-    archive::BackupEntry entry;
-    archive::BackupMetadata metadata; ///< only with --detail
-};
+using Listed = archive::BackupDetails; ///< with details only for --detail
 
 std::tm utc(Time time) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
@@ -44,10 +41,9 @@ public:
     int run(Context& context) override {
         auto& archive = context.archive();
         if (context.as_walg) context.log.info("List backups from storages: [default]");
-        std::vector<Listed> backups;
-        for (auto& entry : run_blocking(context.io, archive::list_backups(archive.storage), context.stop))
-            backups.push_back({std::move(entry), {}});
-        if (detail_) add_details(context, backups);
+        auto entries = run_blocking(context.io, archive::list_backups(archive.storage), context.stop);
+        tell_odd_times(context.log, entries);
+        const auto backups = detail_ ? with_details(context, std::move(entries)) : bare(entries);
         if (json_)
             std::cout << json(backups) << "\n";
         else if (pretty_)
@@ -59,20 +55,30 @@ public:
     }
 
 private:
-    static void add_details(Context& context, std::vector<Listed>& backups) {
-        for (auto& backup : backups) {
-            auto metadata =
-                run_blocking(context.io, archive::read_metadata(context.archive().storage, backup.entry.name), context.stop);
-            if (!metadata)
-                throw Error(ErrorKind::corrupt, fmt::format("backup {} has no metadata.json", backup.entry.name),
-                            "backup-list without --detail shows it; it can be restored all the same");
-            backup.metadata = std::move(*metadata);
-        }
+    static std::vector<Listed> bare(const std::vector<archive::BackupEntry>& entries) {
+        std::vector<Listed> backups;
+        for (const auto& entry : entries) backups.push_back({entry, {}, {}});
+        return backups;
+    }
+    static std::vector<Listed> with_details(Context& context, std::vector<archive::BackupEntry> entries) {
+        auto read = archive::read_details(context.archive().storage, std::move(entries), context.at_once());
+        auto backups = run_blocking(context.io, std::move(read), context.stop);
+        tell_troubles(context.log, backups);
         const bool all_started =
             std::ranges::all_of(backups, [](const Listed& backup) { return backup.metadata.start_time != Time(); });
         if (all_started)
             std::ranges::sort(backups, {},
                               [](const Listed& backup) { return std::pair(backup.metadata.start_time, backup.entry.name); });
+        return backups;
+    }
+    /// LATEST is the newest by these times.
+    static void tell_odd_times(Log& log, const std::vector<archive::BackupEntry>& entries) {
+        const auto latest = std::chrono::system_clock::now() + std::chrono::minutes(15);
+        for (const auto& entry : entries) {
+            if (entry.modified > latest)
+                log.warn("the sentinel of {} was modified in the future, at {}: the storage's clock or this one's is wrong",
+                         entry.name, format_time(entry.modified));
+        }
     }
 
     Row header() const {
@@ -92,7 +98,7 @@ private:
 
     std::vector<Row> rows(const std::vector<Listed>& backups, std::string (*time_text)(Time)) const {
         std::vector<Row> rows;
-        for (const auto& [entry, metadata] : backups) {
+        for (const auto& [entry, metadata, trouble] : backups) {
             Row row{entry.name, time_text(entry.modified), entry.wal_file, "default"};
             if (detail_)
                 row.insert(row.end(), {time_text(metadata.start_time), time_text(metadata.finish_time), metadata.hostname,
@@ -105,13 +111,8 @@ private:
 
     std::string json(const std::vector<Listed>& backups) const {
         std::string text = "[";
-        for (const auto& [entry, metadata] : backups) {
-            text += text.size() > 1 ? ",{" : "{";
-            text += fmt::format(R"("backup_name":{},"time":"{}","wal_file_name":{},"storage_name":"default")",
-                                archive::json_string(entry.name), archive::format_time(entry.modified),
-                                archive::json_string(entry.wal_file));
-            text += detail_ ? "," + to_json(metadata).substr(1) : "}";
-        }
+        for (const auto& backup : backups)
+            text += (text.size() > 1 ? "," : "") + backup_json(backup.entry, detail_ ? &backup.metadata : nullptr);
         text += "]";
         return pretty_ ? indented_json(text) : text;
     }

@@ -1,6 +1,9 @@
 #include "client/walg/listing.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <unistd.h>
 
 namespace walgd::cli {
 
@@ -56,6 +59,52 @@ std::string boxed_table(const Row& titles, const std::vector<Row>& rows) {
     text += rule + "\n";
     for (const auto& row : numbered) add(row);
     return text + rule + "\n";
+}
+
+std::string open_table(const Row& titles, const std::vector<Row>& rows, std::string_view alignment) {
+    const auto widths = widths_of(titles, rows);
+    std::string rule = "+";
+    for (const auto width : widths) rule += std::string(width + 2, '-') + "+";
+    rule += "\n";
+    std::string text = rule + "|";
+    for (std::size_t column = 0; column < titles.size(); ++column) text += " " + padded(titles[column], widths[column]) + " |";
+    text += "\n" + rule;
+    for (const auto& row : rows) {
+        text += "|";
+        for (std::size_t column = 0; column < row.size(); ++column) {
+            const auto space = std::string(widths[column] - row[column].size(), ' ');
+            text += alignment[column] == 'r' ? " " + space + row[column] + " |" : " " + row[column] + space + " |";
+        }
+        text += "\n";
+    }
+    return text + rule;
+}
+
+std::string tabbed_table(const Row& header, const std::vector<Row>& rows) {
+    // The header's last cell is no column's: nothing follows it.
+    auto widths = widths_of(Row(header.begin(), header.end() - 1), {});
+    if (!rows.empty()) widths.resize(rows.front().size(), 0);
+    for (const auto& row : rows) {
+        for (std::size_t column = 0; column < row.size(); ++column) widths[column] = std::max(widths[column], row[column].size());
+    }
+    std::string text;
+    auto add = [&](const Row& row) {
+        for (std::size_t column = 0; column + 1 < row.size(); ++column) text += padded(row[column], widths[column] + 1);
+        text += row.back() + "\n";
+    };
+    add(header);
+    for (const auto& row : rows) add(row);
+    return text;
+}
+
+std::string coloured(std::string text) {
+    if (::isatty(STDOUT_FILENO) == 0 || std::getenv("NO_COLOR") != nullptr) return text;
+    for (const std::string_view word : {"FAILURE", "LOST_SEGMENTS", "MISSING_LOST"}) {
+        const auto red = fmt::format("\x1b[31m{}\x1b[0m", word);
+        for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + red.size()))
+            text.replace(at, word.size(), red);
+    }
+    return text;
 }
 
 std::string indented_json(std::string_view compact) {

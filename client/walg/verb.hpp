@@ -26,6 +26,8 @@ public:
 
     /// Made from the settings at the first call.
     archive::Archive& archive();
+    /// Requests that may be under way at once where nothing but the storage is waited for.
+    unsigned at_once() const { return static_cast<unsigned>(settings.number("upload_concurrency")); }
 
 private:
     std::unique_ptr<config::ArchiveSetup> setup_;
@@ -55,6 +57,8 @@ std::unique_ptr<Verb> make_wal_receive();   // wal_receive.cpp
 std::unique_ptr<Verb> make_backup_push();   // backup_push.cpp
 std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
 std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
+std::unique_ptr<Verb> make_wal_show();      // wal_show.cpp
+std::unique_ptr<Verb> make_wal_verify();    // wal_verify.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp

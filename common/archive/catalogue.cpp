@@ -61,4 +61,78 @@ awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage
     co_return parse_metadata(text_of(blob->view()), key.path());
 }
 
+namespace {
+
+BackupMetadata of_sentinel(const Sentinel& sentinel) {
+    BackupMetadata metadata;
+    metadata.start_time = sentinel.start_time;
+    metadata.finish_time = sentinel.finish_time;
+    metadata.hostname = sentinel.hostname;
+    metadata.data_dir = sentinel.data_dir;
+    metadata.pg_version = sentinel.pg_version;
+    metadata.start_lsn = sentinel.start_lsn;
+    metadata.finish_lsn = sentinel.finish_lsn;
+    metadata.is_permanent = sentinel.is_permanent;
+    metadata.system = sentinel.system;
+    metadata.uncompressed_bytes = sentinel.uncompressed_bytes;
+    metadata.compressed_bytes = sentinel.compressed_bytes;
+    metadata.user_data = sentinel.user_data;
+    return metadata;
+}
+
+/// Nothing when it went well; an answer that is worth nothing as its text.
+template <class Read> awaitable<std::string> trouble_of(Read read) {
+    try {
+        co_await read();
+        co_return std::string();
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        co_return std::string(error.what());
+    }
+}
+
+awaitable<void> read_one(storage::Storage& storage, BackupDetails& backup) {
+    auto from_metadata = [&]() -> awaitable<void> {
+        auto metadata = co_await read_metadata(storage, backup.entry.name);
+        if (!metadata) throw Error(ErrorKind::corrupt, metadata_key(backup.entry.name).path() + " is not there");
+        backup.metadata = std::move(*metadata);
+    };
+    backup.trouble = co_await trouble_of(from_metadata);
+    if (backup.trouble.empty()) co_return;
+    auto from_sentinel = [&]() -> awaitable<void> {
+        const auto sentinel = co_await read_sentinel(storage, backup.entry.name);
+        backup.metadata = of_sentinel(sentinel);
+    };
+    const auto second = co_await trouble_of(from_sentinel);
+    if (!second.empty()) backup.trouble += "; " + second;
+}
+
+} // namespace
+
+awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, std::vector<BackupEntry> backups,
+                                                   unsigned at_once) {
+    std::vector<BackupDetails> details;
+    for (auto& entry : backups) details.push_back({std::move(entry), {}, {}});
+    std::size_t next = 0;
+    auto worker = [&]() -> awaitable<void> {
+        while (next < details.size()) {
+            auto& backup = details[next++];
+            co_await read_one(storage, backup);
+        }
+    };
+    std::exception_ptr failure;
+    TaskGroup* running = nullptr;
+    const auto executor = co_await asio::this_coro::executor;
+    TaskGroup group(executor, [&](std::exception_ptr one) {
+        if (failure) return;
+        failure = one;
+        running->cancel();
+    });
+    running = &group;
+    for (unsigned index = 0; index < std::max(1U, at_once); ++index) group.spawn(worker());
+    co_await group.join();
+    if (failure) std::rethrow_exception(failure);
+    co_return details;
+}
+
 } // namespace walgd::archive

@@ -24,4 +24,14 @@ awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup)
 /// Nothing if there is no such object.
 awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup);
 
+/// A backup with what its documents say of it.
+struct BackupDetails {
+    BackupEntry entry;
+    BackupMetadata metadata; ///< of metadata.json; without one, as far as the sentinel tells
+    std::string trouble;     ///< why `metadata` is not all of it; empty: it is
+};
+/// One for each entry, in their order; `at_once` of them are read in parallel. Documents that are missing or damaged are that
+/// backup's trouble; a storage that does not answer is an Error.
+awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, std::vector<BackupEntry> backups, unsigned at_once);
+
 } // namespace walgd::archive

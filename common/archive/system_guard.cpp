@@ -1,11 +1,10 @@
 #include "common/archive/system_guard.hpp"
 
 #include "common/archive/catalogue.hpp"
-#include "common/archive/chain.hpp"
 #include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
+#include "common/archive/stored_header.hpp"
 #include "common/archive/wal_push.hpp"
-#include "common/pg/wal_page.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -18,40 +17,6 @@ namespace {
 storage::ObjectKey system_key() { return storage::ObjectKey(std::string(own_folder) + "system.json"); }
 
 std::string system_json(pg::SystemIdentifier system) { return fmt::format(R"({{"system_identifier":{}}})", system.number()); }
-
-/// Ends a chain once the first bytes are there.
-class FirstBytes : public codec::Sink {
-public:
-    void write(ByteView bytes) override {
-        const auto wanted = std::min(bytes.size(), pg::wal_header_bytes - std::min(blob_.size(), pg::wal_header_bytes));
-        blob_.append(bytes.first(wanted));
-    }
-    void finish() override {}
-    bool full() const { return blob_.size() == pg::wal_header_bytes; }
-    ByteView view() const { return blob_.view(); }
-
-private:
-    Blob blob_;
-};
-
-/// Of one stored segment, decoding no more than its beginning.
-awaitable<std::optional<pg::SystemIdentifier>> system_of_segment(Archive& archive, storage::ObjectKey key,
-                                                                 const codec::Compression* compression) {
-    const auto reader = co_await archive.storage.get(key, {});
-    if (!reader) co_return std::nullopt;
-    FirstBytes first;
-    UnpackChain chain(archive.packing.cipher, *compression, first);
-    Blob chunk(64 << 10);
-    while (!first.full()) {
-        const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
-        if (count == 0) chain.head().finish();
-        if (count == 0) break;
-        auto decode = [&] { chain.head().write({chunk.data(), count}); };
-        co_await run_on(archive.cpu, std::move(decode));
-    }
-    if (!first.full()) co_return std::nullopt;
-    co_return pg::parse_wal_header(first.view(), key.path()).system;
-}
 
 } // namespace
 
@@ -79,8 +44,9 @@ awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive) 
             codec::compression_by_suffix(dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1));
         if (pg::wal_file_kind(name.substr(0, dot)) != pg::WalFileKind::segment || compression == nullptr) continue;
         if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) break;
-        const auto system = co_await system_of_segment(archive, object.key, compression);
-        co_return system;
+        const auto header = co_await stored_wal_header(archive, object.key, compression);
+        if (header) co_return header->system;
+        co_return std::nullopt;
     }
     co_return std::nullopt;
 }

@@ -80,6 +80,7 @@ struct ListOptions {
     bool recursive = false;           ///< false: objects directly in the folder, and the names of its sub-folders
     std::optional<std::string> token; ///< next of the page before
     std::string name_prefix;          ///< only what begins so, counted from the folder: "000000010000" in "wal_005/"
+    std::string after; ///< only what follows this name in the order of bytes, counted from the folder; not recursive
 };
 
 struct ListPage {

@@ -159,6 +159,23 @@ TEMPLATE_TEST_CASE("a listing by the beginning of names has these and no others"
     CHECK(names("03", false).empty());
 }
 
+TEMPLATE_TEST_CASE("a listing can begin after a name, which need not be there", "[storage]", CONTRACT_BACKENDS) {
+    Spoken<TestType> there;
+    for (const auto* key : {"wal_005/01.zst", "wal_005/02.zst", "wal_005/04/deep", "wal_005/05.zst", "zzz"}) there.put(key, "x");
+    const auto names = [&](const std::string& after) {
+        storage::ListOptions options;
+        options.after = after;
+        const auto page = there.run(there.storage().list("wal_005/", options));
+        std::vector<std::string> found;
+        for (const auto& object : page.objects) found.push_back(object.key.path());
+        found.insert(found.end(), page.folders.begin(), page.folders.end());
+        return found;
+    };
+    CHECK(names("01.zst") == std::vector<std::string>{"wal_005/02.zst", "wal_005/05.zst", "wal_005/04/"});
+    CHECK(names("03") == std::vector<std::string>{"wal_005/05.zst", "wal_005/04/"});
+    CHECK(names("05.zst").empty());
+}
+
 TEMPLATE_TEST_CASE("any name is a name", "[storage]", CONTRACT_BACKENDS) {
     Spoken<TestType> there;
     const std::vector<std::string> names{"n/a b", "n/a%20b", "n/a+b", "n/a&b=c?d#e", "n/<ü>'\"", "n/~x_y-z.(1)"};

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view temporary_folder = "walgd_005/tmp";
-constexpr std::size_t page_objects = 1000;
+/// Each page reads the whole folder: few large pages.
+constexpr std::size_t page_objects = 20'000;
 
 std::string random_name() {
     thread_local std::mt19937_64 dice{std::random_device{}()};
@@ -195,9 +196,12 @@ ListPage Folder::list(const std::string& folder, const ListOptions& options) con
                 page.folders.push_back(entry.path);
         }
     }
+    const auto after = options.token.value_or(options.after.empty() ? std::string() : folder + options.after);
+    std::erase_if(files, [&](const std::string& path) { return path <= after; });
+    std::erase_if(page.folders, [&](const std::string& path) { return path <= after; });
     std::ranges::sort(files);
     std::ranges::sort(page.folders);
-    auto file = options.token ? std::ranges::upper_bound(files, *options.token) : files.begin();
+    auto file = files.begin();
     for (; file != files.end() && page.objects.size() < page_objects; ++file) {
         // Removed since it was listed: not there.
         if (auto info = stat(ObjectKey(*file))) page.objects.push_back(std::move(*info));

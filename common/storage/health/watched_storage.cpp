@@ -89,10 +89,17 @@ public:
         : watch_(watch), inner_(std::move(inner)), key_(std::move(key)) {}
 
     awaitable<void> put_piece(int number, std::uint64_t offset, ByteView bytes) override {
+        watch_.health.asked("put piece");
         return watched(watch_, fmt::format("put piece {} of {}", number, key_.path()), inner_->put_piece(number, offset, bytes));
     }
-    awaitable<PutOutcome> complete() override { return watched(watch_, "complete " + key_.path(), inner_->complete()); }
-    awaitable<void> abort() override { return watched(watch_, "abort " + key_.path(), inner_->abort()); }
+    awaitable<PutOutcome> complete() override {
+        watch_.health.asked("complete upload");
+        return watched(watch_, "complete " + key_.path(), inner_->complete());
+    }
+    awaitable<void> abort() override {
+        watch_.health.asked("abort upload");
+        return watched(watch_, "abort " + key_.path(), inner_->abort());
+    }
 
 private:
     Watch& watch_;
@@ -107,18 +114,22 @@ public:
     std::string describe() const override { return watch_.inner.describe(); }
 
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
+        watch_.health.asked("put");
         return watched(watch_, "put " + key.path(), watch_.inner.put(key, body, std::move(options)));
     }
     awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
+        watch_.health.asked("start upload");
         auto call = watch_.inner.start_upload(key, std::move(options));
         auto upload = co_await watched(watch_, "start upload of " + key.path(), std::move(call));
         std::unique_ptr<Upload> result = std::make_unique<WatchedUpload>(watch_, std::move(upload), std::move(key));
         co_return result;
     }
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
+        watch_.health.asked("head");
         return watched(watch_, "head " + key.path(), watch_.inner.head(key));
     }
     awaitable<std::unique_ptr<ObjectReader>> get(ObjectKey key, ByteRange range) override {
+        watch_.health.asked("get");
         auto call = watch_.inner.get(key, range);
         auto reader = co_await watched(watch_, "get " + key.path(), std::move(call));
         std::unique_ptr<ObjectReader> result;
@@ -126,13 +137,16 @@ public:
         co_return result;
     }
     awaitable<ListPage> list(std::string folder, ListOptions options) override {
+        watch_.health.asked("list");
         return watched(watch_, "list " + folder, watch_.inner.list(folder, std::move(options)));
     }
     awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
+        watch_.health.asked("remove");
         auto what = fmt::format("remove {} objects", keys.size());
         return watched(watch_, std::move(what), watch_.inner.remove(std::move(keys)));
     }
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
+        watch_.health.asked("list uploads");
         return watched(watch_, "remove stale uploads", watch_.inner.remove_stale_uploads(std::move(folder), age));
     }
 

@@ -250,7 +250,10 @@ public:
         request.query = {
             {"encoding-type", "url"}, {"list-type", "2"}, {"prefix", client_.full_key(folder + options.name_prefix)}};
         if (!options.recursive) request.query.emplace_back("delimiter", "/");
-        if (options.token) request.query.emplace_back("continuation-token", *options.token);
+        if (options.token)
+            request.query.emplace_back("continuation-token", *options.token);
+        else if (!options.after.empty())
+            request.query.emplace_back("start-after", client_.full_key(folder + options.after));
         request.what = fmt::format("cannot list {}", client_.name_of(folder + options.name_prefix));
         const auto answer = co_await client_.call(request, xml_bytes_max);
         auto page = parse_list(answer.body);

@@ -1,0 +1,146 @@
+#include "common/archive/wal_catalogue.hpp"
+
+#include "common/archive/layout.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+namespace {
+
+constexpr std::size_t segment_digits = 24;
+/// Low parts of the names while segments have 16 MiB. Other sizes make the ranges uneven, not wrong.
+constexpr std::uint64_t per_log = 256;
+/// A range is as long as so many pages, if no segment is missing: requests that find nothing stay few.
+constexpr std::uint64_t range_pages = 4;
+
+/// Where in the row of segments a name stands; nothing for names that begin otherwise.
+struct Place {
+    std::uint32_t timeline;
+    std::uint64_t number;
+
+    static std::optional<Place> of(std::string_view name) {
+        auto digits = std::string(name.substr(0, std::min(name.find_first_not_of("0123456789ABCDEF"), segment_digits)));
+        if (digits.size() < 8) return std::nullopt;
+        digits.resize(segment_digits, '0');
+        auto part = [&](std::size_t from) {
+            std::uint32_t number = 0;
+            std::from_chars(digits.data() + from, digits.data() + from + 8, number, 16);
+            return number;
+        };
+        return Place{part(0), part(8) * per_log + std::min<std::uint64_t>(part(16), per_log - 1)};
+    }
+    std::string name_after(std::uint64_t steps) const {
+        const auto to = number + steps;
+        return fmt::format("{:08X}{:08X}{:08X}", timeline, to / per_log, to % per_log);
+    }
+};
+
+/// Names that follow `after`, up to and with `until`.
+struct Range {
+    std::string after, until; ///< `until` empty: to the end
+    std::string beyond;       ///< found: the first name behind it
+    bool ended = false;       ///< found: nothing is behind it
+};
+
+/// Lists a folder from several places at once. Where the last page ended says where the next ones may be: WAL has few gaps.
+class Lister {
+public:
+    Lister(storage::Storage& storage, unsigned at_once, WalCollector& collector)
+        : storage_(storage), at_once_(std::max(1U, at_once)), collector_(collector) {}
+
+    awaitable<void> run() {
+        Range first;
+        auto page = co_await storage_.list(std::string(wal_folder), {});
+        take(page, first);
+        if (!page.next) co_return;
+        const auto stride = page.objects.size() * range_pages;
+        auto after = name_of(page.objects.back());
+        auto from = after;
+        for (;;) {
+            auto wave = ranges(after, from, stride);
+            co_await list_all(wave);
+            if (std::ranges::any_of(wave, &Range::ended)) co_return;
+            after = wave.back().until;
+            from = wave.back().beyond;
+        }
+    }
+
+private:
+    static std::string name_of(const storage::ObjectInfo& object) { return object.key.path().substr(wal_folder.size()); }
+
+    /// `from`, at or behind `after`, is a name that is there.
+    std::vector<Range> ranges(std::string after, const std::string& from, std::uint64_t stride) const {
+        const auto place = Place::of(from);
+        std::vector<Range> wave;
+        // A foreign name may lie where no later segment does, or behind all that there can be.
+        if (!place || place->name_after(stride) <= after || place->number + at_once_ * stride >= per_log << 32) {
+            wave.push_back({.after = after, .until = {}, .beyond = {}});
+            return wave;
+        }
+        for (std::uint64_t index = 1; index <= at_once_; ++index) {
+            auto until = place->name_after(index * stride);
+            wave.push_back({.after = after, .until = until, .beyond = {}});
+            after = std::move(until);
+        }
+        return wave;
+    }
+
+    /// The page's part that is in the range.
+    void take(const storage::ListPage& page, Range& range) {
+        auto inside = [&](const std::string& name) { return range.until.empty() || name <= range.until; };
+        for (const auto& object : page.objects) {
+            const auto name = name_of(object);
+            if (inside(name))
+                collector_.add(name, object.bytes);
+            else if (range.beyond.empty())
+                range.beyond = name;
+        }
+        for (const auto& folder : page.folders) {
+            if (const auto name = folder.substr(wal_folder.size()); inside(name)) collector_.add_folder(name);
+        }
+        range.ended = !page.next && range.beyond.empty();
+    }
+
+    awaitable<void> list_one(Range& range) {
+        storage::ListOptions options;
+        options.after = range.after;
+        do {
+            const auto page = co_await storage_.list(std::string(wal_folder), options);
+            take(page, range);
+            options.token = page.next;
+        } while (options.token && range.beyond.empty());
+    }
+
+    awaitable<void> list_all(std::vector<Range>& wave) {
+        std::exception_ptr failure;
+        TaskGroup* running = nullptr;
+        const auto executor = co_await asio::this_coro::executor;
+        TaskGroup group(executor, [&](std::exception_ptr one) {
+            if (failure) return;
+            failure = one;
+            running->cancel();
+        });
+        running = &group;
+        for (auto& range : wave) group.spawn(list_one(range));
+        co_await group.join();
+        if (failure) std::rethrow_exception(failure);
+    }
+
+    storage::Storage& storage_;
+    const unsigned at_once_;
+    WalCollector& collector_;
+};
+
+} // namespace
+
+awaitable<WalCollector> collect_wal(storage::Storage& storage, unsigned at_once) {
+    WalCollector collector;
+    Lister lister(storage, at_once, collector);
+    co_await lister.run();
+    co_return collector;
+}
+
+} // namespace walgd::archive
