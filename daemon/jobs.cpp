@@ -31,6 +31,7 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
             job->failure = failure;
             job->ended = true;
             job->woken.cancel();
+            if (on_end_) on_end_();
             if (failure)
                 archive_.log.error("event=backup_failed error=\"{}\"", describe(failure));
             else

@@ -3,6 +3,7 @@
 #include "common/base/async.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,8 @@ public:
     std::shared_ptr<const Job> current() const { return job_; }
     bool running() const { return job_ && !job_->ended; }
     void cancel();
+    /// `listener` is told when one has ended, well or not.
+    void on_end(std::function<void()> listener) { on_end_ = std::move(listener); }
     void refuse_further() { refusing_ = true; }
 
 private:
@@ -41,6 +44,7 @@ private:
     std::shared_ptr<Job> job_;
     std::jthread thread_;
     bool refusing_ = false;
+    std::function<void()> on_end_;
 };
 
 } // namespace walgd::daemon

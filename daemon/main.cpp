@@ -157,8 +157,12 @@ int serve(const config::Settings& settings, Log& log) {
                                  config::connection_options(settings),
                                  {{daemon::Task::full, full_backup}, {daemon::Task::delta, full_backup}},
                                  [&jobs] { return jobs.running(); }});
+    daemon::ArchiveWatch archive_watch(archive, settings.duration("catalogue_refresh"));
+    wal.on_stored([&archive_watch](const std::string& name) { archive_watch.stored(name); });
+    jobs.on_end([&archive_watch] { archive_watch.look_again(); });
     const auto sources = [&]() -> daemon::StatusSources {
-        return {archive, wal, look_ahead, jobs, daemon::together(server->counters(), walg_socket.counters()), started, scheduler};
+        return {archive, wal,       look_ahead,   jobs, daemon::together(server->counters(), walg_socket.counters()),
+                started, scheduler, archive_watch};
     };
     const auto status = [&sources](bool json) { return daemon::status_text(sources(), json); };
     const daemon::Pages pages(sources, [&] { jobs.start(config::push_options(settings)); });
@@ -178,7 +182,10 @@ int serve(const config::Settings& settings, Log& log) {
     tasks.spawn(server->run());
     keep_reachable(tasks, listener, *server);
     walg_socket.start(tasks);
-    if (http) tasks.spawn(http->run());
+    if (http) {
+        tasks.spawn(http->run());
+        tasks.spawn(archive_watch.run()); // for metrics and page alone
+    }
     tasks.spawn(look_ahead.run());
     tasks.spawn(wal.find_out_conditional_put());
     tasks.spawn(wal.run_prefetch());

@@ -1,5 +1,6 @@
 #include "daemon/metrics.hpp"
 
+#include "daemon/archive_metrics.hpp"
 #include "daemon/health.hpp"
 #include "daemon/metric_families.hpp"
 
@@ -55,6 +56,11 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
               unix_seconds(wal.last_pushed_at));
     all.gauge("walgd_wal_seconds_since_last_stored", "How long ago the last WAL file was stored; -1: none since the start",
               seconds_since(wal.last_pushed_at, now));
+    for (const auto* type : {"wal", "xlog"}) {
+        if (wal.last_pushed_at != Time{})
+            all.gauge("walg_last_upload", "When the last one was stored, unix time", unix_seconds(wal.last_pushed_at),
+                      {{"type", type}});
+    }
     const bool watching = sources.look_ahead.not_watching().empty();
     all.gauge("walgd_wal_watching_archive_status", "1: PostgreSQL's archive_status is followed", watching ? 1 : 0);
     if (watching) {
@@ -118,6 +124,7 @@ std::string metrics_text(const StatusSources& sources) {
     all.gauge("walgd_connections", "Connections to the sockets", number(sources.clients.connections));
     all.counter("walgd_connections_turned_away_total", "Connections closed to make room for others",
                 number(sources.clients.turned_away));
+    add_archive(all, sources.archive_watch.view(), now);
     return all.text();
 }
 

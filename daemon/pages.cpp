@@ -55,8 +55,10 @@ HttpAnswer Pages::answer(const HttpQuestion& question) const {
 std::string Pages::event() const {
     const auto sources = sources_();
     const auto reasons = reasons_of(sources);
-    const nlohmann::ordered_json event{
-        {"status", nlohmann::ordered_json::parse(status_text(sources, true))}, {"ready", reasons.empty()}, {"reasons", reasons}};
+    const nlohmann::ordered_json event{{"status", nlohmann::ordered_json::parse(status_text(sources, true))},
+                                       {"archive", archive_json(sources.archive_watch.view())},
+                                       {"ready", reasons.empty()},
+                                       {"reasons", reasons}};
     return event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -15,7 +15,7 @@ public:
         : sources_(std::move(sources)), start_backup_(std::move(start_backup)) {}
 
     HttpAnswer answer(const HttpQuestion& question) const;
-    /// One line: {"status", "ready", "reasons"}.
+    /// One line: {"status", "archive", "ready", "reasons"}.
     std::string event() const;
 
 private:

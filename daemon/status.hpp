@@ -1,4 +1,5 @@
 #pragma once
+#include "daemon/archive_watch.hpp"
 #include "daemon/jobs.hpp"
 #include "daemon/look_ahead.hpp"
 #include "daemon/scheduler.hpp"
@@ -17,6 +18,7 @@ struct StatusSources {
     ClientCounters clients;
     std::chrono::system_clock::time_point started;
     const Scheduler& scheduler;
+    const ArchiveWatch& archive_watch;
 };
 
 /// What `walg status` shows, as text for a person or as JSON.

@@ -9,6 +9,7 @@
 #include "daemon/wal_queue.hpp"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -59,6 +60,9 @@ public:
     /// Fetches ahead of PostgreSQL, until cancelled.
     awaitable<void> run_prefetch() { return prefetch_.run(); }
 
+    /// `listener` is told the name of each file that was stored.
+    void on_stored(std::function<void(const std::string&)> listener) { on_stored_ = std::move(listener); }
+
     const WalCounters& counters() const { return counters_; }
     const WalPrefetch& prefetch() const { return prefetch_; }
     std::size_t waiting() const { return slots_.waiting(); }
@@ -84,6 +88,7 @@ private:
     Signal queue_changed_;
     std::multiset<std::string> asked_for_;
     WalCounters counters_;
+    std::function<void(const std::string&)> on_stored_;
     bool conditional_put_known_ = false;
     std::chrono::steady_clock::time_point last_request_ = std::chrono::steady_clock::now();
 };

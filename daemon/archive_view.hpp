@@ -1,0 +1,50 @@
+#pragma once
+#include "common/archive/wal_check.hpp"
+
+#include <chrono>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace walgd::daemon {
+
+/// One base backup, as metrics and page tell it.
+struct BackupView {
+    std::string name, wal_file, origin; ///< origin: the parent's start segment, of a delta
+    bool delta = false, permanent = false;
+    int pg_version = 0;
+    std::uint64_t start_lsn = 0, finish_lsn = 0;
+    Time started{}, finished{}, modified{};
+    std::int64_t bytes = 0, stored_bytes = 0;
+    std::optional<pg::Segment> segment; ///< where it starts
+};
+
+/// The archive as of the last look: a value, so that metrics and page tell the same.
+struct ArchiveView {
+    std::chrono::system_clock::time_point at{}; ///< never looked: the default
+    std::chrono::duration<double> backups_took{}, wal_took{};
+    std::string trouble; ///< why the last look failed; the rest is as of the one before
+    std::uint64_t looks_failed = 0;
+    std::vector<BackupView> backups; ///< by start
+    archive::WalCatalogue wal;
+
+    // Computed from the two above, along the newest timeline's history.
+    std::vector<archive::CheckedRun> runs; ///< from the oldest backup's segment, or the oldest segment, to the newest one
+    std::uint64_t missing = 0;             ///< segments in gaps of these
+    std::uint64_t continuous = 0;          ///< segments since the last gap
+    std::uint64_t useless = 0;             ///< segments older than every backup
+    std::size_t valid_backups = 0;         ///< backups that start after the last gap, or right at its end
+    std::optional<pg::Segment> newest;
+};
+
+/// Fills what is computed. `history`: of the newest timeline that has segments; nothing where the archive has none.
+void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history);
+/// A segment that was stored since the look.
+void note_stored(ArchiveView& view, const std::string& segment);
+
+BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_bytes);
+
+/// For the page: {"at", "trouble", "backups", "segments", "missing", "ranges"}.
+nlohmann::ordered_json archive_json(const ArchiveView& view);
+
+} // namespace walgd::daemon

@@ -1,0 +1,58 @@
+#include "daemon/archive_watch.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <tuple>
+
+namespace walgd::daemon {
+
+namespace {
+
+constexpr unsigned requests_at_once = 4;
+constexpr std::chrono::seconds after_failure{30};
+
+} // namespace
+
+awaitable<void> ArchiveWatch::run() {
+    for (;;) {
+        std::exception_ptr failure;
+        try {
+            co_await look();
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        if (failure) {
+            if (as_error(failure).kind() == ErrorKind::cancelled) co_return;
+            view_.trouble = fmt::format("the archive could not be listed: {}", describe(failure));
+            ++view_.looks_failed;
+            archive_.log.debug("event=archive_look error=\"{}\"", describe(failure));
+        }
+        const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, every_) : every_;
+        co_await again_.wait(Clock::now() + wait);
+    }
+}
+
+awaitable<void> ArchiveWatch::look() {
+    const auto began = std::chrono::steady_clock::now();
+    auto entries = co_await archive::list_backups(archive_.storage);
+    auto details = co_await archive::read_details(archive_.storage, std::move(entries), requests_at_once);
+    const auto listed = std::chrono::steady_clock::now();
+    ArchiveView next;
+    next.wal = co_await archive::list_wal(archive_, 0, requests_at_once);
+    std::optional<pg::TimelineHistory> history;
+    if (!next.wal.timelines.empty())
+        history = co_await archive::stored_history(archive_, next.wal.timelines.rbegin()->first, next.wal.others);
+    for (const auto& backup : details) next.backups.push_back(view_of(backup, next.wal.segment_bytes));
+    std::ranges::sort(next.backups, {}, [](const auto& backup) { return std::tie(backup.started, backup.name); });
+    next.backups_took = listed - began;
+    next.wal_took = std::chrono::steady_clock::now() - listed;
+    next.at = std::chrono::system_clock::now();
+    next.looks_failed = view_.looks_failed;
+    judge(next, history);
+    view_ = std::move(next);
+    archive_.log.info("event=archive_listed backups={} segments={} missing={} ms={}", view_.backups.size(), view_.wal.objects,
+                      view_.missing,
+                      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count());
+}
+
+} // namespace walgd::daemon
