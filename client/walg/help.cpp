@@ -45,7 +45,9 @@ public:
             path += " " + word;
         }
         const auto parent = path.substr(0, std::min(path.rfind(' '), path.size()));
-        std::cout << (at == app_ ? at->help() : at->help(parent));
+        // Not help(): an App hands that on to the command that was parsed, which is this one.
+        std::cout << at->get_formatter()->make_help(at, at == app_ ? path : parent + " " + at->get_name(),
+                                                    CLI::AppFormatMode::Normal);
         return 0;
     }
 
