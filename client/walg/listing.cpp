@@ -66,17 +66,16 @@ std::string open_table(const Row& titles, const std::vector<Row>& rows, std::str
     std::string rule = "+";
     for (const auto width : widths) rule += std::string(width + 2, '-') + "+";
     rule += "\n";
-    std::string text = rule + "|";
-    for (std::size_t column = 0; column < titles.size(); ++column) text += " " + padded(titles[column], widths[column]) + " |";
-    text += "\n" + rule;
-    for (const auto& row : rows) {
-        text += "|";
+    auto line = [&](const Row& row) {
+        std::string text = "|";
         for (std::size_t column = 0; column < row.size(); ++column) {
-            const auto space = std::string(widths[column] - row[column].size(), ' ');
+            const std::string space(widths[column] - row[column].size(), ' ');
             text += alignment[column] == 'r' ? " " + space + row[column] + " |" : " " + row[column] + space + " |";
         }
-        text += "\n";
-    }
+        return text + "\n";
+    };
+    auto text = rule + line(titles) + rule;
+    for (const auto& row : rows) text += line(row);
     return text + rule;
 }
 

@@ -12,7 +12,7 @@ using Row = std::vector<std::string>;
 std::string plain_table(const Row& header, const std::vector<Row>& rows);
 /// A box of + - and |, with a first column "#". Nothing without rows.
 std::string boxed_table(const Row& titles, const std::vector<Row>& rows);
-/// A box that is drawn without rows too. `alignment` has a letter for each column, l or r; titles are always to the left.
+/// A box that is drawn without rows too. `alignment` has a letter for each column, l or r.
 std::string open_table(const Row& titles, const std::vector<Row>& rows, std::string_view alignment);
 /// Columns as Go's tabwriter pads them: each cell but the last is one wider than the widest below and above it.
 std::string tabbed_table(const Row& header, const std::vector<Row>& rows);

@@ -2,6 +2,7 @@
 // walg-daemon-client, it is that.
 #include "client/walg/daemon_client_verb.hpp"
 #include "client/walg/verb.hpp"
+#include "client/walg/words.hpp"
 #include "config/process.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -10,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
 #include <iostream>
 #include <malloc.h>
 #include <thread>
@@ -22,34 +24,31 @@ struct CommandLine {
     std::string config_file;
     std::map<std::string, std::string> settings; ///< by WAL-G's flag spelling
     cli::Verb* verb = nullptr;
+    bool stats = false;
+    bool turbo = false; ///< WAL-G's: no throttling. There is none
 };
-
-/// "WALG_S3_PREFIX" as WAL-G spells it on the command line: "walg-s3-prefix".
-std::string flag_of(std::string_view walg_name) {
-    std::string flag(walg_name);
-    for (auto& c : flag) c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return flag;
-}
 
 std::string version_text(bool as_walg) {
     return as_walg ? "wal-g version " WALGD_VERSION "\t\t\tPostgreSQL" : "walg (walgd) " WALGD_VERSION;
 }
 
 void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique_ptr<cli::Verb>>& verbs, bool as_walg) {
-    app.set_version_flag("--version", version_text(as_walg));
+    app.set_version_flag("-v,--version", version_text(as_walg));
     app.add_option("--config", line.config_file,
                    "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
-    app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() +
-               " config --reference` lists them.");
+    app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() + " flags` lists them.");
+    app.add_flag("--stats", line.stats, "Tell at the end how many requests went to the storage")->group("");
+    app.add_flag("--turbo", line.turbo, "Accepted as WAL-G's: nothing is throttled")->group("");
     app.require_subcommand(1);
     app.fallthrough();
     for (const auto& setting : config::settings_table()) {
-        const auto flag = flag_of(setting.walg_name);
+        const auto flag = cli::flag_of(setting.walg_name);
         app.add_option_function<std::string>("--" + flag,
                                              [&line, flag](const std::string& value) { line.settings[flag] = value; })
             ->group("");
     }
     for (const auto& verb : verbs) {
+        if (as_walg && !verb->in_walg()) continue;
         auto* command = app.add_subcommand(verb->name(), verb->help());
         command->fallthrough();
         verb->options(*command);
@@ -65,6 +64,28 @@ int usage_code(const std::vector<std::unique_ptr<cli::Verb>>& verbs, int count, 
         }
     }
     return 1;
+}
+
+void tell_requests(const std::map<std::string, std::uint64_t>& requests) {
+    std::uint64_t sum = 0;
+    std::string text;
+    for (const auto& [verb, count] : requests) {
+        sum += count;
+        text += fmt::format("{}{} {}", text.empty() ? " (" : ", ", verb, count);
+    }
+    std::cerr << fmt::format("{} storage requests{}{}\n", sum, text, text.empty() ? "" : ")");
+}
+
+/// Wrong usage, in the shape that WAL-G's users know, or in ours. Returns the exit code.
+int tell_usage_error(const CLI::App& app, const CLI::ParseError& error, const std::string& unknown, bool as_walg, int code) {
+    const auto text = unknown.empty() ? std::string(error.what()) : cli::unknown_word_text(app, unknown, as_walg);
+    if (!as_walg) {
+        std::cerr << "ERROR: " << text << "\nHINT: " << app.get_name() << " --help\n";
+        return code;
+    }
+    std::cout << text << "\n";
+    std::cerr << "Error: " << text << "\nRun 'wal-g --help' for usage.\n";
+    return code;
 }
 
 int run(const CommandLine& line, bool as_walg) {
@@ -98,6 +119,14 @@ int run(const CommandLine& line, bool as_walg) {
         }
     };
     const Joined joined{io, guard, signals};
+    struct Stats {
+        const cli::Context& context;
+        const bool wanted;
+        ~Stats() {
+            if (wanted) tell_requests(context.requests());
+        }
+    };
+    const Stats stats{context, line.stats};
     try {
         return line.verb->run(context);
     } catch (const std::exception&) {
@@ -125,14 +154,16 @@ int main(int count, char** words) {
     try {
         app.parse(count, words);
     } catch (const CLI::ParseError& error) {
-        const int code = app.exit(error, std::cout, std::cerr);
-        return code == 0 ? 0 : usage_code(verbs, count, words, as_walg);
+        if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);
+        const auto code = usage_code(verbs, count, words, as_walg);
+        return tell_usage_error(app, error, cli::unknown_word(app, count, words), as_walg, code);
     }
+    if (!line.verb->needs_settings()) return line.verb->tell();
     try {
         return run(line, as_walg);
     } catch (const std::exception&) {
         const auto error = as_error(std::current_exception());
-        std::cerr << "ERROR: " << error.what() << "\n";
+        make_log(LogStyle::walg, spdlog::level::info)->error("{}", error.what());
         if (!error.hint().empty() && !as_walg) std::cerr << "HINT: " << error.hint() << "\n";
         return line.verb->failure_code(as_walg);
     }

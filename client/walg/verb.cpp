@@ -7,6 +7,17 @@ archive::Archive& Context::archive() {
     return setup_->archive();
 }
 
+void Context::add_requests(const std::map<std::string, std::uint64_t>& counts) {
+    for (const auto& [verb, count] : counts) others_[verb] += count;
+}
+
+std::map<std::string, std::uint64_t> Context::requests() const {
+    auto sum = others_;
+    if (!setup_) return sum;
+    for (const auto& [verb, count] : setup_->archive().health->requests()) sum[verb] += count;
+    return sum;
+}
+
 std::vector<std::unique_ptr<Verb>> all_verbs() {
     std::vector<std::unique_ptr<Verb>> verbs;
     verbs.push_back(make_wal_push());
@@ -18,12 +29,18 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_backup_list());
     verbs.push_back(make_wal_show());
     verbs.push_back(make_wal_verify());
+    verbs.push_back(make_backup_show());
+    verbs.push_back(make_copy());
+    verbs.push_back(make_st());
     verbs.push_back(make_config());
     verbs.push_back(make_adopt_system());
     verbs.push_back(make_daemon_status());
     verbs.push_back(make_show_schedule());
     verbs.push_back(make_daemon());
     verbs.push_back(make_daemon_client());
+    verbs.push_back(make_flags());
+    verbs.push_back(make_help());
+    verbs.push_back(make_completion());
     return verbs;
 }
 

@@ -4,6 +4,7 @@
 #include "config/setup.hpp"
 
 #include <CLI/CLI.hpp>
+#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -20,17 +21,21 @@ public:
     const config::Settings& settings;
     asio::any_io_executor io;
     Log& log;
-    bool as_walg;         ///< called as wal-g: its messages and exit codes to the letter
-    std::stop_token stop; ///< SIGINT, SIGTERM, SIGHUP
+    bool as_walg;              ///< called as wal-g: its messages and exit codes to the letter
+    std::stop_token stop;      ///< SIGINT, SIGTERM, SIGHUP
     std::string config_file{}; ///< --config, if it was given
 
     /// Made from the settings at the first call.
     archive::Archive& archive();
+    /// Of this command's archives, by verb. The other archives of a command add theirs when they go.
+    std::map<std::string, std::uint64_t> requests() const;
+    void add_requests(const std::map<std::string, std::uint64_t>& counts);
     /// Requests that may be under way at once where nothing but the storage is waited for.
     unsigned at_once() const { return static_cast<unsigned>(settings.number("upload_concurrency")); }
 
 private:
     std::unique_ptr<config::ArchiveSetup> setup_;
+    std::map<std::string, std::uint64_t> others_;
 };
 
 /// One command word. Data goes to stdout, log lines to stderr. run() returns the exit code; an Error thrown is printed with its
@@ -42,6 +47,11 @@ public:
     virtual std::string help() const = 0;
     virtual void options(CLI::App& command) = 0;
     virtual int run(Context& context) = 0;
+    /// False: tell() is called instead of run(), and no settings are read.
+    virtual bool needs_settings() const { return true; }
+    virtual int tell() { return 0; }
+    /// False: WAL-G has no such word, and under its name we have none either.
+    virtual bool in_walg() const { return true; }
     /// The exit code of wrong usage, and of an Error.
     virtual int failure_code(bool as_walg) const {
         static_cast<void>(as_walg);
@@ -59,6 +69,12 @@ std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
 std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
 std::unique_ptr<Verb> make_wal_show();      // wal_show.cpp
 std::unique_ptr<Verb> make_wal_verify();    // wal_verify.cpp
+std::unique_ptr<Verb> make_backup_show();   // backup_show.cpp
+std::unique_ptr<Verb> make_flags();         // help.cpp
+std::unique_ptr<Verb> make_help();          // help.cpp
+std::unique_ptr<Verb> make_completion();    // help.cpp
+std::unique_ptr<Verb> make_copy();          // copy.cpp
+std::unique_ptr<Verb> make_st();            // st.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp

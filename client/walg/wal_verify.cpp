@@ -52,7 +52,7 @@ public:
     }
 
     int run(Context& context) override {
-        const auto current = lsn_.empty() ? ask_server(context) : given();
+        const auto current = lsn_.empty() ? ask_server(context) : given(context.settings);
         auto list = archive::list_wal(context.archive(), current.segment_bytes, context.at_once());
         const auto wal = run_blocking(context.io, std::move(list), context.stop);
         tell_odd_objects(context.log, wal);
@@ -69,12 +69,12 @@ public:
     }
 
 private:
-    Current given() const {
+    Current given(const config::Settings& settings) const {
         const auto lsn = pg::Lsn::parse(lsn_);
         if (!lsn || lsn->bytes() == 0)
             throw Error(ErrorKind::misconfigured, fmt::format("--lsn '{}' is no place in the WAL", lsn_),
                         "write it as 16/B374D848");
-        return {pg::TimelineId(timeline_), *lsn, 0};
+        return {pg::TimelineId(timeline_), *lsn, config::segment_bytes(settings)};
     }
 
     static Current ask_server(Context& context) {

@@ -15,6 +15,11 @@ constexpr std::size_t segment_digits = 24;
 constexpr std::uint64_t per_log = 256;
 /// A range is as long as so many pages, if no segment is missing: requests that find nothing stay few.
 constexpr std::uint64_t range_pages = 4;
+/// Ranges of the trial.
+constexpr unsigned trial_ranges = 4;
+/// So much quicker than page after page it has to be. Amazon's S3 and Ceph find any place at once; MinIO reads the folder from
+/// its beginning for each that is not the next page.
+constexpr double worth_it = 1.3;
 
 /// Where in the row of segments a name stands; nothing for names that begin otherwise.
 struct Place {
@@ -40,9 +45,12 @@ struct Place {
 
 /// Names that follow `after`, up to and with `until`.
 struct Range {
-    std::string after, until; ///< `until` empty: to the end
-    std::string beyond;       ///< found: the first name behind it
-    bool ended = false;       ///< found: nothing is behind it
+    std::string after{}, until{};       ///< `until` empty: to the end; `after` moves on with what is found
+    std::optional<std::string> token{}; ///< where a listing by pages goes on
+    std::uint64_t pages_max = UINT64_MAX;
+    std::string beyond{};    ///< found: the first name behind it
+    bool ended = false;      ///< found: nothing is behind it
+    std::uint64_t found = 0; ///< objects
 };
 
 /// Lists a folder from several places at once. Where the last page ended says where the next ones may be: WAL has few gaps.
@@ -52,37 +60,40 @@ public:
         : storage_(storage), at_once_(std::max(1U, at_once)), collector_(collector) {}
 
     awaitable<void> run() {
-        Range first;
-        auto page = co_await storage_.list(std::string(wal_folder), {});
-        take(page, first);
-        if (!page.next) co_return;
-        const auto stride = page.objects.size() * range_pages;
-        auto after = name_of(page.objects.back());
-        auto from = after;
-        for (;;) {
-            auto wave = ranges(after, from, stride);
-            co_await list_all(wave);
+        // The beginning page by page: most archives have no more, and it tells how quick that is.
+        Range start{.pages_max = range_pages + 1};
+        const auto pace = co_await timed(start);
+        if (start.ended) co_return;
+        const auto stride = start.found / (range_pages + 1) * range_pages;
+        auto after = start.after, from = start.after;
+        for (auto count = std::min(trial_ranges, at_once_); count > 1; count = std::min(2 * count, at_once_)) {
+            auto wave = ranges(after, from, stride, count);
+            const auto wave_pace = co_await timed(wave);
             if (std::ranges::any_of(wave, &Range::ended)) co_return;
             after = wave.back().until;
             from = wave.back().beyond;
+            if (wave_pace < pace * worth_it) break;
         }
+        Range rest{.after = after};
+        if (at_once_ == 1) rest.token = start.token;
+        co_await list_one(rest);
     }
 
 private:
     static std::string name_of(const storage::ObjectInfo& object) { return object.key.path().substr(wal_folder.size()); }
 
     /// `from`, at or behind `after`, is a name that is there.
-    std::vector<Range> ranges(std::string after, const std::string& from, std::uint64_t stride) const {
+    std::vector<Range> ranges(std::string after, const std::string& from, std::uint64_t stride, unsigned count) const {
         const auto place = Place::of(from);
         std::vector<Range> wave;
         // A foreign name may lie where no later segment does, or behind all that there can be.
-        if (!place || place->name_after(stride) <= after || place->number + at_once_ * stride >= per_log << 32) {
-            wave.push_back({.after = after, .until = {}, .beyond = {}});
+        if (!place || place->name_after(stride) <= after || place->number + count * stride >= per_log << 32) {
+            wave.push_back({.after = after});
             return wave;
         }
-        for (std::uint64_t index = 1; index <= at_once_; ++index) {
+        for (std::uint64_t index = 1; index <= count; ++index) {
             auto until = place->name_after(index * stride);
-            wave.push_back({.after = after, .until = until, .beyond = {}});
+            wave.push_back({.after = after, .until = until});
             after = std::move(until);
         }
         return wave;
@@ -93,9 +104,11 @@ private:
         auto inside = [&](const std::string& name) { return range.until.empty() || name <= range.until; };
         for (const auto& object : page.objects) {
             const auto name = name_of(object);
-            if (inside(name))
+            if (inside(name)) {
                 collector_.add(name, object.bytes);
-            else if (range.beyond.empty())
+                range.after = name;
+                ++range.found;
+            } else if (range.beyond.empty())
                 range.beyond = name;
         }
         for (const auto& folder : page.folders) {
@@ -107,11 +120,32 @@ private:
     awaitable<void> list_one(Range& range) {
         storage::ListOptions options;
         options.after = range.after;
-        do {
+        options.token = range.token;
+        for (std::uint64_t pages = 0; pages < range.pages_max; ++pages) {
             const auto page = co_await storage_.list(std::string(wal_folder), options);
             take(page, range);
             options.token = page.next;
-        } while (options.token && range.beyond.empty());
+            if (!page.next || !range.beyond.empty()) break;
+        }
+        range.token = options.token;
+    }
+
+    /// Objects a second.
+    awaitable<double> timed(Range& range) {
+        const auto began = Clock::now();
+        co_await list_one(range);
+        co_return pace(range.found, began);
+    }
+    awaitable<double> timed(std::vector<Range>& wave) {
+        const auto began = Clock::now();
+        co_await list_all(wave);
+        std::uint64_t found = 0;
+        for (const auto& range : wave) found += range.found;
+        co_return pace(found, began);
+    }
+    static double pace(std::uint64_t found, Clock::time_point began) {
+        const std::chrono::duration<double> passed = Clock::now() - began;
+        return static_cast<double>(found) / std::max(passed.count(), 1e-6);
     }
 
     awaitable<void> list_all(std::vector<Range>& wave) {

@@ -1,0 +1,54 @@
+#include "client/walg/other_archive.hpp"
+#include "common/archive/archive_copy.hpp"
+#include "config/process.hpp"
+
+namespace walgd::cli {
+
+namespace {
+
+class Copy : public Verb {
+public:
+    std::string name() const override { return "copy"; }
+    std::string help() const override { return "Copy a backup with its WAL, or everything, to another archive, byte for byte"; }
+
+    void options(CLI::App& command) override {
+        command.add_option("-f,--from", from_, "Settings file of the archive to copy from")->required();
+        command.add_option("-t,--to", to_, "Settings file of the archive to copy to")->required();
+        command.add_option("-b,--backup-name", wish_.backup,
+                           "This backup with all that it is based on (or LATEST); everything where it is not given");
+        command.add_flag("-w,--with-history", wish_.with_history,
+                         "All WAL from the backup on, not only what makes it consistent");
+    }
+
+    int run(Context& context) override {
+        OtherArchive from(context, from_), to(context, to_);
+        if (wish_.backup.empty())
+            context.log.info("Copy all backups and history.");
+        else
+            context.log.info("Handle backupname '{}'.", wish_.backup);
+        auto& target = to.archive();
+        auto planned = archive::plan_copy(from.archive(), wish_, config::segment_bytes(from.settings()), context.at_once());
+        const auto plan = run_blocking(context.io, std::move(planned), context.stop);
+        const archive::CopyRoute route{
+            .from = from.archive().storage,
+            .to = {target.storage, context.io, target.budget, to.settings().bytes("s3_max_part_size"), context.stop},
+            .at_once = context.at_once()};
+        const auto copied = archive::run_copy(route, plan);
+        if (context.as_walg)
+            context.log.info("Success copy.");
+        else
+            context.log.info("{} objects copied ({} bytes), {} were there already", copied.objects, copied.bytes,
+                             copied.there_already);
+        return 0;
+    }
+
+private:
+    std::string from_, to_;
+    archive::CopyWish wish_;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_copy() { return std::make_unique<Copy>(); }
+
+} // namespace walgd::cli

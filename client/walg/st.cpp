@@ -1,0 +1,82 @@
+#include "client/walg/st.hpp"
+
+#include <fnmatch.h>
+
+namespace walgd::cli {
+
+std::string clean_path(std::string path) {
+    path.erase(0, std::min(path.find_first_not_of('/'), path.size()));
+    path.erase(path.find_last_not_of('/') + 1);
+    return path;
+}
+
+std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std::string& pattern) {
+    // Listed from the last folder on that has no magic in its name.
+    const auto magic = std::min(pattern.find_first_of("*?["), pattern.size());
+    const auto slash = pattern.rfind('/', magic);
+    const auto folder = slash == std::string::npos ? std::string() : pattern.substr(0, slash + 1);
+    auto page =
+        run_blocking(tools.context.io, storage::list_all(tools.target.archive().storage, folder, true), tools.context.stop);
+    std::erase_if(page.objects, [&](const storage::ObjectInfo& object) {
+        return ::fnmatch(pattern.c_str(), object.key.path().c_str(), FNM_PATHNAME) != 0;
+    });
+    return std::move(page.objects);
+}
+
+std::vector<storage::ObjectInfo> objects_at(StorageTools& tools, const std::string& path) {
+    if (tools.glob) return objects_matching(tools, clean_path(path));
+    auto& storage = tools.target.archive().storage;
+    const auto clean = clean_path(path);
+    if (!clean.empty() && !path.ends_with('/')) {
+        const auto object = run_blocking(tools.context.io, storage.head(storage::ObjectKey(clean)), tools.context.stop);
+        if (object) return {*object};
+    }
+    return run_blocking(tools.context.io, storage::list_all(storage, clean.empty() ? clean : clean + "/", true),
+                        tools.context.stop)
+        .objects;
+}
+
+namespace {
+
+class St : public Verb {
+public:
+    St() {
+        for (auto* make : {&make_st_ls, &make_st_stat, &make_st_cat, &make_st_get, &make_st_put, &make_st_rm, &make_st_copy,
+                           &make_st_check, &make_st_transfer})
+            tools_.push_back(make());
+    }
+    std::string name() const override { return "st"; }
+    std::string help() const override {
+        return "The storage's objects as they are: list, read, write, remove, copy, check, transfer";
+    }
+
+    void options(CLI::App& command) override {
+        command.require_subcommand(1);
+        command.add_option("-t,--target", target_, "Which storage: default, or another one's settings file");
+        command.add_flag("-g,--glob", glob_, "Paths are patterns: * and ? match within a name");
+        for (const auto& tool : tools_) {
+            auto* word = command.add_subcommand(tool->name(), tool->help());
+            word->fallthrough();
+            tool->options(*word);
+            word->callback([this, tool = tool.get()] { chosen_ = tool; });
+        }
+    }
+
+    int run(Context& context) override {
+        NamedArchive target(context, target_);
+        StorageTools tools{context, target, glob_};
+        return chosen_->run(tools);
+    }
+
+private:
+    std::vector<std::unique_ptr<StorageTool>> tools_;
+    StorageTool* chosen_ = nullptr;
+    std::string target_ = "default";
+    bool glob_ = false;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_st() { return std::make_unique<St>(); }
+
+} // namespace walgd::cli

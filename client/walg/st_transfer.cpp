@@ -1,0 +1,119 @@
+#include "client/walg/st.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/object_move.hpp"
+#include "config/values.hpp"
+
+#include <fmt/format.h>
+#include <map>
+
+namespace walgd::cli {
+
+namespace {
+
+class Transfer : public StorageTool {
+public:
+    std::string name() const override { return "transfer"; }
+    std::string help() const override { return "Move objects from another storage to this one"; }
+
+    void options(CLI::App& command) override {
+        command.require_subcommand(1);
+        command.add_option("-s,--source", source_, "Storage to move from: default, or another one's settings file")->required();
+        command.add_flag("-o,--overwrite", overwrite_, "Move also what is in the target already, replacing it there");
+        command.add_flag("-p,--preserve", move_.preserve, "Leave the source as it is: copy");
+        command.add_flag("--fail-fast", move_.fail_fast, "End at the first object that cannot be moved");
+        command.add_option("-c,--concurrency", concurrency_, "Groups that are moved at once")->check(CLI::Range(1, 1024));
+        command.add_option("-m,--max-files", files_max_, "Move so many objects at most");
+        command.add_option("--appearance-checks", move_.checks,
+                           "Look for an object at its new place so often before it is removed; 0: do not look");
+        command.add_option("--appearance-checks-interval", interval_, "Time between two looks, as 1s or 500ms");
+        auto* files = command.add_subcommand("files", "All objects whose path begins so");
+        files->fallthrough()->add_option("prefix", prefix_)->required();
+        command.add_subcommand("pg-wals", "All WAL")->fallthrough()->callback([this] { prefix_ = archive::wal_folder; });
+        auto* backups = command.add_subcommand("backups", "All backups, or one: its sentinel comes last and goes first");
+        backups->fallthrough()->add_option("backup_name", backup_);
+        backups->add_option("--max-backups", backups_max_, "Move so many backups at most");
+        backups->callback([this] { backups_ = true; });
+    }
+
+    int run(StorageTools& tools) override {
+        NamedArchive source(tools.context, source_);
+        auto& from = source.archive().storage;
+        auto& target = tools.target.archive();
+        if (&from == &target.storage) throw Error(ErrorKind::misconfigured, "source and target storages must be different");
+        const auto interval = config::parse_duration(interval_);
+        if (!interval)
+            throw Error(ErrorKind::misconfigured, fmt::format("--appearance-checks-interval '{}' is no duration", interval_));
+        move_.check_interval = *interval;
+        const archive::CopyRoute route{.from = from,
+                                       .to = {target.storage, tools.context.io, target.budget,
+                                              tools.target.settings().bytes("s3_max_part_size"), tools.context.stop},
+                                       .at_once = concurrency_};
+        auto groups = limited(grouped(tools, missing(tools, from, target.storage)));
+        std::size_t left = 0;
+        for (const auto& group : groups) left += group.size();
+        auto& log = tools.context.log;
+        if (backups_) log.info("Backups will be transferred: {}", groups.size());
+        log.info("Files will be transferred: {}", left);
+        const auto failures = archive::move_groups(
+            route, groups, move_,
+            [&](const std::string& path) { log.info("File is transferred ({} left): \"{}\"", --left, path); },
+            [&](const std::string& path, const Error& error) { log.error("error with file \"{}\": {}", path, error.what()); });
+        if (failures != 0)
+            throw Error(ErrorKind::failed, fmt::format("finished with {} errors", failures),
+                        "run it again: what was moved is not moved twice");
+        return 0;
+    }
+
+private:
+    static std::vector<storage::ObjectInfo> below(StorageTools& tools, storage::Storage& storage, const std::string& prefix) {
+        const auto slash = prefix.rfind('/');
+        const auto folder = slash == std::string::npos ? std::string() : prefix.substr(0, slash + 1);
+        auto page = run_blocking(tools.context.io, storage::list_all(storage, folder, true), tools.context.stop);
+        std::erase_if(page.objects, [&](const storage::ObjectInfo& object) { return !object.key.path().starts_with(prefix); });
+        return std::move(page.objects);
+    }
+
+    std::vector<storage::ObjectInfo> missing(StorageTools& tools, storage::Storage& from, storage::Storage& to) const {
+        const auto prefix = backups_ ? std::string(archive::backup_folder) : prefix_;
+        auto objects = below(tools, from, prefix);
+        tools.context.log.info("Total files in the source storage: {}", objects.size());
+        std::map<std::string, std::uint64_t> there;
+        for (const auto& object : below(tools, to, prefix)) there.emplace(object.key.path(), object.bytes);
+        std::erase_if(objects, [&](const storage::ObjectInfo& object) {
+            const auto found = there.find(object.key.path());
+            if (found == there.end()) return false;
+            if (found->second != object.bytes)
+                tools.context.log.warn("{} has {} bytes in the source storage and {} in the target", object.key.path(),
+                                       object.bytes, found->second);
+            return !overwrite_;
+        });
+        tools.context.log.info("Files missing in the target storage: {}", objects.size());
+        return objects;
+    }
+
+    std::vector<archive::MoveGroup> grouped(StorageTools& tools, std::vector<storage::ObjectInfo> objects) const {
+        if (!backups_) return archive::single_groups(std::move(objects));
+        return archive::backup_groups(objects, backup_, [&](const std::string& text) { tools.context.log.info("{}", text); });
+    }
+
+    std::vector<archive::MoveGroup> limited(std::vector<archive::MoveGroup> groups) const {
+        std::uint64_t files = 0;
+        std::size_t count = 0;
+        while (count < groups.size() && (!backups_ || count < backups_max_) && files + groups[count].size() <= files_max_)
+            files += groups[count++].size();
+        groups.resize(count);
+        return groups;
+    }
+
+    archive::MoveOptions move_;
+    std::string source_, prefix_, backup_, interval_ = "1s";
+    bool overwrite_ = false, backups_ = false;
+    unsigned concurrency_ = 10;
+    std::uint64_t files_max_ = UINT64_MAX, backups_max_ = UINT64_MAX;
+};
+
+} // namespace
+
+std::unique_ptr<StorageTool> make_st_transfer() { return std::make_unique<Transfer>(); }
+
+} // namespace walgd::cli

@@ -1,0 +1,130 @@
+#include "common/archive/object_move.hpp"
+
+#include "common/archive/layout.hpp"
+
+#include <atomic>
+#include <fmt/format.h>
+#include <map>
+#include <mutex>
+
+namespace walgd::archive {
+
+namespace {
+
+/// One group on its way.
+class Move {
+public:
+    using Moved = std::function<void(const std::string&)>;
+    using Failed = std::function<void(const std::string&, const Error&)>;
+    Move(const CopyRoute& route, const MoveOptions& options, const Moved& moved, const Failed& failed)
+        : route_(route), options_(options), moved_(moved), failed_(failed) {}
+
+    /// How many of it could not be moved.
+    std::size_t run(const MoveGroup& group) const {
+        std::size_t failures = 0;
+        for (const auto& object : group.objects) failures += attempt(object, [&] { copy(object); });
+        // A sentinel makes a backup exist: not before all of it is there.
+        if (failures == 0 && group.last) failures += attempt(*group.last, [&] { copy(*group.last); });
+        if (failures != 0) return group.size();
+        if (!options_.preserve && group.last) failures += attempt(*group.last, [&] { remove(*group.last); });
+        if (failures != 0) return group.size();
+        if (group.last) moved_(group.last->key.path());
+        for (const auto& object : group.objects) {
+            const auto failed = options_.preserve ? 0 : attempt(object, [&] { remove(object); });
+            if (failed == 0) moved_(object.key.path());
+            failures += failed;
+        }
+        return failures;
+    }
+
+private:
+    template <class Work> std::size_t attempt(const storage::ObjectInfo& object, Work work) const {
+        try {
+            work();
+            return 0;
+        } catch (const Error& error) {
+            if (error.kind() == ErrorKind::cancelled || options_.fail_fast) throw error.within(object.key.path());
+            failed_(object.key.path(), error);
+            return 1;
+        }
+    }
+
+    void copy(const storage::ObjectInfo& object) const {
+        if (!copy_object(route_, object.key, Existing::replace)) throw Error(ErrorKind::failed, "it is not there any more");
+        for (unsigned check = 0; check < options_.checks; ++check) {
+            if (check > 0) run_blocking(route_.to.io, sleep_for(options_.check_interval), route_.to.stop);
+            const auto there = run_blocking(route_.to.io, route_.to.storage.head(object.key), route_.to.stop);
+            if (there && (route_.change || there->bytes == object.bytes)) return;
+        }
+        if (options_.checks > 0)
+            throw Error(ErrorKind::failed,
+                        fmt::format("it did not appear in {} ({} checks)", route_.to.storage.describe(), options_.checks));
+    }
+
+    void remove(const storage::ObjectInfo& object) const {
+        const auto failures = run_blocking(route_.to.io, route_.from.remove({object.key}), route_.to.stop);
+        if (!failures.empty()) throw failures.front().error;
+    }
+
+    const CopyRoute& route_;
+    const MoveOptions& options_;
+    const Moved& moved_;
+    const Failed& failed_;
+};
+
+} // namespace
+
+std::vector<MoveGroup> single_groups(std::vector<storage::ObjectInfo> objects) {
+    std::vector<MoveGroup> groups;
+    for (auto& object : objects) {
+        groups.emplace_back();
+        groups.back().objects.push_back(std::move(object));
+    }
+    return groups;
+}
+
+std::vector<MoveGroup> backup_groups(const std::vector<storage::ObjectInfo>& objects, const std::string& name,
+                                     const std::function<void(const std::string&)>& tell) {
+    std::map<std::string, MoveGroup, std::less<>> backups;
+    for (const auto& object : objects) {
+        const auto path = std::string_view(object.key.path()).substr(backup_folder.size());
+        const auto slash = path.find('/');
+        const auto backup = slash == std::string_view::npos ? backup_of_sentinel(path) : path.substr(0, slash);
+        if (!backup.starts_with("base_") || (!name.empty() && backup != name)) continue;
+        auto& group = backups[std::string(backup)];
+        if (slash == std::string_view::npos)
+            group.last = object;
+        else
+            group.objects.push_back(object);
+    }
+    std::vector<MoveGroup> groups;
+    for (auto& [backup, group] : backups) {
+        if (!group.last)
+            tell(fmt::format("Skip incomplete backup without sentinel file: {}", backup));
+        else if (group.objects.empty())
+            tell(fmt::format("Backup doesn't have any data: {}", backup));
+        else
+            groups.push_back(std::move(group));
+    }
+    return groups;
+}
+
+std::size_t move_groups(const CopyRoute& route, const std::vector<MoveGroup>& groups, const MoveOptions& options,
+                        const std::function<void(const std::string&)>& moved,
+                        const std::function<void(const std::string&, const Error&)>& failed) {
+    std::mutex mutex;
+    const Move::Moved tell_moved = [&](const std::string& path) {
+        const std::lock_guard lock(mutex);
+        moved(path);
+    };
+    const Move::Failed tell_failed = [&](const std::string& path, const Error& error) {
+        const std::lock_guard lock(mutex);
+        failed(path, error);
+    };
+    const Move move(route, options, tell_moved, tell_failed);
+    std::atomic<std::size_t> failures = 0;
+    in_parallel(groups.size(), route.at_once, [&](std::size_t index) { failures += move.run(groups[index]); });
+    return failures;
+}
+
+} // namespace walgd::archive

@@ -1,0 +1,287 @@
+"""What reads and copies an archive beside WAL-G's own outputs: st, copy, odd objects, requests, and how the command line answers."""
+import json
+import os
+import unittest
+
+from harness import Cluster, Failed, GOLDEN, TestCase, Walgd
+from test_golden import Golden as GoldenArchives
+
+KEY = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+FULL, DELTA, NEXT_DELTA = "base_000000010000000000000013", "base_000000010000000000000015_D_000000010000000000000013", "base_000000010000000000000018_D_000000010000000000000015"
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+class StorageTools(TestCase):
+    prepare = GoldenArchives.prepare
+
+    def setUp(self):
+        super().setUp()
+        self.folder, settings = self.store()
+        self.walgd = Walgd(self.scratch, settings)
+
+    def settings_file(self, name, folder, **more):
+        path = self.scratch.path / f"{name}.yaml"
+        lines = {"file_prefix": folder, **more}
+        path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
+        path.chmod(0o644)
+        return path
+
+    def local(self, content, name="local"):
+        path = self.scratch.path / name
+        path.write_bytes(content)
+        path.chmod(0o644)
+        return path
+
+    def test_what_is_put_comes_back(self):
+        content = os.urandom(1000) * 3000
+        local, back = self.local(content), self.scratch.folder("back")
+        for number, (put, get, stored) in enumerate([([], [], ".lz4"), (["--no-compress"], ["--no-decompress"], ""), (["--no-encrypt"], ["--no-decrypt"], ".lz4")]):
+            env = {"WALG_LIBSODIUM_KEY": KEY, "WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}
+            self.walgd.walg("st", "put", local, f"misc/{number}", *put, env=env)
+            self.assertIn(f"misc/{number}{stored}", files_below(self.folder))
+            self.walgd.walg("st", "get", f"misc/{number}{stored}", back, *get, env=env)
+            self.assertEqual((back / f"{number}{stored}").read_bytes(), content)
+        self.assertNotIn(content[:1000], files_below(self.folder)["misc/1"])
+
+    def test_nothing_is_replaced_unless_asked_to(self):
+        self.walgd.walg("st", "put", self.local(b"one"), "x", "--no-compress")
+        refused = self.walgd.walg("st", "put", self.local(b"two"), "x", "--no-compress", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("object x already exists. To overwrite it, add the -f flag", refused.stderr)
+        self.assertEqual(self.walgd.walg("st", "cat", "x").stdout, "one")
+        self.walgd.walg("st", "put", self.local(b"two"), "x", "--no-compress", "-f")
+        self.assertEqual(self.walgd.walg("st", "cat", "x").stdout, "two")
+
+    def test_stdin_is_put(self):
+        self.walgd.walg("st", "put", "--read-stdin", "from/stdin", input="through a pipe")
+        self.assertEqual(self.walgd.walg("st", "cat", "from/stdin.lz4", "--decompress").stdout, "through a pipe")
+
+    def test_get_leaves_no_half_file_and_no_other_file_touched(self):
+        target = self.scratch.folder("out") / "x"
+        self.assertEqual(self.walgd.walg("st", "get", "absent", target, check=False).returncode, 1)
+        self.assertFalse(target.exists())
+        self.walgd.walg("st", "put", self.local(b"one"), "x", "--no-compress")
+        target.write_text("mine")
+        self.assertEqual(self.walgd.walg("st", "get", "x", target, check=False).returncode, 1)
+        self.assertEqual(target.read_text(), "mine")
+
+    def test_remove_takes_an_object_or_a_folder_and_never_everything(self):
+        for path in ("a/1", "a/b/2", "ab", "c"):
+            self.walgd.walg("st", "put", self.local(b"x"), path, "--no-compress")
+        self.walgd.walg("st", "rm", "a")
+        self.assertEqual(set(files_below(self.folder)), {"ab", "c"})
+        self.assertIn('object or folder "a" does not exist', self.walgd.walg("st", "rm", "a", check=False).stderr)
+        self.assertEqual(self.walgd.walg("st", "rm", "/", check=False).returncode, 1)
+        self.walgd.walg("st", "rm", "-g", "a*")
+        self.assertEqual(set(files_below(self.folder)), {"c"})
+
+    def test_a_listing_of_nothing_has_its_header(self):
+        for words in (["st", "ls"], ["st", "ls", "-r", "absent"]):
+            self.assertEqual(self.walgd.walg(*words, name="wal-g").stdout, "type size last modified name\n")
+        self.assertEqual(self.walgd.walg("st", "stat", "absent", check=False).returncode, 1)
+
+    def test_patterns_match_within_a_name(self):
+        for path in ("a/1.x", "a/2.x", "a/b/3.x", "a/1.y"):
+            self.walgd.walg("st", "put", self.local(b"x"), path, "--no-compress")
+        lines = self.walgd.walg("st", "ls", "-g", "a/*.x").stdout.splitlines()[1:]
+        self.assertEqual([line.split()[-1] for line in lines], ["a/1.x", "a/2.x"])
+
+    def test_checks_tell_by_their_exit_code(self):
+        self.assertIn("Write check OK", self.walgd.walg("st", "check", "write").stderr)
+        self.assertEqual(files_below(self.folder), {})
+        self.walgd.walg("st", "put", self.local(b"x"), "there", "--no-compress")
+        self.assertIn("Read check OK", self.walgd.walg("st", "check", "read", "there").stderr)
+        missing = self.walgd.walg("st", "check", "read", "there", "absent", "other", check=False)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("files are missing: absent, other", missing.stderr)
+
+    def test_objects_are_copied_and_encrypted_anew(self):
+        other = self.scratch.folder("other")
+        source, target = self.settings_file("from", self.folder), self.settings_file("to", other, libsodium_key=KEY, libsodium_key_transform="hex")
+        for path in ("wal_005/1", "wal_005/2", "misc/3"):
+            self.walgd.walg("st", "put", self.local(b"plain content"), path, "--no-compress")
+        self.walgd.walg("st", "copy", "--from", source, "--to", target, "--prefix", "wal_005/")
+        self.assertEqual(files_below(other), {path: b"plain content" for path in ("wal_005/1", "wal_005/2")})
+        self.walgd.walg("st", "copy", "--from", source, "--to", target, "-e", "-p", "misc")
+        self.assertNotIn(b"plain content", files_below(other)["misc/3"])
+        self.walgd.walg("st", "get", "misc/3", self.scratch.path / "back", "--no-decompress",
+                        env={"WALG_FILE_PREFIX": str(other), "WALG_LIBSODIUM_KEY": KEY, "WALG_LIBSODIUM_KEY_TRANSFORM": "hex"})
+        self.assertEqual((self.scratch.path / "back").read_bytes(), b"plain content")
+
+    def test_transfer_moves_backups_with_their_sentinel_last(self):
+        source, walgd = self.prepare("delta-zstd")
+        archive = self.scratch.path / "delta-zstd-archive"
+        before = files_below(archive)
+        halves = [path for path in before if path.startswith(f"basebackups_005/{FULL}_")]
+        (archive / halves[0]).unlink()
+        file = self.settings_file("source", archive)
+        result = self.walgd.walg("st", "transfer", "backups", "--source", file)
+        self.assertIn(f"Skip incomplete backup without sentinel file: {FULL}", result.stderr)
+        moved = files_below(self.folder)
+        self.assertEqual(moved, {path: body for path, body in before.items() if path.startswith("basebackups_005/") and not path.startswith(f"basebackups_005/{FULL}/")
+                                 and path not in halves})
+        left = files_below(archive)
+        self.assertEqual({path for path in left if path.startswith("basebackups_005/")}, {path for path in before if path.startswith(f"basebackups_005/{FULL}/")})
+        self.walgd.walg("st", "transfer", "pg-wals", "-s", file, "--preserve", "-c", "3", "--appearance-checks", "1")
+        wal = {path: body for path, body in before.items() if path.startswith("wal_005/")}
+        self.assertEqual({path: body for path, body in files_below(self.folder).items() if path.startswith("wal_005/")}, wal)
+        self.assertEqual(self.walgd.walg("st", "transfer", "pg-wals", "-s", "default", check=False).returncode, 1)
+
+    def test_copy_takes_a_backup_with_its_chain_and_its_wal(self):
+        source, walgd = self.prepare("delta-zstd")
+        archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
+        settings = self.settings_file("from", archive, pg_wal_size=1)
+        before = files_below(archive)
+        self.walgd.walg("copy", "--from", settings, "--to", target, "--backup-name", NEXT_DELTA)
+        copied = files_below(self.folder)
+        backups = {path for path in before if any(path.startswith((f"basebackups_005/{name}/", f"basebackups_005/{name}_backup_")) for name in (FULL, DELTA, NEXT_DELTA))}
+        self.assertEqual({path for path in copied if path.startswith("basebackups_005/")}, backups)
+        self.assertIn("wal_005/000000010000000000000018.zst", copied)
+        self.assertIn("wal_005/00000002.history.zst", copied)
+        self.assertNotIn("wal_005/00000001000000000000001A.zst", copied)
+        self.assertTrue(all(before[path] == body for path, body in copied.items()))
+        # Again: nothing to do; with history: the WAL behind it too.
+        self.assertIn("0 objects copied", self.walgd.walg("copy", "-f", settings, "-t", target, "-b", NEXT_DELTA).stderr)
+        self.walgd.walg("copy", "-f", settings, "-t", target, "-b", NEXT_DELTA, "-w")
+        self.assertIn("wal_005/000000010000000000000043.zst", files_below(self.folder))
+        restored = self.walgd.walg("backup-list", "--json", env={"WALG_FILE_PREFIX": str(self.folder)}).stdout
+        self.assertEqual({one["backup_name"] for one in json.loads(restored)}, {FULL, DELTA, NEXT_DELTA})
+
+    def test_copy_of_everything_and_refusals(self):
+        source, walgd = self.prepare("delta-zstd")
+        archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
+        settings = self.settings_file("from", archive, pg_wal_size=1)
+        self.assertIn("Success copy.", self.walgd.walg("copy", "--from", settings, "--to", target, name="wal-g").stderr)
+        self.assertEqual(files_below(self.folder), files_below(archive))
+        changed = self.folder / "wal_005/000000010000000000000018.zst"
+        changed.write_bytes(b"other content")
+        refused = self.walgd.walg("copy", "--from", settings, "--to", target, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("nothing is replaced", refused.stderr)
+        self.assertEqual(changed.read_bytes(), b"other content")
+        (archive / "wal_005/000000010000000000000018.zst").unlink()
+        gap = self.walgd.walg("copy", "--from", settings, "--to", self.settings_file("new", self.scratch.folder("new")), "-b", NEXT_DELTA, check=False)
+        self.assertEqual(gap.returncode, 1)
+        self.assertIn("000000010000000000000018 is missing", gap.stderr)
+
+    def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
+        source, walgd = self.prepare("delta-zstd")
+        archive = self.scratch.path / "delta-zstd-archive"
+        (archive / "wal_005/000000010000000000000026.zst").write_bytes(b"")
+        (archive / "wal_005/a name, öd\t").write_bytes(b"x")
+        (archive / "wal_005/folder").mkdir()
+        (archive / "wal_005/folder/x").write_bytes(b"x")
+        (archive / f"basebackups_005/{FULL}/metadata.json").unlink()
+        sentinel = archive / f"basebackups_005/{DELTA}_backup_stop_sentinel.json"
+        sentinel.write_bytes(sentinel.read_bytes()[:30])
+        (archive / f"basebackups_005/{DELTA}/metadata.json").write_bytes(b"{")
+        future = 4102444800
+        os.utime(archive / f"basebackups_005/{FULL}_backup_stop_sentinel.json", (future, future))
+        show = walgd.walg("wal-show", name="wal-g")
+        self.assertIn("000000010000000000000026.zst is empty", show.stderr)
+        self.assertIn("a name, öd", show.stderr)
+        self.assertIn("wal_005/folder/ is a folder", show.stderr)
+        self.assertIn(f"backup {FULL} is not whole", show.stderr)
+        self.assertIn("LOST_SEGMENTS", show.stdout)
+        listed = walgd.walg("backup-list", "--detail", "--json")
+        self.assertEqual(len(json.loads(listed.stdout)), 5)
+        self.assertIn(f"backup {DELTA} is not whole", listed.stderr)
+        self.assertIn(f"the sentinel of {FULL} was modified in the future", listed.stderr)
+        full = next(one for one in json.loads(listed.stdout) if one["backup_name"] == FULL)
+        self.assertEqual(full["hostname"], "pg1")  # the sentinel tells it too
+
+    def test_a_failure_is_told_by_the_exit_code_but_not_under_wal_gs_name(self):
+        source, walgd = self.prepare("delta-zstd")
+        (self.scratch.path / "delta-zstd-archive/wal_005/000000010000000000000026.zst").unlink()
+        words = ["wal-verify", "integrity", "--lsn", "0/4800000", "--timeline", "2", "--json"]
+        self.assertEqual(walgd.walg(*words, check=False).returncode, 1)
+        self.assertEqual(walgd.walg(*words, name="wal-g").returncode, 0)
+        self.assertEqual(json.loads(walgd.walg(*words, check=False).stdout)["integrity"]["status"], "FAILURE")
+
+    def test_the_segment_size_is_found_out(self):
+        source, walgd = self.prepare("delta-zstd")
+        walgd.env.pop("WALG_PG_WAL_SIZE")
+        expected = walgd.walg("wal-show", env={"WALG_PG_WAL_SIZE": "1"})
+        self.assertEqual(walgd.walg("wal-show").stdout, expected.stdout)
+        # Without the key nobody knows, and that is said.
+        blind = walgd.walg("wal-show", env={"WALG_LIBSODIUM_KEY": KEY, "WALG_LIBSODIUM_KEY_TRANSFORM": "hex"})
+        self.assertIn("WALG_PG_WAL_SIZE", blind.stderr)
+
+    def test_requests_are_as_few_as_they_can_be(self):
+        source, walgd = self.prepare("delta-zstd")
+        for words, told in ((["backup-list"], "1 storage requests (list 1)"), (["wal-show", "--without-backups"], "2 storage requests (get 1, list 1)"),
+                            (["wal-show"], "8 storage requests (get 6, list 2)"), (["wal-verify", "timeline", "--lsn", "0/4800000", "--timeline", "2"], "1 storage requests (list 1)"),
+                            (["backup-list", "--detail"], "6 storage requests (get 5, list 1)"), (["st", "ls"], "1 storage requests (list 1)"),
+                            (["st", "stat", "wal_005/000000010000000000000026.zst"], "1 storage requests (head 1)")):
+            self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
+
+    def test_wal_verify_asks_the_server_where_it_is(self):
+        cluster = Cluster(self.scratch, segment_mb=1)
+        walgd = Walgd(self.scratch, {"WALG_FILE_PREFIX": str(self.folder)}, cluster)
+        cluster.archive_with(f'WALG_FILE_PREFIX={self.folder} {self.scratch.bin}/walg wal-push "%p"')
+        cluster.start()
+        walgd.walg("backup-push", cluster.data)
+        cluster.psql("select pg_switch_wal()")
+        cluster.psql("create table t as select generate_series(1, 100)")
+        name = cluster.psql("select pg_walfile_name(pg_switch_wal())")
+        cluster.archived(name)
+        result = walgd.walg("wal-verify", "integrity", "timeline", "--json")
+        checks = json.loads(result.stdout)
+        self.assertEqual((checks["integrity"]["status"], checks["timeline"]["status"]), ("OK", "OK"))
+        self.assertEqual(checks["timeline"]["details"]["current_timeline_id"], 1)
+        cluster.stop()
+        self.assertEqual(walgd.walg("wal-verify", "integrity", check=False).returncode, 1)
+
+
+class CommandLine(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.walgd = Walgd(self.scratch, {})
+
+    def test_an_unknown_word_names_the_nearest(self):
+        for word, nearest in (("wal-shwo", "wal-show"), ("backup-lst", "backup-list"), ("backupfetch", "backup-fetch")):
+            result = self.walgd.walg(word, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(f"did you mean {nearest}?", result.stderr)
+        walg = self.walgd.walg("wal-shwo", check=False, name="wal-g")
+        self.assertEqual(walg.stderr, "Error: unknown command \"wal-shwo\" for \"wal-g\"\n\nDid you mean this?\n\twal-show\n\nRun 'wal-g --help' for usage.\n")
+
+    def test_every_command_has_help_and_is_completed(self):
+        commands = [line.split()[0] for line in self.walgd.walg("--help").stdout.split("Subcommands:")[1].splitlines() if line.startswith("  ") and line[2] != " "]
+        self.assertIn("wal-show", commands)
+        script = self.walgd.walg("completion", "bash").stdout
+        self.walgd.walg("completion", "zsh")
+        for command in commands:
+            self.assertIn(f"walg {command}", self.walgd.walg(command, "--help").stdout)
+            self.assertEqual(self.walgd.walg("help", command).stdout, self.walgd.walg(command, "--help").stdout)
+            self.assertIn(f'"{command}")', script)
+
+    def test_the_completion_script_completes(self):
+        path = self.scratch.path / "complete"
+        path.write_text(self.walgd.walg("completion", "bash").stdout + 'COMP_WORDS=(walg "$@"); COMP_CWORD=$#; _walg; echo "${COMPREPLY[@]}"\n')
+        from harness import run
+        self.assertEqual(run(["bash", path, "st", "che"]).stdout.split(), ["check"])
+        self.assertEqual(run(["bash", path, "wal-verify", "--js"]).stdout.split(), ["--json"])
+        self.assertEqual(run(["bash", path, "st", "check", "re"]).stdout.split(), ["read"])
+
+    def test_every_setting_is_a_flag(self):
+        page = self.walgd.walg("flags").stdout
+        for flag in ("--walg-s3-prefix", "--pg-ready-rename", "--total-bg-uploaded-limit", "--walg-pg-wal-size"):
+            self.assertIn(flag + " ", page)
+        folder = self.scratch.folder("flagged")
+        self.assertIn("name", self.walgd.walg("st", "ls", f"--walg-file-prefix={folder}").stdout)
+        self.assertIn("name", self.walgd.walg("--walg-file-prefix", folder, "st", "ls").stdout)
+
+    def test_no_storage_is_an_error_in_wal_gs_shape(self):
+        result = self.walgd.walg("wal-show", check=False, name="wal-g")
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"ERROR: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} Failed to find any configured storage")
+
+
+del GoldenArchives, Failed, GOLDEN
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
