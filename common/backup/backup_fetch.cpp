@@ -172,16 +172,16 @@ FetchResult Restore::run() {
     add_tablespaces();
     target_.check_space(plan_->bytes());
     plan_the_files();
+    RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
+    if (goes_on_) take_over(state_, job);
     archive_.log.info("Selecting the backup with name {}: {} backups in its chain, {} MiB to fetch", plan_->name(),
                       plan_->chain.size(), plan_->stored_bytes() >> 20);
-    RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
     progress_.bytes_total = plan_->bytes();
     target_.prepare();
     state_.start(identity_, !goes_on_);
     try {
         if (unfinished_ && !goes_on_ && !options_.in_place) target_.clear();
         target_.begin();
-        if (goes_on_) take_over(state_, job);
         progress_.phase = Phase::copying;
         extract(job);
         finish();

@@ -57,6 +57,9 @@ void RestoredFile::zero(std::uint64_t begin, std::uint64_t end) {
 }
 
 void RestoredFile::set_size(std::uint64_t bytes) {
+    struct stat about{};
+    // Even to the same size it would count as a change.
+    if (::fstat(fd_.get(), &about) == 0 && static_cast<std::uint64_t>(about.st_size) == bytes) return;
     if (::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0)
         throw_errno(fmt::format("cannot give {} its size of {} bytes", path_, bytes));
 }

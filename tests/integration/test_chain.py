@@ -328,13 +328,269 @@ class Key(ChainCase):
         self.archive.delta(2, 1, {"base/5/1": Increment(2 * PAGE, {0: page(2)})})
         for number, key in ((1, "a"), (2, "b")):
             for path in sorted((self.folder / "basebackups_005" / self.archive.backups[number]["name"] / "tar_partitions").iterdir()):
-                path.write_bytes(encrypt(self, path.read_bytes(), keys[key]))
+                path.write_bytes(encrypt(path.read_bytes(), keys[key]))
         message = self.refused("LATEST", WALG_LIBSODIUM_KEY=keys["b"], **settings)
         self.assertIn(self.archive.backups[1]["name"], message)
         self.assertIn("part_00", message)
 
 
-def encrypt(case, data, key):
+class Resume(ChainCase):
+    """A second run goes on from what is complete."""
+
+    def setUp(self):
+        super().setUp()
+        self.archive.parts = 3
+        self.archive.full(1, {f"base/5/{n}": Whole(pages(n, n, n)) for n in range(12)} | {"base/5/large": Whole(pages(*range(200)))})
+        self.archive.delta(2, 1, {f"base/5/{n}": Skipped() for n in range(12)} | {"base/5/large": Increment(220 * PAGE, {block: page(7) for block in range(200, 220)})})
+        self.archive.delta(3, 2, {f"base/5/{n}": Increment(3 * PAGE, {1: page(99)}) if n < 4 else Skipped() for n in range(12)}
+                           | {"base/5/large": Increment(210 * PAGE, {0: page(8)}), "base/5/new": Whole(b"new")})
+        self.one = {"WALG_DOWNLOAD_CONCURRENCY": "1"}
+        self.state = self.target / "walgd-restore.state"
+
+    def close(self, *parts):
+        self.scratch.own_tree(self.folder)
+        for path in parts:
+            path.chmod(0)
+
+    def open(self, *parts):
+        for path in parts:
+            path.chmod(0o600)
+
+    def outage(self):
+        """A run that ends at a part of the full backup. Returns the parts that are complete."""
+        closed = min((self.archive.part(1, part) for part in (1, 2, 3)), key=lambda path: path.stat().st_size)
+        self.close(closed)
+        message = self.refused("LATEST", **self.one)
+        self.assertIn(closed.name, message)
+        self.assertIn("the same command goes on from there", message)
+        self.open(closed)
+        done = [self.folder / line for line in self.state.read_text().splitlines() if line.startswith("basebackups_005/")]
+        self.assertGreater(len(done), 6)
+        return done
+
+    def test_what_is_complete_is_not_fetched_again(self):
+        done = self.outage()
+        self.close(*done)
+        result = self.fetch("LATEST", **self.one)
+        self.assertIn(f"{len(done)} parts of {self.archive.backups[3]['name']} are in {self.target} already", result.stderr)
+        self.check_restored(3)
+        self.assertFalse(self.state.exists())
+
+    def test_a_remote_backup_of_walg_whose_metadata_has_no_folders(self):
+        shutil.rmtree(self.folder)
+        shutil.copytree(GOLDEN / "remote-zstd/archive", self.folder)
+        (backup,) = (path for path in (self.folder / "basebackups_005").iterdir() if path.is_dir())
+        (self.scratch.path / "spec.json").write_text('{"base_prefix":"/x","tablespaces":["16384"],"16384":{"loc":"%s","link":"pg_tblspc/16384"}}' % self.scratch.folder("space"))
+        words = ("LATEST", "--restore-spec", self.scratch.path / "spec.json")
+        part = min(backup.glob("tar_partitions/part_*"), key=lambda path: path.stat().st_size)
+        self.close(part)
+        self.refused(*words, **self.one)
+        done = [self.folder / line for line in self.state.read_text().splitlines() if line.startswith("basebackups_005/")]
+        self.assertGreater(len(done), 1)
+        self.open(part)
+        self.close(*done)
+        self.assertIn("going on from there", self.fetch(*words, **self.one).stderr)
+        self.assertTrue((self.target / CONTROL).exists())
+
+    def test_what_was_changed_since_is_made_anew(self):
+        for harm in (lambda: (self.target / "base/5/9").write_bytes(b"x"), lambda: (self.target / "base/5/9").unlink(), lambda: os.truncate(self.target / "base/5/large", 5),
+                     lambda: os.utime(self.target / "base/5/new"), lambda: (self.target / "pg_wal").rmdir(), lambda: self.state.write_text(self.state.read_text().replace("-", "+", 1))):
+            shutil.rmtree(self.target, ignore_errors=True)
+            done = self.outage()
+            (self.target / "base/5/stray").write_text("of no backup")
+            harm()
+            self.close(*done)
+            self.assertIn("cannot be proved to be whole", self.refused("LATEST", **self.one))
+            self.open(*done)
+            self.fetch("LATEST", **self.one)
+            self.check_restored(3)
+
+    def test_a_state_that_is_cut_or_damaged_counts_as_far_as_it_is_whole(self):
+        self.outage()
+        text = self.state.read_bytes()
+        for cut in (len(text) - 1, len(text) * 2 // 3, len(text) // 3, text.index(b"\n") + 1, 10, 0):
+            shutil.copytree(self.target, self.scratch.path / "copy")
+            (self.scratch.path / "copy/walgd-restore.state").write_bytes(text[:cut])
+            self.scratch.own_tree(self.scratch.path / "copy")
+            target = self.scratch.path / "copy"
+            self.fetch("LATEST", target=target, **self.one)
+            self.check_restored(3, target)
+            shutil.rmtree(target)
+
+    def test_only_the_same_restore_goes_on(self):
+        self.outage()
+        before = self.restored()
+        for words in ((self.archive.backups[1]["name"],), ("LATEST", "--mask", "base/*"), ("LATEST", "--in-place")):
+            self.assertIn("unfinished restore of something else", self.refused(*words, **self.one))
+        self.archive.part(2, 1).write_bytes(self.archive.part(2, 1).read_bytes())
+        self.assertIn("unfinished restore of something else", self.refused("LATEST", **self.one))
+        self.assertEqual(self.restored(), before)
+
+    def test_a_complete_one_that_was_killed_at_its_last_step(self):
+        self.outage()
+        state = self.state.read_bytes()
+        self.fetch("LATEST")
+        self.state.write_bytes(state)
+        self.scratch.own(self.state)
+        self.fetch("LATEST")
+        self.assertFalse(self.state.exists())
+        self.check_restored(3)
+        self.assertIn("must be empty", self.fetch("LATEST", check=False).stderr)
+
+    def test_two_at_once(self):
+        self.outage()
+        import fcntl
+        with open(self.state, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.assertIn("another process restores", self.refused("LATEST", **self.one))
+
+    def blocks(self):
+        try:
+            return self.state.read_bytes().count(b"\ntar ")
+        except FileNotFoundError:
+            return 0
+
+    def test_killed_at_any_moment(self):
+        source = random.Random(5)
+        self.archive.parts = 8
+        self.archive.full(4, {f"base/5/{n}": Whole(source.randbytes(PAGE * 64)) for n in range(64)})
+        self.archive.delta(5, 4, {f"base/5/{n}": Increment(PAGE * 64, {n: page(1), n ^ 1: page(2)}) if n % 2 else Skipped() for n in range(64)})
+        self.scratch.own_tree(self.folder)
+        kills = went_on = 0
+        walgd = self.walgd()
+        while True:
+            before = self.blocks()
+            with open(self.scratch.path / "fetch.log", "w+b") as log:
+                process = start([self.scratch.bin / "walg", "backup-fetch", self.target, "LATEST"], log, env=walgd.env)
+                until("another part, or the end", lambda: process.poll() is not None or self.blocks() > before, 60, 0.0005)
+                process.kill()
+                code = process.wait()
+                log.seek(0)
+                said = log.read()
+            went_on += b"going on from there" in said
+            if code == 0:
+                break
+            self.assertEqual(code, -signal.SIGKILL, said)
+            self.assertFalse((self.target / CONTROL).exists() and not self.state.exists())
+            kills += 1
+        self.check_restored(5)
+        self.assertGreater(kills, 2)
+        self.assertGreater(went_on, 1)
+
+
+class InPlace(ChainCase):
+    def setUp(self):
+        super().setUp()
+        self.three()
+
+    def older(self, number=1):
+        self.fetch(self.archive.backups[number]["name"])
+        for name in ("log/today.log", "pg_wal/000000010000000000000009", "base/5/stray", "base/6/1", "recovery.signal", "global/pg_internal.init"):
+            (self.target / name).parent.mkdir(exist_ok=True)
+            (self.target / name).write_text("older")
+        self.scratch.own_tree(self.target)
+
+    def check(self, number):
+        self.assertEqual((self.target / "log/today.log").read_text(), "older")
+        shutil.rmtree(self.target / "log")
+        self.check_restored(number)
+        self.assertFalse((self.target / "base/6").exists())
+
+    def test_an_older_copy_is_brought_up_and_only_what_differs_is_written(self):
+        self.older()
+        long_ago = 1_000_000_000
+        for name in self.restored():
+            os.utime(self.target / name, (long_ago, long_ago))
+        self.fetch("LATEST", "--in-place")
+        written = {name for name in self.archive.expected(3) if (self.target / name).stat().st_mtime != long_ago}
+        self.check(3)
+        self.assertEqual(written, {"base/5/1", "base/5/2", "base/5/3", "base/5/again", "base/5/fresh", "pg_xact/0000"})
+
+    def test_a_newer_copy_goes_back(self):
+        self.older(3)
+        self.fetch(self.archive.backups[1]["name"], "--in-place")
+        self.check(1)
+
+    def test_a_damaged_copy_is_mended(self):
+        self.older(3)
+        damaged = bytearray((self.target / "base/5/1").read_bytes())
+        damaged[PAGE + 17] ^= 1
+        (self.target / "base/5/1").write_bytes(damaged + b"tail")
+        (self.target / "base/5/2").unlink()
+        (self.target / "base/5/3").write_bytes(pages(5, 5, 5, 5, 5, 5, 5))
+        (self.target / "base/5/again").write_bytes(b"")
+        self.scratch.own_tree(self.target)
+        self.fetch("LATEST", "--in-place")
+        self.check(3)
+
+    def test_what_is_not_a_stopped_cluster_of_that_system_is_refused(self):
+        self.older()
+        before = self.restored()
+        (self.target / "postmaster.pid").write_text(f"{os.getpid()}\n/data\n")
+        self.scratch.own_tree(self.target)
+        said = self.fetch("LATEST", "--in-place", check=False)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("a server runs on", said.stderr)
+        (self.target / "postmaster.pid").unlink()
+        self.archive.delta(3, 2, self.archive.backups[3]["files"], control=control_file(system=5), sentinel={"SystemIdentifier": None})
+        said = self.fetch("LATEST", "--in-place", check=False)
+        self.assertIn("the backup is of system 5", said.stderr)
+        said = self.fetch(self.archive.backups[1]["name"], "--in-place", "--mask", "base/*", check=False)
+        self.assertIn("not a part of one", said.stderr)
+        self.assertEqual(self.restored(), before)
+        said = self.fetch(self.archive.backups[1]["name"], "--in-place", check=False, target=self.scratch.folder("empty"))
+        self.assertIn("holds no cluster", said.stderr)
+
+    def test_one_that_was_cut_off_does_not_start_and_goes_on(self):
+        self.older()
+        (self.target / "postmaster.pid").write_text("999999999\n")  # of a server that died
+        self.scratch.own_tree(self.folder)
+        last = self.archive.part(1, 2)
+        last.chmod(0)
+        self.refused("LATEST", "--in-place", WALG_DOWNLOAD_CONCURRENCY="1")
+        self.assertIn("unfinished restore of something else", self.refused("LATEST"))
+        last.chmod(0o600)
+        self.assertIn("going on from there", self.fetch("LATEST", "--in-place").stderr)
+        self.check(3)
+
+
+class Server(TestCase):
+    """With PostgreSQL."""
+
+    def test_a_cluster_that_went_on_is_brought_back_and_starts(self):
+        folder, settings = self.store()
+        settings["WALG_COMPRESSION_METHOD"] = "zstd"
+        cluster = Cluster(self.scratch, 15, "data")
+        space = self.scratch.folder("space")
+        daemon = Walgd(self.scratch, settings, cluster)
+        cluster.archive_with(daemon.archive_command())
+        daemon.start()
+        cluster.start()
+        cluster.psql(f"create tablespace space location '{space}'")
+        cluster.psql("create table t as select g id, md5(g::text) m from generate_series(1, 100000) g")
+        cluster.psql("create table elsewhere tablespace space as select g id from generate_series(1, 10000) g")
+        daemon.walg("backup-push", cluster.data)
+        expected = cluster.checksum()
+        cluster.psql("update t set m = 'changed' where id % 7 = 0")
+        cluster.psql("drop table elsewhere")
+        cluster.psql("create table new tablespace space as select g id from generate_series(1, 10000) g")
+        cluster.psql("create database other")
+        running = daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place", check=False)
+        self.assertEqual(running.returncode, 1)
+        self.assertIn("a server runs on", running.stderr)
+        cluster.stop("immediate")
+        daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place")
+        # Up to the end of the backup, not of the archive.
+        cluster.recover_from(daemon.restore_command(), "recovery_target = 'immediate'\nrecovery_target_action = 'promote'")
+        cluster.env = daemon.env
+        cluster.start()
+        cluster.wait_until_writable()
+        self.assertEqual(cluster.checksum(), expected)
+        self.assertEqual(cluster.psql("select count(*) from pg_database where datname = 'other'"), "0")
+        self.assertEqual(cluster.psql("select pg_tablespace_location(oid) from pg_tablespace where spcname = 'space'"), str(space))
+
+
+def encrypt(data, key):
     """libsodium's secretstream as WAL-G has it, by libsodium itself."""
     import ctypes
     import ctypes.util

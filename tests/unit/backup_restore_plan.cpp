@@ -304,9 +304,12 @@ TEST_CASE("names of members lead nowhere else, and not to what a restore keeps f
 }
 
 TEST_CASE("the state of a restore comes back as far as its blocks are whole", "[backup]") {
-    RestoreState::TarMark first{
-        "basebackups_005/x/part_001.tar", {{0xfedcba9876543210, 8192, -5}}, {{17, 0600, "2000 2000 1"}}, {{"a b\n", "/x"}}};
-    RestoreState::TarMark second{"basebackups_005/x/part_002.tar", {}, {}, {}};
+    RestoreState::TarMark first{"basebackups_005/x/part_001.tar",
+                                {{0xfedcba9876543210, 8192, -5}},
+                                {{17, 0600, "2000 2000 1"}},
+                                {"base/5", ""},
+                                {{"a b\n", "/x"}}};
+    RestoreState::TarMark second{"basebackups_005/x/part_002.tar", {}, {}, {}, {}};
     const auto text = compose_tar_mark(first) + compose_tar_mark(second);
     const auto first_bytes = compose_tar_mark(first).size();
     for (std::size_t count = 0; count <= text.size(); ++count) {
@@ -323,6 +326,7 @@ TEST_CASE("the state of a restore comes back as far as its blocks are whole", "[
     CHECK(marks[0].files[0].name == first.files[0].name);
     CHECK(marks[0].files[0].modified_ns == -5);
     CHECK(marks[0].pages[0].pages == "2000 2000 1");
+    CHECK(marks[0].folders == first.folders);
     CHECK(marks[0].links[0].first == "a b\n");
     for (std::size_t at = 0; at < first_bytes; ++at) {
         auto damaged = text;
@@ -337,7 +341,7 @@ TEST_CASE("the state of a restore is of that restore and of one process", "[back
     {
         RestoreState state(folder.path());
         state.start("identity", true);
-        state.add({"a", {}, {}, {}});
+        state.add({"a", {}, {}, {}, {}});
         CHECK(RestoreState::exists(folder.path()));
         RestoreState other(folder.path());
         CHECK(kind_of([&] { other.load("identity"); }) == ErrorKind::refused);
@@ -349,7 +353,7 @@ TEST_CASE("the state of a restore is of that restore and of one process", "[back
         CHECK(state.holds());
         CHECK(state.done().size() == 1);
         state.start("identity", false);
-        state.add({"b", {}, {}, {}});
+        state.add({"b", {}, {}, {}, {}});
     }
     auto text = read_text_file(folder / std::string(restore_state_name));
     {
