@@ -85,7 +85,7 @@ public:
     void end(RestoreState::TarMark& mark) override {
         parser_.finish();
         map_->pages.add(head_.blocks, head_.file_bytes);
-        file_->finish();
+        file_->finish(false);
         mark.pages.push_back({name_, map_->mode, map_->pages.text()});
     }
 

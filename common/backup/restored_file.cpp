@@ -64,13 +64,13 @@ void RestoredFile::set_size(std::uint64_t bytes) {
         throw_errno(fmt::format("cannot give {} its size of {} bytes", path_, bytes));
 }
 
-RestoredFile::Written RestoredFile::finish() {
+RestoredFile::Written RestoredFile::finish(bool complete) {
     if (compare_ && !keep_) set_size(next_);
     if (::fchmod(fd_.get(), mode_) != 0) throw_errno(fmt::format("cannot set the mode of {}", path_));
     struct stat about{};
     if (::fstat(fd_.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path_));
-    // Writing out starts now, so that the sync at the end finds little left; its failure shows there.
-    ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    // Its failure shows at the end.
+    if (complete) ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     fd_.close(path_);
     return {static_cast<std::uint64_t>(about.st_size), about.st_mtim.tv_sec * 1'000'000'000 + about.st_mtim.tv_nsec};
 }

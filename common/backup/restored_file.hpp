@@ -23,12 +23,13 @@ public:
     void write_at(std::uint64_t offset, ByteView bytes);
     void zero(std::uint64_t begin, std::uint64_t end);
     void set_size(std::uint64_t bytes);
-    /// Cuts a file that was longer before, sets the mode, starts writing it out, closes.
+    /// Cuts a file that was longer before, sets the mode, closes; what is `complete` starts to be written out, so that the sync
+    /// at the end finds little left.
     struct Written {
         std::uint64_t bytes;
         std::int64_t modified_ns;
     };
-    Written finish();
+    Written finish(bool complete = true);
 
 private:
     std::string path_;
