@@ -100,7 +100,7 @@ void Restore::look_at_folder() {
                                 plan_->name()),
                     "nothing was written; name another folder, or remove that one");
     if (options_.in_place) require_stopped_cluster(target_.path(), plan_->system, unfinished_);
-    target_.set(options_.in_place ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing);
+    target_.set(options_.in_place ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
 }
 
 /// A cluster that is there has its tablespaces where its own links lead.
