@@ -12,22 +12,33 @@ namespace {
 class BackupFetch : public Verb {
 public:
     std::string name() const override { return "backup-fetch"; }
-    std::string help() const override { return "Restore a base backup into an empty folder"; }
+    std::string help() const override { return "Restore a base backup, with those that it is based on, into an empty folder"; }
 
     void options(CLI::App& command) override {
+        fetch_.backup.clear();
         command
             .add_option("destination_directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")
             ->required();
-        command.add_option("backup_name", fetch_.backup, "A name of backup-list, or LATEST")->required();
+        command.add_option("backup_name", fetch_.backup, "A name of backup-list, or LATEST");
+        command.add_option("--target-user-data", fetch_.user_data, "JSON: the backup that has this user data, instead of a name");
         command.add_option("--restore-spec", restore_spec_file_,
                            "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
-        command.add_flag("--reverse-unpack", accepted_, "Accepted as WAL-G's: full backups are written once in any order");
-        command.add_flag("--skip-redundant-tars", accepted_, "Accepted as WAL-G's: a full backup has no redundant tars");
+        command.add_option("--mask", fetch_.mask, "Only files that match, seen from the destination: base/16384/*");
+        command.add_option("--restore-only", fetch_.restore_only,
+                           "Only these databases and tables, and the catalogs: db,db/schema.table; * is any text");
+        command.add_flag("--in-place", fetch_.in_place,
+                         "The destination is a stopped cluster of the same system, older or damaged: rewrite only what differs");
+        command.add_flag("--reverse-unpack", accepted_, "Accepted as WAL-G's: the newest backup of a chain comes first always");
+        command.add_flag("--skip-redundant-tars", accepted_, "Accepted as WAL-G's: what is not needed is not fetched anyway");
         command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
             ->check(CLI::IsMember({"default"}));
     }
 
     int run(Context& context) override {
+        if (fetch_.backup.empty() == fetch_.user_data.empty())
+            throw Error(ErrorKind::misconfigured,
+                        "backup-fetch takes a backup's name or LATEST, or --target-user-data, one of them",
+                        "walg backup-list shows the names");
         if (!restore_spec_file_.empty()) fetch_.restore_spec = read_text_file(restore_spec_file_);
         fetch_.downloads = static_cast<unsigned>(context.settings.number("download_concurrency"));
         fetch_.fsync = !context.settings.flag("tar_disable_fsync");

@@ -46,6 +46,25 @@ awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_o
     co_return *found;
 }
 
+awaitable<BackupEntry> find_backup_by_user_data(storage::Storage& storage, std::string user_data) {
+    const auto wanted = normalized_user_data(user_data);
+    const auto backups = co_await list_backups(storage);
+    std::vector<BackupEntry> found;
+    for (const auto& backup : backups) {
+        const auto metadata = co_await read_metadata(storage, backup.name);
+        if (metadata && metadata->user_data == wanted) found.push_back(backup);
+    }
+    if (found.empty())
+        throw Error(ErrorKind::refused, fmt::format("No backups found with the user data {}", wanted),
+                    "walg backup-list --json --detail shows what each backup has; it is compared as a whole");
+    if (found.size() > 1)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} backups have the user data {}: {} and {}{}", found.size(), wanted, found[0].name,
+                                found[1].name, found.size() > 2 ? " ..." : ""),
+                    "name one of them instead");
+    co_return found.front();
+}
+
 awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup) {
     const auto key = sentinel_key(backup);
     const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);

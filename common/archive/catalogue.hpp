@@ -19,6 +19,9 @@ struct BackupEntry {
 awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage);
 /// The newest by modification time, or the one called `name`. Error(refused) "No backups found" / "Backup 'x' does not exist."
 awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest);
+/// The one backup whose metadata has this user data (JSON, compared as WAL-G does, by value). Error(refused) when none or several
+/// have it.
+awaitable<BackupEntry> find_backup_by_user_data(storage::Storage& storage, std::string user_data);
 /// Error(corrupt) when it is not there or cannot be read.
 awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup);
 /// Nothing if there is no such object.

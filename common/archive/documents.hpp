@@ -103,6 +103,13 @@ private:
     bool first_ = true;
 };
 
+/// One relation that DatabasesByNames names.
+struct RelationEntry {
+    std::string name;                     ///< "public.t"
+    std::string parent;                   ///< of a partition or an inheriting table: the topmost parent's name, else empty
+    std::uint32_t oid = 0, file_node = 0; ///< file_node 0: has no files. oid: of "tables", WAL-G's old form, the file node
+};
+
 /// Reads files_metadata.json piece by piece (a Sink's shape: write in any cut, then finish), calling back for each entry. Memory
 /// does not grow with the document.
 class FilesMetadataReader {
@@ -110,6 +117,9 @@ public:
     struct Callbacks {
         std::function<void(std::string_view member, const FileDescription& file)> file;
         std::function<void(std::string_view tar, std::string_view member)> tar_member; ///< may be empty
+        /// Every relation of DatabasesByNames, before the database() that it belongs to. May be empty.
+        std::function<void(const RelationEntry& relation)> relation;
+        std::function<void(std::string_view name, std::uint32_t oid)> database; ///< may be empty
     };
     FilesMetadataReader(Callbacks callbacks, std::string object);
     ~FilesMetadataReader();

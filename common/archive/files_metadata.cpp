@@ -6,6 +6,7 @@
 #include <cctype>
 #include <condition_variable>
 #include <fmt/format.h>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -63,10 +64,60 @@ void FilesMetadataWriter::finish() {
 
 namespace {
 
+/// DatabasesByNames: database / tables_new / relation [/ subtables / relation] / "oid" or "relfilenode"; in older backups
+/// database / tables / relation, a number.
+class RelationNames {
+public:
+    RelationNames(FilesMetadataReader::Callbacks& callbacks, const std::string& object)
+        : callbacks_(callbacks), object_(object) {}
+
+    void number(const std::vector<std::string>& path, std::uint64_t value) {
+        if (path.size() < 2) return;
+        const auto& field = path.back();
+        if (path.size() == 2 && field == "oid") database_oid_ = oid(path, value);
+        if (path.size() == 3 && path[1] == "tables") tell({field, {}, oid(path, value), oid(path, value)});
+        const bool subtable = path.size() == 6 && path[3] == "subtables";
+        if (path[1] != "tables_new" || (path.size() != 4 && !subtable)) return;
+        auto& relation = subtable ? child_ : table_;
+        if (field == "oid") relation.oid = oid(path, value);
+        if (field == "relfilenode") relation.file_node = oid(path, value);
+    }
+    /// An object ended whose keys are `path`; the last one is its own.
+    void end(const std::vector<std::string>& path) {
+        if (path.size() == 1) {
+            if (callbacks_.database) callbacks_.database(path[0], database_oid_);
+            database_oid_ = 0;
+        }
+        if (path.size() == 3 && path[1] == "tables_new") {
+            table_.name = path[2];
+            tell(std::exchange(table_, {}));
+        }
+        if (path.size() == 5 && path[1] == "tables_new" && path[3] == "subtables") {
+            child_.name = path[4];
+            child_.parent = path[2];
+            tell(std::exchange(child_, {}));
+        }
+    }
+
+private:
+    void tell(const RelationEntry& relation) {
+        if (callbacks_.relation) callbacks_.relation(relation);
+    }
+    std::uint32_t oid(const std::vector<std::string>& path, std::uint64_t value) const {
+        if (value <= std::numeric_limits<std::uint32_t>::max()) return static_cast<std::uint32_t>(value);
+        throw Error(ErrorKind::corrupt, fmt::format("{}: {} of {} is not an oid", object_, value, path.back()));
+    }
+    FilesMetadataReader::Callbacks& callbacks_;
+    const std::string& object_;
+    std::uint32_t database_oid_ = 0;
+    RelationEntry table_, child_;
+};
+
 /// Follows the parser's events; keeps one file's entry, never the document.
 class Events : public nlohmann::json_sax<nlohmann::json> {
 public:
-    Events(FilesMetadataReader::Callbacks& callbacks, const std::string& object) : callbacks_(callbacks), object_(object) {}
+    Events(FilesMetadataReader::Callbacks& callbacks, const std::string& object)
+        : callbacks_(callbacks), object_(object), names_(callbacks, object) {}
 
     bool null() override { return true; }
     bool boolean(bool value) override {
@@ -78,6 +129,7 @@ public:
     }
     bool number_integer(number_integer_t) override { return true; }
     bool number_unsigned(number_unsigned_t value) override {
+        if (top_ == "databasesbynames") names_.number(path_, value);
         if (in_file() && depth_ == 4 && field_ == "corruptblockscount") file_.corrupt_block_count = value;
         if (in_file() && depth_ == 4 && field_ == "somecorruptblocks" && in_list_)
             file_.corrupt_blocks.push_back(static_cast<std::uint32_t>(value));
@@ -105,10 +157,18 @@ public:
             name_ = value;
         else
             field_ = lower(value);
+        if (top_ == "databasesbynames" && depth_ >= 2) {
+            path_.resize(static_cast<std::size_t>(depth_) - 2);
+            path_.push_back(value);
+        }
         return true;
     }
     bool end_object() override {
         if (depth_ == 3 && top_ == "files" && callbacks_.file) callbacks_.file(name_, file_);
+        if (top_ == "databasesbynames" && depth_ >= 3) {
+            path_.resize(static_cast<std::size_t>(depth_) - 2);
+            names_.end(path_);
+        }
         --depth_;
         return true;
     }
@@ -137,6 +197,8 @@ private:
     const std::string& object_;
     std::string top_, name_, field_;
     FileDescription file_;
+    RelationNames names_;
+    std::vector<std::string> path_; ///< keys inside DatabasesByNames
     int depth_ = 0;
     bool in_list_ = false;
 };

@@ -1,14 +1,13 @@
 #include "common/backup/backup_fetch.hpp"
 
-#include "common/backup/restore_member_check.hpp"
-#include "common/backup/restore_plan.hpp"
-#include "common/backup/restore_target.hpp"
-#include "common/codec/tar_reader.hpp"
+#include "common/backup/member_name.hpp"
+#include "common/backup/restore_in_place.hpp"
+#include "common/backup/restore_resume.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <fmt/format.h>
-#include <future>
 #include <optional>
 #include <thread>
 
@@ -16,168 +15,192 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 512 << 10;
-
-/// Files, folders and links of one tar, as they come, into the target.
-class MemberWriter : public codec::TarReader::Handler {
-public:
-    MemberWriter(RestoreTarget& target, MemberCheck& check, bool leave_out_tablespace_map, Progress& progress)
-        : target_(target), check_(check), leave_out_tablespace_map_(leave_out_tablespace_map), progress_(progress) {}
-
-    void begin(const codec::TarMember& member) override {
-        check_.add(member.name);
-        using Type = codec::TarMember::Type;
-        if (member.type == Type::directory)
-            target_.create_folder(member.name, member.mode);
-        else if (member.type == Type::symlink)
-            target_.create_link(member.name, member.link);
-        else if (!leave_out_tablespace_map_ || relative_member(member.name) != "tablespace_map")
-            file_ = target_.create_file(member.name, member.mode);
-    }
-    void data(ByteView bytes) override {
-        if (file_) file_->write(bytes);
-        progress_.bytes_done += bytes.size();
-        bytes_ += bytes.size();
-    }
-    void end() override {
-        if (!file_) return;
-        file_->finish();
-        file_.reset();
-        ++progress_.files_done;
-        ++files_;
-    }
-    std::uint64_t files() const { return files_; }
-    std::uint64_t bytes() const { return bytes_; }
-
-private:
-    RestoreTarget& target_;
-    MemberCheck& check_;
-    bool leave_out_tablespace_map_;
-    Progress& progress_;
-    std::optional<RestoreTarget::File> file_;
-    std::uint64_t files_ = 0, bytes_ = 0;
-};
-
 /// Takes the tars off a list, several threads at once; the first failure ends all.
 class Extraction {
 public:
-    Extraction(archive::Archive& archive, const RestorePlan& plan, RestoreTarget& target, Progress& progress,
-               std::stop_token stop)
-        : archive_(archive), plan_(plan), target_(target), progress_(progress), stop_(std::move(stop)) {}
+    Extraction(archive::Archive& archive, RestoreJob& job, RestoreState& state, std::stop_token stop)
+        : archive_(archive), job_(job), state_(state), stop_(std::move(stop)) {}
 
-    void run(const std::vector<TarObject>& tars, unsigned threads) {
+    /// `noted`: what is done need not be done again by a later try.
+    void run(std::size_t link, const std::vector<TarObject>& tars, unsigned threads, bool noted) {
         next_ = 0;
         std::vector<std::jthread> workers;
         for (unsigned index = 0; index < std::min<std::size_t>(threads, tars.size()); ++index)
-            workers.emplace_back([&] { work(tars); });
+            workers.emplace_back([&, link, noted] { work(link, tars, noted); });
         workers.clear(); // joins
         if (failure_) std::rethrow_exception(failure_);
     }
-    MemberCheck& members() { return members_; }
-    FetchResult result() const { return {plan_.backup.name, files_, bytes_}; }
 
 private:
-    void work(const std::vector<TarObject>& tars) {
+    void work(std::size_t link, const std::vector<TarObject>& tars, bool noted) {
         try {
-            for (auto index = next_++; index < tars.size() && !failed_; index = next_++) extract(tars[index]);
+            for (auto index = next_++; index < tars.size() && !failed_; index = next_++) extract(link, tars[index], noted);
         } catch (...) {
             const std::lock_guard lock(mutex_);
             if (!failed_.exchange(true)) failure_ = std::current_exception();
         }
     }
 
-    void extract(const TarObject& tar) {
-        try {
-            extract_chain(tar);
-        } catch (const Error& error) {
-            if (std::string_view(error.what()).find(tar.key.path()) != std::string_view::npos) throw;
-            throw error.within(tar.key.path());
-        }
-    }
-
-    void extract_chain(const TarObject& tar) {
-        const OnIoThread reader(archive_.io, run_blocking(archive_.io, archive_.storage.get(tar.key, {}), stop_));
-        if (!reader)
-            throw Error(ErrorKind::corrupt, "was listed, and is not there any more",
-                        "is something deleting from this archive? Try again, or restore another backup");
-        MemberWriter writer(target_, members_, plan_.spec_given, progress_);
-        codec::TarReader members(writer, tar.key.path());
-        const auto decompress = tar.compression->decompressor(members);
-        std::unique_ptr<codec::Sink> decrypt;
-        if (archive_.packing.cipher != nullptr) decrypt = archive_.packing.cipher->decryptor(*decompress);
-        pump(*reader, decrypt ? *decrypt : *decompress);
-        files_ += writer.files();
-        bytes_ += writer.bytes();
-    }
-
-    /// The next chunk is on its way while this one is decoded.
-    void pump(storage::ObjectReader& reader, codec::Sink& sink) {
-        const auto lease = archive_.budget.acquire(2 * chunk_bytes, stop_);
-        Blob chunks[2] = {Blob(chunk_bytes), Blob(chunk_bytes)};
-        auto ask = [&](Blob& chunk) {
-            return asio::co_spawn(archive_.io, reader.read({chunk.data(), chunk.capacity()}), asio::use_future);
-        };
-        auto answer = ask(chunks[0]);
-        for (unsigned turn = 0;; ++turn) {
-            const auto count = answer.get();
-            if (count == 0) break;
+    void extract(std::size_t link, const TarObject& tar, bool noted) {
+        MemberWriter writer(job_, link);
+        fetch_tar(archive_, tar, writer, stop_, [this](std::size_t count) {
             if (stop_.stop_requested() || failed_) throw Error(ErrorKind::cancelled, "cancelled");
-            const auto& chunk = chunks[turn % 2];
-            answer = ask(chunks[(turn + 1) % 2]);
-            try {
-                progress_.stored_bytes += count;
-                sink.write({chunk.data(), count});
-            } catch (...) {
-                answer.wait(); // it writes into a chunk of ours
-                throw;
-            }
-        }
-        sink.finish();
+            job_.progress.stored_bytes += count;
+        });
+        writer.mark().key = tar.key.path();
+        if (noted) state_.add(writer.mark());
     }
 
     archive::Archive& archive_;
-    const RestorePlan& plan_;
-    RestoreTarget& target_;
-    Progress& progress_;
+    RestoreJob& job_;
+    RestoreState& state_;
     std::stop_token stop_;
-    MemberCheck members_;
     std::atomic<std::size_t> next_ = 0;
-    std::atomic<std::uint64_t> files_ = 0, bytes_ = 0;
     std::atomic<bool> failed_ = false;
     std::mutex mutex_;
     std::exception_ptr failure_;
 };
 
+/// One restore, from the look at the folder to its end.
+class Restore {
+public:
+    Restore(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop)
+        : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)), target_(options.destination),
+          unfinished_(RestoreState::exists(target_.path())), state_(target_.path()) {}
+
+    FetchResult run();
+
+private:
+    void look_at_folder();
+    void add_tablespaces();
+    void plan_the_files();
+    void extract(RestoreJob& job);
+    void finish();
+    bool is_complete() const;
+    bool is_partial() const { return !options_.mask.empty(); }
+
+    archive::Archive& archive_;
+    const FetchOptions& options_;
+    Progress& progress_;
+    std::stop_token stop_;
+    RestoreTarget target_;
+    bool unfinished_; ///< the folder holds what an earlier try noted
+    RestoreState state_;
+    bool goes_on_ = false; ///< and it is proved
+    std::string identity_;
+    std::unique_ptr<RestorePlan> plan_;
+};
+
+void Restore::look_at_folder() {
+    using Holds = RestoreTarget::Holds;
+    identity_ = plan_->identity(options_);
+    const bool same = !unfinished_ || state_.load(identity_);
+    const bool foreign = state_.is_blank() && !options_.in_place && !target_.holds_only(restore_state_name);
+    if (!same || foreign)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} holds an unfinished restore of something else than {} with these options", target_.path(),
+                                plan_->name()),
+                    "nothing was written; name another folder, or remove that one");
+    if (options_.in_place) require_stopped_cluster(target_.path(), plan_->system, unfinished_);
+    target_.set(options_.in_place ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
+}
+
+/// A cluster that is there has its tablespaces where its own links lead.
+void Restore::add_tablespaces() {
+    if (!plan_->spec) return;
+    for (auto entry : plan_->spec->tablespaces) {
+        std::error_code error;
+        const auto link = std::filesystem::read_symlink(fmt::format("{}/pg_tblspc/{}", target_.path(), entry.name), error);
+        if (options_.in_place && !plan_->spec_given && !error) {
+            entry.location = link.string();
+            plan_->leave_out_tablespace_map = true;
+        }
+        target_.add_tablespace(entry);
+    }
+}
+
+void Restore::plan_the_files() {
+    std::optional<DoneCheck> check;
+    if (state_.holds()) check.emplace(state_, target_, plan_->block_bytes);
+    const auto look = [&](std::string_view relative) {
+        if (check) check->look(relative);
+    };
+    plan_files(archive_, *plan_, look, stop_);
+    goes_on_ = check && check->holds();
+    if (goes_on_)
+        archive_.log.info("{} parts of {} are in {} already: going on from there", state_.done().size(), plan_->name(),
+                          target_.path());
+    else if (unfinished_)
+        archive_.log.info("What an earlier try left in {} cannot be proved to be whole: beginning anew", target_.path());
+}
+
+void Restore::extract(RestoreJob& job) {
+    // More tars at once than cores help only while the storage is waited for.
+    const auto threads = std::clamp(options_.downloads, 1U, 2 * std::max(1U, std::thread::hardware_concurrency()));
+    Extraction extraction(archive_, job, state_, stop_);
+    for (std::size_t link = 0; link < plan_->chain.size(); ++link) extraction.run(link, plan_->chain[link].parts, threads, true);
+    extraction.run(0, plan_->finals, 1, false);
+}
+
+void Restore::finish() {
+    require_complete(archive_, *plan_);
+    if (options_.in_place)
+        target_.remove_others([&](std::string_view relative) {
+            const bool map = relative == "tablespace_map";
+            return plan_->files.knows(relative) && !(map && plan_->leave_out_tablespace_map);
+        });
+    progress_.phase = Phase::syncing;
+    target_.finish({options_.fsync, !is_partial()});
+    state_.remove();
+    progress_.phase = Phase::done;
+}
+
+/// Killed between the last two steps: everything was done.
+bool Restore::is_complete() const {
+    return unfinished_ && !options_.in_place && std::filesystem::exists(target_.resolve("global") + "/pg_control");
+}
+
+FetchResult Restore::run() {
+    if (options_.in_place && (is_partial() || !options_.restore_only.empty()))
+        throw Error(ErrorKind::misconfigured, "--in-place brings a whole cluster up to a backup, not a part of one",
+                    "leave --mask and --restore-only out");
+    if (!unfinished_ && !options_.in_place) target_.require_empty();
+    plan_ = plan_objects(archive_, options_, stop_);
+    look_at_folder();
+    if (is_complete()) {
+        state_.remove();
+        return {plan_->name(), 0, 0};
+    }
+    add_tablespaces();
+    target_.check_space(plan_->bytes());
+    plan_the_files();
+    RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
+    if (goes_on_) take_over(state_, job);
+    archive_.log.info("Selecting the backup with name {}: {} backups in its chain, {} MiB to fetch", plan_->name(),
+                      plan_->chain.size(), plan_->stored_bytes() >> 20);
+    progress_.bytes_total = plan_->bytes();
+    target_.prepare();
+    state_.start(identity_, !goes_on_);
+    try {
+        if (unfinished_ && !goes_on_ && !options_.in_place) target_.clear();
+        target_.begin();
+        progress_.phase = Phase::copying;
+        extract(job);
+        finish();
+        return {plan_->name(), job.files, job.bytes};
+    } catch (const Error& error) {
+        const auto rest =
+            fmt::format("{} holds an unfinished restore, which PostgreSQL will not start: the same command goes on from "
+                        "there; else remove it before the next try",
+                        target_.path());
+        throw Error(error.kind(), error.what(), error.hint().empty() ? rest : error.hint() + "; " + rest);
+    }
+}
+
 } // namespace
 
 FetchResult backup_fetch(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop) {
-    RestoreTarget target(options.destination);
-    const auto plan = plan_restore(archive, options.backup, options.restore_spec);
-    if (plan.spec) {
-        for (const auto& entry : plan.spec->tablespaces) target.add_tablespace(entry);
-    }
-    const auto bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(plan.sentinel.uncompressed_bytes, 0));
-    target.check_space(bytes);
-    archive.log.info("Selecting the backup with name {}: {} parts, {} MiB", plan.backup.name, plan.parts.size(), bytes >> 20);
-    target.prepare();
-    progress.bytes_total = bytes;
-    progress.phase = Phase::copying;
-    try {
-        // More tars at once than cores help only while the storage is waited for.
-        const auto threads = std::clamp(options.downloads, 1U, 2 * std::max(1U, std::thread::hardware_concurrency()));
-        Extraction extraction(archive, plan, target, progress, stop);
-        extraction.run(plan.parts, threads);
-        extraction.run(plan.finals, 1);
-        extraction.members().compare(archive, plan.backup.name, !plan.sentinel.files_metadata_disabled);
-        progress.phase = Phase::syncing;
-        target.finish(options.fsync);
-        progress.phase = Phase::done;
-        return extraction.result();
-    } catch (const Error& error) {
-        const auto rest = fmt::format(
-            "{} holds an incomplete restore, which PostgreSQL will not start: remove it before the next try", target.path());
-        throw Error(error.kind(), error.what(), error.hint().empty() ? rest : error.hint() + "; " + rest);
-    }
+    return Restore(archive, options, progress, std::move(stop)).run();
 }
 
 } // namespace walgd::backup

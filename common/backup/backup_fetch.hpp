@@ -10,10 +10,14 @@ namespace walgd::backup {
 struct FetchOptions {
     std::string destination;       ///< absent or empty folder; a symlink to one is followed
     std::string backup = "LATEST"; ///< name or LATEST
-    std::string restore_spec;      ///< text of a tablespace spec (JSON); empty: the sentinel's, only where base_prefix is the
-                                   ///< destination, else links are made inside the destination
-    unsigned downloads = 10;       ///< WALG_DOWNLOAD_CONCURRENCY: tars at once
-    bool fsync = true;             ///< WALG_TAR_DISABLE_FSYNC
+    std::string user_data;         ///< JSON: the one backup that has it, instead of `backup`; empty: not used
+    std::string restore_spec;      ///< text of a tablespace spec (JSON); empty: the sentinel's
+    std::string mask;              ///< only files that match this pattern (glob_match); the result may not start. Empty: all
+    std::string restore_only;      ///< databases and tables (DatabaseFilter); empty: all
+    bool in_place = false;   ///< the destination is a stopped cluster of the same system: what differs is rewritten, what the
+                             ///< backup does not know is removed
+    unsigned downloads = 10; ///< WALG_DOWNLOAD_CONCURRENCY: tars at once
+    bool fsync = true;       ///< WALG_TAR_DISABLE_FSYNC
 };
 
 struct FetchResult {
@@ -21,9 +25,10 @@ struct FetchResult {
     std::uint64_t files = 0, bytes = 0;
 };
 
-/// Restores a full backup, of walgd or of WAL-G. Refuses, before a byte is written, a folder that holds anything, too little
-/// space, a backup that is a delta. Blocks; for a job's thread. pg_control is written last, so an interrupted restore leaves a
-/// folder that PostgreSQL will not start.
+/// Restores a backup, of walgd or of WAL-G, with the chain that it is based on: newest backup first, so that every page is
+/// written once. Refuses, before a byte is written, a folder that holds anything else than an unfinished try of the same restore,
+/// too little space, a chain that is not whole. Blocks; for a job's thread. pg_control is written last, so an interrupted restore
+/// leaves a folder that PostgreSQL will not start; the same call goes on where it was.
 FetchResult backup_fetch(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop);
 
 } // namespace walgd::backup

@@ -1,31 +1,63 @@
 #pragma once
 #include "common/archive/archive.hpp"
-#include "common/archive/catalogue.hpp"
+#include "common/archive/backup_chain.hpp"
+#include "common/backup/database_filter.hpp"
+#include "common/backup/restore_files.hpp"
+#include "common/backup/tar_fetch.hpp"
+#include "common/pg/control_file.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace walgd::backup {
 
-/// One tar of a backup as it lies in the storage.
-struct TarObject {
-    storage::ObjectKey key;
-    std::uint64_t bytes = 0;
-    const codec::Compression* compression = nullptr;
+struct FetchOptions;
+
+/// One backup of the chain, and its tars.
+struct PlannedLink {
+    archive::ChainLink backup;
+    std::vector<TarObject> parts; ///< first, in any order, largest first
+    bool has_metadata = false;
 };
 
 /// What is fetched, in which order, decided before a byte is written.
 struct RestorePlan {
-    archive::BackupEntry backup;
-    archive::Sentinel sentinel;
-    std::vector<TarObject> parts;  ///< first, in any order, largest first
-    std::vector<TarObject> finals; ///< pg_control and backup_label: after all parts
+    explicit RestorePlan(std::size_t links) : files(links) {}
+
+    std::vector<PlannedLink> chain; ///< newest first
+    std::vector<TarObject> finals;  ///< of the newest: pg_control and backup_label, after all parts
     std::optional<archive::TablespaceSpec> spec;
-    bool spec_given = false; ///< by --restore-spec: then tablespace_map is left out
+    bool spec_given = false;               ///< by --restore-spec
+    bool leave_out_tablespace_map = false; ///< the links are where the restore makes them, not where the backup had them
+    std::string mask;                      ///< --mask; empty: none
+    std::unique_ptr<DatabaseFilter> databases;
+    std::uint32_t block_bytes = 8192;
+    std::optional<pg::SystemIdentifier> system;
+    RestoreFiles files;
+
+    const std::string& name() const { return chain.front().backup.backup; }
+    const archive::Sentinel& sentinel() const { return chain.front().backup.sentinel; }
+    /// By the options; `relative` to the data directory.
+    bool wants(std::string_view relative) const;
+    /// Bytes of the restored files, as far as the sentinels tell; 0: not known.
+    std::uint64_t bytes() const;
+    std::uint64_t stored_bytes() const;
+    /// One text for everything that decides what the restored folder holds.
+    std::string identity(const FetchOptions& options) const;
 };
 
-/// Error(refused) for a delta backup; Error(corrupt) where objects are missing or of a format that nobody knows.
-RestorePlan plan_restore(archive::Archive& archive, const std::string& backup, const std::string& restore_spec);
+/// The chain and its objects. Error(refused) for an unknown backup; Error(corrupt) where links or objects are missing or of a
+/// format that nobody knows.
+std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const FetchOptions& options, const std::stop_token& stop);
+
+/// Reads the files metadata of all links into plan.files, drops the parts that nothing is needed of; `on_name` is told of every
+/// wanted file. Error(corrupt) for contradictions.
+void plan_files(archive::Archive& archive, RestorePlan& plan, const std::function<void(std::string_view relative)>& on_name,
+                const std::stop_token& stop);
+
+/// Every wanted file was in some tar; else Error(corrupt) names the first ones.
+void require_complete(archive::Archive& archive, const RestorePlan& plan);
 
 } // namespace walgd::backup

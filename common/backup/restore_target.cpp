@@ -1,5 +1,6 @@
 #include "common/backup/restore_target.hpp"
 
+#include "common/backup/member_name.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 
@@ -18,9 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view control_member = "global/pg_control";
-/// pg_control's name until everything else is on disk.
-constexpr std::string_view control_pending = "global/pg_control.walgd-restoring";
+constexpr std::string_view tablespace_prefix = "pg_tblspc/";
 
 bool empty_or_absent(const std::string& folder) {
     std::error_code error;
@@ -52,30 +51,62 @@ void make_folder(const std::string& path) {
     throw_errno(fmt::format("cannot make folder {}", path));
 }
 
-} // namespace
-
-std::string relative_member(std::string_view member) {
-    std::string path;
-    if (member.find('\0') != std::string_view::npos) throw Error(ErrorKind::corrupt, "a member's name has a zero byte in it");
-    while (!member.empty()) {
-        const auto slash = member.find('/');
-        const auto part = member.substr(0, slash);
-        if (part == "..")
-            throw Error(ErrorKind::corrupt, fmt::format("member {} leads out of the data directory", member),
-                        "the backup was tampered with or is not a backup");
-        if (!part.empty() && part != ".") path += (path.empty() ? "" : "/") + std::string(part);
-        member.remove_prefix(slash == std::string_view::npos ? member.size() : slash + 1);
-    }
-    return path;
+/// Nothing is written through a link that an earlier try made last, or that somebody put there.
+void require_folder(const std::string& path) {
+    struct stat about{};
+    if (::lstat(path.c_str(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path));
+    if (!S_ISDIR(about.st_mode))
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not a folder, and the backup has files in it", path),
+                    "the backup was tampered with, or the folder was changed: look at what is there");
 }
+
+/// Folders that a cluster may have elsewhere.
+bool may_be_link(std::string_view relative) { return relative == "pg_wal" || relative == "log" || relative == "pg_log"; }
+
+/// Links below it are not followed.
+std::uint64_t bytes_on_disk(const std::string& folder) {
+    std::uint64_t bytes = 0;
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+        struct stat about{};
+        if (::lstat(at->path().c_str(), &about) == 0 && S_ISREG(about.st_mode))
+            bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
+    }
+    return bytes;
+}
+
+void remove_tree(const fs::path& path) {
+    std::error_code error;
+    fs::remove_all(path, error);
+    if (error) throw Error(ErrorKind::failed, fmt::format("cannot remove {}: {}", path.string(), error.message()));
+}
+
+/// The link `path` leads to `location`, made if there is none.
+void make_tablespace_link(const std::string& path, const std::string& location) {
+    if (::symlink(location.c_str(), path.c_str()) == 0) return;
+    if (errno != EEXIST) throw_errno(fmt::format("cannot make link {}", path));
+    std::error_code error;
+    if (const auto there = fs::read_symlink(path, error); error || without_trailing_slashes(there.string()) != location)
+        throw Error(ErrorKind::refused, fmt::format("{} is there and does not lead to {}", path, location),
+                    "remove it, or give a --restore-spec that fits it");
+}
+
+} // namespace
 
 RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashes(std::move(folder))) {
     if (root_.empty()) throw Error(ErrorKind::misconfigured, "no folder to restore into was named");
     if (fs::is_symlink(root_)) root_ = fs::canonical(root_).string();
     root_ = fs::absolute(root_).lexically_normal().string();
+}
+
+void RestoreTarget::require_empty() const {
     if (!empty_or_absent(root_))
         throw Error(ErrorKind::refused, fmt::format("Directory {} for delta base must be empty", root_),
                     "nothing was written; name an empty folder, or move what is there away first");
+}
+
+bool RestoreTarget::holds_only(std::string_view name) const {
+    return std::ranges::all_of(fs::directory_iterator(root_), [&](const auto& entry) { return entry.path().filename() == name; });
 }
 
 void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) {
@@ -87,28 +118,43 @@ void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) 
         throw Error(ErrorKind::misconfigured,
                     fmt::format("the location '{}' of tablespace {} is not an absolute path", entry.location, name),
                     "correct \"loc\" in the restore spec");
-    if (!empty_or_absent(entry.location))
-        throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", entry.location, name),
+    const auto location = without_trailing_slashes(entry.location);
+    const bool ours = holds_ != Holds::nothing && leads_to(name, location);
+    if (!ours && !empty_or_absent(location))
+        throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", location, name),
                     "nothing was written; give --restore-spec with another location, or empty that folder");
-    tablespaces_[name] = without_trailing_slashes(entry.location);
+    tablespaces_[name] = location;
 }
 
-void RestoreTarget::check_space(std::uint64_t bytes) const {
-    std::map<dev_t, std::string> places;
-    std::uint64_t free_bytes = 0;
-    auto add = [&](const std::string& path) {
+/// The data directory's own link says that the place belongs to it.
+bool RestoreTarget::leads_to(const std::string& tablespace, const std::string& location) const {
+    std::error_code error;
+    const auto there = fs::read_symlink(fmt::format("{}/{}{}", root_, tablespace_prefix, tablespace), error);
+    return !error && without_trailing_slashes(there.string()) == location;
+}
+
+std::vector<std::string> RestoreTarget::places() const {
+    std::vector<std::string> places{root_};
+    for (const auto& [name, location] : tablespaces_) places.push_back(location);
+    return places;
+}
+
+void RestoreTarget::check_space(std::uint64_t bytes) {
+    std::set<dev_t> devices;
+    std::uint64_t free_bytes = 0, held = 0;
+    for (const auto& path : places()) {
         const auto place = existing_part(path);
         struct stat about{};
         struct statvfs space{};
         if (::stat(place.c_str(), &about) != 0 || ::statvfs(place.c_str(), &space) != 0)
             throw_errno(fmt::format("cannot look at {}", place));
-        if (places.emplace(about.st_dev, place).second) free_bytes += space.f_bavail * space.f_frsize;
-    };
-    add(root_);
-    for (const auto& [name, location] : tablespaces_) add(location);
-    if (free_bytes < bytes)
+        if (devices.insert(about.st_dev).second) free_bytes += space.f_bavail * space.f_frsize;
+        if (holds_ != Holds::nothing) held += bytes_on_disk(path);
+    }
+    room_ = free_bytes + held;
+    if (room_ < bytes)
         throw Error(ErrorKind::refused,
-                    fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, free_bytes >> 20),
+                    fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, room_ >> 20),
                     "nothing was written; restore to a larger file system");
 }
 
@@ -117,6 +163,14 @@ void RestoreTarget::prepare() {
     fs::create_directories(fs::path(root_).parent_path(), error);
     make_folder(root_);
     folders_.insert(root_);
+}
+
+void RestoreTarget::begin() {
+    const auto control = root_ + "/" + std::string(control_member);
+    const auto pending = root_ + "/" + std::string(control_pending);
+    if (holds_ == Holds::cluster && ::rename(control.c_str(), pending.c_str()) != 0 && errno != ENOENT)
+        throw_errno(fmt::format("cannot rename {}", control));
+    std::error_code error;
     for (const auto& [name, location] : tablespaces_) {
         fs::create_directories(location, error);
         if (error)
@@ -127,22 +181,28 @@ void RestoreTarget::prepare() {
     }
     if (tablespaces_.empty()) return;
     make_folder(root_ + "/pg_tblspc");
-    for (const auto& [name, location] : tablespaces_) {
-        const auto link = fmt::format("{}/pg_tblspc/{}", root_, name);
-        if (::symlink(location.c_str(), link.c_str()) != 0) throw_errno(fmt::format("cannot make link {}", link));
+    for (const auto& [name, location] : tablespaces_)
+        make_tablespace_link(fmt::format("{}/{}{}", root_, tablespace_prefix, name), location);
+}
+
+void RestoreTarget::clear() {
+    for (const auto& place : places()) {
+        if (!fs::is_directory(place)) continue;
+        for (const auto& entry : fs::directory_iterator(place))
+            if (place != root_ || entry.path().filename() != restore_state_name) remove_tree(entry.path());
     }
 }
 
 /// Where a member goes. A tablespace's files go to its folder by name, not through the link.
 std::string RestoreTarget::resolve(std::string_view member) const {
     const auto relative = relative_member(member);
-    constexpr std::string_view prefix = "pg_tblspc/";
-    if (relative.starts_with(prefix)) {
-        const auto rest = std::string_view(relative).substr(prefix.size());
+    if (relative.starts_with(tablespace_prefix)) {
+        const auto rest = std::string_view(relative).substr(tablespace_prefix.size());
         const auto name = rest.substr(0, rest.find('/'));
         if (const auto found = tablespaces_.find(name); found != tablespaces_.end())
             return found->second + std::string(rest.substr(name.size()));
     }
+    if (relative == control_member) return root_ + "/" + std::string(control_pending);
     return relative.empty() ? root_ : root_ + "/" + relative;
 }
 
@@ -154,45 +214,86 @@ void RestoreTarget::make_parents(const std::string& path) {
         missing.push_back(folder);
     for (const auto& folder : std::ranges::reverse_view(missing)) {
         make_folder(folder);
+        const bool below_root = folder.starts_with(root_ + "/");
+        if (holds_ != Holds::cluster || !below_root || !may_be_link(std::string_view(folder).substr(root_.size() + 1)))
+            require_folder(folder);
         folders_.insert(folder);
     }
 }
 
-RestoreTarget::File RestoreTarget::create_file(std::string_view member, unsigned mode) {
-    File file;
-    file.path_ = resolve(member);
-    file.mode_ = mode & 07777;
-    if (file.path_ == root_) throw Error(ErrorKind::corrupt, "a file stands where the data directory itself should be");
-    if (file.path_ == root_ + "/" + std::string(control_member)) file.path_ = root_ + "/" + std::string(control_pending);
-    make_parents(file.path_);
-    file.fd_ = open_file(file.path_, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-    return file;
+RestoredFile RestoreTarget::create_file(std::string_view member, unsigned mode) {
+    const auto path = resolve(member);
+    if (path == root_) throw Error(ErrorKind::corrupt, "a file stands where the data directory itself should be");
+    make_parents(path);
+    return RestoredFile({path, mode, holds_ == Holds::cluster, false, write_out_});
 }
 
-void RestoreTarget::File::write(ByteView bytes) { write_all(fd_.get(), bytes, path_); }
-
-void RestoreTarget::File::finish() {
-    if (::fchmod(fd_.get(), mode_) != 0) throw_errno(fmt::format("cannot set the mode of {}", path_));
-    // Writing out starts now, so that the sync at the end finds little left; its failure shows there.
-    ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
-    fd_.close(path_);
+RestoredFile RestoreTarget::open_pages(std::string_view member, unsigned mode, std::uint64_t bytes) {
+    const auto path = resolve(member);
+    make_parents(path);
+    RestoredFile file({path, mode, holds_ == Holds::cluster, true, write_out_});
+    file.set_size(bytes);
+    return file;
 }
 
 void RestoreTarget::create_folder(std::string_view member, unsigned mode) {
     const auto path = resolve(member);
     make_parents(path + "/x");
+    // Until everything is in it, it stays open to us.
+    if (::chmod(path.c_str(), (mode & 07777) | 0700) != 0) throw_errno(fmt::format("cannot set the mode of {}", path));
+    if ((mode & 0700) == 0700) return;
     const std::lock_guard lock(mutex_);
     folder_modes_[path] = mode & 07777;
 }
 
 void RestoreTarget::create_link(std::string_view member, std::string link_target) {
-    const auto path = resolve(member);
-    make_parents(path);
+    const auto relative = relative_member(member);
+    if (relative.find('/') != std::string::npos)
+        throw Error(ErrorKind::corrupt, fmt::format("{} is a link to '{}' where PostgreSQL has none", member, link_target),
+                    "the backup was tampered with, or somebody replaced files of the cluster by links");
     const std::lock_guard lock(mutex_);
-    links_.emplace_back(path, std::move(link_target));
+    links_.emplace_back(root_ + "/" + relative, std::move(link_target));
 }
 
-void RestoreTarget::finish(bool fsync) {
+void RestoreTarget::remove_others_in(const std::string& folder, const std::string& relative,
+                                     const std::function<bool(std::string_view)>& known) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        const auto name = entry.path().filename().string();
+        const auto inner = relative.empty() ? name : relative + "/" + name;
+        if (inner == restore_state_name || inner == control_pending || inner == "log" || inner == "pg_log") continue;
+        const bool is_tablespace = relative + "/" == tablespace_prefix && tablespaces_.contains(name);
+        if (is_tablespace) continue;
+        if (fs::is_directory(entry.symlink_status()))
+            remove_others_in(entry.path().string(), inner, known);
+        else if (inner == "pg_wal" && fs::is_directory(entry.path()))
+            remove_others_in(fs::canonical(entry.path()).string(), inner, known);
+        else if (!known(inner))
+            remove_tree(entry.path());
+    }
+    // Of databases that the backup does not know.
+    const bool of_database = relative.starts_with("base/") || relative.starts_with(tablespace_prefix);
+    if (of_database && !known(relative) && fs::is_empty(folder)) remove_tree(folder);
+}
+
+void RestoreTarget::remove_others(const std::function<bool(std::string_view)>& known) {
+    remove_others_in(root_, "", known);
+    for (const auto& [name, location] : tablespaces_)
+        for (const auto& entry : fs::directory_iterator(location)) {
+            const auto inner = fmt::format("{}{}/{}", tablespace_prefix, name, entry.path().filename().string());
+            // Folders of other versions of PostgreSQL beside it are not the cluster's.
+            const bool ours = known(inner) || folders_.contains(entry.path().string());
+            if (ours && fs::is_directory(entry.symlink_status())) remove_others_in(entry.path().string(), inner, known);
+        }
+}
+
+void RestoreTarget::sync_all() const {
+    for (const auto& folder : places()) {
+        const auto fd = open_file(folder, O_RDONLY | O_DIRECTORY);
+        if (::syncfs(fd.get()) != 0) throw_errno(fmt::format("cannot write the file system of {} out", folder));
+    }
+}
+
+void RestoreTarget::finish(const Finish& how) {
     for (const auto& [path, target] : links_) {
         if (::symlink(target.c_str(), path.c_str()) != 0 && errno != EEXIST)
             throw_errno(fmt::format("cannot make link {}", path));
@@ -205,22 +306,16 @@ void RestoreTarget::finish(bool fsync) {
     }
     const auto pending = root_ + "/" + std::string(control_pending);
     const auto control = root_ + "/" + std::string(control_member);
-    if (::access(pending.c_str(), F_OK) != 0)
+    const bool has_control = ::access(pending.c_str(), F_OK) == 0;
+    if (how.control && !has_control)
         throw Error(ErrorKind::corrupt, "the backup has no global/pg_control in it", "restore another backup: walg backup-list");
-    if (fsync) {
-        auto sync = [](const std::string& folder) {
-            const auto fd = open_file(folder, O_RDONLY | O_DIRECTORY);
-            if (::syncfs(fd.get()) != 0) throw_errno(fmt::format("cannot write the file system of {} out", folder));
-        };
-        sync(root_);
-        for (const auto& [name, location] : tablespaces_) sync(location);
-    }
-    if (::rename(pending.c_str(), control.c_str()) != 0) throw_errno(fmt::format("cannot rename {} to {}", pending, control));
-    if (fsync) {
-        sync_folder(root_ + "/global");
-        sync_folder(root_);
-        sync_folder(fs::path(root_).parent_path().string());
-    }
+    if (how.fsync) sync_all();
+    if (has_control && ::rename(pending.c_str(), control.c_str()) != 0)
+        throw_errno(fmt::format("cannot rename {} to {}", pending, control));
+    if (!how.fsync) return;
+    if (has_control) sync_folder(root_ + "/global");
+    sync_folder(root_);
+    sync_folder(fs::path(root_).parent_path().string());
 }
 
 } // namespace walgd::backup

@@ -1,4 +1,4 @@
-"""Archives that a real WAL-G wrote: every full backup restores to its manifest, every WAL file comes back byte for byte."""
+"""Archives that a real WAL-G wrote: every backup restores to its manifest, every WAL file comes back byte for byte."""
 import hashlib
 import json
 import os
@@ -47,7 +47,7 @@ class Golden(TestCase):
         env = {name: value for name, value in env.items() if name not in ("WALG_DELTA_MAX_STEPS", "WALG_USE_WAL_DELTA")}
         return source, Walgd(self.scratch, {**env, "WALG_FILE_PREFIX": str(store), "WALGD_SOCKET": str(self.scratch.path / "none.sock")})
 
-    def check_backup(self, fixture, backup):
+    def check_backup(self, fixture, backup, *flags):
         source, walgd = self.prepare(fixture)
         target = self.scratch.path / "restored"
         options = []
@@ -57,7 +57,7 @@ class Golden(TestCase):
             spec = self.scratch.folder("space")
             (self.scratch.path / "spec.json").write_text('{"base_prefix":"%s","tablespaces":["16384"],"16384":{"loc":"%s","link":"pg_tblspc/16384"}}' % (target, spec))
             options = ["--restore-spec", str(self.scratch.path / "spec.json")]
-        walgd.walg("backup-fetch", target, backup, *options)
+        walgd.walg("backup-fetch", target, backup, *options, *flags)
         expected, real = {}, {}
         for line in manifest:
             kind, mode, size, digest, path = line.split("\t")
@@ -133,6 +133,13 @@ for fixture in FULL_BACKUPS:
     for manifest in sorted((GOLDEN / fixture / "expected").glob("base_????????????????????????.manifest")):
         backup = manifest.name.removesuffix(".manifest")
         setattr(Golden, f"test_backup_of_{name_of(fixture)}_{backup[-4:]}", lambda self, f=fixture, b=backup: self.check_backup(f, b))
+# Deltas, with what they are based on; WAL-G's flags for the order change nothing.
+for fixture in ("delta-zstd", "pg17-full"):
+    for manifest in sorted((GOLDEN / fixture / "expected").glob("base_????????????????????????_D_????????????????????????.manifest")):
+        backup = manifest.name.removesuffix(".manifest")
+        setattr(Golden, f"test_chain_of_{name_of(fixture)}_{backup[5:29]}", lambda self, f=fixture, b=backup: self.check_backup(f, b))
+        setattr(Golden, f"test_chain_of_{name_of(fixture)}_{backup[5:29]}_with_the_flags",
+                lambda self, f=fixture, b=backup: self.check_backup(f, b, "--reverse-unpack", "--skip-redundant-tars"))
 for fixture, archive, settings in WAL:
     if (GOLDEN / fixture / "expected/wal.sha256").exists():
         setattr(Golden, f"test_wal_of_{name_of(fixture)}", lambda self, f=fixture, a=archive, s=settings: self.check_wal(f, a, s))

@@ -1,0 +1,43 @@
+#pragma once
+#include "common/archive/documents.hpp"
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace walgd::backup {
+
+/// WAL-G's --restore-only: the databases and tables that are wanted, and, once the names in the backup's metadata were read, the
+/// files that belong to them. What PostgreSQL needs to start goes along always: everything outside databases, the databases of
+/// initdb, the catalogs of all. A wanted table brings its partitions and its TOAST table.
+class DatabaseFilter {
+public:
+    /// "db,db/table,db/schema.table,db/schema/table", `*` for any text; a table without a schema is in "public".
+    /// Error(misconfigured) when it cannot be read.
+    explicit DatabaseFilter(const std::string& list);
+
+    // Of the backup's DatabasesByNames, as FilesMetadataReader tells them.
+    void add_relation(const archive::RelationEntry& relation);
+    void end_database(std::string_view name, std::uint32_t oid);
+    /// Error(refused) naming what nothing in the backup matched.
+    void finish(const std::string& backup) const;
+
+    /// `member` as a path relative to the data directory.
+    bool wants(std::string_view member) const;
+
+private:
+    struct Wanted {
+        std::string text, database, table; ///< table: "schema.table"; empty: all of the database
+        bool found = false;
+    };
+    void take(std::uint32_t database, std::uint32_t file_node);
+    bool matches(std::string_view database, const archive::RelationEntry& relation);
+
+    std::vector<Wanted> wanted_;
+    std::vector<archive::RelationEntry> relations_; ///< of the database that is being read
+    std::unordered_set<std::uint64_t> files_;       ///< database oid << 32 | file node
+};
+
+} // namespace walgd::backup

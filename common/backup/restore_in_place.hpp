@@ -1,0 +1,13 @@
+#pragma once
+#include "common/pg/lsn.hpp"
+
+#include <optional>
+#include <string>
+
+namespace walgd::backup {
+
+/// Error(refused) unless `folder` holds a cluster of `system` that no server runs on. `unfinished`: an in-place restore was begun
+/// there, so its pg_control is not in its place.
+void require_stopped_cluster(const std::string& folder, std::optional<pg::SystemIdentifier> system, bool unfinished);
+
+} // namespace walgd::backup

@@ -1,0 +1,24 @@
+#pragma once
+#include "common/archive/archive.hpp"
+#include "common/codec/tar_reader.hpp"
+
+#include <functional>
+#include <stop_token>
+#include <string>
+
+namespace walgd::backup {
+
+/// One tar of a backup as it lies in the storage.
+struct TarObject {
+    storage::ObjectKey key;
+    std::uint64_t bytes = 0;
+    const codec::Compression* compression = nullptr;
+    std::string version; ///< of the content, as far as the storage tells: changes when the object is replaced
+};
+
+/// Fetches the tar and tells `handler` its members, decoding one chunk while the next is on its way. `on_stored` is told of every
+/// chunk; it throws to stop. Errors name the object. Blocks; for a job's thread.
+void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
+               const std::function<void(std::size_t)>& on_stored);
+
+} // namespace walgd::backup
