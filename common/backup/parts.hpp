@@ -18,6 +18,8 @@ struct PartsResult {
     std::uint64_t stored_bytes = 0;
     std::uint64_t catalog_bytes = 0;
     std::uint64_t corrupt_blocks = 0;
+    std::uint64_t read_bytes = 0; ///< of the cluster's files
+    std::uint64_t files_skipped = 0, files_incremented = 0;
 };
 
 /// Copies the cluster's files into part_001.tar, part_002.tar ... of `backup`, several threads at once. Returns when all parts

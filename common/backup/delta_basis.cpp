@@ -1,0 +1,87 @@
+#include "common/backup/delta_basis.hpp"
+
+#include "common/archive/layout.hpp"
+#include "common/backup/timeline_source.hpp"
+
+#include <fmt/format.h>
+
+namespace walgd::backup {
+
+namespace {
+
+void tell_full(Log& log, const std::string& why, bool unexpected) {
+    if (why.empty()) return;
+    const auto text = fmt::format("{}. Doing full backup.", why);
+    if (unexpected)
+        log.warn("{}", text);
+    else
+        log.info("{}", text);
+}
+
+} // namespace
+
+DeltaBasis::DeltaBasis(archive::Archive& archive, DeltaParent parent, ParentFiles files, const pg::ServerFacts& facts,
+                       std::string pgdata, std::stop_token stop)
+    : archive_(archive), parent_(std::move(parent)), parent_files_(std::move(files)), facts_(facts), pgdata_(std::move(pgdata)),
+      stop_(std::move(stop)) {}
+
+std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
+                                               const std::string& pgdata, std::stop_token stop) {
+    auto choice = choose_parent(archive, wish, facts.system, stop);
+    if (choice.parent && choice.parent->sentinel().data_checksums.value_or(facts.data_checksums) != facts.data_checksums) {
+        choice.why_full =
+            fmt::format("Page checksums were turned {} since {}", facts.data_checksums ? "on" : "off", choice.parent->name());
+        choice.parent.reset();
+    }
+    if (!choice.parent) {
+        tell_full(archive.log, choice.why_full, choice.unexpected);
+        return nullptr;
+    }
+    ParentFiles files;
+    try {
+        files = read_parent_files(archive, choice.parent->name(), stop);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        tell_full(archive.log, fmt::format("{} is no sound parent ({})", choice.parent->name(), error.what()), true);
+        return nullptr;
+    }
+    if (!files.find("/")) {
+        tell_full(archive.log, fmt::format("{} was copied by BASE_BACKUP, not file by file", choice.parent->name()), false);
+        return nullptr;
+    }
+    return std::unique_ptr<DeltaBasis>(
+        new DeltaBasis(archive, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
+}
+
+bool DeltaBasis::begin(pg::Server&, const pg::BackupStart& start) {
+    std::string reason;
+    try {
+        reason = reason_against(parent_, start, read_history(archive_, pgdata_, start.timeline, stop_));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        reason = error.what();
+    }
+    if (!reason.empty()) {
+        tell_full(archive_.log, reason, true);
+        return false;
+    }
+    source_ = "scan of page LSNs";
+    const DeltaFiles::Options options{.pgdata = pgdata_,
+                                      .parent_start = parent_.start_lsn(),
+                                      .block_bytes = facts_.block_bytes,
+                                      .hint_bits_logged = facts_.data_checksums};
+    rules_ = std::make_unique<DeltaFiles>(options, parent_files_, changes_ ? &*changes_ : nullptr);
+    archive_.log.info("Delta backup from {} with LSN {}; what changed since is told by: {}", parent_.name(),
+                      parent_.start_lsn().text(), source_);
+    return true;
+}
+
+std::string DeltaBasis::name_suffix() const { return fmt::format("_D_{}", archive::first_segment_in(parent_.name())); }
+
+void DeltaBasis::tell(const PartsResult& copied) const {
+    archive_.log.info("Read {} MiB of the cluster's {} MiB by {}: {} files left as they were, {} by pages",
+                      copied.read_bytes >> 20, copied.catalog_bytes >> 20, source_, copied.files_skipped,
+                      copied.files_incremented);
+}
+
+} // namespace walgd::backup
