@@ -9,6 +9,9 @@ namespace walgd::backup {
 
 namespace {
 
+constexpr int first_with_summaries = 170000;
+constexpr std::uint64_t relation_file_bytes_default = 1ULL << 30;
+
 void tell_full(Log& log, const std::string& why, bool unexpected) {
     if (why.empty()) return;
     const auto text = fmt::format("{}. Doing full backup.", why);
@@ -53,10 +56,12 @@ std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const 
         new DeltaBasis(archive, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
 }
 
-bool DeltaBasis::begin(pg::Server&, const pg::BackupStart& start) {
+bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start) {
     std::string reason;
+    pg::TimelineHistory history;
     try {
-        reason = reason_against(parent_, start, read_history(archive_, pgdata_, start.timeline, stop_));
+        history = read_history(archive_, pgdata_, start.timeline, stop_);
+        reason = reason_against(parent_, start, history);
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::corrupt) throw;
         reason = error.what();
@@ -65,7 +70,7 @@ bool DeltaBasis::begin(pg::Server&, const pg::BackupStart& start) {
         tell_full(archive_.log, reason, true);
         return false;
     }
-    source_ = "scan of page LSNs";
+    find_changes(server, {parent_.start_lsn(), start.lsn, std::move(history)});
     const DeltaFiles::Options options{.pgdata = pgdata_,
                                       .parent_start = parent_.start_lsn(),
                                       .block_bytes = facts_.block_bytes,
@@ -74,6 +79,22 @@ bool DeltaBasis::begin(pg::Server&, const pg::BackupStart& start) {
     archive_.log.info("Delta backup from {} with LSN {}; what changed since is told by: {}", parent_.name(),
                       parent_.start_lsn().text(), source_);
     return true;
+}
+
+/// Best first: what costs least.
+void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range) {
+    source_ = "scan of page LSNs";
+    // Block numbers tell the file only where files are cut as usual.
+    if (facts_.relation_file_bytes != relation_file_bytes_default) return;
+    if (facts_.version_num >= first_with_summaries) {
+        auto found = changes_by_summaries(archive_, server, pgdata_, range, stop_);
+        changes_ = std::move(found.changes);
+        if (changes_) {
+            source_ = "WAL summaries";
+            return;
+        }
+        archive_.log.info("No use of WAL summaries: {}", found.why_not);
+    }
 }
 
 std::string DeltaBasis::name_suffix() const { return fmt::format("_D_{}", archive::first_segment_in(parent_.name())); }

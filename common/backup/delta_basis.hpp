@@ -1,4 +1,5 @@
 #pragma once
+#include "common/backup/change_source.hpp"
 #include "common/backup/delta_files.hpp"
 #include "common/backup/delta_parent.hpp"
 #include "common/backup/parts.hpp"
@@ -33,6 +34,8 @@ public:
 private:
     DeltaBasis(archive::Archive& archive, DeltaParent parent, ParentFiles files, const pg::ServerFacts& facts, std::string pgdata,
                std::stop_token stop);
+
+    void find_changes(pg::Server& server, const ChangeRange& range);
 
     archive::Archive& archive_;
     DeltaParent parent_;

@@ -409,6 +409,10 @@ class Sources(DeltaCase):
         self.make(17)
         self.check_all("scan of page LSNs")
 
+    def test_by_wal_summaries(self):
+        self.make(17, extra="summarize_wal = on")
+        self.check_all("WAL summaries")
+
 
 if __name__ == "__main__":
     unittest.main()
