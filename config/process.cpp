@@ -41,6 +41,12 @@ backup::DeltaWish delta_wish(const Settings& settings) {
                                                           settings.source("delta_max_steps"), steps));
     wish.steps_max = static_cast<int>(steps);
     wish.on_latest_full = settings.text("delta_origin") == "LATEST_FULL";
+    using Source = backup::DeltaWish::Source;
+    const auto source = settings.text("delta_source");
+    wish.source = source == "summaries" ? Source::summaries
+                  : source == "wal"     ? Source::wal
+                  : source == "scan"    ? Source::scan
+                                        : Source::best;
     wish.from_name = settings.text("delta_from_name");
     wish.from_user_data = settings.text("delta_from_user_data");
     if (!wish.from_name.empty() && !wish.from_user_data.empty())
@@ -60,6 +66,8 @@ backup::PushOptions push_options(const Settings& settings) {
     options.verify = settings.flag("verify_page_checksums");
     options.name_all_corrupt = settings.flag("store_all_corrupt_blocks");
     options.delta = delta_wish(settings);
+    options.files_metadata = !settings.flag("without_files_metadata");
+    options.by_database = settings.flag("use_database_composer");
     options.table_names = !settings.flag("disable_partial_restore");
     options.user_data = settings.text("sentinel_user_data");
     options.part_bytes_max = settings.bytes("tar_size_threshold");

@@ -40,6 +40,8 @@ backup::PushOptions push_options(const config::Settings& settings, const proto::
     options.delta.full = asked('f');
     options.verify = options.verify || asked('v');
     options.name_all_corrupt = options.name_all_corrupt || asked('s');
+    options.by_database = options.by_database || asked('b');
+    if (asked('w')) options.files_metadata = false;
     if (!request.field(3).empty() || !request.field(4).empty()) {
         options.delta.from_name = request.field(3);
         options.delta.from_user_data = request.field(4);

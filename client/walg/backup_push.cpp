@@ -25,6 +25,10 @@ public:
             ->excludes("--delta-from-name");
         command.add_option("--add-user-data", user_data_, "JSON that is kept with the backup");
         command.add_flag("-v,--verify", verify_, "Check page checksums (on, unless WALG_VERIFY_PAGE_CHECKSUMS=false)");
+        command.add_flag("-b,--database-composer", by_database_, "Begin a part of its own for the files of each database");
+        command.add_flag("-r,--rating-composer", by_rating_, "WAL-G's; taken, and parts are composed as always");
+        command.add_flag("-c,--copy-composer", by_copy_, "WAL-G's; a full backup, of which all parts are made anew");
+        command.add_flag("--without-files-metadata", no_files_, "Write no files_metadata.json: a full backup, no delta's base");
         command.add_flag("-s,--store-all-corrupt", all_corrupt_, "Name all damaged blocks in the metadata, not ten of a file");
     }
 
@@ -32,12 +36,17 @@ public:
         auto options = config::push_options(context.settings);
         if (!pgdata_.empty()) options.pgdata = pgdata_;
         options.delta.permanent = permanent_;
-        options.delta.full = full_;
+        options.delta.full = full_ || by_copy_;
+        if (by_copy_)
+            context.log.info("Parts are made anew, not copied from the latest backup: --copy-composer makes it a full one");
+        if (by_rating_) context.log.info("Parts are composed as always: a delta leaves out unchanged files, and needs no rating");
         if (!from_name_.empty() || !from_user_data_.empty()) {
             options.delta.from_name = from_name_;
             options.delta.from_user_data = from_user_data_;
         }
         if (verify_) options.verify = true;
+        if (by_database_) options.by_database = true;
+        if (no_files_) options.files_metadata = false;
         if (all_corrupt_) options.name_all_corrupt = true;
         if (!user_data_.empty()) options.user_data = archive::normalized_user_data(user_data_);
         // The daemon has the settings of its own; wal-g is told everything by its environment, and asks nobody.
@@ -59,7 +68,8 @@ public:
 
 private:
     std::string pgdata_, user_data_, from_name_, from_user_data_;
-    bool permanent_ = false, full_ = false, verify_ = false, all_corrupt_ = false;
+    bool permanent_ = false, full_ = false, verify_ = false, all_corrupt_ = false, by_database_ = false, no_files_ = false,
+         by_rating_ = false, by_copy_ = false;
 };
 
 } // namespace

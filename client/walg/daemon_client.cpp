@@ -47,6 +47,8 @@ std::string flags_of(const backup::PushOptions& options) {
     if (options.delta.permanent) flags += 'p';
     if (options.delta.full) flags += 'f';
     if (options.name_all_corrupt) flags += 's';
+    if (options.by_database) flags += 'b';
+    if (!options.files_metadata) flags += 'w';
     return flags;
 }
 

@@ -99,7 +99,7 @@ private:
             throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");
         remove_leftovers(archive_, host_, facts_.data_directory, stop_);
-        basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
+        if (options_.files_metadata) basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
         PgdataWalk walk(pgdata_);
         std::uint64_t total = 0;
         walk.run([&](const WalkedEntry& entry) {
@@ -114,7 +114,7 @@ private:
         archive_.log.info("Starting a {} of {} ({} MiB); the server makes a checkpoint first",
                           basis_ ? "delta backup" : "full base backup", pgdata_, progress_.bytes_total.load() >> 20);
         start_ = server_->start_backup(format_time(started_));
-        if (basis_ && !basis_->begin(*server_, start_)) basis_.reset();
+        if (basis_ && !basis_->begin(*server_, start_, progress_.bytes_total)) basis_.reset();
         name_ = "base_" + start_.start_segment + (basis_ ? basis_->name_suffix() : "");
         spec_.base_prefix = facts_.data_directory;
         for (const auto& tablespace : server_->tablespaces())
@@ -122,7 +122,8 @@ private:
     }
 
     void copy() {
-        if (options_.table_names) collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
+        if (options_.table_names && options_.files_metadata)
+            collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
         progress_.phase = Phase::copying;
         if (basis_ && options_.delta.permanent) make_chain_permanent(archive_, basis_->parent(), stop_);
         const CopySource source{.verify = options_.verify && facts_.data_checksums,
@@ -131,7 +132,11 @@ private:
                                 .log = archive_.log,
                                 .name_all_corrupt = options_.name_all_corrupt,
                                 .delta = basis_ ? &basis_->files() : nullptr};
-        const PartsOptions parts{pgdata_, name_, part_bytes(options_, progress_.bytes_total), std::max(1U, options_.readers)};
+        const PartsOptions parts{.pgdata = pgdata_,
+                                 .backup = name_,
+                                 .part_bytes_max = part_bytes(options_, progress_.bytes_total),
+                                 .readers = std::max(1U, options_.readers),
+                                 .by_database = options_.by_database};
         const auto copied = copy_parts(source, parts);
         add(copied);
         if (basis_) basis_->tell(copied);
@@ -165,8 +170,10 @@ private:
         add(push_tar(room_, name_, "backup_label", labels));
         finished_ = now();
         put_document(archive::metadata_key(name_), to_json(metadata()));
-        ObjectUpload files(room_, archive::files_metadata_key(name_));
-        files_.finish(files);
+        if (options_.files_metadata) {
+            ObjectUpload files(room_, archive::files_metadata_key(name_));
+            files_.finish(files);
+        }
         wait_for_last_wal(stopped.lsn);
         progress_.phase = Phase::finishing;
         put_document(archive::sentinel_key(name_), to_json(sentinel()));
@@ -257,6 +264,7 @@ private:
         sentinel.data_catalog_bytes = static_cast<std::int64_t>(catalog_bytes_);
         if (!spec_.tablespaces.empty()) sentinel.spec = spec_;
         sentinel.user_data = user_data_;
+        sentinel.files_metadata_disabled = !options_.files_metadata;
         sentinel.version = 2;
         sentinel.start_time = started_;
         sentinel.finish_time = finished_;

@@ -17,6 +17,8 @@ struct PushOptions {
     DeltaWish delta;                           ///< what it is based on, and whether it is permanent
     bool verify = true;                        ///< page checksums, where the cluster has them
     bool name_all_corrupt = false;             ///< WALG_STORE_ALL_CORRUPT_BLOCKS
+    bool files_metadata = true;                ///< false: no files_metadata.json, and a full backup; no delta can be based on it
+    bool by_database = false;                  ///< a part holds files of one database (WALG_USE_DATABASE_COMPOSER)
     bool table_names = true;                   ///< for WAL-G's --restore-only, which finds tables by them
     std::string user_data;                     ///< JSON text; empty: none
     std::uint64_t part_bytes_max = 1073741823; ///< WALG_TAR_SIZE_THRESHOLD

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int first_with_summaries = 170000;
 constexpr std::uint64_t relation_file_bytes_default = 1ULL << 30;
+/// WAL is read instead of the cluster's files only if it has so much less.
+constexpr std::uint64_t wal_share = 4;
 
 void tell_full(Log& log, const std::string& why, bool unexpected) {
     if (why.empty()) return;
@@ -23,10 +25,10 @@ void tell_full(Log& log, const std::string& why, bool unexpected) {
 
 } // namespace
 
-DeltaBasis::DeltaBasis(archive::Archive& archive, DeltaParent parent, ParentFiles files, const pg::ServerFacts& facts,
-                       std::string pgdata, std::stop_token stop)
-    : archive_(archive), parent_(std::move(parent)), parent_files_(std::move(files)), facts_(facts), pgdata_(std::move(pgdata)),
-      stop_(std::move(stop)) {}
+DeltaBasis::DeltaBasis(archive::Archive& archive, DeltaWish::Source wish, DeltaParent parent, ParentFiles files,
+                       const pg::ServerFacts& facts, std::string pgdata, std::stop_token stop)
+    : archive_(archive), wish_(wish), parent_(std::move(parent)), parent_files_(std::move(files)), facts_(facts),
+      pgdata_(std::move(pgdata)), stop_(std::move(stop)) {}
 
 std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
                                                const std::string& pgdata, std::stop_token stop) {
@@ -53,10 +55,10 @@ std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const 
         return nullptr;
     }
     return std::unique_ptr<DeltaBasis>(
-        new DeltaBasis(archive, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
+        new DeltaBasis(archive, wish.source, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
 }
 
-bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start) {
+bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start, std::uint64_t cluster_bytes) {
     std::string reason;
     pg::TimelineHistory history;
     try {
@@ -70,7 +72,7 @@ bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start) {
         tell_full(archive_.log, reason, true);
         return false;
     }
-    find_changes(server, {parent_.start_lsn(), start.lsn, std::move(history)});
+    find_changes(server, {parent_.start_lsn(), start.lsn, std::move(history)}, cluster_bytes);
     const DeltaFiles::Options options{.pgdata = pgdata_,
                                       .parent_start = parent_.start_lsn(),
                                       .block_bytes = facts_.block_bytes,
@@ -81,20 +83,25 @@ bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start) {
     return true;
 }
 
-/// Best first: what costs least.
-void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range) {
+/// Best first: what costs least. Each counts only if it speaks of all WAL of the range.
+void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range, std::uint64_t cluster_bytes) {
+    using Source = DeltaWish::Source;
     source_ = "scan of page LSNs";
+    auto wanted = [this](Source source) { return wish_ == Source::best || wish_ == source; };
+    auto take = [this](FoundChanges found, const char* name) {
+        if (!found.changes) archive_.log.info("No use of {}: {}", name, found.why_not);
+        if (found.changes) source_ = name;
+        changes_ = std::move(found.changes);
+        return changes_.has_value();
+    };
     // Block numbers tell the file only where files are cut as usual.
     if (facts_.relation_file_bytes != relation_file_bytes_default) return;
-    if (facts_.version_num >= first_with_summaries) {
-        auto found = changes_by_summaries(archive_, server, pgdata_, range, stop_);
-        changes_ = std::move(found.changes);
-        if (changes_) {
-            source_ = "WAL summaries";
-            return;
-        }
-        archive_.log.info("No use of WAL summaries: {}", found.why_not);
-    }
+    if (wanted(Source::summaries) && facts_.version_num >= first_with_summaries &&
+        take(changes_by_summaries(archive_, server, pgdata_, range, stop_), "WAL summaries"))
+        return;
+    const auto wal_bytes = range.to.bytes() - range.from.bytes();
+    if (wish_ == Source::wal || (wish_ == Source::best && wal_bytes <= cluster_bytes / wal_share))
+        take(changes_by_wal(archive_, pgdata_, range, facts_.segment_bytes, stop_), "block references of the WAL");
 }
 
 std::string DeltaBasis::name_suffix() const { return fmt::format("_D_{}", archive::first_segment_in(parent_.name())); }

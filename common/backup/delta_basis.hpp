@@ -20,7 +20,7 @@ public:
 
     /// The server started the backup: finds out what changed since the parent. False, with the reason in the log: it must be a
     /// full one. Error(refused) when the parent is of the server's future.
-    bool begin(pg::Server& server, const pg::BackupStart& start);
+    bool begin(pg::Server& server, const pg::BackupStart& start, std::uint64_t cluster_bytes);
 
     const DeltaParent& parent() const { return parent_; }
     /// "_D_" and the parent's own start segment.
@@ -32,12 +32,13 @@ public:
     void tell(const PartsResult& copied) const;
 
 private:
-    DeltaBasis(archive::Archive& archive, DeltaParent parent, ParentFiles files, const pg::ServerFacts& facts, std::string pgdata,
-               std::stop_token stop);
+    DeltaBasis(archive::Archive& archive, DeltaWish::Source wish, DeltaParent parent, ParentFiles files,
+               const pg::ServerFacts& facts, std::string pgdata, std::stop_token stop);
 
-    void find_changes(pg::Server& server, const ChangeRange& range);
+    void find_changes(pg::Server& server, const ChangeRange& range, std::uint64_t cluster_bytes);
 
     archive::Archive& archive_;
+    DeltaWish::Source wish_;
     DeltaParent parent_;
     ParentFiles parent_files_;
     pg::ServerFacts facts_;

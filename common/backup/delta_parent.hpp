@@ -19,6 +19,8 @@ struct DeltaWish {
     std::string from_name;       ///< --delta-from-name
     std::string from_user_data;  ///< --delta-from-user-data, JSON
     bool permanent = false;      ///< the new one is
+    enum class Source { best, summaries, wal, scan };
+    Source source = Source::best; ///< what tells the pages that changed; a scan where it cannot
 };
 
 /// The chosen parent with all that it is based on: itself first, the full backup last.

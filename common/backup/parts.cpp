@@ -81,6 +81,15 @@ private:
     codec::TarWriter writer_;
 };
 
+/// True if `member` may follow in a part that holds one database.
+bool same_database(const std::vector<std::string>& members, std::string_view member) {
+    const auto folder = [](std::string_view path) {
+        const auto place = relation_place(path);
+        return place ? place->folder : std::string_view();
+    };
+    return members.empty() || folder(members.back()) == folder(member);
+}
+
 class PartsPush {
 public:
     PartsPush(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options)
@@ -148,6 +157,7 @@ private:
                 files_.add(entry->member, *description);
                 continue;
             }
+            if (tar && options_.by_database && !same_database(tar->members, entry->member)) close(tar);
             if (!tar)
                 tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
             const auto copied = copier.copy(*entry, tar->writer());

@@ -11,6 +11,7 @@ struct PartsOptions {
     std::string pgdata, backup;
     std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
     unsigned readers = 1;
+    bool by_database = false; ///< a part is closed too before the files of another database
 };
 
 struct PartsResult {

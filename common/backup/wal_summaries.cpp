@@ -1,13 +1,12 @@
 #include "common/backup/change_source.hpp"
 
+#include "common/backup/mapped_file.hpp"
 #include "common/base/files.hpp"
 
 #include <algorithm>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 namespace walgd::backup {
 
@@ -26,29 +25,6 @@ std::vector<pg::WalSummary> summaries_in(const std::string& folder) {
     std::ranges::sort(found);
     return found;
 }
-
-/// A file's content in memory that the kernel can take back: summaries of a busy cluster are large.
-class Mapped {
-public:
-    explicit Mapped(const std::string& path) {
-        const auto file = open_file(path, O_RDONLY | O_CLOEXEC);
-        struct stat about{};
-        if (::fstat(file.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path));
-        bytes_ = static_cast<std::size_t>(about.st_size);
-        if (bytes_ == 0) return;
-        start_ = ::mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-        if (start_ == MAP_FAILED) throw_errno(fmt::format("cannot read {}", path));
-    }
-    ~Mapped() {
-        if (bytes_ > 0) ::munmap(start_, bytes_);
-    }
-    Mapped(const Mapped&) = delete;
-    ByteView view() const { return {static_cast<const std::byte*>(start_), bytes_}; }
-
-private:
-    void* start_ = nullptr;
-    std::size_t bytes_ = 0;
-};
 
 /// Those of all pieces, in the order of the WAL; nothing if there is a gap.
 std::optional<std::vector<pg::WalSummary>> complete(const std::vector<pg::WalSummary>& there, const ChangeRange& range) {
@@ -92,7 +68,7 @@ FoundChanges changes_by_summaries(archive::Archive& archive, pg::Server& server,
     try {
         for (const auto& summary : *chosen) {
             const auto path = folder + "/" + pg::summary_name(summary);
-            const Mapped file(path);
+            const MappedFile file(open_file(path, O_RDONLY | O_CLOEXEC), path);
             pg::read_wal_summary(file.view(), path, *found.changes);
         }
     } catch (const Error& error) {
