@@ -100,7 +100,7 @@ void Restore::look_at_folder() {
                                 plan_->name()),
                     "nothing was written; name another folder, or remove that one");
     if (options_.in_place) require_stopped_cluster(target_.path(), plan_->system, unfinished_);
-    target_.set(options_.in_place ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing);
+    target_.set(options_.in_place ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
 }
 
 /// A cluster that is there has its tablespaces where its own links lead.
@@ -172,16 +172,16 @@ FetchResult Restore::run() {
     add_tablespaces();
     target_.check_space(plan_->bytes());
     plan_the_files();
+    RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
+    if (goes_on_) take_over(state_, job);
     archive_.log.info("Selecting the backup with name {}: {} backups in its chain, {} MiB to fetch", plan_->name(),
                       plan_->chain.size(), plan_->stored_bytes() >> 20);
-    RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
     progress_.bytes_total = plan_->bytes();
     target_.prepare();
     state_.start(identity_, !goes_on_);
     try {
         if (unfinished_ && !goes_on_ && !options_.in_place) target_.clear();
         target_.begin();
-        if (goes_on_) take_over(state_, job);
         progress_.phase = Phase::copying;
         extract(job);
         finish();

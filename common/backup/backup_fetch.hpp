@@ -14,8 +14,8 @@ struct FetchOptions {
     std::string restore_spec;      ///< text of a tablespace spec (JSON); empty: the sentinel's
     std::string mask;              ///< only files that match this pattern (glob_match); the result may not start. Empty: all
     std::string restore_only;      ///< databases and tables (DatabaseFilter); empty: all
-    bool in_place = false; ///< the destination is a stopped cluster of the same system: what differs is rewritten, what the
-                           ///< backup does not know is removed
+    bool in_place = false;   ///< the destination is a stopped cluster of the same system: what differs is rewritten, what the
+                             ///< backup does not know is removed
     unsigned downloads = 10; ///< WALG_DOWNLOAD_CONCURRENCY: tars at once
     bool fsync = true;       ///< WALG_TAR_DISABLE_FSYNC
 };

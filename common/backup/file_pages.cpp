@@ -9,7 +9,7 @@ namespace walgd::backup {
 namespace {
 
 /// More than any file of PostgreSQL has; a text that says so is damaged.
-constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 45;
+constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 40;
 
 /// Takes a hexadecimal number off the front.
 std::optional<std::uint64_t> take_number(std::string_view& text) {

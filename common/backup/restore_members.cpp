@@ -85,7 +85,7 @@ public:
     void end(RestoreState::TarMark& mark) override {
         parser_.finish();
         map_->pages.add(head_.blocks, head_.file_bytes);
-        file_->finish();
+        file_->finish(false);
         mark.pages.push_back({name_, map_->mode, map_->pages.text()});
     }
 
@@ -120,7 +120,10 @@ void MemberWriter::begin(const codec::TarMember& member) {
     if (member.type == Type::file) return begin_file(member, relative);
     if (link_ > 0) return; // folders that are gone stay so
     job_.plan.files.see(link_, relative);
-    if (member.type == Type::directory) return job_.target.create_folder(member.name, member.mode);
+    if (member.type == Type::directory) {
+        job_.target.create_folder(member.name, member.mode);
+        return mark_.folders.push_back(relative);
+    }
     job_.target.create_link(member.name, member.link);
     mark_.links.emplace_back(member.name, member.link);
 }

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string_view>
+#include <sys/stat.h>
 #include <unordered_map>
 
 namespace walgd::backup {
@@ -23,6 +24,8 @@ private:
         std::uint64_t bytes;
         std::optional<std::int64_t> modified_ns; ///< nothing: older backups of the chain may have touched it since
     };
+    bool is_there(std::string_view relative, bool as_folder, struct stat& about) const;
+
     const RestoreTarget& target_;
     std::unordered_map<std::uint64_t, Noted> files_;
     std::size_t looked_ = 0;

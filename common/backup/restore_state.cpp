@@ -61,9 +61,16 @@ bool parse_link(std::string_view line, RestoreState::TarMark& mark) {
     return true;
 }
 
+bool parse_folder(std::string_view line, RestoreState::TarMark& mark) {
+    const auto name = text_of_hex(line);
+    if (name) mark.folders.push_back(*name);
+    return name.has_value();
+}
+
 bool parse_line(std::string_view line, RestoreState::TarMark& mark) {
     const auto kind = take_until(line, ' ');
     if (kind == "link") return parse_link(line, mark);
+    if (kind == "folder") return parse_folder(line, mark);
     std::uint64_t name = 0;
     if (!kind || !read_number(take_until(line, ' '), name)) return false;
     if (*kind == "pages") {
@@ -113,6 +120,7 @@ std::string compose_tar_mark(const RestoreState::TarMark& mark) {
     auto block = mark.key + "\n";
     for (const auto& file : mark.files) block += fmt::format("file {:x} {:x} {:x}\n", file.name, file.bytes, file.modified_ns);
     for (const auto& file : mark.pages) block += fmt::format("pages {:x} {:x} {}\n", file.name, file.mode, file.pages);
+    for (const auto& name : mark.folders) block += fmt::format("folder {}\n", to_hex(bytes_of(name)));
     for (const auto& [name, target] : mark.links)
         block += fmt::format("link {} {}\n", to_hex(bytes_of(name)), to_hex(bytes_of(target)));
     return fmt::format("tar {:x} {:x}\n{}", block.size(), pg::crc32c(bytes_of(block)), block);

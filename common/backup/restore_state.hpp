@@ -20,6 +20,7 @@ namespace walgd::backup {
 ///     <object key>
 ///     file <hash of the name> <size> <mtime in ns>    for every file that no other tar touches
 ///     pages <hash of the name> <mode> <FilePages::text()>    for every file that has increments, as it was then
+///     folder <name>                                   in hexadecimal bytes, relative to the data directory
 ///     link <name> <target>                            in hexadecimal bytes: it is made last
 ///
 /// A block that is cut or wrong ends the reading: what is behind did not happen. After another boot nothing of it holds: what was
@@ -40,6 +41,7 @@ public:
         std::string key;
         std::vector<FileMark> files;
         std::vector<PagesMark> pages;
+        std::vector<std::string> folders;
         std::vector<std::pair<std::string, std::string>> links;
     };
 

@@ -202,13 +202,13 @@ RestoredFile RestoreTarget::create_file(std::string_view member, unsigned mode) 
     const auto path = resolve(member);
     if (path == root_) throw Error(ErrorKind::corrupt, "a file stands where the data directory itself should be");
     make_parents(path);
-    return RestoredFile({path, mode, holds_ == Holds::cluster, false});
+    return RestoredFile({path, mode, holds_ == Holds::cluster, false, write_out_});
 }
 
 RestoredFile RestoreTarget::open_pages(std::string_view member, unsigned mode, std::uint64_t bytes) {
     const auto path = resolve(member);
     make_parents(path);
-    RestoredFile file({path, mode, holds_ == Holds::cluster, true});
+    RestoredFile file({path, mode, holds_ == Holds::cluster, true, write_out_});
     file.set_size(bytes);
     return file;
 }

@@ -30,7 +30,11 @@ public:
     const std::string& path() const { return root_; }
     /// Error(refused) when the folder holds anything.
     void require_empty() const;
-    void set(Holds holds) { holds_ = holds; }
+    /// `write_out`: it will be synced, so large files start early.
+    void set(Holds holds, bool write_out) {
+        holds_ = holds;
+        write_out_ = write_out;
+    }
     Holds holds() const { return holds_; }
     /// Where pg_tblspc/<name> leads. Error(refused) when that place holds what it may not. Nothing is made yet.
     void add_tablespace(const archive::TablespaceSpec::Entry& entry);
@@ -76,6 +80,7 @@ private:
 
     std::string root_;
     Holds holds_ = Holds::nothing;
+    bool write_out_ = true;
     std::uint64_t room_ = ~std::uint64_t{0};
     std::map<std::string, std::string, std::less<>> tablespaces_; ///< "16384" to its folder
     std::mutex mutex_;                                            ///< guards what follows

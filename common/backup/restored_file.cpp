@@ -17,6 +17,8 @@ namespace {
 /// Compared, and written if it differs, as one: PostgreSQL's page.
 constexpr std::size_t unit_bytes = 8192;
 
+constexpr std::uint64_t write_out_bytes_min = 1 << 20;
+
 int flags_of(const RestoredFile::Open& how) {
     const int access = how.compare ? O_RDWR : O_WRONLY;
     return access | O_CREAT | O_NOFOLLOW | (how.compare || how.keep ? 0 : O_TRUNC);
@@ -25,7 +27,7 @@ int flags_of(const RestoredFile::Open& how) {
 } // namespace
 
 RestoredFile::RestoredFile(const Open& how)
-    : path_(how.path), mode_(how.mode & 07777), compare_(how.compare), keep_(how.keep),
+    : path_(how.path), mode_(how.mode & 07777), compare_(how.compare), keep_(how.keep), write_out_(how.write_out),
       fd_(open_file(path_, flags_of(how), 0600)) {
     if (compare_) old_ = Blob(unit_bytes);
 }
@@ -57,17 +59,21 @@ void RestoredFile::zero(std::uint64_t begin, std::uint64_t end) {
 }
 
 void RestoredFile::set_size(std::uint64_t bytes) {
+    struct stat about{};
+    // Even to the same size it would count as a change.
+    if (::fstat(fd_.get(), &about) == 0 && static_cast<std::uint64_t>(about.st_size) == bytes) return;
     if (::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0)
         throw_errno(fmt::format("cannot give {} its size of {} bytes", path_, bytes));
 }
 
-RestoredFile::Written RestoredFile::finish() {
+RestoredFile::Written RestoredFile::finish(bool complete) {
     if (compare_ && !keep_) set_size(next_);
     if (::fchmod(fd_.get(), mode_) != 0) throw_errno(fmt::format("cannot set the mode of {}", path_));
     struct stat about{};
     if (::fstat(fd_.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path_));
-    // Writing out starts now, so that the sync at the end finds little left; its failure shows there.
-    ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    // Its failure shows at the end. Small files are better left to the kernel, which writes many of them at once.
+    const bool large = static_cast<std::uint64_t>(about.st_size) >= write_out_bytes_min;
+    if (complete && write_out_ && large) ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     fd_.close(path_);
     return {static_cast<std::uint64_t>(about.st_size), about.st_mtim.tv_sec * 1'000'000'000 + about.st_mtim.tv_nsec};
 }

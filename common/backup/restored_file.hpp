@@ -15,6 +15,8 @@ public:
         unsigned mode = 0600;
         bool compare = false;
         bool keep = false; ///< what the file holds stays
+        bool write_out =
+            false; ///< a large file starts to go to disk when it is complete, so that the sync at the end finds little left
     };
     explicit RestoredFile(const Open& how);
 
@@ -23,17 +25,17 @@ public:
     void write_at(std::uint64_t offset, ByteView bytes);
     void zero(std::uint64_t begin, std::uint64_t end);
     void set_size(std::uint64_t bytes);
-    /// Cuts a file that was longer before, sets the mode, starts writing it out, closes.
+    /// Cuts a file that was longer before, sets the mode, closes. `complete`: nothing more will be written to it.
     struct Written {
         std::uint64_t bytes;
         std::int64_t modified_ns;
     };
-    Written finish();
+    Written finish(bool complete = true);
 
 private:
     std::string path_;
     unsigned mode_;
-    bool compare_, keep_;
+    bool compare_, keep_, write_out_;
     UniqueFd fd_;
     std::uint64_t next_ = 0;
     Blob old_;

@@ -77,13 +77,29 @@ def wal_lane(lab, lane, subject):
     return dict(row, **idle, stored_mb=subject.stored_mib())
 
 
+def change_pages(lab):
+    lab.cluster.psql(f"update pgbench_accounts set abalance=abalance+1 where aid%100=7 and aid < {lab.chosen.scale * 20000}")
+    lab.cluster.psql("checkpoint")
+
+
+def chain_lane(lab, subject):
+    """The newest of a full backup and five deltas, restored; then the same data as one full backup, restored."""
+    subject.empty_store()
+    backup_lane(lab, "full", subject)
+    stored = [backup_lane(lab, "delta", subject)["stored_mb"] for _ in range(5)]
+    row = backup_lane(lab, "restore", subject)
+    backup_lane(lab, "full again", subject)
+    full = backup_lane(lab, "restore", subject)
+    return dict(row, stored_mb=sum(stored), full_wall_s=full["wall_s"], full_cpu_s=full["cpu_s"], full_rss_mb=full["rss_mb"])
+
+
 def backup_lane(lab, lane, subject):
-    """full, restore or delta."""
+    """full, restore or delta; full again: beside what is stored."""
     if lane == "full":
         subject.empty_store()
     if lane == "delta":
-        lab.cluster.psql(f"update pgbench_accounts set abalance=abalance+1 where aid%100=7 and aid < {lab.chosen.scale * 20000}")
-        lab.cluster.psql("checkpoint")
+        change_pages(lab)
+    lane = lane.removesuffix(" again")
     to = lab.scratch / "restored"
     if lane == "restore":
         shutil.rmtree(to, ignore_errors=True)
@@ -206,7 +222,7 @@ def growth_lane(lab, subject):
     return row
 
 
-WAL_LANES, BACKUP_LANES = ("push", "drain", "fetch"), ("full", "restore", "delta")
+WAL_LANES, BACKUP_LANES = ("push", "drain", "fetch"), ("full", "restore", "delta", "chain")
 
 
 def measure(lab, lane, subject):
@@ -216,6 +232,8 @@ def measure(lab, lane, subject):
             return wal_lane(lab, lane, subject)
         if lane == "growth":
             return growth_lane(lab, subject)
+        if lane == "chain":
+            return chain_lane(lab, subject)
         return backup_lane(lab, lane, subject)
     finally:
         subject.stop()

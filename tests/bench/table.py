@@ -87,6 +87,10 @@ def lines(rows):
                 yield limited("fetch, peak memory", place, rows.value(lane, "walgd", place, "hwm_mb"), "MiB", 48)
             else:
                 yield compared("drain, segments/s", place, rows.value(lane, "walgd", place, "seg_per_s"), rate, peer, "/s", limit, more_is_better=True)
+    for place in rows.places("chain"):
+        yield compared("restore of a full and 5 deltas", place, rows.value("chain", "walgd", place, "wall_s"), rows.value("chain", "walgd", place, "full_wall_s"),
+                       "one full", "s", 1.15, of="one full of the same data")
+        yield limited("restore of a chain, peak memory", place, rows.value("chain", "walgd", place, "rss_mb"), "MiB", 64)
     yield limited("shim, p50 above /bin/true", "", rows.value("shim", None, "", "above_true_ms"), "ms", 2.5)
     yield limited("shim, resident memory", "", rows.value("shim", None, "", "client_rss_mb"), "MiB", 1.5, below=True)
     yield limited("daemon, peak memory of all rows", "", max(rows.all_values("walgd", "hwm_mb"), default=None), "MiB", 40)

@@ -14,6 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         archive::FilesMetadataReader::Callbacks callbacks;
         callbacks.file = [](std::string_view, const archive::FileDescription&) {};
         callbacks.tar_member = [](std::string_view, std::string_view) {};
+        callbacks.relation = [](const archive::RelationEntry&) {};
+        callbacks.database = [](std::string_view, std::uint32_t) {};
         archive::FilesMetadataReader reader(callbacks, "fuzz");
         for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) reader.write(text.substr(0, piece));
         reader.finish();

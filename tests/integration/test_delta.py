@@ -152,6 +152,21 @@ class DeltaCase(TestCase):
         return {table: cluster.psql(f"select count(*) || ':' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from {table} t", database)
                 for table in tables.splitlines()}
 
+    def check_fetched(self, name):
+        """walg restores the same bytes as the oracle."""
+        spec = {**self.archive.sentinel(name).get("Spec", {"base_prefix": "/", "tablespaces": []})}
+        for oid in spec["tablespaces"]:
+            spec[oid] = {"loc": str(self.scratch.folder(f"fetched{self.restored}-{oid}")), "link": f"pg_tblspc/{oid}"}
+        where = self.scratch.path / f"spec{self.restored}.json"
+        where.write_text(json.dumps(spec))
+        self.scratch.own(where)
+        fetched, expected = self.scratch.path / f"fetched{self.restored}", self.scratch.folder(f"expected{self.restored}")
+        self.alone().walg("backup-fetch", fetched, name, "--restore-spec", where)
+        self.archive.restore(name, expected)
+        for path in (path for path in expected.rglob("*") if path.is_file() and path.name != "tablespace_map"):
+            with self.subTest(path=path):
+                self.assertEqual((fetched / path.relative_to(expected)).read_bytes(), path.read_bytes())
+
     def check_sound(self, cluster):
         """Every heap and index by amcheck; no page says less of its visibility than the map does."""
         for database in cluster.psql("select datname from pg_database where datallowconn and datname <> 'template1' order by 1").split():
@@ -233,6 +248,61 @@ class Rules(DeltaCase):
         self.assertIn("LATEST_FULL", result.stderr)
         result = self.push(check=False, WALG_DELTA_MAX_STEPS="-1")
         self.assertEqual(result.returncode, 1)
+
+    def test_without_files_metadata_and_by_database(self):
+        self.cluster.psql("create database second")
+        self.cluster.psql("create table t as select generate_series(1, 1000) id", "second")
+        full, _ = self.push("--without-files-metadata")
+        self.assertTrue(self.archive.sentinel(full)["FilesMetadataDisabled"])
+        self.assertFalse((self.archive.folder / full / "files_metadata.json").exists())
+        new, said = self.push("--database-composer", by=self.daemon)
+        self.assertFalse(self.is_delta(new))
+        self.assertIn("without files metadata", (self.scratch.path / "log").read_text())
+        for names in self.archive.files_metadata(new)["TarFileSets"].values():
+            folders = {name.rsplit("/", 1)[0] for name in names if re.fullmatch("/base/[0-9]+/[0-9]+", name)}
+            self.assertLessEqual(len(folders), 1, names)
+        delta, _ = self.push("--without-files-metadata")
+        self.assertFalse(self.is_delta(delta), "nothing tells a delta without it")
+        again, said = self.push("--copy-composer", "--rating-composer")
+        self.assertFalse(self.is_delta(again))
+        self.assertEqual(self.checksums(self.recovered(new)), self.checksums(self.cluster))
+
+    def test_damage_is_found_by_a_scan_named_and_restored_as_it_is(self):
+        self.cluster.psql("checkpoint")
+        full, _ = self.push()
+        path = self.path("still")
+        self.cluster.stop()
+        with open(self.cluster.data / path, "r+b") as file:
+            for block in range(12):
+                file.seek(block * PAGE + 4000)
+                file.write(b"\xff\x00\xff\x00damaged")
+        self.cluster.start()
+        for words, named in (((), 10), (("--store-all-corrupt",), 12)):
+            name, said = self.push("--delta-from-name", full, *words, WALGD_DELTA_SOURCE="scan")
+            self.assertIn("12 blocks of the cluster are damaged", said)
+            self.assertEqual(self.archive.files(name)["/" + path]["CorruptBlocks"], {"CorruptBlocksCount": 12, "SomeCorruptBlocks": list(range(named))})
+            self.assertEqual((self.restore(name) / path).read_bytes(), (self.cluster.data / path).read_bytes())
+
+    def test_under_heavy_write_a_delta_recovers_to_what_was_written(self):
+        self.cluster.pgbench("-i", "-s", "5")
+        self.push()
+        load = self.cluster.pgbench_in_background(60, clients=2)
+        self.cluster.psql("create table comes as select * from t; create table goes as select * from t")
+        names = []
+        for step in range(3):
+            self.cluster.psql(f"create table during{step} as select * from t; vacuum t; delete from comes where id > {20000 - step * 5000}; vacuum comes")
+            names.append(self.push(WALGD_DELTA_SOURCE=("scan", "wal", "scan")[step])[0])
+        self.cluster.psql("drop table goes")
+        load.terminate()
+        load.wait()
+        self.cluster.switch()
+        expected = self.checksums(self.cluster)
+        for name in names:
+            self.assertTrue(self.is_delta(name))
+            recovered = self.recovered(name)
+            self.assertEqual(self.checksums(recovered), expected)
+            self.check_sound(recovered)
+            recovered.stop()
 
     def test_permanent_ones_make_no_parents_but_of_permanent_ones(self):
         full, _ = self.push()
@@ -392,6 +462,7 @@ class Sources(DeltaCase):
                 files = self.archive.files(name)
                 self.assertTrue(any(file["IsIncremented"] for file in files.values()))
                 recovered = self.recovered(name)
+                self.check_fetched(name)
                 self.assertEqual(self.checksums(recovered), expected)
                 self.check_sound(recovered)
                 recovered.psql("delete from visible where id % 7 = 0; delete from regrown where id < 800")
