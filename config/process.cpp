@@ -4,6 +4,7 @@
 #include "config/setup.hpp"
 
 #include <fmt/format.h>
+#include <limits>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -42,11 +43,43 @@ spdlog::level::level_enum log_level(const Settings& settings) {
     return level == "DEVEL" ? spdlog::level::debug : level == "ERROR" ? spdlog::level::err : spdlog::level::info;
 }
 
+namespace {
+
+backup::DeltaWish delta_wish(const Settings& settings) {
+    backup::DeltaWish wish;
+    const auto steps = settings.number("delta_max_steps");
+    if (steps < 0 || steps > std::numeric_limits<int>::max())
+        throw Error(ErrorKind::misconfigured, fmt::format("delta_max_steps ({}) is {}, and should not be below 0",
+                                                          settings.source("delta_max_steps"), steps));
+    wish.steps_max = static_cast<int>(steps);
+    wish.on_latest_full = settings.text("delta_origin") == "LATEST_FULL";
+    using Source = backup::DeltaWish::Source;
+    const auto source = settings.text("delta_source");
+    wish.source = source == "summaries" ? Source::summaries
+                  : source == "wal"     ? Source::wal
+                  : source == "scan"    ? Source::scan
+                                        : Source::best;
+    wish.from_name = settings.text("delta_from_name");
+    wish.from_user_data = settings.text("delta_from_user_data");
+    if (!wish.from_name.empty() && !wish.from_user_data.empty())
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("both delta_from_name ({}) and delta_from_user_data ({}) are given",
+                                settings.source("delta_from_name"), settings.source("delta_from_user_data")),
+                    "keep one of them");
+    return wish;
+}
+
+} // namespace
+
 backup::PushOptions push_options(const Settings& settings) {
     backup::PushOptions options;
     options.pgdata = settings.text("pgdata");
     options.connection = connection_options(settings);
     options.verify = settings.flag("verify_page_checksums");
+    options.name_all_corrupt = settings.flag("store_all_corrupt_blocks");
+    options.delta = delta_wish(settings);
+    options.files_metadata = !settings.flag("without_files_metadata");
+    options.by_database = settings.flag("use_database_composer");
     options.table_names = !settings.flag("disable_partial_restore");
     options.user_data = settings.text("sentinel_user_data");
     options.part_bytes_max = settings.bytes("tar_size_threshold");

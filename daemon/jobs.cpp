@@ -35,8 +35,8 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
             if (failure)
                 archive_.log.error("event=backup_failed error=\"{}\"", describe(failure));
             else
-                archive_.log.info("event=backup_done name={} bytes={} stored={}", result->name, result->plain_bytes,
-                                  result->stored_bytes);
+                archive_.log.info("event=backup_done name={} bytes={} stored={} read={} parent={} source=\"{}\"", result->name,
+                                  result->plain_bytes, result->stored_bytes, result->read_bytes, result->parent, result->source);
         });
     });
     archive_.log.info("event=backup_started");

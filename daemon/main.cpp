@@ -37,7 +37,17 @@ namespace {
 backup::PushOptions push_options(const config::Settings& settings, const proto::Frame& request) {
     auto options = config::push_options(settings);
     if (!request.field(0).empty()) options.pgdata = request.field(0);
-    options.permanent = request.field(1).find('p') != std::string_view::npos;
+    auto asked = [&request](char flag) { return request.field(1).find(flag) != std::string_view::npos; };
+    options.delta.permanent = asked('p');
+    options.delta.full = asked('f');
+    options.verify = options.verify || asked('v');
+    options.name_all_corrupt = options.name_all_corrupt || asked('s');
+    options.by_database = options.by_database || asked('b');
+    if (asked('w')) options.files_metadata = false;
+    if (!request.field(3).empty() || !request.field(4).empty()) {
+        options.delta.from_name = request.field(3);
+        options.delta.from_user_data = request.field(4);
+    }
     if (!request.field(2).empty()) options.user_data = request.field(2);
     return options;
 }

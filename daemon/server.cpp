@@ -36,10 +36,10 @@ void check_empty_file(int fd) {
 } // namespace
 
 Server::Server(Services services, int fd, std::size_t connections_max)
-    : services_(std::move(services)),
-      sessions_(
-          services_.archive.io, services_.archive.log, fd, connections_max,
-          [this](Socket socket) { return serve(std::move(socket)); }, [this](Socket socket) { return turn_away(std::move(socket)); }) {}
+    : services_(std::move(services)), sessions_(
+                                          services_.archive.io, services_.archive.log, fd, connections_max,
+                                          [this](Socket socket) { return serve(std::move(socket)); },
+                                          [this](Socket socket) { return turn_away(std::move(socket)); }) {}
 
 awaitable<void> Server::turn_away(Socket socket) {
     Channel channel(std::move(socket));
@@ -151,7 +151,8 @@ awaitable<proto::Frame> Server::run_backup(Channel& channel, const proto::Frame&
     co_return proto::Frame{proto::Type::ok,
                            request.request,
                            {result.name, std::to_string(result.plain_bytes), std::to_string(result.stored_bytes),
-                            std::to_string(result.corrupt_blocks)}};
+                            std::to_string(result.corrupt_blocks), std::to_string(result.read_bytes), result.parent,
+                            result.source}};
 }
 
 } // namespace walgd::daemon

@@ -22,11 +22,15 @@ inline constexpr std::size_t frame_bytes_max = 64 << 10;
 enum class Type : std::uint8_t {
     // requests
     ping = 1,
-    wal_push = 2,    ///< name; descriptor: the file, open for reading
-    wal_fetch = 3,   ///< name; descriptor: an empty file, open for reading and writing
-    status = 4,      ///< "text" or "json"
-    backup_push = 5, ///< pgdata, flags ("p" permanent), user data; progress until the job ends
-    cancel_job = 6,  ///< of the job that runs
+    wal_push = 2,  ///< name; descriptor: the file, open for reading
+    wal_fetch = 3, ///< name; descriptor: an empty file, open for reading and writing
+    status = 4,    ///< "text" or "json"
+    /// pgdata, flags ("p" permanent, "f" full, "v" verify, "s" all damaged blocks named, "b" parts by database, "w" without files
+    /// metadata), user data, delta from name, delta from
+    /// user data; progress until the job ends, then ok with name, plain bytes, stored bytes, damaged blocks, bytes read, parent,
+    /// source
+    backup_push = 5,
+    cancel_job = 6, ///< of the job that runs
     // answers
     ok = 64,       ///< text
     absent = 65,   ///< the storage says that there is no such object

@@ -11,25 +11,46 @@ namespace {
 class BackupPush : public Verb {
 public:
     std::string name() const override { return "backup-push"; }
-    std::string help() const override { return "Take a full base backup; by the daemon, if one listens"; }
+    std::string help() const override {
+        return "Take a base backup, full or a delta (WALG_DELTA_MAX_STEPS); by the daemon, if one listens";
+    }
 
     void options(CLI::App& command) override {
         command.add_option("db_directory", pgdata_,
                            "The cluster's data directory; PGDATA or the connected server's if not given");
         command.add_flag("-p,--permanent", permanent_, "Keep it until it is marked impermanent");
-        command.add_flag("-f,--full", full_, "Take a full backup (all of them are, in this version)");
+        command.add_flag("-f,--full", full_, "Take a full backup, not a delta");
+        command.add_option("--delta-from-name", from_name_, "The backup to base a delta on, instead of the latest");
+        command.add_option("--delta-from-user-data", from_user_data_, "The same, by that backup's user data")
+            ->excludes("--delta-from-name");
         command.add_option("--add-user-data", user_data_, "JSON that is kept with the backup");
-        command.add_flag("--verify", verify_, "Check page checksums (on, unless WALG_VERIFY_PAGE_CHECKSUMS=false)");
+        command.add_flag("-v,--verify", verify_, "Check page checksums (on, unless WALG_VERIFY_PAGE_CHECKSUMS=false)");
+        command.add_flag("-b,--database-composer", by_database_, "Begin a part of its own for the files of each database");
+        command.add_flag("-r,--rating-composer", by_rating_, "WAL-G's; taken, and parts are composed as always");
+        command.add_flag("-c,--copy-composer", by_copy_, "WAL-G's; a full backup, of which all parts are made anew");
+        command.add_flag("--without-files-metadata", no_files_, "Write no files_metadata.json: a full backup, no delta's base");
+        command.add_flag("-s,--store-all-corrupt", all_corrupt_, "Name all damaged blocks in the metadata, not ten of a file");
     }
 
     int run(Context& context) override {
         auto options = config::push_options(context.settings);
         if (!pgdata_.empty()) options.pgdata = pgdata_;
-        options.permanent = permanent_;
+        options.delta.permanent = permanent_;
+        options.delta.full = full_ || by_copy_;
+        if (by_copy_)
+            context.log.info("Parts are made anew, not copied from the latest backup: --copy-composer makes it a full one");
+        if (by_rating_) context.log.info("Parts are composed as always: a delta leaves out unchanged files, and needs no rating");
+        if (!from_name_.empty() || !from_user_data_.empty()) {
+            options.delta.from_name = from_name_;
+            options.delta.from_user_data = from_user_data_;
+        }
         if (verify_) options.verify = true;
+        if (by_database_) options.by_database = true;
+        if (no_files_) options.files_metadata = false;
+        if (all_corrupt_) options.name_all_corrupt = true;
         if (!user_data_.empty()) options.user_data = archive::normalized_user_data(user_data_);
         // The daemon has the settings of its own; wal-g is told everything by its environment, and asks nobody.
-        auto result = context.as_walg ? std::nullopt : backup_push_by_daemon(context, options);
+        auto result = context.as_walg ? std::nullopt : backup_push_by_daemon(context, options, verify_);
         if (!result) {
             auto& archive = context.archive();
             backup::Progress progress;
@@ -39,14 +60,16 @@ public:
         if (result->corrupt_blocks > 0)
             context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them",
                              result->corrupt_blocks);
-        context.log.info("Backup {}: {} MiB, {} MiB in the storage", result->name, result->plain_bytes >> 20,
-                         result->stored_bytes >> 20);
+        context.log.info("Backup {}: {} MiB, {} MiB in the storage, {} MiB read", result->name, result->plain_bytes >> 20,
+                         result->stored_bytes >> 20, result->read_bytes >> 20);
+        if (!result->parent.empty()) context.log.info("It is a delta of {}, made by {}", result->parent, result->source);
         return 0;
     }
 
 private:
-    std::string pgdata_, user_data_;
-    bool permanent_ = false, full_ = false, verify_ = false;
+    std::string pgdata_, user_data_, from_name_, from_user_data_;
+    bool permanent_ = false, full_ = false, verify_ = false, all_corrupt_ = false, by_database_ = false, no_files_ = false,
+         by_rating_ = false, by_copy_ = false;
 };
 
 } // namespace

@@ -41,15 +41,29 @@ void cancel_job(const std::string& socket) {
         client.receive(answer, silence_seconds_max);
 }
 
+/// What the command line may add to the daemon's own settings.
+std::string flags_of(const backup::PushOptions& options) {
+    std::string flags;
+    if (options.delta.permanent) flags += 'p';
+    if (options.delta.full) flags += 'f';
+    if (options.name_all_corrupt) flags += 's';
+    if (options.by_database) flags += 'b';
+    if (!options.files_metadata) flags += 'w';
+    return flags;
+}
+
 } // namespace
 
-std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options) {
+std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options, bool verify) {
     const auto socket = context.settings.text("socket");
     proto::Client client;
     const auto connected = client.connect(socket);
     if (connected == Connected::nobody) return std::nullopt;
     if (connected == Connected::failed) refuse_connection(client);
-    if (!client.send({proto::Type::backup_push, 1, {options.pgdata, options.permanent ? "p" : "", options.user_data}}))
+    if (!client.send({proto::Type::backup_push,
+                      1,
+                      {options.pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
+                       options.delta.from_user_data}}))
         refuse_connection(client);
     context.log.info("The daemon at {} takes the backup", socket);
     const std::stop_callback on_stop(context.stop, [&] { cancel_job(socket); });
@@ -61,7 +75,8 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
                             number(frame.field(2))});
         } else if (frame.type == proto::Type::ok) {
             return backup::PushResult{std::string(frame.field(0)), number(frame.field(1)), number(frame.field(2)),
-                                      number(frame.field(3))};
+                                      number(frame.field(3)),      number(frame.field(4)), std::string(frame.field(5)),
+                                      std::string(frame.field(6))};
         } else if (frame.type == proto::Type::error) {
             throw received_error(frame);
         }

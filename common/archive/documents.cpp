@@ -151,6 +151,7 @@ std::string to_json(const Sentinel& sentinel) {
             R"(,"Version":{},"StartTime":"{}","FinishTime":"{}","DateFmt":{},"Hostname":{},"DataDir":{},"IsPermanent":{})",
             sentinel.version, format_time(sentinel.start_time), format_time(sentinel.finish_time), json_string(date_format),
             json_string(sentinel.hostname), json_string(sentinel.data_dir), sentinel.is_permanent);
+    if (sentinel.data_checksums) text += fmt::format(R"(,"DataChecksums":{})", *sentinel.data_checksums);
     return text + "}";
 }
 
@@ -178,6 +179,7 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
     }
     sentinel.user_data = fields.json("userdata");
     sentinel.files_metadata_disabled = fields.flag("filesmetadatadisabled");
+    if (fields.find("datachecksums") != nullptr) sentinel.data_checksums = fields.flag("datachecksums");
     sentinel.version = static_cast<int>(fields.number("version"));
     sentinel.start_time = fields.time("starttime");
     sentinel.finish_time = fields.time("finishtime");

@@ -51,7 +51,8 @@ struct Sentinel {
     std::optional<TablespaceSpec> spec;
     std::string user_data; ///< JSON text as WAL-G re-encodes it; empty: none
     bool files_metadata_disabled = false;
-    int version = 0; ///< 2; 0 for WAL-G's v1, which lacks all below
+    std::optional<bool> data_checksums; ///< of the cluster; ours alone, WAL-G passes over it
+    int version = 0;                    ///< 2; 0 for WAL-G's v1, which lacks all below
     Time start_time{}, finish_time{};
     std::string hostname, data_dir;
     bool is_permanent = false; ///< as of push time; metadata.json decides

@@ -4,6 +4,7 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/system_guard.hpp"
 #include "common/backup/database_names.hpp"
+#include "common/backup/delta_basis.hpp"
 #include "common/backup/intent.hpp"
 #include "common/backup/parts.hpp"
 #include "common/backup/server_watch.hpp"
@@ -74,7 +75,10 @@ public:
         }
         release(archive_, name_);
         progress_.phase = Phase::done;
-        return {name_, plain_bytes_, stored_bytes_, corrupt_blocks_};
+        PushResult result{name_, plain_bytes_, stored_bytes_, corrupt_blocks_, read_bytes_, {}, {}};
+        if (basis_) result.parent = basis_->parent().name();
+        if (basis_) result.source = basis_->source();
+        return result;
     }
 
 private:
@@ -90,6 +94,7 @@ private:
             throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");
         remove_leftovers(archive_, host_, facts_.data_directory, stop_);
+        if (options_.files_metadata) basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
         PgdataWalk walk(pgdata_);
         std::uint64_t total = 0;
         walk.run([&](const WalkedEntry& entry) {
@@ -101,21 +106,35 @@ private:
 
     void start() {
         started_ = now();
-        archive_.log.info("Starting a base backup of {} ({} MiB); the server makes a checkpoint first", pgdata_,
-                          progress_.bytes_total.load() >> 20);
+        archive_.log.info("Starting a {} of {} ({} MiB); the server makes a checkpoint first",
+                          basis_ ? "delta backup" : "full base backup", pgdata_, progress_.bytes_total.load() >> 20);
         start_ = server_->start_backup(format_time(started_));
-        name_ = "base_" + start_.start_segment;
+        if (basis_ && !basis_->begin(*server_, start_, progress_.bytes_total)) basis_.reset();
+        name_ = "base_" + start_.start_segment + (basis_ ? basis_->name_suffix() : "");
         spec_.base_prefix = facts_.data_directory;
         for (const auto& tablespace : server_->tablespaces())
             spec_.tablespaces.push_back({std::to_string(tablespace.oid), tablespace.location});
     }
 
     void copy() {
-        if (options_.table_names) collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
+        if (options_.table_names && options_.files_metadata)
+            collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
         progress_.phase = Phase::copying;
-        const CopySource source{options_.verify && facts_.data_checksums, facts_.block_bytes, start_.lsn, archive_.log};
-        const PartsOptions parts{pgdata_, name_, part_bytes(options_, progress_.bytes_total), std::max(1U, options_.readers)};
-        add(copy_parts(source, parts));
+        if (basis_ && options_.delta.permanent) make_chain_permanent(archive_, basis_->parent(), stop_);
+        const CopySource source{.verify = options_.verify && facts_.data_checksums,
+                                .block_bytes = facts_.block_bytes,
+                                .start = start_.lsn,
+                                .log = archive_.log,
+                                .name_all_corrupt = options_.name_all_corrupt,
+                                .delta = basis_ ? &basis_->files() : nullptr};
+        const PartsOptions parts{.pgdata = pgdata_,
+                                 .backup = name_,
+                                 .part_bytes_max = part_bytes(options_, progress_.bytes_total),
+                                 .readers = std::max(1U, options_.readers),
+                                 .by_database = options_.by_database};
+        const auto copied = copy_parts(source, parts);
+        add(copied);
+        if (basis_) basis_->tell(copied);
         add(push_tar(room_, name_, "pg_control", {control_file()}));
     }
 
@@ -146,8 +165,10 @@ private:
         add(push_tar(room_, name_, "backup_label", labels));
         finished_ = now();
         put_document(archive::metadata_key(name_), to_json(metadata()));
-        ObjectUpload files(room_, archive::files_metadata_key(name_));
-        files_.finish(files);
+        if (options_.files_metadata) {
+            ObjectUpload files(room_, archive::files_metadata_key(name_));
+            files_.finish(files);
+        }
         wait_for_last_wal(stopped.lsn);
         progress_.phase = Phase::finishing;
         put_document(archive::sentinel_key(name_), to_json(sentinel()));
@@ -205,6 +226,7 @@ private:
         stored_bytes_ += part.stored_bytes;
         catalog_bytes_ += part.catalog_bytes;
         corrupt_blocks_ += part.corrupt_blocks;
+        read_bytes_ += part.read_bytes;
     }
 
     archive::BackupMetadata metadata() const {
@@ -216,7 +238,7 @@ private:
         metadata.pg_version = facts_.version_num;
         metadata.start_lsn = start_.lsn;
         metadata.finish_lsn = finish_lsn_;
-        metadata.is_permanent = options_.permanent;
+        metadata.is_permanent = options_.delta.permanent;
         metadata.system = facts_.system;
         metadata.uncompressed_bytes = static_cast<std::int64_t>(plain_bytes_);
         metadata.compressed_bytes = static_cast<std::int64_t>(stored_bytes_);
@@ -228,6 +250,8 @@ private:
         archive::Sentinel sentinel;
         sentinel.start_lsn = start_.lsn;
         sentinel.finish_lsn = finish_lsn_;
+        if (basis_) sentinel.delta = basis_->parent().origin();
+        sentinel.data_checksums = facts_.data_checksums;
         sentinel.pg_version = facts_.version_num;
         sentinel.system = facts_.system;
         sentinel.uncompressed_bytes = static_cast<std::int64_t>(plain_bytes_);
@@ -235,12 +259,13 @@ private:
         sentinel.data_catalog_bytes = static_cast<std::int64_t>(catalog_bytes_);
         if (!spec_.tablespaces.empty()) sentinel.spec = spec_;
         sentinel.user_data = user_data_;
+        sentinel.files_metadata_disabled = !options_.files_metadata;
         sentinel.version = 2;
         sentinel.start_time = started_;
         sentinel.finish_time = finished_;
         sentinel.hostname = host_;
         sentinel.data_dir = facts_.data_directory;
-        sentinel.is_permanent = options_.permanent;
+        sentinel.is_permanent = options_.delta.permanent;
         return sentinel;
     }
 
@@ -265,13 +290,14 @@ private:
     UploadRoom room_;
     FilesSpool files_;
     std::unique_ptr<pg::Server> server_;
+    std::unique_ptr<DeltaBasis> basis_; ///< nothing: a full backup
     pg::ServerFacts facts_;
     pg::BackupStart start_;
     pg::Lsn finish_lsn_{0};
     archive::TablespaceSpec spec_;
     std::string host_, pgdata_, name_, user_data_;
     Time started_{}, finished_{};
-    std::uint64_t plain_bytes_ = 0, stored_bytes_ = 0, catalog_bytes_ = 0, corrupt_blocks_ = 0;
+    std::uint64_t plain_bytes_ = 0, stored_bytes_ = 0, catalog_bytes_ = 0, corrupt_blocks_ = 0, read_bytes_ = 0;
 };
 
 } // namespace

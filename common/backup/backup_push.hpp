@@ -1,5 +1,6 @@
 #pragma once
 #include "common/archive/archive.hpp"
+#include "common/backup/delta_parent.hpp"
 #include "common/backup/progress.hpp"
 #include "common/pg/server.hpp"
 
@@ -13,8 +14,11 @@ namespace walgd::backup {
 struct PushOptions {
     std::string pgdata; ///< must be the connected server's data directory
     pg::ConnectionOptions connection;
-    bool permanent = false;
+    DeltaWish delta;                           ///< what it is based on, and whether it is permanent
     bool verify = true;                        ///< page checksums, where the cluster has them
+    bool name_all_corrupt = false;             ///< WALG_STORE_ALL_CORRUPT_BLOCKS
+    bool files_metadata = true;                ///< false: no files_metadata.json, and a full backup; no delta can be based on it
+    bool by_database = false;                  ///< a part holds files of one database (WALG_USE_DATABASE_COMPOSER)
     bool table_names = true;                   ///< for WAL-G's --restore-only, which finds tables by them
     std::string user_data;                     ///< JSON text; empty: none
     std::uint64_t part_bytes_max = 1073741823; ///< WALG_TAR_SIZE_THRESHOLD
@@ -29,16 +33,19 @@ struct PushResult {
     std::string name;
     std::uint64_t plain_bytes = 0, stored_bytes = 0;
     std::uint64_t corrupt_blocks = 0;
+    std::uint64_t read_bytes = 0; ///< of the cluster's files
+    std::string parent;           ///< of a delta; empty for a full backup
+    std::string source;           ///< of a delta: what told which pages changed
 };
 
 /// The directory to copy, symlinks resolved: `pgdata`, or the server's if that is empty. Error(refused) when it is not the
 /// connected server's, or not of this host.
 std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& facts);
 
-/// Takes a full base backup: parts, pg_control, backup_label, metadata.json, files_metadata.json, and last, when the stop WAL is
-/// in the archive, the sentinel. Blocks; for a job's thread, not the I/O thread. On any exception the server has left backup
-/// mode, no sentinel was written, and what was stored so far is removed if the storage lets us, else named in the error; the next
-/// run removes it.
+/// Takes a base backup, full or a delta (choose_parent): parts, pg_control, backup_label, metadata.json, files_metadata.json, and
+/// last, when the stop WAL is in the archive, the sentinel. Blocks; for a job's thread, not the I/O thread. On any exception the
+/// server has left backup mode, no sentinel was written, and what was stored so far is removed if the storage lets us, else named
+/// in the error; the next run removes it.
 PushResult backup_push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop);
 
 } // namespace walgd::backup

@@ -81,6 +81,15 @@ private:
     codec::TarWriter writer_;
 };
 
+/// True if `member` may follow in a part that holds one database.
+bool same_database(const std::vector<std::string>& members, std::string_view member) {
+    const auto folder = [](std::string_view path) {
+        const auto place = relation_place(path);
+        return place ? place->folder : std::string_view();
+    };
+    return members.empty() || folder(members.back()) == folder(member);
+}
+
 class PartsPush {
 public:
     PartsPush(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options)
@@ -140,19 +149,33 @@ private:
             if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "the backup was cancelled");
         });
         std::optional<Tar> tar;
+        std::uint64_t skipped = 0, incremented = 0;
         while (auto entry = queue_.pop()) {
+            if (const auto description = copier.skipped(*entry)) {
+                ++room.progress.files_done;
+                ++skipped;
+                files_.add(entry->member, *description);
+                continue;
+            }
+            if (tar && options_.by_database && !same_database(tar->members, entry->member)) close(tar);
             if (!tar)
                 tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
-            const auto description = copier.copy(*entry, tar->writer());
-            if (!description) continue;
-            if (entry->type == WalkedEntry::Type::file) tar->content_bytes += static_cast<std::uint64_t>(entry->about.st_size);
+            const auto copied = copier.copy(*entry, tar->writer());
+            if (!copied) continue;
+            const auto& description = copied->description;
+            tar->content_bytes += copied->member_bytes;
             ++room.progress.files_done;
-            files_.add(entry->member, *description);
+            if (description.is_incremented) ++incremented;
+            files_.add(entry->member, description);
             tar->members.push_back(std::move(entry->member));
-            corrupt_blocks_ += description->corrupt_block_count;
+            corrupt_blocks_ += description.corrupt_block_count;
             if (tar->content_bytes > options_.part_bytes_max) close(tar);
         }
         if (tar && !stop_.stop_requested()) close(tar);
+        const std::lock_guard lock(mutex_);
+        result_.read_bytes += copier.bytes_read();
+        result_.files_skipped += skipped;
+        result_.files_incremented += incremented;
     }
 
     void close(std::optional<Tar>& tar) {

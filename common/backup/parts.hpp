@@ -11,6 +11,7 @@ struct PartsOptions {
     std::string pgdata, backup;
     std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
     unsigned readers = 1;
+    bool by_database = false; ///< a part is closed too before the files of another database
 };
 
 struct PartsResult {
@@ -18,6 +19,8 @@ struct PartsResult {
     std::uint64_t stored_bytes = 0;
     std::uint64_t catalog_bytes = 0;
     std::uint64_t corrupt_blocks = 0;
+    std::uint64_t read_bytes = 0; ///< of the cluster's files
+    std::uint64_t files_skipped = 0, files_incremented = 0;
 };
 
 /// Copies the cluster's files into part_001.tar, part_002.tar ... of `backup`, several threads at once. Returns when all parts

@@ -60,11 +60,15 @@ std::uint16_t page_checksum(ByteView page, std::uint32_t block) {
 }
 
 PageState check_page(ByteView page, std::uint32_t block) {
-    if (u16_at(page, 14) == 0) return PageState::fresh;
+    if (fresh_page(page)) return PageState::fresh;
     if (!plausible_header(page)) return PageState::bad_header;
     const auto stored = u16_at(page, checksum_offset);
     return stored == 0 || stored == page_checksum(page, block) ? PageState::valid : PageState::bad_checksum;
 }
+
+bool fresh_page(ByteView page) { return u16_at(page, 14) == 0; }
+bool plausible_page(ByteView page) { return fresh_page(page) || plausible_header(page); }
+bool all_visible_page(ByteView page) { return (u16_at(page, 10) & 0x0004) != 0; }
 
 Lsn page_lsn(ByteView page) {
     std::uint32_t halves[2];

@@ -102,6 +102,9 @@ ServerFacts LibpqServer::facts() {
               "from pg_settings where name = 'wal_segment_size'"),
         "its WAL segment size");
     facts.block_bytes = static_cast<std::uint32_t>(number_of(value("show block_size"), "its block size"));
+    facts.relation_file_bytes =
+        number_of(value("select setting from pg_settings where name = 'segment_size'"), "the size of its files") *
+        facts.block_bytes;
     facts.data_checksums = value("show data_checksums") == "on";
     facts.archive_mode = value("show archive_mode");
     facts.archive_command = value("show archive_command");

@@ -25,6 +25,8 @@ struct ServerFacts {
     bool in_recovery = false;
     std::uint64_t segment_bytes = 0;
     std::uint32_t block_bytes = 8192;
+    std::uint64_t relation_file_bytes =
+        0; ///< a relation is cut into files of so many, 1 GiB unless PostgreSQL was built otherwise
     bool data_checksums = false;
     std::string archive_mode; ///< off, on, always
     std::string archive_command;

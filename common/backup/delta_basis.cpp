@@ -1,0 +1,115 @@
+#include "common/backup/delta_basis.hpp"
+
+#include "common/archive/layout.hpp"
+#include "common/backup/timeline_source.hpp"
+
+#include <fmt/format.h>
+
+namespace walgd::backup {
+
+namespace {
+
+constexpr int first_with_summaries = 170000;
+constexpr std::uint64_t relation_file_bytes_default = 1ULL << 30;
+/// WAL is read instead of the cluster's files only if it has so much less.
+constexpr std::uint64_t wal_share = 4;
+
+void tell_full(Log& log, const std::string& why, bool unexpected) {
+    if (why.empty()) return;
+    const auto text = fmt::format("{}. Doing full backup.", why);
+    if (unexpected)
+        log.warn("{}", text);
+    else
+        log.info("{}", text);
+}
+
+} // namespace
+
+DeltaBasis::DeltaBasis(archive::Archive& archive, DeltaWish::Source wish, DeltaParent parent, ParentFiles files,
+                       const pg::ServerFacts& facts, std::string pgdata, std::stop_token stop)
+    : archive_(archive), wish_(wish), parent_(std::move(parent)), parent_files_(std::move(files)), facts_(facts),
+      pgdata_(std::move(pgdata)), stop_(std::move(stop)) {}
+
+std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
+                                               const std::string& pgdata, std::stop_token stop) {
+    auto choice = choose_parent(archive, wish, facts.system, stop);
+    if (choice.parent && choice.parent->sentinel().data_checksums.value_or(facts.data_checksums) != facts.data_checksums) {
+        choice.why_full =
+            fmt::format("Page checksums were turned {} since {}", facts.data_checksums ? "on" : "off", choice.parent->name());
+        choice.parent.reset();
+    }
+    if (!choice.parent) {
+        tell_full(archive.log, choice.why_full, choice.unexpected);
+        return nullptr;
+    }
+    ParentFiles files;
+    try {
+        files = read_parent_files(archive, choice.parent->name(), stop);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        tell_full(archive.log, fmt::format("{} is no sound parent ({})", choice.parent->name(), error.what()), true);
+        return nullptr;
+    }
+    if (!files.find("/")) {
+        tell_full(archive.log, fmt::format("{} was copied by BASE_BACKUP, not file by file", choice.parent->name()), false);
+        return nullptr;
+    }
+    return std::unique_ptr<DeltaBasis>(
+        new DeltaBasis(archive, wish.source, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
+}
+
+bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start, std::uint64_t cluster_bytes) {
+    std::string reason;
+    pg::TimelineHistory history;
+    try {
+        history = read_history(archive_, pgdata_, start.timeline, stop_);
+        reason = reason_against(parent_, start, history);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        reason = error.what();
+    }
+    if (!reason.empty()) {
+        tell_full(archive_.log, reason, true);
+        return false;
+    }
+    find_changes(server, {parent_.start_lsn(), start.lsn, std::move(history)}, cluster_bytes);
+    const DeltaFiles::Options options{.pgdata = pgdata_,
+                                      .parent_start = parent_.start_lsn(),
+                                      .block_bytes = facts_.block_bytes,
+                                      .hint_bits_logged = facts_.data_checksums};
+    rules_ = std::make_unique<DeltaFiles>(options, parent_files_, changes_ ? &*changes_ : nullptr);
+    archive_.log.info("Delta backup from {} with LSN {}; what changed since is told by: {}", parent_.name(),
+                      parent_.start_lsn().text(), source_);
+    return true;
+}
+
+/// Best first: what costs least. Each counts only if it speaks of all WAL of the range.
+void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range, std::uint64_t cluster_bytes) {
+    using Source = DeltaWish::Source;
+    source_ = "scan of page LSNs";
+    auto wanted = [this](Source source) { return wish_ == Source::best || wish_ == source; };
+    auto take = [this](FoundChanges found, const char* name) {
+        if (!found.changes) archive_.log.info("No use of {}: {}", name, found.why_not);
+        if (found.changes) source_ = name;
+        changes_ = std::move(found.changes);
+        return changes_.has_value();
+    };
+    // Block numbers tell the file only where files are cut as usual.
+    if (facts_.relation_file_bytes != relation_file_bytes_default) return;
+    if (wanted(Source::summaries) && facts_.version_num >= first_with_summaries &&
+        take(changes_by_summaries(archive_, server, pgdata_, range, stop_), "WAL summaries"))
+        return;
+    const auto wal_bytes = range.to.bytes() - range.from.bytes();
+    if (wish_ == Source::wal || (wish_ == Source::best && wal_bytes <= cluster_bytes / wal_share))
+        take(changes_by_wal(archive_, pgdata_, range, facts_.segment_bytes, stop_), "block references of the WAL");
+}
+
+std::string DeltaBasis::name_suffix() const { return fmt::format("_D_{}", archive::first_segment_in(parent_.name())); }
+
+void DeltaBasis::tell(const PartsResult& copied) const {
+    archive_.log.info("Read {} MiB of the cluster's {} MiB by {}: {} files left as they were, {} by pages",
+                      copied.read_bytes >> 20, copied.catalog_bytes >> 20, source_, copied.files_skipped,
+                      copied.files_incremented);
+}
+
+} // namespace walgd::backup
