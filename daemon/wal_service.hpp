@@ -3,6 +3,7 @@
 #include "common/archive/wal_push.hpp"
 #include "common/base/signal.hpp"
 #include "common/base/slots.hpp"
+#include "daemon/commit_indexer.hpp"
 #include "daemon/level_control.hpp"
 #include "daemon/wal_prefetch.hpp"
 #include "daemon/wal_queue.hpp"
@@ -35,7 +36,8 @@ struct WalLimits {
 /// for what PostgreSQL asks for and is not under way yet: storing ahead takes the others.
 class WalService {
 public:
-    WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch = {});
+    /// `index`: told of the segments that are stored; nullptr: nobody is.
+    WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch = {}, CommitIndexer* index = nullptr);
 
     awaitable<archive::WalPushed> push(std::string name, UniqueFd fd);
     /// Pushes a file that nobody asked for yet, and that the queue knows to be in flight. Says whether it is stored; never throws
@@ -56,6 +58,7 @@ public:
     awaitable<void> run_prefetch() { return prefetch_.run(); }
 
     const WalCounters& counters() const { return counters_; }
+    const CommitIndexer* index() const { return index_; }
     const WalPrefetch& prefetch() const { return prefetch_; }
     std::size_t waiting() const { return slots_.waiting(); }
     std::chrono::steady_clock::time_point last_request() const { return last_request_; }
@@ -75,6 +78,7 @@ private:
     archive::WalPusher pusher_;
     archive::WalFetcher fetcher_;
     WalPrefetch prefetch_;
+    CommitIndexer* index_;
     WalQueue queue_;
     Signal queue_changed_;
     std::multiset<std::string> asked_for_;
