@@ -35,7 +35,7 @@ Followed follow(const TimelinePath& path, MomentWal& wal, const MomentTarget& ta
 
 /// The WAL of the backup itself is there.
 bool consistent(const TimelinePath& path, const BackupFacts& backup, std::uint64_t next) {
-    return path.end_of(next) > backup.finish ? next > path.number_of(pg::Lsn(backup.finish.bytes() - 1)) : true;
+    return next > path.number_of(pg::Lsn(backup.finish.bytes() - 1));
 }
 
 std::vector<BackupFacts> candidates(const ArchiveView& view, const TimelinePath& path, const MomentRequest& request) {
@@ -115,9 +115,16 @@ MomentPlan made(const TimelinePath& path, const BackupFacts& backup, const Follo
     return plan;
 }
 
+/// The target is before the end of the backup. Where no transaction ended between that and the target, PostgreSQL would stop
+/// there all the same, and what the backup holds may be later: then the clock of who took it decides.
+bool too_early(const MomentTarget& target, const BackupFacts& backup, const StopFinder& finder) {
+    if (finder.too_early()) return true;
+    return target.kind == Kind::time && finder.stop() && !finder.past_backup() && target.time < backup.finish_time;
+}
+
 /// Whether following led to what was asked for.
 bool reached(const TimelinePath& path, const MomentTarget& target, const BackupFacts& backup, const Followed& followed) {
-    if (target.kind != Kind::end) return followed.finder.stop() && !followed.finder.too_early();
+    if (target.kind != Kind::end) return followed.finder.stop() && !too_early(target, backup, followed.finder);
     const auto last = path.last();
     return last && followed.next > *last && consistent(path, backup, followed.next);
 }
@@ -166,6 +173,7 @@ MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequ
     const TimelinePath path(view, request.timeline.value_or(view.latest_timeline()));
     const auto& target = request.target;
     std::optional<Refusal> refusal;
+    bool of_broken_backup = false; // another one has more to say
     const auto backups = candidates(view, path, request);
     for (const auto& backup : backups) {
         if (target.kind == Kind::lsn && target.lsn < backup.finish) {
@@ -175,12 +183,14 @@ MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequ
         const auto followed = follow(path, wal, target, backup);
         if (reached(path, target, backup, followed)) return made(path, backup, followed);
         // What the newest one says of the way forward holds for all; what the oldest one says of the way back too.
-        if (followed.finder.too_early())
+        const bool early = too_early(target, backup, followed.finder);
+        if (early)
             refusal = before_backup(request, backup);
-        else if (!refusal)
+        else if (!refusal || of_broken_backup)
             refusal = unreachable(path, request, followed, backup);
+        of_broken_backup = !early && !consistent(path, backup, followed.next);
         // A transaction or a name may be in older WAL; what comes later is not reached from an older backup either.
-        const bool searching = followed.finder.too_early() || target.kind == Kind::xid || target.kind == Kind::name ||
+        const bool searching = early || target.kind == Kind::xid || target.kind == Kind::name ||
                                !consistent(path, backup, followed.next);
         if (!searching) break;
     }

@@ -59,7 +59,9 @@ bool StopFinder::may_stop_in(const archive::WalNote& note, pg::Lsn segment_end) 
 }
 
 void StopFinder::pass(const archive::WalNote& note) {
-    if (note.last_commit) last_commit_ = note.last_commit;
+    if (!note.last_commit) return;
+    last_commit_ = note.last_commit;
+    past_backup_ = past_backup_ || note.last_commit->begin >= consistent_;
 }
 
 bool StopFinder::stops_before(const pg::RecordHeader& header, const std::optional<pg::Moment>& moment) const {
@@ -91,6 +93,7 @@ bool StopFinder::stops_after(const pg::RecordHeader& header, pg::Lsn end, const 
 void StopFinder::note(const pg::RecordHeader& header, pg::Lsn end, const std::optional<pg::Moment>& moment) {
     const auto* transaction = moment ? std::get_if<pg::TransactionEnd>(&*moment) : nullptr;
     if (transaction == nullptr) return;
+    past_backup_ = past_backup_ || header.begin >= consistent_;
     if (transaction->commit) last_commit_ = archive::NotedEnd{header.begin, end, transaction->time, transaction->xid};
     if (target_.kind == MomentTarget::Kind::xid && std::ranges::count(transaction->subtransactions, target_.xid) > 0)
         parent_ = transaction->xid;

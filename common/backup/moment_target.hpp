@@ -53,6 +53,8 @@ public:
     bool too_early() const {
         return stop_ && target_.kind != MomentTarget::Kind::immediate && stop_->begin < consistent_;
     }
+    /// A transaction ended behind the backup and before the stop.
+    bool past_backup() const { return past_backup_; }
     /// The last commit that is recovered.
     const std::optional<archive::NotedEnd>& last_commit() const { return last_commit_; }
     /// The transaction that the target is a subtransaction of, where one was seen.
@@ -67,6 +69,7 @@ private:
     const MomentTarget target_;
     const pg::Lsn start_, consistent_;
     int version_ = 18;
+    bool past_backup_ = false;
     std::optional<Stop> stop_;
     std::optional<archive::NotedEnd> last_commit_;
     std::optional<std::uint32_t> parent_;
