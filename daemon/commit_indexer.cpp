@@ -63,9 +63,8 @@ void CommitIndexer::put(const archive::ScannedSegment& scanned) {
 }
 
 void CommitIndexer::forget_oldest() {
-    const auto oldest = std::ranges::min_element(blocks_, {}, [](const auto& one) {
-        return std::pair(one.second.changed > one.second.written, one.second.changed);
-    });
+    const auto oldest = std::ranges::min_element(
+        blocks_, {}, [](const auto& one) { return std::pair(one.second.changed > one.second.written, one.second.changed); });
     blocks_.erase(oldest);
 }
 
@@ -76,19 +75,28 @@ std::optional<archive::IndexPlace> CommitIndexer::unwritten() const {
     return std::nullopt;
 }
 
+awaitable<void> CommitIndexer::merge_with_stored(archive::IndexPlace place) {
+    const auto* compression = archive_.packing.compression;
+    const archive::IndexObject object{archive::index_key(place, {}, compression->suffix()), place, compression};
+    std::optional<archive::NoteBlock> there;
+    std::optional<Error> failure;
+    try {
+        there = co_await archive::read_index(archive_, object);
+    } catch (const Error& error) {
+        failure = error;
+    }
+    if (failure && failure->kind() != ErrorKind::corrupt) throw *failure;
+    if (failure) archive_.log.warn("event=commit_index_replaced error=\"{}\"", failure->what());
+    auto& block = blocks_[place];
+    block.merged = true;
+    if (!there || there->system != block.notes.system || there->segment_bytes != block.notes.segment_bytes) co_return;
+    archive::merge(*there, block.notes);
+    block.notes = std::move(*there);
+}
+
 awaitable<void> CommitIndexer::write(archive::IndexPlace place) {
     if (writer_.empty() && !blocks_[place].merged) {
-        const auto* compression = archive_.packing.compression;
-        const archive::IndexObject object{archive::index_key(place, {}, compression->suffix()), place, compression};
-        const auto there = co_await archive::read_index(archive_, object);
-        auto& block = blocks_[place];
-        const bool same = there && there->system == block.notes.system && there->segment_bytes == block.notes.segment_bytes;
-        if (same) {
-            auto together = *there;
-            archive::merge(together, block.notes);
-            block.notes = std::move(together);
-        }
-        block.merged = true;
+        co_await merge_with_stored(place);
     }
     auto& block = blocks_[place];
     const auto changed = block.changed;
@@ -118,9 +126,10 @@ awaitable<void> CommitIndexer::run() {
         if (!failure) continue;
         if (failure->kind() == ErrorKind::cancelled) throw *failure;
         ++counters_.failed;
-        archive_.log.warn("event=commit_index_not_written error=\"{}\" hint=\"it is tried again, and can be made from the WAL: walg "
-                          "restorable --rebuild\"",
-                          failure->what());
+        archive_.log.warn(
+            "event=commit_index_not_written error=\"{}\" hint=\"it is tried again, and can be made from the WAL: walg "
+            "restorable --rebuild\"",
+            failure->what());
     }
 }
 

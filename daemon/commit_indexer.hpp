@@ -38,13 +38,15 @@ private:
     void join_neighbours(archive::ScannedSegment& scanned);
     void put(const archive::ScannedSegment& scanned);
     void forget_oldest();
+    awaitable<void> merge_with_stored(archive::IndexPlace place);
     awaitable<void> write(archive::IndexPlace place);
     std::optional<archive::IndexPlace> unwritten() const;
 
     archive::Archive& archive_;
     const std::string writer_; ///< empty where what is there can be read and is added to
     std::map<archive::IndexPlace, Block> blocks_;
-    std::map<pg::Segment, archive::ScannedSegment> edges_; ///< of which a record may go on in the next, or come from the one before
+    std::map<pg::Segment, archive::ScannedSegment>
+        edges_; ///< of which a record may go on in the next, or come from the one before
     std::uint64_t change_ = 0;
     std::size_t unwritten_ = 0;
     Signal many_;

@@ -90,7 +90,8 @@ awaitable<archive::WalPushed> WalService::push_begun(std::string name, FileIdent
     std::exception_ptr failure;
     choose_level();
     std::shared_ptr<archive::SegmentScan> scan;
-    if (index_ != nullptr && pg::wal_file_kind(name) == pg::WalFileKind::segment) scan = std::make_shared<archive::SegmentScan>(name);
+    if (index_ != nullptr && pg::wal_file_kind(name) == pg::WalFileKind::segment)
+        scan = std::make_shared<archive::SegmentScan>(name);
     try {
         result = co_await pusher_.push(name, std::move(fd), scan.get());
     } catch (...) {

@@ -49,7 +49,8 @@ std::string last_words(const std::string& log_file) {
     }
     const auto& lines = severe.empty() ? all : severe;
     std::string words;
-    for (auto index = lines.size() - std::min<std::size_t>(3, lines.size()); index < lines.size(); ++index) words += "\n    " + lines[index];
+    for (auto index = lines.size() - std::min<std::size_t>(3, lines.size()); index < lines.size(); ++index)
+        words += "\n    " + lines[index];
     return words;
 }
 
@@ -84,8 +85,9 @@ void pause_before_next(const RecoveryStart& start, std::stop_token stop) {
 
 Recovered ask(pg::Server& server, Recovered::State state) {
     Recovered result{state, {}, {}};
-    const auto rows = server.rows("select coalesce((extract(epoch from pg_last_xact_replay_timestamp()) * 1000000)::bigint::text, ''), "
-                                  "coalesce(pg_last_wal_replay_lsn()::text, '')");
+    const auto rows =
+        server.rows("select coalesce((extract(epoch from pg_last_xact_replay_timestamp()) * 1000000)::bigint::text, ''), "
+                    "coalesce(pg_last_wal_replay_lsn()::text, '')");
     const auto& row = rows.at(0);
     if (!row.at(0).empty()) result.last_end = Time(std::chrono::microseconds(std::stoll(row[0])));
     if (!row.at(1).empty()) result.replayed = pg::Lsn::parse(row[1]);
@@ -104,8 +106,9 @@ Recovered wait_for_end(const RecoveryStart& start, std::stop_token stop) {
     const auto server = pg::Server::connect(place_of(start));
     for (;;) {
         if (!running(start)) refuse(start);
-        const auto rows = server->rows("select pg_is_in_recovery()::text, case when pg_is_in_recovery() then pg_is_wal_replay_paused() "
-                                       "else false end::text");
+        const auto rows =
+            server->rows("select pg_is_in_recovery()::text, case when pg_is_in_recovery() then pg_is_wal_replay_paused() "
+                         "else false end::text");
         if (rows.at(0).at(0) == "false") return ask(*server, Recovered::State::promoted);
         if (rows[0].at(1) == "true") return ask(*server, Recovered::State::paused);
         pause_before_next(start, stop);
@@ -116,7 +119,8 @@ Recovered wait_for_end(const RecoveryStart& start, std::stop_token stop) {
 
 Recovered start_and_recover(const RecoveryStart& start, std::stop_token stop) {
     // As long as it takes: a recovery is not given up by the clock.
-    const auto code = run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800", "-s", "start"});
+    const auto code =
+        run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800", "-s", "start"});
     if (start.action == "shutdown") return wait_for_shutdown(start, stop);
     if (code != 0) refuse(start);
     try {

@@ -18,7 +18,7 @@ struct RecoveryStart {
 /// How recovery ended.
 struct Recovered {
     enum class State { paused, promoted, shut_down } state = State::paused;
-    std::optional<Time> last_end;        ///< of the last transaction that was replayed
+    std::optional<Time> last_end;    ///< of the last transaction that was replayed
     std::optional<pg::Lsn> replayed; ///< behind the last record that was
 };
 

@@ -33,7 +33,8 @@ ordered_json json_of(const backup::TimelineWindows& timeline) {
 
 std::string text_of(const backup::Window& window) {
     const auto& backup = window.backup;
-    const auto from = fmt::format("  {}  from {} (LSN {})", backup.name, backup::target_time_text(backup.finish_time), backup.finish.text());
+    const auto from =
+        fmt::format("  {}  from {} (LSN {})", backup.name, backup::target_time_text(backup.finish_time), backup.finish.text());
     if (!window.usable) return from + " cannot be restored: its own WAL is not complete\n";
     const auto to = window.last_commit ? backup::commit_text(*window.last_commit) : "its own end: there is no commit behind it";
     const auto end = window.missing.empty() ? std::string() : fmt::format("; {} is missing", window.missing);
@@ -109,13 +110,14 @@ public:
         command.add_flag("--json", json_, "As JSON; with --moments, an object a line");
         auto* time = command.add_option("--time", time_, "Which LSN was this time, with its zone: '2026-11-25 12:03:04+00'");
         auto* lsn = command.add_option("--lsn", lsn_, "Which time was this LSN")->excludes(time);
-        auto* moments = command
-                            .add_flag("--moments", moments_, "List commits, aborts, restore points and checkpoints, from the WAL itself")
-                            ->excludes(time)
-                            ->excludes(lsn);
+        auto* moments =
+            command.add_flag("--moments", moments_, "List commits, aborts, restore points and checkpoints, from the WAL itself")
+                ->excludes(time)
+                ->excludes(lsn);
         command.add_option("--from", from_, "The first LSN of --moments")->needs(moments);
         command.add_option("--to", to_, "The LSN before which --moments ends")->needs(moments);
-        command.add_option("--target-timeline", timeline_, "The timeline of --time, --lsn and --moments; the latest if not given");
+        command.add_option("--target-timeline", timeline_,
+                           "The timeline of --time, --lsn and --moments; the latest if not given");
         command.add_flag("--rebuild", rebuild_, "First make the commit-time index of what it lacks, by reading the WAL");
         command.add_flag("--without-index", without_index_, "Do not believe the index: read the WAL");
     }
@@ -153,7 +155,8 @@ private:
             return;
         }
         for (const auto& timeline : timelines) {
-            std::cout << fmt::format("timeline {}{}\n", timeline.timeline.number(), timeline.windows.empty() ? ": no backup leads there" : "");
+            std::cout << fmt::format("timeline {}{}\n", timeline.timeline.number(),
+                                     timeline.windows.empty() ? ": no backup leads there" : "");
             for (const auto& window : timeline.windows) std::cout << text_of(window);
             for (const auto& gap : timeline.gaps)
                 std::cout << fmt::format("  gap: {} to {} ({} segments)\n", gap.first, gap.last, gap.segments);
@@ -196,8 +199,9 @@ private:
             if (printer.enough() || pg::Lsn(number * view.segment_bytes) >= to) break;
             std::optional<pg::Segment> next;
             if (numbers.contains(number + 1)) next = path.segment(number + 1);
-            wal.read(path.segment(number), next, pg::Wanted::moments, printer, [&printer] { return printer.enough(); },
-                     [&printer](int version) { printer.set_version(version); });
+            wal.read(
+                path.segment(number), next, pg::Wanted::moments, printer, [&printer] { return printer.enough(); },
+                [&printer](int version) { printer.set_version(version); });
         }
     }
 

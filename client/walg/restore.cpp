@@ -83,7 +83,8 @@ std::string shell_quoted(const std::string& text) {
 std::string restore_command_for(const Context& context) {
     std::error_code error;
     const auto beside = fs::read_symlink("/proc/self/exe", error).parent_path() / "walg-fetch";
-    const auto program = !error && ::access(beside.c_str(), X_OK) == 0 ? shell_quoted(beside.string()) : std::string("walg-fetch");
+    const auto program =
+        !error && ::access(beside.c_str(), X_OK) == 0 ? shell_quoted(beside.string()) : std::string("walg-fetch");
     const auto file = context.config_file.empty()
                           ? std::string()
                           : fmt::format("WALG_CONFIG_PATH={} ", shell_quoted(fs::absolute(context.config_file).string()));
@@ -101,26 +102,36 @@ std::string last_commit_text(const backup::MomentPlan& plan) {
 std::string plan_json(const backup::MomentPlan& plan, const backup::MomentTarget& target, const std::string& state) {
     nlohmann::ordered_json commit = nullptr;
     if (plan.last_commit)
-        commit = {{"time", format_time(plan.last_commit->time)}, {"xid", plan.last_commit->xid}, {"lsn", plan.last_commit->end.text()}};
-    nlohmann::ordered_json document{{"target", target.text()},     {"backup", plan.backup.name},        {"timeline", plan.timeline.number()},
-                                    {"last_commit", commit},       {"first_segment", plan.first_segment}, {"last_segment", plan.last_segment},
-                                    {"segments", plan.segments}, {"state", state}};
+        commit = {
+            {"time", format_time(plan.last_commit->time)}, {"xid", plan.last_commit->xid}, {"lsn", plan.last_commit->end.text()}};
+    nlohmann::ordered_json document{{"target", target.text()},
+                                    {"backup", plan.backup.name},
+                                    {"timeline", plan.timeline.number()},
+                                    {"last_commit", commit},
+                                    {"first_segment", plan.first_segment},
+                                    {"last_segment", plan.last_segment},
+                                    {"segments", plan.segments},
+                                    {"state", state}};
     return document.dump();
 }
 
 class Restore : public Verb {
 public:
     std::string name() const override { return "restore"; }
-    std::string help() const override { return "Restore to a moment: proves first that it can be reached, then fetches and sets up recovery"; }
+    std::string help() const override {
+        return "Restore to a moment: proves first that it can be reached, then fetches and sets up recovery";
+    }
 
     void options(CLI::App& command) override {
-        command.add_option("directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")->required();
+        command.add_option("directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")
+            ->required();
         target_.add(command);
         command.add_option("--target-timeline", timeline_, "The timeline to follow: its number, or latest (the default)");
         command.add_option("--target-action", action_, "What PostgreSQL does at the target: pause, promote or shutdown")
             ->check(CLI::IsMember({"pause", "promote", "shutdown"}));
         command.add_option("--backup", backup_, "The backup to begin with; the newest that leads to the target if not given");
-        command.add_option("--restore-spec", restore_spec_file_, "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
+        command.add_option("--restore-spec", restore_spec_file_,
+                           "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
         command.add_option("--restore-command", restore_command_, "PostgreSQL's restore_command; walg-fetch if not given");
         command.add_flag("--check", check_, "Only prove that it can be done; nothing is written");
         command.add_flag("--without-index", without_index_, "Do not believe the commit-time index: read the WAL");
@@ -133,8 +144,9 @@ public:
     int run(Context& context) override {
         const auto target = target_.target();
         if (start_ && ::geteuid() == 0)
-            throw Error(ErrorKind::refused, "PostgreSQL does not run as root, so --start cannot start it",
-                        "run this as the user that PostgreSQL runs as: runuser -u postgres -- walg restore ...; nothing was written");
+            throw Error(
+                ErrorKind::refused, "PostgreSQL does not run as root, so --start cannot start it",
+                "run this as the user that PostgreSQL runs as: runuser -u postgres -- walg restore ...; nothing was written");
         const auto loaded = backup::load_view(context.archive(), context.stop);
         const auto plan = planned(context, loaded, target);
         preflight(context, loaded, plan);
@@ -157,7 +169,8 @@ private:
             const CLI::Range numbers(1, INT32_MAX);
             auto text = timeline_;
             if (!numbers(text).empty())
-                throw Error(ErrorKind::misconfigured, fmt::format("--target-timeline '{}' is neither a number nor latest", timeline_));
+                throw Error(ErrorKind::misconfigured,
+                            fmt::format("--target-timeline '{}' is neither a number nor latest", timeline_));
             request.timeline = pg::TimelineId(static_cast<std::uint32_t>(std::stoul(timeline_)));
         }
         backup::ArchiveWal wal(context.archive(), loaded, !without_index_, context.stop);
@@ -179,7 +192,8 @@ private:
         if (!found.folder.empty())
             context.log.info("ok: PostgreSQL {} in {}", major, found.folder);
         else if (start_ || !programs_.empty())
-            throw Error(ErrorKind::refused, fmt::format("the backup is of PostgreSQL {}, whose programs were not found{}", major, others),
+            throw Error(ErrorKind::refused,
+                        fmt::format("the backup is of PostgreSQL {}, whose programs were not found{}", major, others),
                         "install them, or name their folder with --pg-bin; nothing was written");
         else
             context.log.warn("the backup is of PostgreSQL {}, whose programs were not found here{}", major, others);
@@ -193,14 +207,16 @@ private:
         backup::Progress progress;
         const ProgressWatch watch("restore", context.log, progress);
         const auto result = backup::backup_fetch(context.archive(), fetch_, progress, context.stop);
-        context.log.info("{} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files, result.bytes >> 20);
+        context.log.info("{} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files,
+                         result.bytes >> 20);
     }
 
     void write_settings(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {
         backup::RecoverySettings settings{restore_command_, target, plan.timeline, action_};
         if (settings.restore_command.empty()) settings.restore_command = restore_command_for(context);
         const bool was_standby = backup::write_recovery_settings(fetch_.destination, settings);
-        if (was_standby) context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
+        if (was_standby)
+            context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
     }
 
     std::string recover(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {
@@ -211,13 +227,14 @@ private:
         if (start.log_file.empty()) start.log_file = start.pgdata + ".recovery.log";
         const auto recovered = start_and_recover(start, context.stop);
         // Behind the last commit aborts may have come, so the server's time may be a later one.
-        const bool short_of = plan.last_commit && ((recovered.replayed && *recovered.replayed < plan.last_commit->begin) ||
-                                                   (recovered.last_end && *recovered.last_end < plan.last_commit->time &&
-                                                    *recovered.replayed < plan.last_commit->end));
+        const bool short_of =
+            plan.last_commit &&
+            ((recovered.replayed && *recovered.replayed < plan.last_commit->begin) ||
+             (recovered.last_end && *recovered.last_end < plan.last_commit->time && *recovered.replayed < plan.last_commit->end));
         if (short_of)
             throw Error(ErrorKind::failed,
-                        fmt::format("PostgreSQL recovered up to LSN {}, the last commit should have been {}", recovered.replayed->text(),
-                                    last_commit_text(plan)),
+                        fmt::format("PostgreSQL recovered up to LSN {}, the last commit should have been {}",
+                                    recovered.replayed->text(), last_commit_text(plan)),
                         "was WAL removed meanwhile? " + start.log_file + " has what the server said");
         const auto* state = recovered.state == Recovered::State::paused     ? "paused"
                             : recovered.state == Recovered::State::promoted ? "promoted"

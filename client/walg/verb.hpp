@@ -20,8 +20,8 @@ public:
     const config::Settings& settings;
     asio::any_io_executor io;
     Log& log;
-    bool as_walg;         ///< called as wal-g: its messages and exit codes to the letter
-    std::stop_token stop; ///< SIGINT, SIGTERM, SIGHUP
+    bool as_walg;              ///< called as wal-g: its messages and exit codes to the letter
+    std::stop_token stop;      ///< SIGINT, SIGTERM, SIGHUP
     std::string config_file{}; ///< --config, if it was given
 
     /// Made from the settings at the first call.

@@ -181,7 +181,8 @@ NoteBlock parse_note_block(std::string_view text, const std::string& object) {
         block.system = pg::SystemIdentifier(document.at("system_identifier").get<std::uint64_t>());
         block.timeline = pg::TimelineId(document.at("timeline").get<std::uint32_t>());
         block.segment_bytes = document.at("segment_bytes").get<std::uint64_t>();
-        for (const auto& one : document.at("segments")) block.notes.emplace_back(one.at("segment").get<std::uint64_t>(), note_of(one));
+        for (const auto& one : document.at("segments"))
+            block.notes.emplace_back(one.at("segment").get<std::uint64_t>(), note_of(one));
         if (!pg::valid_segment_bytes(block.segment_bytes))
             throw Error(ErrorKind::corrupt, fmt::format("{} is of segments of {} bytes", object, block.segment_bytes));
         std::ranges::sort(block.notes, {}, [](const auto& one) { return one.first; });

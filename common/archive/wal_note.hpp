@@ -35,14 +35,14 @@ struct NotedCheckpoint {
 /// What a restore asks of a run of WAL: the moments whose records begin in it. The order is the WAL's, in which times and
 /// transaction ids need not rise.
 struct WalNote {
-    pg::Lsn until{0};         ///< behind the last whole record
-    bool complete = true;     ///< false: it has moments that are not noted
-    bool ended = false;       ///< the WAL ends in it: by a segment switch, or because it was written no further
+    pg::Lsn until{0};     ///< behind the last whole record
+    bool complete = true; ///< false: it has moments that are not noted
+    bool ended = false;   ///< the WAL ends in it: by a segment switch, or because it was written no further
     std::uint64_t commits = 0, aborts = 0;
     std::optional<NotedEnd> first_commit, last_commit;
     std::optional<Time> time_min, time_max;        ///< of commits and aborts
     std::optional<std::uint32_t> xid_min, xid_max; ///< of commits and aborts; on the circle of transaction ids
-    std::vector<NotedEnd> samples; ///< the last commit of each part of the run, without the very last
+    std::vector<NotedEnd> samples;                 ///< the last commit of each part of the run, without the very last
     std::vector<NotedPoint> restore_points;
     std::vector<NotedCheckpoint> checkpoints;
     friend bool operator==(const WalNote&, const WalNote&) = default;

@@ -119,16 +119,22 @@ void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, 
 /// A finder lives on the I/O thread.
 std::unique_ptr<archive::WalFinder> make_finder(Archive& archive) { return std::make_unique<archive::WalFinder>(archive); }
 
-/// Only the records that begin before `limit`.
-class Until : public pg::RecordSink {
+/// Only the records that begin in one segment, and are whole.
+class OfSegment : public pg::RecordSink {
 public:
-    Until(pg::Lsn limit, pg::RecordSink& sink) : limit_(limit), sink_(sink) {}
+    OfSegment(std::string name, pg::Lsn end, pg::RecordSink& sink) : name_(std::move(name)), end_(end), sink_(sink) {}
     void record(const pg::RecordHeader& header, pg::Lsn end, ByteView bytes) override {
-        if (header.begin < limit_) sink_.record(header, end, bytes);
+        if (header.begin >= end_) return;
+        // Of one that is longer than what is kept, recovery will tell.
+        if (bytes.size() == header.length && !pg::record_checksum_right(bytes))
+            throw Error(ErrorKind::corrupt, fmt::format("the record at LSN {} in {} is damaged", header.begin.text(), name_),
+                        "recovery ends before it: restore to a moment before");
+        sink_.record(header, end, bytes);
     }
 
 private:
-    pg::Lsn limit_;
+    const std::string name_;
+    const pg::Lsn end_;
     pg::RecordSink& sink_;
 };
 
@@ -154,9 +160,10 @@ private:
         header_ = pg::parse_wal_header(bytes.first(std::min(bytes.size(), pg::wal_header_bytes)), name_);
         pg::check_page_bytes(header_, name_);
         if (system_ && header_.system != *system_)
-            throw Error(ErrorKind::corrupt,
-                        fmt::format("{} is of the cluster {}, the archive is of {}", name_, header_.system.number(), system_->number()),
-                        "recovery cannot go on over it: restore to a moment before it");
+            throw Error(
+                ErrorKind::corrupt,
+                fmt::format("{} is of the cluster {}, the archive is of {}", name_, header_.system.number(), system_->number()),
+                "recovery cannot go on over it: restore to a moment before it");
         if (version) version(pg::server_version_of_magic(header_.magic).value_or(newest_version));
         scan_.emplace(pg::RecordScan::Start{header_.address, header_.magic, header_.page_bytes, wanted_}, sink_);
     }
@@ -242,15 +249,14 @@ archive::WalNote ArchiveWal::note(pg::Segment segment, std::optional<pg::Segment
 
 void ArchiveWal::read(pg::Segment segment, std::optional<pg::Segment> next, pg::Wanted wanted, pg::RecordSink& sink,
                       std::function<bool()> enough, std::function<void(int version)> version) {
-    Until begun_here(pg::Lsn((segment.number + 1) * view_.segment_bytes), sink);
-    PageFeed feed(name_of(segment), system_, wanted, begun_here);
+    OfSegment of_segment(name_of(segment), pg::Lsn((segment.number + 1) * view_.segment_bytes), sink);
+    PageFeed feed(name_of(segment), system_, wanted, of_segment);
     feed.version = std::move(version);
     archive::TakeWal take = [&](std::uint64_t offset, ByteView piece) {
         feed.piece(offset, piece);
         return !enough() && !feed.ended();
     };
-    const bool there =
-        run_blocking(archive_.io, archive::read_wal(archive_, *finder_, name_of(segment), std::move(take)), stop_);
+    const bool there = run_blocking(archive_.io, archive::read_wal(archive_, *finder_, name_of(segment), std::move(take)), stop_);
     ++segments_read_;
     if (!there)
         throw Error(ErrorKind::corrupt, fmt::format("{} was listed, and is not there any more", name_of(segment)),
@@ -265,8 +271,9 @@ void ArchiveWal::read(pg::Segment segment, std::optional<pg::Segment> next, pg::
 }
 
 void ArchiveWal::show(pg::Segment segment, std::optional<pg::Segment> next, StopFinder& finder) {
-    read(segment, next, finder.wanted(), finder, [&finder] { return finder.stop().has_value(); },
-         [&finder](int version) { finder.set_version(version); });
+    read(
+        segment, next, finder.wanted(), finder, [&finder] { return finder.stop().has_value(); },
+        [&finder](int version) { finder.set_version(version); });
 }
 
 void ArchiveWal::keep(pg::Segment segment, const std::optional<archive::RunNote>& run) {

@@ -32,8 +32,8 @@ public:
     archive::WalNote note(pg::Segment segment, std::optional<pg::Segment> next) override;
     void show(pg::Segment segment, std::optional<pg::Segment> next, StopFinder& finder) override;
 
-    /// Shows `sink` the records that begin in a segment, from its own bytes, until there is `enough`. `version` is told first which
-    /// server wrote them.
+    /// Shows `sink` the records that begin in a segment, from its own bytes, until there is `enough`. `version` is told first
+    /// which server wrote them.
     void read(pg::Segment segment, std::optional<pg::Segment> next, pg::Wanted wanted, pg::RecordSink& sink,
               std::function<bool()> enough, std::function<void(int version)> version = {});
     /// What the index says; nothing if nothing.

@@ -49,7 +49,8 @@ std::vector<BackupFacts> candidates(const ArchiveView& view, const TimelinePath&
                     fmt::format("backup {} is not on the way to timeline {}", request.backup, path.timeline().number()),
                     "leave --backup out, or name another --target-timeline; walg restorable shows what goes together");
     if (found.empty())
-        throw Error(ErrorKind::refused, fmt::format("there is no backup from which timeline {} can be reached", path.timeline().number()),
+        throw Error(ErrorKind::refused,
+                    fmt::format("there is no backup from which timeline {} can be reached", path.timeline().number()),
                     "walg restorable shows what can be restored");
     // The newest first; for a time those that had ended by then, as the clocks say. What the WAL says decides.
     const auto& target = request.target;
@@ -69,7 +70,8 @@ struct Refusal {
 
 std::string nearest_text(const std::optional<archive::NotedEnd>& commit, const BackupFacts& backup) {
     if (commit) return "nearest reachable: " + commit_text(*commit);
-    return fmt::format("nearest reachable: the end of backup {} at LSN {} (--target-immediate)", backup.name, backup.finish.text());
+    return fmt::format("nearest reachable: the end of backup {} at LSN {} (--target-immediate)", backup.name,
+                       backup.finish.text());
 }
 
 Refusal unreachable(const TimelinePath& path, const MomentRequest& request, const Followed& followed, const BackupFacts& backup) {
@@ -142,9 +144,10 @@ const pg::TimelineHistory& ArchiveView::history_of(pg::TimelineId timeline) cons
     if (found != histories.end()) return found->second;
     std::string known;
     for (const auto& [number, history] : histories) known += fmt::format(" {}", number.number());
-    throw Error(ErrorKind::refused,
-                fmt::format("the archive has no history file of timeline {} ({:08X}.history)", timeline.number(), timeline.number()),
-                fmt::format("it has those of:{}", known));
+    throw Error(
+        ErrorKind::refused,
+        fmt::format("the archive has no history file of timeline {} ({:08X}.history)", timeline.number(), timeline.number()),
+        fmt::format("it has those of:{}", known));
 }
 
 pg::Segment TimelinePath::segment(std::uint64_t number) const {
@@ -190,8 +193,8 @@ MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequ
             refusal = unreachable(path, request, followed, backup);
         of_broken_backup = !early && !consistent(path, backup, followed.next);
         // A transaction or a name may be in older WAL; what comes later is not reached from an older backup either.
-        const bool searching = early || target.kind == Kind::xid || target.kind == Kind::name ||
-                               !consistent(path, backup, followed.next);
+        const bool searching =
+            early || target.kind == Kind::xid || target.kind == Kind::name || !consistent(path, backup, followed.next);
         if (!searching) break;
     }
     throw Error(ErrorKind::refused, refusal->text, refusal->hint);

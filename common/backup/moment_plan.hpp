@@ -72,9 +72,9 @@ struct MomentRequest {
 struct MomentPlan {
     BackupFacts backup;
     pg::TimelineId timeline{1};
-    std::optional<StopFinder::Stop> stop;             ///< nothing: the end of the WAL
-    std::optional<archive::NotedEnd> last_commit;     ///< that will be recovered; nothing: none since the backup began
-    std::string first_segment, last_segment;          ///< of the WAL that recovery needs
+    std::optional<StopFinder::Stop> stop;         ///< nothing: the end of the WAL
+    std::optional<archive::NotedEnd> last_commit; ///< that will be recovered; nothing: none since the backup began
+    std::string first_segment, last_segment;      ///< of the WAL that recovery needs
     std::uint64_t segments = 0;
 };
 

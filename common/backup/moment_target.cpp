@@ -32,28 +32,38 @@ Time parse_target_time(const std::string& text) {
 std::string MomentTarget::text() const {
     const auto* how = inclusive ? "" : " (exclusive)";
     switch (kind) {
-    case Kind::end: return "the end of the archived WAL";
-    case Kind::time: return fmt::format("time {}{}", target_time_text(time), how);
-    case Kind::lsn: return fmt::format("LSN {}{}", lsn.text(), how);
-    case Kind::xid: return fmt::format("transaction {}{}", xid, how);
-    case Kind::name: return fmt::format("restore point '{}'", name);
-    case Kind::immediate: return "the end of the backup";
+    case Kind::end:
+        return "the end of the archived WAL";
+    case Kind::time:
+        return fmt::format("time {}{}", target_time_text(time), how);
+    case Kind::lsn:
+        return fmt::format("LSN {}{}", lsn.text(), how);
+    case Kind::xid:
+        return fmt::format("transaction {}{}", xid, how);
+    case Kind::name:
+        return fmt::format("restore point '{}'", name);
+    case Kind::immediate:
+        return "the end of the backup";
     }
     return {};
 }
 
 bool StopFinder::may_stop_in(const archive::WalNote& note, pg::Lsn segment_end) const {
     switch (target_.kind) {
-    case MomentTarget::Kind::end: return false;
-    case MomentTarget::Kind::lsn: return segment_end > target_.lsn;
-    case MomentTarget::Kind::immediate: return segment_end >= consistent_;
-    case MomentTarget::Kind::xid: return note.may_have_xid(target_.xid);
+    case MomentTarget::Kind::end:
+        return false;
+    case MomentTarget::Kind::lsn:
+        return segment_end > target_.lsn;
+    case MomentTarget::Kind::immediate:
+        return segment_end >= consistent_;
+    case MomentTarget::Kind::xid:
+        return note.may_have_xid(target_.xid);
     case MomentTarget::Kind::time:
         return !note.complete ||
                (note.time_max && (target_.inclusive ? *note.time_max > target_.time : *note.time_max >= target_.time));
     case MomentTarget::Kind::name:
-        return !note.complete || std::ranges::find(note.restore_points, target_.name, &archive::NotedPoint::name) !=
-                                     note.restore_points.end();
+        return !note.complete ||
+               std::ranges::find(note.restore_points, target_.name, &archive::NotedPoint::name) != note.restore_points.end();
     }
     return true;
 }
@@ -76,8 +86,10 @@ bool StopFinder::stops_before(const pg::RecordHeader& header, const std::optiona
 
 bool StopFinder::stops_after(const pg::RecordHeader& header, pg::Lsn end, const std::optional<pg::Moment>& moment) const {
     switch (target_.kind) {
-    case MomentTarget::Kind::lsn: return target_.inclusive && header.begin >= target_.lsn;
-    case MomentTarget::Kind::immediate: return end >= consistent_;
+    case MomentTarget::Kind::lsn:
+        return target_.inclusive && header.begin >= target_.lsn;
+    case MomentTarget::Kind::immediate:
+        return end >= consistent_;
     case MomentTarget::Kind::xid: {
         const auto* transaction = moment ? std::get_if<pg::TransactionEnd>(&*moment) : nullptr;
         return target_.inclusive && transaction != nullptr && transaction->xid == target_.xid;
@@ -86,7 +98,8 @@ bool StopFinder::stops_after(const pg::RecordHeader& header, pg::Lsn end, const 
         const auto* point = moment ? std::get_if<pg::RestorePoint>(&*moment) : nullptr;
         return point != nullptr && point->name == target_.name;
     }
-    default: return false;
+    default:
+        return false;
     }
 }
 

@@ -36,7 +36,8 @@ public:
         bool before = false;      ///< it is not replayed
     };
     /// Recovery begins at `start`, and is consistent from `consistent` on.
-    StopFinder(MomentTarget target, pg::Lsn start, pg::Lsn consistent) : target_(target), start_(start), consistent_(consistent) {}
+    StopFinder(MomentTarget target, pg::Lsn start, pg::Lsn consistent)
+        : target_(target), start_(start), consistent_(consistent) {}
 
     /// Which records must be shown.
     pg::Wanted wanted() const { return by_place() ? pg::Wanted::all : pg::Wanted::moments; }
@@ -50,9 +51,7 @@ public:
 
     const std::optional<Stop>& stop() const { return stop_; }
     /// PostgreSQL would refuse: the stop is before the cluster is consistent.
-    bool too_early() const {
-        return stop_ && target_.kind != MomentTarget::Kind::immediate && stop_->begin < consistent_;
-    }
+    bool too_early() const { return stop_ && target_.kind != MomentTarget::Kind::immediate && stop_->begin < consistent_; }
     /// A transaction ended behind the backup and before the stop.
     bool past_backup() const { return past_backup_; }
     /// The last commit that is recovered.

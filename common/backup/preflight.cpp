@@ -59,8 +59,7 @@ void decode(Archive& archive, const storage::ObjectInfo& tar, std::stop_token st
 
 /// One link. Returns the bytes of its tars.
 std::uint64_t check_link(Archive& archive, const std::string& backup, std::stop_token stop) {
-    const auto page =
-        run_blocking(archive.io, storage::list_all(archive.storage, archive::tar_folder(backup), true), stop);
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, archive::tar_folder(backup), true), stop);
     std::uint64_t bytes = 0;
     std::size_t parts = 0, control = 0;
     for (const auto& tar : page.objects) {
@@ -73,7 +72,8 @@ std::uint64_t check_link(Archive& archive, const std::string& backup, std::stop_
     }
     if (parts == 0 || control == 0)
         throw Error(ErrorKind::corrupt,
-                    fmt::format("backup {} has {} in {}", backup, parts == 0 ? "no parts" : "no pg_control tar", archive.storage.describe()),
+                    fmt::format("backup {} has {} in {}", backup, parts == 0 ? "no parts" : "no pg_control tar",
+                                archive.storage.describe()),
                     "restore another backup: walg backup-list");
     return bytes;
 }
@@ -116,10 +116,9 @@ std::vector<std::string> usual_folders(int major) {
         rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
         folders.emplace_back(folder);
     }
-    for (const auto* parent : {"/usr/lib/postgresql"}) {
-        std::error_code error;
-        for (const auto& version : fs::directory_iterator(parent, error)) folders.push_back(version.path().string() + "/bin");
-    }
+    std::error_code error;
+    for (const auto& version : fs::directory_iterator("/usr/lib/postgresql", error))
+        folders.push_back(version.path().string() + "/bin");
     return folders;
 }
 

@@ -18,7 +18,7 @@ std::string check_place(const std::string& folder, const archive::Sentinel& sent
 
 /// PostgreSQL's programs of a version, and where they were looked for.
 struct PostgresPrograms {
-    std::string folder;             ///< empty: none of that version was found
+    std::string folder;              ///< empty: none of that version was found
     std::vector<std::string> others; ///< of other versions
 };
 /// `given`: the only folder to look into, unless empty; else the PATH and where distributions have them.

@@ -30,12 +30,18 @@ std::string line(std::string_view name, std::string_view value) { return fmt::fo
 
 std::string target_line(const MomentTarget& target) {
     switch (target.kind) {
-    case MomentTarget::Kind::end: return {};
-    case MomentTarget::Kind::time: return line("recovery_target_time", target_time_text(target.time));
-    case MomentTarget::Kind::lsn: return line("recovery_target_lsn", target.lsn.text());
-    case MomentTarget::Kind::xid: return line("recovery_target_xid", std::to_string(target.xid));
-    case MomentTarget::Kind::name: return line("recovery_target_name", target.name);
-    case MomentTarget::Kind::immediate: return line("recovery_target", "immediate");
+    case MomentTarget::Kind::end:
+        return {};
+    case MomentTarget::Kind::time:
+        return line("recovery_target_time", target_time_text(target.time));
+    case MomentTarget::Kind::lsn:
+        return line("recovery_target_lsn", target.lsn.text());
+    case MomentTarget::Kind::xid:
+        return line("recovery_target_xid", std::to_string(target.xid));
+    case MomentTarget::Kind::name:
+        return line("recovery_target_name", target.name);
+    case MomentTarget::Kind::immediate:
+        return line("recovery_target", "immediate");
     }
     return {};
 }
@@ -46,7 +52,8 @@ std::string recovery_block(const RecoverySettings& settings) {
     std::string block(begin_mark);
     block += line("restore_command", settings.restore_command);
     const auto target = target_line(settings.target);
-    for (const auto* name : {"recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid"}) {
+    for (const auto* name :
+         {"recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid"}) {
         if (!target.starts_with(fmt::format("{} =", name))) block += line(name, "");
     }
     block += target;

@@ -11,8 +11,8 @@ namespace {
 constexpr unsigned short_data = 255, long_data = 254, origin = 253, top_level_xid = 252;
 constexpr unsigned has_info = 0x80; // of a transaction's record
 // xl_xact_xinfo, src/include/access/xact.h
-constexpr std::uint32_t has_database = 1U << 0, has_subtransactions = 1U << 1, has_relations = 1U << 2, has_invalidations = 1U << 3,
-                        has_twophase = 1U << 4, has_dropped_statistics = 1U << 8;
+constexpr std::uint32_t has_database = 1U << 0, has_subtransactions = 1U << 1, has_relations = 1U << 2,
+                        has_invalidations = 1U << 3, has_twophase = 1U << 4, has_dropped_statistics = 1U << 8;
 constexpr std::size_t database_bytes = 8, relation_bytes = 12, invalidation_bytes = 16;
 constexpr std::size_t restore_point_name_bytes = 64;
 

@@ -66,7 +66,8 @@ public:
     /// The next page. After the end of the WAL it is not looked at.
     void page(ByteView page);
 
-    /// Where the WAL ends: zeros, another page's header, a record that is none, or a segment switch. What follows is not part of it.
+    /// Where the WAL ends: zeros, another page's header, a record that is none, or a segment switch. What follows is not part of
+    /// it.
     bool ended() const { return ended_; }
     /// Behind the last whole record; the first page's begin before there was one.
     Lsn whole_until() const { return whole_until_; }

@@ -18,8 +18,8 @@ public:
     void record(const RecordHeader& header, Lsn, ByteView) override { look_at(header); }
     void look_at(const RecordHeader& header) {
         const auto kind = header.info & 0xF0U;
-        const bool checkpoint = header.manager == manager::xlog &&
-                                (kind == xlog_kind::shutdown_checkpoint || kind == xlog_kind::online_checkpoint);
+        const bool checkpoint =
+            header.manager == manager::xlog && (kind == xlog_kind::shutdown_checkpoint || kind == xlog_kind::online_checkpoint);
         if (checkpoint && header.begin < before_) found = header.begin;
     }
     std::optional<Lsn> found;

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
-/// Foreign WAL pages and an index that somebody else wrote. A record comes whole and in order; what is cut anywhere and joined says
-/// the same of commits; nothing is read outside the bytes.
+/// Foreign WAL pages and an index that somebody else wrote. A record comes whole and in order; what is cut anywhere and joined
+/// says the same of commits; nothing is read outside the bytes.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace walgd;
     constexpr std::uint32_t page_bytes = 1024;

@@ -56,8 +56,9 @@ class RestoreMoment(TestCase):
 
     def check_gap(self, story):
         """A segment that is missing is named with what is reachable before it, and nothing is written."""
-        names = sorted(path.name.split(".")[0] for path in (self.folder / "wal_005").glob("00000003*.zst") if "history" not in path.name)
-        missing = names[-2]
+        last = json.loads(story.daemon.walg("restore", self.scratch.path / "gap", "--check", "--json").stdout)["last_segment"]
+        before = f"{int(last[8:], 16) - 1:016X}"
+        missing = max(path.name[:24] for path in (self.folder / "wal_005").glob(f"????????{before}.zst"))
         (self.folder / f"wal_005/{missing}.zst").unlink()
         data = self.scratch.path / "gap"
         for words in ([], ["--target-time", iso([event for event in story.path(3) if event.time][-1].time)]):

@@ -1,5 +1,5 @@
-#include "common/archive/run_note.hpp"
 #include "common/backup/moment_plan.hpp"
+#include "common/archive/run_note.hpp"
 #include "common/backup/recovery_settings.hpp"
 #include "tests/unit/record_support.hpp"
 
@@ -148,14 +148,17 @@ TEST_CASE("a transaction, a name and an LSN are found, also those before the new
 TEST_CASE("the plan names all segments that recovery reads, and not one more", "[backup]") {
     World world;
     const auto plan = world.plan(at_lsn(world.begins[60]));
-    CHECK(plan.first_segment == pg::segment_name({pg::TimelineId(1), pg::segment_number(world.begins[49], segment_bytes)}, segment_bytes));
-    CHECK(plan.last_segment == pg::segment_name({pg::TimelineId(1), pg::segment_number(plan.stop->end, segment_bytes)}, segment_bytes));
+    CHECK(plan.first_segment ==
+          pg::segment_name({pg::TimelineId(1), pg::segment_number(world.begins[49], segment_bytes)}, segment_bytes));
+    CHECK(plan.last_segment ==
+          pg::segment_name({pg::TimelineId(1), pg::segment_number(plan.stop->end, segment_bytes)}, segment_bytes));
 }
 
 TEST_CASE("behind the archive's end the refusal names the last commit", "[backup]") {
     World world;
     const auto nearest = "nearest reachable: " + target_time_text(time_of(99));
-    for (const auto& target : {at_time(time_of(99)), at_time(time_of(200)), at_xid(5), at_lsn(pg::Lsn(world.end.bytes() + 100)), at_name("none")}) {
+    for (const auto& target :
+         {at_time(time_of(99)), at_time(time_of(200)), at_xid(5), at_lsn(pg::Lsn(world.end.bytes() + 100)), at_name("none")}) {
         const auto text = world.refusal(target);
         CHECK(text.find(nearest) != std::string::npos);
         CHECK(text.find(fmt::format("(xid {}", first_xid + 99)) != std::string::npos);
@@ -191,12 +194,14 @@ TEST_CASE("a backup whose own WAL is not whole is passed over", "[backup]") {
     world.view.segments.erase({pg::TimelineId(1), pg::segment_number(world.view.backups[1].start, segment_bytes)});
     CHECK(world.plan(at_time(time_of(30))).backup.name == "base_000000010000000000000003");
     CHECK(world.refusal(at_time(time_of(60))).find("nearest reachable: ") != std::string::npos);
-    CHECK(world.refusal(at_time(time_of(60)), "base_000000010000000000000005").find("cannot be made consistent") != std::string::npos);
+    CHECK(world.refusal(at_time(time_of(60)), "base_000000010000000000000005").find("cannot be made consistent") !=
+          std::string::npos);
 }
 
 TEST_CASE("before the end of every backup nothing is reached, and within one the earlier is taken", "[backup]") {
     World world;
-    CHECK(world.refusal(at_time(time_of(1))).find("is before the end of backup base_000000010000000000000003") != std::string::npos);
+    CHECK(world.refusal(at_time(time_of(1))).find("is before the end of backup base_000000010000000000000003") !=
+          std::string::npos);
     CHECK(world.refusal(at_xid(first_xid + 2)).find("is before the end of backup") != std::string::npos);
     CHECK(world.refusal(at_lsn(world.begins[0])).find("is before the end of backup") != std::string::npos);
     CHECK(world.plan(at_xid(first_xid + 50)).backup.name == "base_000000010000000000000003");
@@ -229,7 +234,8 @@ TEST_CASE("a timeline that was left leads on to the next, and no further than wh
     for (std::uint32_t index = 500; index < 540; ++index) World::step(second, index);
     world.wal.timelines[pg::TimelineId(2)] = second.pages();
     world.view.histories[pg::TimelineId(2)] = {pg::TimelineId(2), {{pg::TimelineId(1), fork}}};
-    for (auto number = pg::segment_number(fork, segment_bytes); number <= pg::segment_number(second.place(), segment_bytes); ++number)
+    for (auto number = pg::segment_number(fork, segment_bytes); number <= pg::segment_number(second.place(), segment_bytes);
+         ++number)
         world.view.segments.insert({pg::TimelineId(2), number});
     CHECK(world.plan({}).timeline == pg::TimelineId(2));
     CHECK(world.last_xid({}) == 538); // 539 was an abort
@@ -237,8 +243,9 @@ TEST_CASE("a timeline that was left leads on to the next, and no further than wh
     CHECK(world.refusal(at_xid(first_xid + 90)).find("is not in the archived WAL") != std::string::npos);
     const auto old = plan_moment(world.view, world.wal, {at_xid(first_xid + 90), pg::TimelineId(1), {}});
     CHECK(old.last_commit->xid == first_xid + 90);
-    CHECK(test::text_of_error([&] { plan_moment(world.view, world.wal, {{}, pg::TimelineId(3), {}}); }).find("00000003.history") !=
-          std::string::npos);
+    CHECK(test::text_of_error([&] {
+              plan_moment(world.view, world.wal, {{}, pg::TimelineId(3), {}});
+          }).find("00000003.history") != std::string::npos);
     // A backup of what was left behind the fork is on no way to the second.
     world.add_backup("base_000000010000000000000006", 90);
     CHECK(world.plan({}).backup.name == "base_000000010000000000000005");
@@ -256,7 +263,8 @@ TEST_CASE("a time lies between two commits, and so does an LSN", "[backup]") {
 
 TEST_CASE("a target time has its zone", "[backup]") {
     const auto time = Time(std::chrono::milliseconds(1'764'072'184'512));
-    for (const auto* text : {"2025-11-25 12:03:04.512+00", "2025-11-25T12:03:04.512Z", "2025-11-25 14:03:04.512+02", "2025-11-25 07:33:04.512-04:30"})
+    for (const auto* text : {"2025-11-25 12:03:04.512+00", "2025-11-25T12:03:04.512Z", "2025-11-25 14:03:04.512+02",
+                             "2025-11-25 07:33:04.512-04:30"})
         CHECK(parse_target_time(text) == time);
     CHECK(target_time_text(time) == "2025-11-25 12:03:04.512+00");
     for (const auto* text : {"2025-11-25 12:03:04", "12:03:04", "yesterday", ""})

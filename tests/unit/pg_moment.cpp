@@ -57,7 +57,8 @@ TEST_CASE("a record is read wherever a page cuts it", "[pg]") {
     for (std::uint32_t filler = 7900; filler < 8170; filler += 8) {
         WrittenWal wal;
         wal.record(filler, 10, 0);
-        const auto begin = wal.transaction_end({.kind = xact_kind::commit, .xid = 900, .time = Time(), .subtransactions = {901, 902}});
+        const auto begin =
+            wal.transaction_end({.kind = xact_kind::commit, .xid = 900, .time = Time(), .subtransactions = {901, 902}});
         wal.record(100, 10, 0);
         const auto seen = scanned(wal.pages(), WrittenWal::start).moments;
         REQUIRE(seen.size() == 1);
@@ -133,7 +134,8 @@ TEST_CASE("notes survive their document, and what is none is told so", "[archive
     block.timeline = pg::TimelineId(2);
     WalNote note;
     note.until = pg::Lsn(0x3000000);
-    note.add(pg::TransactionEnd{true, 4000000000U, Time(std::chrono::microseconds(1'700'000'000'123'456)), {}}, pg::Lsn(5), pg::Lsn(6));
+    note.add(pg::TransactionEnd{true, 4000000000U, Time(std::chrono::microseconds(1'700'000'000'123'456)), {}}, pg::Lsn(5),
+             pg::Lsn(6));
     note.add(pg::TransactionEnd{false, 10, Time(), {}}, pg::Lsn(6), pg::Lsn(7));
     note.add(pg::RestorePoint{"a \"name\"", Time()}, pg::Lsn(7), pg::Lsn(8));
     note.add(pg::Checkpoint{true, pg::Lsn(1), pg::TimelineId(1), pg::TimelineId(1), 5, Time()}, pg::Lsn(8), pg::Lsn(9));
@@ -147,7 +149,8 @@ TEST_CASE("notes survive their document, and what is none is told so", "[archive
     CHECK(note.xid_min == 4000000000U);
     CHECK(note.may_have_xid(5));
     CHECK_FALSE(note.may_have_xid(3999999999U));
-    for (const auto* text : {"", "{}", "[]", "{\"segments\":[{}]}", "{\"system_identifier\":1,\"timeline\":1,\"segment_bytes\":5,\"segments\":[]}"})
+    for (const auto* text :
+         {"", "{}", "[]", "{\"segments\":[{}]}", "{\"system_identifier\":1,\"timeline\":1,\"segment_bytes\":5,\"segments\":[]}"})
         CHECK(test::kind_of([&] { parse_note_block(text, "x"); }) == ErrorKind::corrupt);
 }
 
@@ -156,7 +159,8 @@ TEST_CASE("a name that JSON cannot hold, and more than are kept, make a note inc
     note.add(pg::RestorePoint{"caf\xE9", Time()}, pg::Lsn(7), pg::Lsn(8));
     CHECK_FALSE(note.complete);
     WalNote many;
-    for (std::size_t index = 0; index <= WalNote::points_max; ++index) many.add(pg::RestorePoint{"x", Time()}, pg::Lsn(1), pg::Lsn(2));
+    for (std::size_t index = 0; index <= WalNote::points_max; ++index)
+        many.add(pg::RestorePoint{"x", Time()}, pg::Lsn(1), pg::Lsn(2));
     CHECK_FALSE(many.complete);
     NoteBlock block;
     WalNote complete;

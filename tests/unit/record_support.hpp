@@ -1,6 +1,6 @@
 #pragma once
-#include "common/pg/record_scan.hpp"
 #include "common/base/time_text.hpp"
+#include "common/pg/record_scan.hpp"
 #include "tests/unit/wal_support.hpp"
 
 #include <vector>
@@ -90,10 +90,11 @@ private:
     }
     void new_page(std::uint32_t rest) {
         const auto at = text_.size();
-        text_.resize(at + 24);
-        set(at, std::uint16_t{0xD110});
-        set(at + 2, static_cast<std::uint16_t>(rest > 0 ? 1 : 0));
-        set(at + 8, begin_.bytes() + at);
+        WalHeaderText header;
+        header.address = begin_.bytes() + at;
+        const bool first = header.address % header.segment_bytes == 0;
+        header.info = static_cast<std::uint16_t>((first ? 2 : 0) | (rest > 0 ? 1 : 0));
+        text_ += header.bytes().substr(0, first ? 40 : 24);
         set(at + 16, rest);
     }
     template <class T> void set(std::size_t at, T value) { std::memcpy(text_.data() + at, &value, sizeof value); }
