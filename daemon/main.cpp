@@ -120,6 +120,18 @@ daemon::HttpOptions http_options(const config::Settings& settings) {
             settings.text("http_tls_key"), settings.flag("http_open")};
 }
 
+/// What the commit-time index lacks can be made from the WAL: nobody waits long for it.
+awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
+    constexpr std::chrono::seconds enough{3};
+    std::optional<Error> failure;
+    try {
+        co_await within(enough, index.flush(), "the storage did not take the last of the commit-time index");
+    } catch (const Error& error) {
+        failure = error;
+    }
+    if (failure) log.debug("event=commit_index_not_written error=\"{}\"", failure->what());
+}
+
 int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
@@ -144,7 +156,9 @@ int serve(const config::Settings& settings, Log& log) {
     if (settings.text("compression_level") == "auto") limits.level.emplace();
     limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
     limits.fetch_timeout = settings.duration("fetch_timeout");
-    daemon::WalService wal(archive, limits, prefetch_options(settings));
+    daemon::CommitIndexer index(archive);
+    const bool indexing = settings.flag("commit_index");
+    daemon::WalService wal(archive, limits, prefetch_options(settings), indexing ? &index : nullptr);
     daemon::LookAhead look_ahead(archive, wal, {settings.text("pgdata"), settings.flag("pg_ready_rename")});
     daemon::Jobs jobs(archive);
     auto sockets = daemon::SystemdSockets::take();
@@ -202,6 +216,7 @@ int serve(const config::Settings& settings, Log& log) {
     tasks.spawn(scheduler.run());
     tasks.spawn(hooks.run());
     tasks.spawn(daemon::watch_lag(wal, hooks, settings.duration("hook_lag")));
+    if (indexing) tasks.spawn(index.run());
     tasks.spawn(daemon::watchdog());
     auto main_task = [&]() -> awaitable<void> {
         const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};
@@ -212,6 +227,7 @@ int serve(const config::Settings& settings, Log& log) {
             log.warn("event=stopped_with_backup_running");
             std::_Exit(1);
         }
+        co_await write_last_notes(index, log);
         tasks.cancel();
         co_await tasks.join();
     };

@@ -76,6 +76,10 @@ std::string status_text(const StatusSources& sources, bool json) {
                           {"depth", prefetch.depth()},
                           {"ahead", prefetch.ahead()},
                           {"memory_used", prefetch.memory_used()}};
+    if (const auto* index = wal.index(); index != nullptr)
+        status["commit_index"] = {{"segments_noted", index->counters().noted},
+                                  {"objects_written", index->counters().written},
+                                  {"failed", index->counters().failed}};
     if (jobs.current()) status["backup"] = job_json(*jobs.current());
     if (json) {
         status["schedule"] = scheduler.lines();

@@ -22,9 +22,9 @@ std::int64_t ms_since(std::chrono::steady_clock::time_point began) {
 
 } // namespace
 
-WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch)
+WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch, CommitIndexer* index)
     : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency + 1), pusher_(archive, push_options()),
-      fetcher_(archive), prefetch_(archive, fetcher_, std::move(prefetch)),
+      fetcher_(archive), prefetch_(archive, fetcher_, std::move(prefetch)), index_(index),
       queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency}), queue_changed_(archive.io) {}
 
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
@@ -98,8 +98,11 @@ awaitable<archive::WalPushed> WalService::push_begun(std::string name, FileIdent
     archive::WalPushed result;
     std::exception_ptr failure;
     choose_level();
+    std::shared_ptr<archive::SegmentScan> scan;
+    if (index_ != nullptr && pg::wal_file_kind(name) == pg::WalFileKind::segment)
+        scan = std::make_shared<archive::SegmentScan>(name);
     try {
-        result = co_await pusher_.push(name, std::move(fd));
+        result = co_await pusher_.push(name, std::move(fd), scan.get());
     } catch (...) {
         failure = std::current_exception();
     }
@@ -112,6 +115,7 @@ awaitable<archive::WalPushed> WalService::push_begun(std::string name, FileIdent
                Clock::now());
     queue_changed_.notify();
     if (failure) std::rethrow_exception(failure);
+    if (scan) index_->add(std::move(scan));
     co_return result;
 }
 

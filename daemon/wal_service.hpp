@@ -4,6 +4,7 @@
 #include "common/base/histogram.hpp"
 #include "common/base/signal.hpp"
 #include "common/base/slots.hpp"
+#include "daemon/commit_indexer.hpp"
 #include "daemon/level_control.hpp"
 #include "daemon/wal_prefetch.hpp"
 #include "daemon/wal_queue.hpp"
@@ -39,7 +40,8 @@ struct WalLimits {
 /// for what PostgreSQL asks for and is not under way yet: storing ahead takes the others.
 class WalService {
 public:
-    WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch = {});
+    /// `index`: told of the segments that are stored; nullptr: nobody is.
+    WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch = {}, CommitIndexer* index = nullptr);
 
     awaitable<archive::WalPushed> push(std::string name, UniqueFd fd);
     /// Pushes a file that nobody asked for yet, and that the queue knows to be in flight. Says whether it is stored; never throws
@@ -64,6 +66,7 @@ public:
     void on_stored(std::function<void(const std::string&)> listener) { on_stored_ = std::move(listener); }
 
     const WalCounters& counters() const { return counters_; }
+    const CommitIndexer* index() const { return index_; }
     const WalPrefetch& prefetch() const { return prefetch_; }
     std::size_t waiting() const { return slots_.waiting(); }
     std::chrono::steady_clock::time_point last_request() const { return last_request_; }
@@ -84,6 +87,7 @@ private:
     archive::WalPusher pusher_;
     archive::WalFetcher fetcher_;
     WalPrefetch prefetch_;
+    CommitIndexer* index_;
     WalQueue queue_;
     Signal queue_changed_;
     std::multiset<std::string> asked_for_;

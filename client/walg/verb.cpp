@@ -32,6 +32,8 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_backup_show());
     verbs.push_back(make_copy());
     verbs.push_back(make_st());
+    verbs.push_back(make_restore());
+    verbs.push_back(make_restorable());
     verbs.push_back(make_config());
     verbs.push_back(make_adopt_system());
     verbs.push_back(make_daemon_status());

@@ -75,6 +75,8 @@ std::unique_ptr<Verb> make_help();          // help.cpp
 std::unique_ptr<Verb> make_completion();    // help.cpp
 std::unique_ptr<Verb> make_copy();          // copy.cpp
 std::unique_ptr<Verb> make_st();            // st.cpp
+std::unique_ptr<Verb> make_restore();       // restore.cpp
+std::unique_ptr<Verb> make_restorable();    // restorable.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp

@@ -88,12 +88,12 @@ awaitable<storage::PutOutcome> WalPusher::put_whole(const WalSource& source, sto
     co_return outcome;
 }
 
-awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd) {
+awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd, WalObserver* observer) {
     const auto kind = pg::wal_file_kind(name);
     if (!kind && !options_.any_name)
         throw Error(ErrorKind::refused, fmt::format("'{}' is not the name of a WAL file of PostgreSQL", name),
                     "archive_command passes %p: a segment, .partial, .history or .backup file");
-    const WalSource source(name, std::move(fd));
+    const WalSource source(name, std::move(fd), observer);
     std::exception_ptr failure;
     try {
         auto pushed = co_await push_source(source, kind);

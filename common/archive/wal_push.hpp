@@ -37,7 +37,8 @@ public:
     /// confirmed the whole object. Same content already there, under this or another suffix, is success. Other content is an
     /// Error(refused) that names both. The descriptor is read from offset 0 with pread; a file whose size or mtime changes while
     /// it is read is an Error(corrupt).
-    awaitable<WalPushed> push(std::string name, UniqueFd fd);
+    /// `observer` sees what is packed, until the await returns.
+    awaitable<WalPushed> push(std::string name, UniqueFd fd, WalObserver* observer = nullptr);
 
     /// Learns of the archive what the first push would have to ask for: whose it is, and how its WAL is packed. Pushes may come
     /// meanwhile. A failure is only logged: then they ask themselves.

@@ -20,7 +20,8 @@ std::chrono::nanoseconds nanoseconds_of(const timespec& time) {
 
 } // namespace
 
-WalSource::WalSource(std::string name, UniqueFd fd) : name_(std::move(name)), fd_(std::move(fd)) {
+WalSource::WalSource(std::string name, UniqueFd fd, WalObserver* observer)
+    : name_(std::move(name)), fd_(std::move(fd)), observer_(observer) {
     if (::fstat(fd_.get(), &about_) != 0) throw_errno(fmt::format("cannot look at {}", name_));
     if (!S_ISREG(about_.st_mode))
         throw Error(ErrorKind::refused, fmt::format("{} is not a regular file", name_),
@@ -64,7 +65,9 @@ void WalSource::wait_for_tick() const {
 
 std::size_t WalSource::read(MutableBytes into, std::uint64_t offset) const {
     if (offset == 0) wait_for_tick();
-    return read_at(fd_.get(), into, offset, name_);
+    const auto count = read_at(fd_.get(), into, offset, name_);
+    if (observer_ != nullptr) observer_->piece(offset, into.first(count));
+    return count;
 }
 
 void WalSource::check_unchanged() const {

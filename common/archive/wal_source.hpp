@@ -9,11 +9,19 @@
 
 namespace walgd::archive {
 
+/// Sees what is read of a file, piece by piece as it is read; from several threads at once. Must not throw but std::bad_alloc.
+class WalObserver {
+public:
+    virtual ~WalObserver() = default;
+    virtual void piece(std::uint64_t offset, ByteView bytes) = 0;
+};
+
 /// The local file of a push: read by offset, and known to be the same from begin to end.
 class WalSource {
 public:
     /// Error(refused) for anything but a regular file.
-    WalSource(std::string name, UniqueFd fd);
+    /// `observer`, which may be nullptr, must outlive it.
+    WalSource(std::string name, UniqueFd fd, WalObserver* observer = nullptr);
 
     const std::string& name() const { return name_; }
     std::uint64_t bytes() const { return static_cast<std::uint64_t>(about_.st_size); }
@@ -32,6 +40,7 @@ public:
 private:
     std::string name_;
     UniqueFd fd_;
+    WalObserver* observer_;
     struct stat about_{};
 };
 

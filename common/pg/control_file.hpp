@@ -8,9 +8,13 @@ namespace walgd::pg {
 
 /// What we need of global/pg_control (src/include/catalog/pg_control.h), any version from 13 on.
 struct ControlFile {
+    /// Of DBState: a standby that was stopped, or recovery that ended with recovery_target_action = shutdown.
+    static constexpr std::uint32_t shut_down_in_recovery = 2;
+
     SystemIdentifier system{0};
     std::uint32_t control_version = 0; ///< 1300 for PostgreSQL 13 to 16, 1700 for 17, 1800 for 18
     std::uint32_t catalog_version = 0;
+    std::uint32_t state = 0; ///< DBState
     std::uint32_t block_bytes = 0;
     std::uint32_t wal_segment_bytes = 0;
     std::uint32_t data_checksum_version = 0; ///< 0: pages have no checksums

@@ -1,10 +1,14 @@
 #pragma once
 #include "common/base/bytes.hpp"
 #include "common/pg/lsn.hpp"
+#include "common/pg/wal_page.hpp"
 
 #include <optional>
 
 namespace walgd::pg {
+
+/// Error(corrupt), naming `file`, when its header says that its pages have a size that PostgreSQL's never have.
+void check_page_bytes(const WalHeader& header, std::string_view file);
 
 /// The last checkpoint record (online or shutdown) that begins in this segment and before `before`; nothing if there is none.
 /// Follows the records from the segment's first page on (XLogRecord in src/include/access/xlogrecord.h, page headers in

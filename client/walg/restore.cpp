@@ -1,0 +1,266 @@
+#include "client/walg/progress_printer.hpp"
+#include "client/walg/recovery_start.hpp"
+#include "client/walg/verb.hpp"
+#include "common/backup/archive_moments.hpp"
+#include "common/backup/backup_fetch.hpp"
+#include "common/backup/preflight.hpp"
+#include "common/backup/recovery_settings.hpp"
+#include "common/base/files.hpp"
+
+#include <filesystem>
+#include <fmt/format.h>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace walgd::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = backup::MomentTarget::Kind;
+
+/// A target as the command line gives it.
+struct TargetOptions {
+    std::string time, lsn, name;
+    std::optional<std::uint32_t> xid;
+    bool immediate = false, inclusive = false, exclusive = false;
+
+    void add(CLI::App& command) {
+        auto* group = command.add_option_group("target", "Where recovery ends; without one, at the end of the archived WAL");
+        group->add_option("--target-time", time, "The last commit up to this time, with its zone: '2026-11-25 12:03:04+00'");
+        group->add_option("--target-lsn", lsn, "This place in the WAL");
+        group->add_option("--target-xid", xid, "This transaction");
+        group->add_option("--target-name", name, "This restore point, of pg_create_restore_point()");
+        group->add_flag("--target-immediate", immediate, "The end of the backup");
+        group->require_option(0, 1);
+        auto* exclusively = command.add_flag("--target-exclusive", exclusive, "End just before the target; of time, LSN and xid");
+        command.add_flag("--target-inclusive", inclusive, "End just after it (the default)")->excludes(exclusively);
+    }
+
+    backup::MomentTarget target() const {
+        backup::MomentTarget target;
+        target.inclusive = !exclusive;
+        if (!time.empty()) {
+            target.kind = Kind::time;
+            target.time = backup::parse_target_time(time);
+        } else if (!lsn.empty()) {
+            const auto parsed = pg::Lsn::parse(lsn);
+            if (!parsed)
+                throw Error(ErrorKind::misconfigured, fmt::format("--target-lsn '{}' is no LSN", lsn), "like this: 16/B374D848");
+            target.kind = Kind::lsn;
+            target.lsn = *parsed;
+        } else if (xid) {
+            target.kind = Kind::xid;
+            target.xid = *xid;
+        } else if (!name.empty()) {
+            target.kind = Kind::name;
+            target.name = name;
+        } else if (immediate) {
+            target.kind = Kind::immediate;
+        }
+        const bool has_sides = target.kind == Kind::time || target.kind == Kind::lsn || target.kind == Kind::xid;
+        if (exclusive && !has_sides)
+            throw Error(ErrorKind::misconfigured, "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
+        return target;
+    }
+};
+
+/// As a shell and PostgreSQL's %-replacement read it.
+std::string shell_quoted(const std::string& text) {
+    std::string result = "'";
+    for (const auto c : text) {
+        if (c == '%') result += '%';
+        if (c == '\'')
+            result += "'\\''";
+        else
+            result += c;
+    }
+    return result + "'";
+}
+
+/// walg-fetch beside this program, told of the settings file that we were told of.
+std::string restore_command_for(const Context& context) {
+    std::error_code error;
+    const auto beside = fs::read_symlink("/proc/self/exe", error).parent_path() / "walg-fetch";
+    const auto program =
+        !error && ::access(beside.c_str(), X_OK) == 0 ? shell_quoted(beside.string()) : std::string("walg-fetch");
+    const auto file = context.config_file.empty()
+                          ? std::string()
+                          : fmt::format("WALG_CONFIG_PATH={} ", shell_quoted(fs::absolute(context.config_file).string()));
+    return fmt::format("{}{} \"%f\" \"%p\"", file, program);
+}
+
+std::string plan_text(const backup::MomentPlan& plan) {
+    return fmt::format("{} segments of WAL, {} to {}, without a gap", plan.segments, plan.first_segment, plan.last_segment);
+}
+
+std::string last_commit_text(const backup::MomentPlan& plan) {
+    return plan.last_commit ? backup::commit_text(*plan.last_commit) : "none since the backup began";
+}
+
+std::string plan_json(const backup::MomentPlan& plan, const backup::MomentTarget& target, const std::string& state) {
+    nlohmann::ordered_json commit = nullptr;
+    if (plan.last_commit)
+        commit = {
+            {"time", format_time(plan.last_commit->time)}, {"xid", plan.last_commit->xid}, {"lsn", plan.last_commit->end.text()}};
+    nlohmann::ordered_json document{{"target", target.text()},
+                                    {"backup", plan.backup.name},
+                                    {"timeline", plan.timeline.number()},
+                                    {"last_commit", commit},
+                                    {"first_segment", plan.first_segment},
+                                    {"last_segment", plan.last_segment},
+                                    {"segments", plan.segments},
+                                    {"state", state}};
+    return document.dump();
+}
+
+class Restore : public Verb {
+public:
+    std::string name() const override { return "restore"; }
+    std::string help() const override {
+        return "Restore to a moment: proves first that it can be reached, then fetches and sets up recovery";
+    }
+
+    void options(CLI::App& command) override {
+        command.add_option("directory", fetch_.destination, "Where to: an empty folder, or one that does not exist yet")
+            ->required();
+        target_.add(command);
+        command.add_option("--target-timeline", timeline_, "The timeline to follow: its number, or latest (the default)");
+        command.add_option("--target-action", action_, "What PostgreSQL does at the target: pause, promote or shutdown")
+            ->check(CLI::IsMember({"pause", "promote", "shutdown"}));
+        command.add_option("--backup", backup_, "The backup to begin with; the newest that leads to the target if not given");
+        command.add_option("--restore-spec", restore_spec_file_,
+                           "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
+        command.add_option("--restore-command", restore_command_, "PostgreSQL's restore_command; walg-fetch if not given");
+        command.add_flag("--check", check_, "Only prove that it can be done; nothing is written");
+        command.add_flag("--without-index", without_index_, "Do not believe the commit-time index: read the WAL");
+        command.add_flag("--start", start_, "Start PostgreSQL, and wait until it has recovered");
+        command.add_option("--pg-bin", programs_, "Folder of PostgreSQL's programs; looked for if not given");
+        command.add_option("--log", log_file_, "File for what the started PostgreSQL says; beside the directory if not given");
+        command.add_flag("--json", json_, "Say at the end what was done as JSON");
+    }
+
+    int run(Context& context) override {
+        const auto target = target_.target();
+        if (start_ && ::geteuid() == 0)
+            throw Error(
+                ErrorKind::refused, "PostgreSQL does not run as root, so --start cannot start it",
+                "run this as the user that PostgreSQL runs as: runuser -u postgres -- walg restore ...; nothing was written");
+        const auto loaded = backup::load_view(context.archive(), context.stop);
+        const auto plan = planned(context, loaded, target);
+        preflight(context, loaded, plan);
+        context.log.info("ok: {} can be reached; the last commit will be {}", target.text(), last_commit_text(plan));
+        if (check_) return finish(plan, target, "checked");
+        fetch(context, plan);
+        write_settings(context, plan, target);
+        if (!start_) {
+            context.log.info("Start PostgreSQL on {}: it will recover to {}, last commit {}", fetch_.destination, target.text(),
+                             last_commit_text(plan));
+            return finish(plan, target, "fetched");
+        }
+        return finish(plan, target, recover(context, plan, target));
+    }
+
+private:
+    backup::MomentPlan planned(Context& context, const backup::LoadedView& loaded, const backup::MomentTarget& target) {
+        backup::MomentRequest request{target, {}, backup_};
+        if (timeline_ != "latest") {
+            const CLI::Range numbers(1, INT32_MAX);
+            auto text = timeline_;
+            if (!numbers(text).empty())
+                throw Error(ErrorKind::misconfigured,
+                            fmt::format("--target-timeline '{}' is neither a number nor latest", timeline_));
+            request.timeline = pg::TimelineId(static_cast<std::uint32_t>(std::stoul(timeline_)));
+        }
+        backup::ArchiveWal wal(context.archive(), loaded, !without_index_, context.stop);
+        auto plan = backup::plan_moment(loaded.view, wal, request);
+        context.log.info("ok: {}; {} of them were read to find the target", plan_text(plan), wal.segments_read());
+        return plan;
+    }
+
+    void preflight(Context& context, const backup::LoadedView& loaded, const backup::MomentPlan& plan) {
+        const auto& sentinel = loaded.sentinels.at(plan.backup.name);
+        if (!restore_spec_file_.empty()) fetch_.restore_spec = read_text_file(restore_spec_file_);
+        context.log.info("ok: backup {}", backup::check_chain(context.archive(), plan.backup.name, context.stop));
+        context.log.info("ok: {}", backup::check_place(fetch_.destination, sentinel, fetch_.restore_spec));
+        constexpr int per_major = 10000;
+        const auto major = sentinel.pg_version / per_major;
+        const auto found = backup::find_postgres(major, programs_);
+        std::string others;
+        for (const auto& other : found.others) others += (others.empty() ? ": there is " : ", ") + other;
+        if (!found.folder.empty())
+            context.log.info("ok: PostgreSQL {} in {}", major, found.folder);
+        else if (start_ || !programs_.empty())
+            throw Error(ErrorKind::refused,
+                        fmt::format("the backup is of PostgreSQL {}, whose programs were not found{}", major, others),
+                        "install them, or name their folder with --pg-bin; nothing was written");
+        else
+            context.log.warn("the backup is of PostgreSQL {}, whose programs were not found here{}", major, others);
+        programs_ = found.folder;
+    }
+
+    void fetch(Context& context, const backup::MomentPlan& plan) {
+        fetch_.backup = plan.backup.name;
+        fetch_.downloads = static_cast<unsigned>(context.settings.number("download_concurrency"));
+        fetch_.fsync = !context.settings.flag("tar_disable_fsync");
+        backup::Progress progress;
+        const ProgressWatch watch("restore", context.log, progress);
+        const auto result = backup::backup_fetch(context.archive(), fetch_, progress, context.stop);
+        context.log.info("{} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files,
+                         result.bytes >> 20);
+    }
+
+    void write_settings(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {
+        backup::RecoverySettings settings{restore_command_, target, plan.timeline, action_};
+        if (settings.restore_command.empty()) settings.restore_command = restore_command_for(context);
+        const bool was_standby = backup::write_recovery_settings(fetch_.destination, settings);
+        if (was_standby)
+            context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
+    }
+
+    std::string recover(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {
+        RecoveryStart start{programs_, fs::absolute(fetch_.destination).lexically_normal().string(), log_file_, action_,
+                            config::connection_options(context.settings)};
+        if (target.kind == Kind::end) start.action = "promote";
+        if (start.pgdata.ends_with('/')) start.pgdata.pop_back();
+        if (start.log_file.empty()) start.log_file = start.pgdata + ".recovery.log";
+        const auto recovered = start_and_recover(start, context.stop);
+        // Behind the last commit aborts may have come, so the server's time may be a later one.
+        const bool short_of =
+            plan.last_commit &&
+            ((recovered.replayed && *recovered.replayed < plan.last_commit->begin) ||
+             (recovered.last_end && *recovered.last_end < plan.last_commit->time && *recovered.replayed < plan.last_commit->end));
+        if (short_of)
+            throw Error(ErrorKind::failed,
+                        fmt::format("PostgreSQL recovered up to LSN {}, the last commit should have been {}",
+                                    recovered.replayed->text(), last_commit_text(plan)),
+                        "was WAL removed meanwhile? " + start.log_file + " has what the server said");
+        const auto* state = recovered.state == Recovered::State::paused     ? "paused"
+                            : recovered.state == Recovered::State::promoted ? "promoted"
+                                                                            : "shut down";
+        context.log.info("Recovered to {}: last commit {}; PostgreSQL is {}", target.text(), last_commit_text(plan), state);
+        if (recovered.state == Recovered::State::paused)
+            context.log.info("Look at it; then select pg_wal_replay_resume() ends recovery, and the server takes writes");
+        return state;
+    }
+
+    int finish(const backup::MomentPlan& plan, const backup::MomentTarget& target, const std::string& state) const {
+        if (json_)
+            std::cout << plan_json(plan, target, state) << "\n";
+        else
+            std::cout << fmt::format("last commit: {}\n", last_commit_text(plan));
+        return 0;
+    }
+
+    backup::FetchOptions fetch_;
+    TargetOptions target_;
+    std::string timeline_ = "latest", action_ = "pause", backup_, restore_spec_file_, restore_command_, programs_, log_file_;
+    bool check_ = false, without_index_ = false, start_ = false, json_ = false;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_restore() { return std::make_unique<Restore>(); }
+
+} // namespace walgd::cli

@@ -1,0 +1,185 @@
+"""Restore to a moment: what is promised before the first byte is what PostgreSQL then has. The many random moments are in targets.py."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import unittest
+
+from harness import GOLDEN, POSTGRES_15, VERSIONS, Failed, TestCase, Walgd, postgres_programs, run, until
+from moments import iso, lsn_number, two_turns, waldump_moments, Story
+
+
+class RestoreMoment(TestCase):
+    def moments(self, daemon, timeline, *words):
+        text = daemon.walg("restorable", "--moments", "--json", "--target-timeline", str(timeline), *words).stdout
+        return [json.loads(line) for line in text.splitlines()]
+
+    def index_objects(self):
+        return sorted(str(path.relative_to(self.folder)) for path in (self.folder / "walgd_005/index").rglob("*") if path.is_file())
+
+    def test_ten_random_moments_over_two_timeline_turns(self):
+        self.folder, settings = self.store()
+        story = two_turns(self.scratch, settings, transactions=40, seed=int(os.environ.get("WALGD_TEST_SEED", "7")))
+        for _ in range(10):
+            story.check_target(*story.random_target())
+        self.check_index(story)
+        self.check_gap(story)
+
+    def check_index(self, story):
+        """No name that WAL-G's tools could take for a segment's; no WAL is read where the index is; without it the answers are the same."""
+        self.assertTrue(self.index_objects())
+        for name in self.index_objects():
+            self.assertNotRegex(name, "[0-9A-F]{24}")
+        event = [event for event in story.path(3) if event.time][-5]
+        asked = lambda *words: json.loads(story.daemon.walg("restorable", "--json", *words).stdout)
+        by_index = asked("--time", iso(event.time))
+        self.assertEqual(by_index["segments_read"], 0)
+        self.assertLessEqual(lsn_number(by_index["after"]["lsn"]), lsn_number(event.lsn))
+        windows = asked()
+        self.assertEqual([timeline["timeline"] for timeline in windows["timelines"]], [1, 2, 3])
+        last = [event for event in story.path(1) if event.time][-1]
+        # Behind the last of the story's own comes what closes the segment.
+        self.assertGreaterEqual(windows["timelines"][0]["windows"][0]["to"]["xid"], last.xid)
+        self.assertEqual([timeline["gaps"] for timeline in windows["timelines"]], [[], [], []])
+        self.assertEqual(asked("--without-index"), windows)
+        written = self.folder / "walgd_005/index"
+        shutil.rmtree(written)
+        self.assertEqual(asked(), windows)
+        self.assertFalse(written.exists(), "nothing is written unasked")
+        story.daemon.walg("restorable", "--rebuild")
+        again = asked("--time", iso(event.time))
+        self.assertEqual(again["segments_read"], 0)
+        for path in written.rglob("*.zst"):
+            path.write_bytes(b"not an index at all")
+        self.assertEqual(asked(), windows, "a damaged index is read around")
+
+    def check_gap(self, story):
+        """A segment that is missing is named with what is reachable before it, and nothing is written."""
+        last = json.loads(story.daemon.walg("restore", self.scratch.path / "gap", "--check", "--json").stdout)["last_segment"]
+        before = f"{int(last[8:], 16) - 1:016X}"
+        missing = max(path.name[:24] for path in (self.folder / "wal_005").glob(f"????????{before}.zst"))
+        (self.folder / f"wal_005/{missing}.zst").unlink()
+        data = self.scratch.path / "gap"
+        for words in ([], ["--target-time", iso([event for event in story.path(3) if event.time][-1].time)]):
+            failure = story.daemon.walg("restore", data, *words, check=False)
+            self.assertEqual(failure.returncode, 1)
+            self.assertIn(f"no segment {missing}; nearest reachable: ", failure.stderr)
+            self.assertFalse(data.exists())
+        gap = json.loads(story.daemon.walg("restorable", "--json").stdout)["timelines"][2]["gaps"]
+        self.assertEqual(gap, [{"first": missing, "last": missing, "segments": 1}])
+        self.assertIn(f"gap: {missing} to {missing} (1 segments)", story.daemon.walg("restorable").stdout)
+
+    def small_story(self, version=15, segment_mb=1, transactions=25, **settings):
+        self.folder, store = self.store()
+        story = Story(self.scratch, {**store, **settings}, version, segment_mb, seed=3)
+        story.tell(5)
+        story.backup()
+        story.tell(transactions)
+        story.end()
+        return story
+
+    def test_what_the_server_wrote_is_what_is_read(self):
+        """Every transaction that ended, as the server told of it: by time, id and place, of each version."""
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                story = self.small_story(version)
+                found = self.moments(story.daemon, 1)
+                ends = {one["xid"]: one for one in found if one["kind"] in ("commit", "abort")}
+                for event in story.events[1]:
+                    if event.kind == "point":
+                        (point,) = [one for one in found if one.get("name") == event.name]
+                        self.assertEqual(point["end"], event.lsn)
+                        continue
+                    self.assertEqual(ends[event.xid]["kind"], "abort" if event.kind == "rollback" else "commit")
+                    self.assertEqual("subtransactions" in ends[event.xid], event.kind == "savepoint")
+                    if event.time:
+                        self.assertEqual(story.as_rfc3339(ends[event.xid]["time"]), event.time)
+                        self.assertEqual(ends[event.xid]["end"], event.lsn)
+                self.assertTrue([one for one in found if one["kind"] == "checkpoint"])
+                self.scratch.close()
+                self.setUp()
+
+    def test_what_pg_waldump_reads_is_what_is_read(self):
+        story = self.small_story(15, transactions=60)
+        plain = self.scratch.folder("plain")
+        names = sorted(path.name[:24] for path in (self.folder / "wal_005").glob("*.zst") if len(path.name) == 28)
+        for name in names:
+            story.daemon.walg("wal-fetch", name, plain / name)
+        theirs = waldump_moments(POSTGRES_15 / "pg_waldump", plain, names[0], names[-1])
+        ours = [(one["kind"], one["lsn"], one.get("xid"), one["time"]) for one in self.moments(story.daemon, 1)]
+        self.assertGreater(len(theirs), 60)
+        self.assertEqual([(kind, lsn) for kind, lsn, _, _ in ours], [(kind, lsn) for kind, lsn, _, _ in theirs])
+        for mine, other in zip(ours, theirs):
+            if other[0] in ("commit", "abort"):
+                self.assertEqual(mine[2], other[2])
+                self.assertEqual(story.as_rfc3339(mine[3]).strftime("%Y-%m-%d %H:%M:%S.%f"), other[3])
+
+    def test_encrypted_wal_has_an_encrypted_index(self):
+        key = {"WALG_LIBSODIUM_KEY": "00" * 32, "WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}
+        story = self.small_story(**key)
+        (path,) = (self.folder / "walgd_005/index").rglob("*.zst")
+        self.assertNotIn(b"restore_points", path.read_bytes())
+        self.assertNotEqual(path.read_bytes()[:4], b"\x28\xb5\x2f\xfd", "a zstd frame in plain")
+        event = [event for event in story.events[1] if event.kind == "commit"][-2]
+        self.assertEqual(story.check_target(["--target-xid", str(event.xid)], event.rows), "reached")
+        other = Walgd(self.scratch, {**story.settings, "WALG_LIBSODIUM_KEY": "11" * 32})
+        refused = other.walg("restore", self.scratch.path / "wrong", "--target-immediate", "--check", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertFalse((self.scratch.path / "wrong").exists())
+
+    def test_check_writes_nothing_and_refusals_say_why(self):
+        story = self.small_story()
+        data = self.scratch.path / "new"
+        said = story.daemon.walg("restore", data, "--check")
+        self.assertIn("ok: backup base_", said.stderr)
+        self.assertIn("without a gap", said.stderr)
+        self.assertFalse(data.exists())
+        full = self.scratch.folder("full")
+        (full / "file").touch()
+        for folder, words, text in ((full, [], "must be empty"), (data, ["--target-exclusive"], "goes with --target-time"),
+                                    (data, ["--target-time", "12:03:04"], "is no time with its zone"),
+                                    (data, ["--target-timeline", "9"], "00000009.history"),
+                                    (data, ["--backup", "base_0"], "is not on the way"),
+                                    (data, ["--pg-bin", "/nowhere"], "whose programs were not found")):
+            refused = story.daemon.walg("restore", folder, *words, check=False)
+            self.assertEqual(refused.returncode, 1, words)
+            self.assertIn(text, refused.stderr)
+            self.assertFalse(data.exists())
+        if os.getuid() == 0:
+            refused = subprocess.run([self.scratch.bin / "walg", "restore", data, "--start"], env=story.daemon.env, capture_output=True, text=True)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("PostgreSQL does not run as root", refused.stderr)
+            self.assertIn("runuser -u postgres", refused.stderr)
+
+    def test_without_start_the_settings_are_written_and_no_other_line(self):
+        story = self.small_story()
+        data = self.scratch.path / "new"
+        before = (story.cluster.data / "postgresql.auto.conf").read_text()
+        name = [event for event in story.events[1] if event.name][-1]
+        said = story.daemon.walg("restore", data, "--target-name", name.name, "--target-action", "promote")
+        after = (data / "postgresql.auto.conf").read_text()
+        self.assertTrue(after.startswith(before))
+        self.assertIn(f"recovery_target_name = '{name.name}'", after)
+        self.assertTrue((data / "recovery.signal").exists())
+        self.assertIn("last commit: ", said.stdout)
+        restored = Story.__new__(Story)
+        restored.__dict__.update(story.__dict__)
+        restored.adopt(data)
+        restored.cluster.env = story.daemon.env
+        restored.cluster.start()
+        restored.cluster.wait_until_writable()
+        self.assertEqual(restored.cluster.psql("select count(*) from log"), str(name.rows))
+
+    def test_an_archive_of_walgs_is_restorable_too(self):
+        """Written by WAL-G, without an index: the windows are found in the WAL itself."""
+        shutil.copytree(GOLDEN / "delta-zstd/archive", self.scratch.path / "golden")
+        self.scratch.own_tree(self.scratch.path / "golden")
+        daemon = Walgd(self.scratch, {"WALG_FILE_PREFIX": str(self.scratch.path / "golden"), "WALG_COMPRESSION_METHOD": "zstd"})
+        timelines = json.loads(daemon.walg("restorable", "--json").stdout)["timelines"]
+        self.assertEqual([one["timeline"] for one in timelines], [1, 2])
+        self.assertTrue(all(window["usable"] and window["to"] for one in timelines for window in one["windows"]))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
