@@ -16,6 +16,8 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_backup_push());
     verbs.push_back(make_backup_fetch());
     verbs.push_back(make_backup_list());
+    verbs.push_back(make_backup_mark());
+    verbs.push_back(make_delete());
     verbs.push_back(make_config());
     verbs.push_back(make_adopt_system());
     verbs.push_back(make_daemon_status());

@@ -55,6 +55,8 @@ std::unique_ptr<Verb> make_wal_receive();   // wal_receive.cpp
 std::unique_ptr<Verb> make_backup_push();   // backup_push.cpp
 std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
 std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
+std::unique_ptr<Verb> make_backup_mark();   // backup_mark.cpp
+std::unique_ptr<Verb> make_delete();        // delete.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp
