@@ -267,7 +267,8 @@ HeldBackup held_backup(const std::string& name, storage::Modified modified, cons
     backup.system = sentinel.system;
     backup.first = segment_of_backup(name, segment_bytes);
     backup.start = sentinel.start_lsn.value_or(pg::segment_start(backup.first, segment_bytes));
-    const auto finish = sentinel.finish_lsn.value_or(backup.start).bytes();
+    backup.finish = sentinel.finish_lsn.value_or(backup.start);
+    const auto finish = backup.finish.bytes();
     backup.last = std::max(backup.first.number, pg::segment_number(pg::Lsn(finish - (finish > 0 ? 1 : 0)), segment_bytes));
     if (sentinel.delta) backup.base = sentinel.delta->from;
     backup.user_data = metadata ? metadata->user_data : sentinel.user_data;

@@ -27,7 +27,7 @@ struct HeldBackup {
     std::optional<pg::SystemIdentifier> system;
     pg::Segment first;      ///< its first WAL
     std::uint64_t last = 0; ///< number of its last segment, on the same timeline
-    pg::Lsn start{0};
+    pg::Lsn start{0}, finish{0};
     std::string base;              ///< whose delta it is; empty: a full backup
     std::string user_data;         ///< JSON text
     bool permanent = false;

@@ -14,7 +14,7 @@ namespace {
 class Planner {
 public:
     Planner(const Inventory& inventory, const Selection& selection)
-        : inventory_(inventory), selection_(selection), graph_(inventory.backups), needs_(inventory.histories, inventory.segment_bytes) {}
+        : inventory_(inventory), selection_(selection), graph_(inventory.backups), needs_(inventory.segment_bytes) {}
 
     RetentionPlan plan() {
         keep_what_was_not_selected();
@@ -52,14 +52,28 @@ private:
         }
     }
 
+    /// The last one of all, and the last one from which the newest timeline can be recovered.
     void keep_the_last() {
         if (selection_.last_may_go) return;
-        auto restorable = [this](const HeldBackup& backup) { return graph_.defect(backup).empty(); };
+        keep_newest_of([](const HeldBackup&) { return true; }, "it is the last one that can be restored");
+        std::optional<pg::TimelineId> newest;
+        for (const auto& object : inventory_.wal_objects) {
+            const auto segment = pg::parse_segment(segment_of_wal_object(object.key.path()), inventory_.segment_bytes);
+            if (segment && (!newest || *newest < segment->timeline)) newest = segment->timeline;
+        }
+        if (!newest) return;
+        keep_newest_of([&](const HeldBackup& backup) { return may_reach(backup, *newest, inventory_.histories); },
+                       fmt::format("it is the last one from which timeline {} can be recovered", newest->number()));
+    }
+
+    /// Keeps the newest sound one of a kind, unless one of them stays anyway.
+    template <class Kind> void keep_newest_of(Kind kind, const std::string& why) {
+        auto fits = [&](const HeldBackup& backup) { return kind(backup) && graph_.defect(backup).empty(); };
         const auto& all = inventory_.backups;
-        if (std::ranges::any_of(all, [&](const HeldBackup& backup) { return stays(backup) && restorable(backup); })) return;
-        const auto last = std::find_if(all.rbegin(), all.rend(), restorable);
+        if (std::ranges::any_of(all, [&](const HeldBackup& backup) { return stays(backup) && fits(backup); })) return;
+        const auto last = std::find_if(all.rbegin(), all.rend(), fits);
         if (last == all.rend()) return;
-        depart(*last, "it is the last one that can be restored");
+        depart(*last, why);
         recovered_.insert(last->name);
     }
 
@@ -87,13 +101,9 @@ private:
     void note_needs() {
         for (const auto& backup : inventory_.backups) {
             if (!stays(backup)) continue;
+            needs_.add(backup);
             const bool recovers = recovered_.contains(backup.name) && !selection_.snapshots.contains(backup.name);
-            if (!recovers) {
-                needs_.restore(backup);
-                continue;
-            }
-            needs_.recover_from(backup);
-            if (!cut_ || backup.first < *cut_) cut_ = backup.first;
+            if (recovers && (!cut_ || backup.first < *cut_)) cut_ = backup.first;
         }
     }
 

@@ -5,33 +5,25 @@
 
 namespace walgd::archive {
 
-/// Which WAL the backups that stay need. Of a timeline whose history is not known it is supposed that it comes from every older
-/// one.
+/// Whether recovery from `backup` can come to `timeline`, by the histories. Of a timeline whose history is not known it is supposed
+/// that it comes from every older one.
+bool may_reach(const HeldBackup& backup, pg::TimelineId timeline, const std::vector<pg::TimelineHistory>& histories);
+
+/// The WAL that was written while backups were taken that stay: without it they cannot be restored. What recovery from them needs
+/// further is all behind their start, on their timeline and higher ones: that the planner keeps as a whole.
 class WalNeeds {
 public:
-    /// `histories` must outlive it.
-    WalNeeds(const std::vector<pg::TimelineHistory>& histories, std::uint64_t segment_bytes)
-        : histories_(histories), segment_bytes_(segment_bytes) {}
+    explicit WalNeeds(std::uint64_t segment_bytes) : segment_bytes_(segment_bytes) {}
 
-    /// `backup` stays; with all WAL that follows it, on its timeline and those that come from it.
-    void recover_from(const HeldBackup& backup);
-    /// `backup` stays; with the WAL that was written while it was taken.
-    void restore(const HeldBackup& backup);
-
+    void add(const HeldBackup& backup);
     bool needs(pg::Segment segment) const;
 
 private:
-    bool may_follow(pg::TimelineId timeline, const HeldBackup& backup) const;
-    std::uint64_t first_of(pg::TimelineId timeline) const;
-
     struct Range {
         std::uint64_t first, last;
     };
-    const std::vector<pg::TimelineHistory>& histories_;
     std::uint64_t segment_bytes_;
-    std::vector<const HeldBackup*> recovered_;
     std::map<pg::TimelineId, std::vector<Range>> ranges_;
-    mutable std::map<pg::TimelineId, std::uint64_t> firsts_; ///< first_of() of timelines that were asked for
 };
 
 } // namespace walgd::archive

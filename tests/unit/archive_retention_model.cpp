@@ -98,6 +98,8 @@ public:
             if (!objects_.contains(wal_path(timeline, number))) return number;
         }
     }
+    /// Whether the planner can know which timeline comes from which.
+    bool histories_known() const { return histories_.size() == complete_histories_.size(); }
     bool on_present_line(const std::string& name) const {
         const auto& backup = backups_.at(name);
         if (!follows_now(backup.timeline)) return false;
@@ -300,11 +302,14 @@ Before look(const History& history) {
 
 /// What is wrong with what stayed; empty: nothing.
 std::string wrong_with_what_stays(const History& history, const Before& before, const RetentionPlan& plan, const Selection& selection) {
-    bool any_before = false, any_now = false;
+    bool any_before = false, any_now = false, line_before = false, line_now = false;
     for (const auto& [backup, stays, reason] : plan.backups) {
         const auto& name = backup->name;
         any_before = any_before || before.restores.at(name);
         any_now = any_now || (stays && history.restores(name));
+        const bool on_line = history.on_present_line(name) && before.restores.at(name);
+        line_before = line_before || on_line;
+        line_now = line_now || (stays && on_line);
         if (!stays && history.backups().at(name).permanent && backup->permanence_known) return name + " was permanent";
         if (!stays && !selection.backups.contains(name)) return name + " was not asked for";
         if (!stays) continue;
@@ -314,6 +319,8 @@ std::string wrong_with_what_stays(const History& history, const Before& before, 
             return name + " does not reach as far as before";
     }
     if (any_before && !any_now && !selection.last_may_go && !selection.named) return "none can be restored any more";
+    if (line_before && !line_now && history.histories_known() && !selection.last_may_go && !selection.named)
+        return "the present timeline cannot be recovered any more";
     return {};
 }
 
@@ -335,14 +342,14 @@ std::string wrongly_removed(const std::set<std::string>& before, const History& 
 }
 
 /// delete garbage takes what an interrupted delete left, and no more.
-void clean_up_after_a_crash(History& history, const Before& before, const std::set<std::string>& objects,
-                            const std::vector<std::string>& order) {
+void clean_up_after_a_crash(History& history, const std::set<std::string>& objects, const std::vector<std::string>& order) {
     history.objects() = objects;
     for (std::size_t index = 0; index < order.size() / 2; ++index) history.objects().erase(order[index]);
     history.read();
     auto garbage = select_garbage(history.inventory(), GarbageKind::all, false);
     if (garbage.target == nullptr) return;
     garbage.selection.younger_leftovers = true;
+    const auto before = look(history);
     const auto plan = plan_removal(history.inventory(), garbage.selection);
     for (const auto& path : removal_order(plan)) history.objects().erase(path);
     REQUIRE(wrong_with_what_stays(history, before, plan, garbage.selection).empty());
@@ -379,7 +386,7 @@ TEST_CASE("whatever is deleted, and wherever it is interrupted, what stays can b
                 if (restored && history.objects().contains(sentinel_key(name).path())) REQUIRE(history.restores(name));
             }
         }
-        clean_up_after_a_crash(history, before, objects, order);
+        clean_up_after_a_crash(history, objects, order);
     }
     CHECK(plans > count / 3);
     CHECK(removed > plans);
