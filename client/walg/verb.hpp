@@ -57,6 +57,8 @@ std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
 std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
 std::unique_ptr<Verb> make_backup_mark();   // backup_mark.cpp
 std::unique_ptr<Verb> make_delete();        // delete.cpp
+std::unique_ptr<Verb> make_verify();        // verify.cpp
+std::unique_ptr<Verb> make_doctor();        // doctor.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp

@@ -110,13 +110,9 @@ public:
         for (unsigned reader = 0; reader < readers; ++reader) group.spawn(read_next());
         co_await group.join();
         if (failure_) std::rethrow_exception(failure_);
-        if (wrong_.empty()) co_return;
-        throw Error(ErrorKind::corrupt,
-                    fmt::format("{} documents of {} cannot be read, so nothing is deleted: {}", wrong_.size(),
-                                archive_.storage.describe(), fmt::join(wrong_, "; ")),
-                    "restore them from a copy; or, if that backup is worthless, remove its sentinel and let delete garbage do the rest");
     }
 
+    const std::vector<std::string>& wrong() const { return wrong_; }
     const std::optional<Sentinel>& sentinel(std::size_t index) const { return sentinels_[index]; }
     const std::optional<BackupMetadata>& metadata(std::size_t index) const { return metadata_[index]; }
     std::vector<pg::TimelineHistory> histories() { return std::move(histories_); }
@@ -287,7 +283,7 @@ void note_missing(Inventory& inventory) {
     }
 }
 
-awaitable<Inventory> take_inventory(Archive& archive) {
+awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
     Inventory inventory;
     inventory.where = archive.storage.describe();
     inventory.taken = std::chrono::system_clock::now();
@@ -299,10 +295,17 @@ awaitable<Inventory> take_inventory(Archive& archive) {
     auto history_names = readable ? histories_of(inventory.wal_objects) : std::vector<std::string>();
     Documents documents(archive, entries, std::move(history_names));
     co_await documents.read();
+    inventory.unreadable = documents.wrong();
+    if (unreadable == Unreadable::stops && !inventory.unreadable.empty())
+        throw Error(ErrorKind::corrupt,
+                    fmt::format("{} documents of {} cannot be read, so nothing is deleted: {}", inventory.unreadable.size(),
+                                inventory.where, fmt::join(inventory.unreadable, "; ")),
+                    "restore them from a copy; or, if that backup is worthless, remove its sentinel and let delete garbage do the rest");
     inventory.histories = documents.histories();
     std::vector<std::pair<std::string, pg::Lsn>> starts;
     for (std::size_t index = 0; index < entries.size(); ++index) {
-        const auto start = documents.sentinel(index)->start_lsn;
+        const auto& sentinel = documents.sentinel(index);
+        const auto start = sentinel ? sentinel->start_lsn : std::nullopt;
         if (start) starts.emplace_back(entries[index].name, *start);
     }
     const auto fitting = segment_bytes_of(starts);
@@ -310,9 +313,11 @@ awaitable<Inventory> take_inventory(Archive& archive) {
         inventory.segment_bytes = *fitting;
     else
         inventory.segment_bytes = co_await segment_bytes_by_header(archive, inventory.wal_objects);
-    for (std::size_t index = 0; index < entries.size(); ++index)
+    for (std::size_t index = 0; index < entries.size(); ++index) {
+        if (!documents.sentinel(index)) continue;
         inventory.backups.push_back(held_backup(entries[index].name, entries[index].modified, *documents.sentinel(index),
                                                 documents.metadata(index), inventory.segment_bytes));
+    }
     std::ranges::sort(inventory.backups, {}, [](const HeldBackup& backup) { return std::pair(backup.started, backup.name); });
     note_missing(inventory);
     co_return inventory;

@@ -44,6 +44,7 @@ struct Inventory {
     std::vector<HeldObject> backup_objects; ///< all under basebackups_005/
     std::vector<HeldObject> wal_objects;    ///< all under wal_005/
     Time taken{};                           ///< when
+    std::vector<std::string> unreadable;    ///< documents, with what is wrong with each
 };
 
 /// The segment size with which the names of these backups fit their start LSNs; nothing where several do.
@@ -55,9 +56,12 @@ HeldBackup held_backup(const std::string& name, storage::Modified modified, cons
 /// Fills in what each backup lacks, from the names of the objects.
 void note_missing(Inventory& inventory);
 
-/// Lists the archive and reads the documents of every backup and timeline. Error(corrupt) that names each document which cannot
-/// be read: then nothing may be deleted.
-awaitable<Inventory> take_inventory(Archive& archive);
+enum class Unreadable {
+    stops, ///< Error(corrupt) that names each: then nothing may be deleted
+    noted, ///< backups without a readable sentinel are left out
+};
+/// Lists the archive and reads the documents of every backup and timeline.
+awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable = Unreadable::stops);
 
 /// The names of the backups whose sentinels are there, by one listing.
 awaitable<std::set<std::string>> sentinels_now(storage::Storage& storage);

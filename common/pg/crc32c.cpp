@@ -19,10 +19,16 @@ constexpr auto table = make_table();
 
 } // namespace
 
+void Crc32c::update(ByteView bytes) {
+    auto state = state_;
+    for (const auto byte : bytes) state = state >> 8 ^ table[(state ^ std::to_integer<std::uint32_t>(byte)) & 0xFF];
+    state_ = state;
+}
+
 std::uint32_t crc32c(ByteView bytes) {
-    std::uint32_t value = 0xFFFFFFFF;
-    for (const auto byte : bytes) value = value >> 8 ^ table[(value ^ std::to_integer<std::uint32_t>(byte)) & 0xFF];
-    return ~value;
+    Crc32c crc;
+    crc.update(bytes);
+    return crc.value();
 }
 
 } // namespace walgd::pg
