@@ -37,7 +37,8 @@ public:
         : settings_(settings), archive_(archive), storage_(archive.storage), stop_(std::move(stop)) {}
 
     std::vector<Finding> run() {
-        for (const auto& warning : settings_.warnings()) find(Weight::note, "settings", warning, "`walg config` shows what is in force");
+        for (const auto& warning : settings_.warnings())
+            find(Weight::note, "settings", warning, "`walg config` shows what is in force");
         key();
         if (rights()) {
             removed_objects();
@@ -60,7 +61,8 @@ private:
     void key() {
         const auto* cipher = archive_.packing.cipher;
         if (cipher == nullptr)
-            find(Weight::note, "key", "objects are stored unencrypted", "set libsodium_key_path or pgp_key_path, if the storage is not your own");
+            find(Weight::note, "key", "objects are stored unencrypted",
+                 "set libsodium_key_path or pgp_key_path, if the storage is not your own");
         else if (!cipher->can_decrypt())
             find(Weight::note, "key", "this host has a public key alone: it can write, not restore and not verify",
                  "keep the private key where restores happen, and try it there: walg verify");
@@ -73,7 +75,8 @@ private:
         const std::string probe = "walg doctor";
         const auto list = look(findings_, Weight::broken, "storage: list",
                                [&] { wait(storage_.list(std::string(archive::backup_folder), {})); });
-        const auto write = look(findings_, Weight::broken, "storage: write", [&] { wait(storage_.put(key, bytes_of(probe), {})); });
+        const auto write =
+            look(findings_, Weight::broken, "storage: write", [&] { wait(storage_.put(key, bytes_of(probe), {})); });
         if (!write) return list;
         const auto now = std::chrono::system_clock::now();
         look(findings_, Weight::broken, "storage: read", [&] {
@@ -101,16 +104,18 @@ private:
         if (!info || info->modified == storage::Modified()) return;
         const auto skew = std::chrono::duration_cast<std::chrono::seconds>(now - info->modified);
         if (std::chrono::abs(skew) > clock_tolerance)
-            find(Weight::warning, "clock", fmt::format("this host's clock is {} s {} the storage's", std::chrono::abs(skew).count(),
-                                                       skew.count() > 0 ? "ahead of" : "behind"),
+            find(Weight::warning, "clock",
+                 fmt::format("this host's clock is {} s {} the storage's", std::chrono::abs(skew).count(),
+                             skew.count() > 0 ? "ahead of" : "behind"),
                  "set it (timedatectl): S3 refuses requests from 15 minutes on, and recovery targets are times");
     }
 
     void removed_objects() {
         const auto removed = wait(storage_.removed_objects());
         if (removed.versions_stay)
-            find(Weight::note, "storage", fmt::format("the bucket keeps versions{}: what is deleted is hidden, and still paid for",
-                                                      removed.lock.empty() ? "" : ", locked in " + removed.lock),
+            find(Weight::note, "storage",
+                 fmt::format("the bucket keeps versions{}: what is deleted is hidden, and still paid for",
+                             removed.lock.empty() ? "" : ", locked in " + removed.lock),
                  "give it a lifecycle rule for old versions");
     }
 
@@ -120,7 +125,8 @@ private:
                   [&] { inventory = wait(archive::take_inventory(archive_, archive::Unreadable::noted)); }))
             return;
         for (const auto& document : inventory.unreadable)
-            find(Weight::broken, "archive", document, "walg verify tells what can be restored; nothing is deleted until that is mended");
+            find(Weight::broken, "archive", document,
+                 "walg verify tells what can be restored; nothing is deleted until that is mended");
         const archive::BackupGraph graph(inventory.backups);
         const archive::HeldBackup* newest = nullptr;
         for (const auto& backup : inventory.backups) {
@@ -133,10 +139,12 @@ private:
         }
         const auto age = newest == nullptr ? Time::duration() : inventory.taken - newest->started;
         if (newest == nullptr)
-            find(Weight::broken, "archive", fmt::format("{} has no backup that can be restored", inventory.where), "walg backup-push PGDATA");
+            find(Weight::broken, "archive", fmt::format("{} has no backup that can be restored", inventory.where),
+                 "walg backup-push PGDATA");
         else if (age > backup_age_max)
-            find(Weight::warning, "archive", fmt::format("the newest backup, {}, is {} days old", newest->name,
-                                                         std::chrono::floor<std::chrono::days>(age).count()),
+            find(Weight::warning, "archive",
+                 fmt::format("the newest backup, {}, is {} days old", newest->name,
+                             std::chrono::floor<std::chrono::days>(age).count()),
                  "take one more often: every day of WAL is an hour of recovery or so");
         newest_segment(inventory);
     }
@@ -157,9 +165,12 @@ private:
         const auto info = wait(storage_.head(key));
         const auto now = std::chrono::system_clock::now();
         if (!info)
-            find(Weight::note, "verify", "the archive was never read back", "walg verify, now and then: walg verify --since-last --time 10m");
+            find(Weight::note, "verify", "the archive was never read back",
+                 "walg verify, now and then: walg verify --since-last --time 10m");
         else if (now - info->modified > verify_age_max)
-            find(Weight::note, "verify", fmt::format("the archive was last read back at {}", time_or_dash(std::chrono::floor<std::chrono::microseconds>(info->modified))),
+            find(Weight::note, "verify",
+                 fmt::format("the archive was last read back at {}",
+                             time_or_dash(std::chrono::floor<std::chrono::microseconds>(info->modified))),
                  "walg verify --since-last");
     }
 

@@ -1,5 +1,5 @@
-#include "client/walg/verb.hpp"
 #include "common/archive/backup_mark.hpp"
+#include "client/walg/verb.hpp"
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
 

@@ -44,19 +44,24 @@ std::string go_map(const std::set<std::string>& names) {
 class Delete : public Verb {
 public:
     std::string name() const override { return "delete"; }
-    std::string help() const override { return "Delete backups and WAL that is not needed any more; without --confirm only say what would go"; }
+    std::string help() const override {
+        return "Delete backups and WAL that is not needed any more; without --confirm only say what would go";
+    }
 
     void options(CLI::App& command) override {
         command.add_flag("--confirm", confirm_, "Do it");
-        command.add_flag("--use-sentinel-time", use_sentinel_time_,
-                         "Accepted as WAL-G's: backups are ordered by start time in any case; with it times are compared with that too");
+        command.add_flag(
+            "--use-sentinel-time", use_sentinel_time_,
+            "Accepted as WAL-G's: backups are ordered by start time in any case; with it times are compared with that too");
         command.add_flag("--json", json_, "The plan as JSON");
         command.require_subcommand(1);
-        auto* retain = add(command, "retain", "[FULL|FIND_FULL] N: the N newest backups stay", [this] { return retain_choice(); });
+        auto* retain =
+            add(command, "retain", "[FULL|FIND_FULL] N: the N newest backups stay", [this] { return retain_choice(); });
         retain->add_option("-a,--after", after_, "And all backups since a time (RFC 3339) or a name");
         add(command, "before", "[FIND_FULL] NAME|TIME: what is older goes", [this] { return before_choice(); });
-        add(command, "target", "[FIND_FULL] NAME: that backup and those based on it go", [this] { return target_choice(); })
-            ->add_option("--target-user-data", user_data_, "The backup with these user data (JSON)");
+        add(command, "target", "[FIND_FULL] NAME: that backup and those based on it go", [this] {
+            return target_choice();
+        })->add_option("--target-user-data", user_data_, "The backup with these user data (JSON)");
         add(command, "garbage", "[ARCHIVES|BACKUPS]: WAL before the oldest backup, and leftovers of interrupted ones, go",
             [this] { return garbage_choice(); })
             ->add_flag("--without-backup-check", without_backup_check_, "Also where there is no backup to compare with");
@@ -134,7 +139,9 @@ private:
         const auto word = words_.empty() ? std::string() : words_.front();
         if (words_.size() > 1 || (!word.empty() && word != "ARCHIVES" && word != "BACKUPS"))
             throw usage("delete garbage wants ARCHIVES, BACKUPS or nothing", "walg delete garbage [ARCHIVES|BACKUPS] --confirm");
-        const auto kind = word == "ARCHIVES" ? GarbageKind::archives : word == "BACKUPS" ? GarbageKind::backups : GarbageKind::all;
+        const auto kind = word == "ARCHIVES"  ? GarbageKind::archives
+                          : word == "BACKUPS" ? GarbageKind::backups
+                                              : GarbageKind::all;
         if (context_->as_walg) tell_garbage(kind);
         auto choice = archive::select_garbage(inventory_, kind, without_backup_check_);
         if (!context_->as_walg) choice.selection.younger_leftovers = true;
@@ -144,8 +151,8 @@ private:
     archive::Choice policy_choice() {
         const auto& settings = context_->settings;
         auto number = [&](std::string_view name) { return static_cast<std::size_t>(settings.number(name)); };
-        const archive::RetentionPolicy policy{number("keep_full"), number("keep_days"), number("keep_weekly"), number("keep_monthly"),
-                                              number("keep_wal")};
+        const archive::RetentionPolicy policy{number("keep_full"), number("keep_days"), number("keep_weekly"),
+                                              number("keep_monthly"), number("keep_wal")};
         archive::Choice choice;
         choice.selection = archive::select_by_policy(inventory_, policy);
         return choice;
@@ -167,9 +174,10 @@ private:
     }
 
     void tell_garbage(GarbageKind kind) {
-        static constexpr const char* modes[] = {"Running in default mode. Will remove outdated WAL files and leftover backup files.",
-                                                "Archive-only mode selected. Will remove only outdated WAL files.",
-                                                "Backups-only mode selected. Will remove only leftover backup files."};
+        static constexpr const char* modes[] = {
+            "Running in default mode. Will remove outdated WAL files and leftover backup files.",
+            "Archive-only mode selected. Will remove only outdated WAL files.",
+            "Backups-only mode selected. Will remove only leftover backup files."};
         context_->log.info("{}", modes[static_cast<int>(kind)]);
         for (const auto& backup : inventory_.backups) {
             if (backup.permanent)
@@ -192,7 +200,8 @@ private:
         context_->log.info("Evaluating objects for deletion...");
         for (const auto& path : paths) {
             // WAL-G's target looks into that folder alone, and names what it finds as from there.
-            const auto shown = word_ == "target" ? std::string_view(path).substr(archive::backup_folder.size()) : std::string_view(path);
+            const auto shown =
+                word_ == "target" ? std::string_view(path).substr(archive::backup_folder.size()) : std::string_view(path);
             context_->log.info("Object marked for deletion: {} storage=default", shown);
         }
         if (paths.empty())
@@ -212,15 +221,17 @@ private:
     void remove_stale_uploads(storage::Storage& storage) {
         std::size_t all = 0;
         for (std::size_t some = 1; some > 0; all += some)
-            some = run_blocking(context_->io, storage.remove_stale_uploads(std::string(archive::backup_folder), stale_uploads_age),
-                                context_->stop);
+            some =
+                run_blocking(context_->io, storage.remove_stale_uploads(std::string(archive::backup_folder), stale_uploads_age),
+                             context_->stop);
         if (all > 0) context_->log.info("{} unfinished uploads older than a day were aborted", all);
     }
 
     int everything() {
         const bool force = words_ == std::vector<std::string>{"FORCE"};
         if (!force && !words_.empty())
-            throw usage(fmt::format("delete everything knows no '{}'", words_.front()), "walg delete everything [FORCE] --confirm");
+            throw usage(fmt::format("delete everything knows no '{}'", words_.front()),
+                        "walg delete everything [FORCE] --confirm");
         check_permanent(force);
         std::vector<storage::ObjectKey> foreign;
         auto& storage = context_->archive().storage;

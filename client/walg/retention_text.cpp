@@ -33,7 +33,8 @@ std::string plan_text(const archive::Inventory& inventory, const archive::Retent
                         stays ? "stays" : "goes", reason});
     auto text = plain_table({"backup_name", "start_time", "kind", "plan", "reason"}, rows);
     for (const auto& range : plan.wal_ranges)
-        text += fmt::format("WAL {} to {} goes: {} objects, {}\n", range.first, range.last, range.objects, size_text(range.bytes));
+        text +=
+            fmt::format("WAL {} to {} goes: {} objects, {}\n", range.first, range.last, range.objects, size_text(range.bytes));
     for (const auto& note : plan.notes) text += note + "\n";
     for (const auto& departure : plan.departures) text += "NOT AS ASKED: " + departure + "\n";
     return text + fmt::format("{}: {} objects go, {}\n", inventory.where, plan.objects(), size_text(plan.bytes));
@@ -42,10 +43,11 @@ std::string plan_text(const archive::Inventory& inventory, const archive::Retent
 std::string plan_json(const archive::Inventory& inventory, const archive::RetentionPlan& plan) {
     std::string backups, ranges;
     for (const auto& [backup, stays, reason] : plan.backups)
-        backups += fmt::format(R"({}{{"backup_name":{},"start_time":"{}","delta_from":{},"is_permanent":{},"stays":{},"reason":{}}})",
-                               backups.empty() ? "" : ",", archive::json_string(backup->name), format_time(backup->started),
-                               backup->base.empty() ? "null" : archive::json_string(backup->base), backup->permanent, stays,
-                               archive::json_string(reason));
+        backups +=
+            fmt::format(R"({}{{"backup_name":{},"start_time":"{}","delta_from":{},"is_permanent":{},"stays":{},"reason":{}}})",
+                        backups.empty() ? "" : ",", archive::json_string(backup->name), format_time(backup->started),
+                        backup->base.empty() ? "null" : archive::json_string(backup->base), backup->permanent, stays,
+                        archive::json_string(reason));
     for (const auto& range : plan.wal_ranges)
         ranges += fmt::format(R"({}{{"first":"{}","last":"{}","objects":{},"bytes":{}}})", ranges.empty() ? "" : ",", range.first,
                               range.last, range.objects, range.bytes);
@@ -68,24 +70,27 @@ std::vector<std::string> marked_objects(const archive::RetentionPlan& plan) {
 }
 
 int report_removal(Context& context, const archive::Removal& removal) {
-    for (const auto& failure : removal.failures) context.log.error("{} was not deleted: {}", failure.key.path(), failure.error.what());
+    for (const auto& failure : removal.failures)
+        context.log.error("{} was not deleted: {}", failure.key.path(), failure.error.what());
     if (removal.failures.empty()) {
         context.log.info("Objects deleted successfully: count={}", removal.removed);
         tell_what_stays(context);
         return 0;
     }
-    throw Error(removal.failures.front().error.kind(),
-                fmt::format("{} objects were deleted, {} were not, and {} were left alone behind them", removal.removed,
-                            removal.failures.size(), removal.planned - removal.removed - removal.failures.size()),
-                "what is left is garbage, not a broken backup; when the cause is mended run the same command again, then delete garbage");
+    throw Error(
+        removal.failures.front().error.kind(),
+        fmt::format("{} objects were deleted, {} were not, and {} were left alone behind them", removal.removed,
+                    removal.failures.size(), removal.planned - removal.removed - removal.failures.size()),
+        "what is left is garbage, not a broken backup; when the cause is mended run the same command again, then delete garbage");
 }
 
 void tell_what_stays(Context& context) {
     const auto removed = run_blocking(context.io, context.archive().storage.removed_objects(), context.stop);
     if (removed.versions_stay)
-        context.log.warn("this bucket keeps versions: the objects are hidden, not gone, and their space is not free until a lifecycle "
-                         "rule of the bucket removes old versions{}",
-                         removed.lock.empty() ? "" : fmt::format(" (objects are locked: {})", removed.lock));
+        context.log.warn(
+            "this bucket keeps versions: the objects are hidden, not gone, and their space is not free until a lifecycle "
+            "rule of the bucket removes old versions{}",
+            removed.lock.empty() ? "" : fmt::format(" (objects are locked: {})", removed.lock));
 }
 
 } // namespace walgd::cli

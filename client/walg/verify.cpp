@@ -17,9 +17,9 @@ std::string json(const backup::VerifyReport& report) {
         damaged += fmt::format(R"({}{{"object":{},"cause":{}}})", damaged.empty() ? "" : ",", archive::json_string(object),
                                archive::json_string(cause));
     for (const auto& [name, defect, reaches] : report.backups)
-        backups += fmt::format(R"({}{{"backup_name":{},"restorable":{},"defect":{},"reaches":{}}})", backups.empty() ? "" : ",",
-                               archive::json_string(name), defect.empty(), archive::json_string(defect),
-                               archive::json_string(reaches));
+        backups +=
+            fmt::format(R"({}{{"backup_name":{},"restorable":{},"defect":{},"reaches":{}}})", backups.empty() ? "" : ",",
+                        archive::json_string(name), defect.empty(), archive::json_string(defect), archive::json_string(reaches));
     return fmt::format(
         R"({{"sound":{},"objects":{},"bytes":{},"wal_records":{},"left_out":{},"foreign":{},"damaged":[{}],"backups":[{}]}})",
         report.sound(), report.objects, report.bytes, report.wal_records, report.left_out, report.foreign, damaged, backups);
@@ -35,7 +35,8 @@ std::string text(const backup::VerifyReport& report) {
     lines += fmt::format("{} objects read, {} MiB, {} WAL records; {} damaged\n", report.objects, report.bytes >> 20,
                          report.wal_records, report.damaged.size());
     if (report.left_out > 0) lines += fmt::format("{} objects were left out: the budget is used up\n", report.left_out);
-    if (report.foreign > 0) lines += fmt::format("{} objects are none of a backup's or of WAL's, and were not read\n", report.foreign);
+    if (report.foreign > 0)
+        lines += fmt::format("{} objects are none of a backup's or of WAL's, and were not read\n", report.foreign);
     return lines;
 }
 
@@ -46,7 +47,8 @@ public:
 
     void options(CLI::App& command) override {
         command.add_option("--sample", options_.sample, "So many objects by chance, instead of all");
-        command.add_flag("--since-last", options_.since_last, "Only what was stored since the last time; goes on where a budget ended it");
+        command.add_flag("--since-last", options_.since_last,
+                         "Only what was stored since the last time; goes on where a budget ended it");
         command.add_option("--bytes", bytes_, "Stop after so much was read: 10GiB");
         command.add_option("--time", time_, "Stop after so long: 30m");
         command.add_flag("--json", json_, "As JSON");
@@ -61,8 +63,10 @@ public:
     }
 
 private:
-    template <class T> static T checked(const std::optional<T>& value, const char* option, const std::string& given, const char* example) {
-        if (!value) throw Error(ErrorKind::misconfigured, fmt::format("{} is '{}'", option, given), fmt::format("write {}", example));
+    template <class T>
+    static T checked(const std::optional<T>& value, const char* option, const std::string& given, const char* example) {
+        if (!value)
+            throw Error(ErrorKind::misconfigured, fmt::format("{} is '{}'", option, given), fmt::format("write {}", example));
         return *value;
     }
 

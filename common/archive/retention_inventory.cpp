@@ -18,6 +18,7 @@ namespace {
 constexpr unsigned readers = 16;
 constexpr std::size_t segment_digits = 24;
 constexpr std::size_t history_bytes_max = 16 << 20;
+constexpr std::uint64_t segments_of_a_backup_max = 1 << 20;
 
 pg::Segment segment_of_backup(const std::string& name, std::uint64_t segment_bytes) {
     const auto segment = pg::parse_segment(first_segment_in(name), segment_bytes);
@@ -45,7 +46,8 @@ Segments segments_of(const Inventory& inventory) {
         const auto name = segment_of_wal_object(path);
         if (name.empty()) continue;
         const auto rest = std::string_view(path).substr(wal_folder.size() + segment_digits);
-        const bool whole = rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr);
+        const bool whole =
+            rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr);
         const auto segment = pg::parse_segment(name, inventory.segment_bytes);
         if (whole && segment && object.bytes > 0) segments.insert(*segment);
     }
@@ -170,6 +172,21 @@ private:
     std::size_t next_ = 0;
 };
 
+void take_backups(Inventory& inventory, const std::vector<BackupEntry>& entries, const Documents& documents) {
+    for (std::size_t index = 0; index < entries.size(); ++index) {
+        const auto& sentinel = documents.sentinel(index);
+        if (!sentinel) continue;
+        const auto& [name, modified, wal_file] = entries[index];
+        try {
+            inventory.backups.push_back(
+                held_backup(name, modified, *sentinel, documents.metadata(index), inventory.segment_bytes));
+        } catch (const Error& error) {
+            inventory.unreadable.push_back(fmt::format("{}: {}", sentinel_key(name).path(), error.what()));
+        }
+    }
+    std::ranges::sort(inventory.backups, {}, [](const HeldBackup& backup) { return std::pair(backup.started, backup.name); });
+}
+
 std::vector<HeldObject> held(const storage::ListPage& page) {
     std::vector<HeldObject> objects;
     objects.reserve(page.objects.size());
@@ -265,7 +282,9 @@ HeldBackup held_backup(const std::string& name, storage::Modified modified, cons
     backup.start = sentinel.start_lsn.value_or(pg::segment_start(backup.first, segment_bytes));
     backup.finish = sentinel.finish_lsn.value_or(backup.start);
     const auto finish = backup.finish.bytes();
-    backup.last = std::max(backup.first.number, pg::segment_number(pg::Lsn(finish - (finish > 0 ? 1 : 0)), segment_bytes));
+    // A damaged end may be anywhere: no backup is so long, and the WAL up to there is missing in any case.
+    const auto last = pg::segment_number(pg::Lsn(finish - (finish > 0 ? 1 : 0)), segment_bytes);
+    backup.last = std::clamp(last, backup.first.number, backup.first.number + segments_of_a_backup_max);
     if (sentinel.delta) backup.base = sentinel.delta->from;
     backup.user_data = metadata ? metadata->user_data : sentinel.user_data;
     backup.permanent = metadata ? metadata->is_permanent : sentinel.is_permanent;
@@ -296,11 +315,6 @@ awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
     Documents documents(archive, entries, std::move(history_names));
     co_await documents.read();
     inventory.unreadable = documents.wrong();
-    if (unreadable == Unreadable::stops && !inventory.unreadable.empty())
-        throw Error(ErrorKind::corrupt,
-                    fmt::format("{} documents of {} cannot be read, so nothing is deleted: {}", inventory.unreadable.size(),
-                                inventory.where, fmt::join(inventory.unreadable, "; ")),
-                    "restore them from a copy; or, if that backup is worthless, remove its sentinel and let delete garbage do the rest");
     inventory.histories = documents.histories();
     std::vector<std::pair<std::string, pg::Lsn>> starts;
     for (std::size_t index = 0; index < entries.size(); ++index) {
@@ -313,12 +327,13 @@ awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
         inventory.segment_bytes = *fitting;
     else
         inventory.segment_bytes = co_await segment_bytes_by_header(archive, inventory.wal_objects);
-    for (std::size_t index = 0; index < entries.size(); ++index) {
-        if (!documents.sentinel(index)) continue;
-        inventory.backups.push_back(held_backup(entries[index].name, entries[index].modified, *documents.sentinel(index),
-                                                documents.metadata(index), inventory.segment_bytes));
-    }
-    std::ranges::sort(inventory.backups, {}, [](const HeldBackup& backup) { return std::pair(backup.started, backup.name); });
+    take_backups(inventory, entries, documents);
+    if (unreadable == Unreadable::stops && !inventory.unreadable.empty())
+        throw Error(
+            ErrorKind::corrupt,
+            fmt::format("{} documents of {} cannot be read, so nothing is deleted: {}", inventory.unreadable.size(),
+                        inventory.where, fmt::join(inventory.unreadable, "; ")),
+            "restore them from a copy; or, if that backup is worthless, remove its sentinel and let delete garbage do the rest");
     note_missing(inventory);
     co_return inventory;
 }

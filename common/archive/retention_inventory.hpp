@@ -28,18 +28,18 @@ struct HeldBackup {
     pg::Segment first;      ///< its first WAL
     std::uint64_t last = 0; ///< number of its last segment, on the same timeline
     pg::Lsn start{0}, finish{0};
-    std::string base;              ///< whose delta it is; empty: a full backup
-    std::string user_data;         ///< JSON text
+    std::string base;      ///< whose delta it is; empty: a full backup
+    std::string user_data; ///< JSON text
     bool permanent = false;
-    bool permanence_known = true;  ///< false: metadata.json, which tells, is not there
-    std::string missing_data;      ///< what its folder lacks, for people; empty: nothing, by the names of objects
-    std::string missing_wal;       ///< the first segment of its own WAL that is not there; empty: all are
+    bool permanence_known = true; ///< false: metadata.json, which tells, is not there
+    std::string missing_data;     ///< what its folder lacks, for people; empty: nothing, by the names of objects
+    std::string missing_wal;      ///< the first segment of its own WAL that is not there; empty: all are
 };
 
 struct Inventory {
-    std::string where;                    ///< of the storage, for messages
+    std::string where; ///< of the storage, for messages
     std::uint64_t segment_bytes = pg::segment_bytes_default;
-    std::vector<HeldBackup> backups;      ///< by start time
+    std::vector<HeldBackup> backups; ///< by start time
     std::vector<pg::TimelineHistory> histories;
     std::vector<HeldObject> backup_objects; ///< all under basebackups_005/
     std::vector<HeldObject> wal_objects;    ///< all under wal_005/

@@ -41,14 +41,16 @@ private:
     void keep_what_was_not_selected() {
         for (const auto& backup : inventory_.backups) {
             if (!selected(backup)) {
-                reasons_.emplace(backup.name, selection_.snapshots.contains(backup.name) ? "kept, without the WAL behind it" : "kept");
+                reasons_.emplace(backup.name,
+                                 selection_.snapshots.contains(backup.name) ? "kept, without the WAL behind it" : "kept");
                 recovered_.insert(backup.name);
             } else if (backup.permanent && selection_.named)
                 depart(backup, "it is permanent (backup-mark -i takes that away)");
             else if (backup.permanent)
                 reasons_.emplace(backup.name, "permanent");
             else if (!backup.permanence_known && !selection_.named)
-                depart(backup, "its metadata.json is not there, so nobody knows whether it is permanent (delete target removes it)");
+                depart(backup,
+                       "its metadata.json is not there, so nobody knows whether it is permanent (delete target removes it)");
         }
     }
 
@@ -121,9 +123,10 @@ private:
         if (!selection_.leftovers || !segment || !valid_backup_name(folder)) return false;
         if (!selection_.younger_leftovers && (!cut_ || !(*segment < *cut_))) return false;
         if (youngest + leftover_age <= inventory_.taken) return true;
-        plan_.notes.push_back(fmt::format("{}{}/ has no sentinel and objects younger than a day: it may be a backup that is being "
-                                          "taken, and is left alone",
-                                          backup_folder, folder));
+        plan_.notes.push_back(
+            fmt::format("{}{}/ has no sentinel and objects younger than a day: it may be a backup that is being "
+                        "taken, and is left alone",
+                        backup_folder, folder));
         return false;
     }
 

@@ -7,14 +7,14 @@ namespace walgd::archive {
 
 /// What is to go, as somebody asked for it. What the backups that stay need is kept in any case.
 struct Selection {
-    std::set<std::string> backups;        ///< to go
-    std::set<std::string> snapshots;      ///< that stay, with the WAL of their own alone
-    bool wal = false;                     ///< the WAL before the oldest backup that stays for recovery
-    bool leftovers = false;               ///< folders without a sentinel, where their name is older than that WAL
-    bool younger_leftovers = false;       ///< those of any name
-    bool all_wal = false;                 ///< also where no backup stays for recovery
-    bool named = false;                   ///< each was named by a person: also what lacks its metadata; all of them go, or none
-    bool last_may_go = false;             ///< the last backup that can be restored too
+    std::set<std::string> backups;   ///< to go
+    std::set<std::string> snapshots; ///< that stay, with the WAL of their own alone
+    bool wal = false;                ///< the WAL before the oldest backup that stays for recovery
+    bool leftovers = false;          ///< folders without a sentinel, where their name is older than that WAL
+    bool younger_leftovers = false;  ///< those of any name
+    bool all_wal = false;            ///< also where no backup stays for recovery
+    bool named = false;              ///< each was named by a person: also what lacks its metadata; all of them go, or none
+    bool last_may_go = false;        ///< the last backup that can be restored too
 };
 
 struct Verdict {

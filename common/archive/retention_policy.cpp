@@ -40,6 +40,8 @@ public:
         if (policy_.wal > 0) shorten_wal();
         keep_bases();
         Selection selection;
+        // Where none can be restored a person has to look first.
+        if (sound_.empty()) return selection;
         for (const auto* backup : candidates_) {
             const auto kept = kept_.find(backup);
             if (kept == kept_.end())
@@ -72,7 +74,8 @@ private:
     /// The youngest that was begun at least so many days ago.
     const HeldBackup* before_days(std::size_t days) const {
         const auto since = inventory_.taken - std::chrono::days(days);
-        const auto found = std::find_if(sound_.rbegin(), sound_.rend(), [since](const HeldBackup* one) { return one->started <= since; });
+        const auto found =
+            std::find_if(sound_.rbegin(), sound_.rend(), [since](const HeldBackup* one) { return one->started <= since; });
         return found != sound_.rend() ? *found : sound_.empty() ? nullptr : sound_.front();
     }
 

@@ -14,8 +14,8 @@ struct RetentionPolicy {
     bool given() const { return full + days + weekly + monthly > 0; }
 };
 
-/// What the policy lets go. Only backups that can be restored count; those of another cluster than the newest one's stay. Error(misconfigured)
-/// when the policy keeps nothing.
+/// What the policy lets go. Only backups that can be restored count; those of another cluster than the newest one's stay.
+/// Error(misconfigured) when the policy keeps nothing.
 Selection select_by_policy(const Inventory& inventory, const RetentionPolicy& policy);
 
 } // namespace walgd::archive

@@ -140,7 +140,8 @@ std::string name_by_user_data(const Inventory& inventory, const std::string& use
     }
     if (names.size() == 1) return names.front();
     if (names.empty()) throw Error(ErrorKind::refused, "No backups found", fmt::format("none has the user data {}", wanted));
-    throw Error(ErrorKind::refused, fmt::format("{} backups have the user data {}: {}", names.size(), wanted, fmt::join(names, ", ")),
+    throw Error(ErrorKind::refused,
+                fmt::format("{} backups have the user data {}: {}", names.size(), wanted, fmt::join(names, ", ")),
                 "name the one that is meant");
 }
 

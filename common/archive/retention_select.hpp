@@ -17,7 +17,7 @@ struct Choice {
 struct RetainRequest {
     FullModifier modifier = FullModifier::none;
     std::size_t count = 1;
-    std::string after;         ///< a time or the beginning of a name; empty: not given
+    std::string after{};       ///< a time or the beginning of a name; empty: not given
     bool by_start_time = true; ///< else a backup is as young as its sentinel's modification time, where that is later
 };
 

@@ -27,9 +27,8 @@ void WalNeeds::add(const HeldBackup& backup) {
 bool WalNeeds::needs(pg::Segment segment) const {
     const auto ranges = ranges_.find(segment.timeline);
     if (ranges == ranges_.end()) return false;
-    return std::ranges::any_of(ranges->second, [segment](const Range& range) {
-        return segment.number >= range.first && segment.number <= range.last;
-    });
+    return std::ranges::any_of(
+        ranges->second, [segment](const Range& range) { return segment.number >= range.first && segment.number <= range.last; });
 }
 
 } // namespace walgd::archive

@@ -5,8 +5,8 @@
 
 namespace walgd::archive {
 
-/// Whether recovery from `backup` can come to `timeline`, by the histories. Of a timeline whose history is not known it is supposed
-/// that it comes from every older one.
+/// Whether recovery from `backup` can come to `timeline`, by the histories. Of a timeline whose history is not known it is
+/// supposed that it comes from every older one.
 bool may_reach(const HeldBackup& backup, pg::TimelineId timeline, const std::vector<pg::TimelineHistory>& histories);
 
 /// The WAL that was written while backups were taken that stay: without it they cannot be restored. What recovery from them needs

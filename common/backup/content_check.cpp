@@ -79,7 +79,8 @@ class FileSink : public codec::Sink {
 public:
     void write(ByteView bytes) override {
         bytes_ += bytes.size();
-        if (first_.size() < pg::wal_header_bytes) first_.append(bytes.first(std::min(bytes.size(), pg::wal_header_bytes - first_.size())));
+        if (first_.size() < pg::wal_header_bytes)
+            first_.append(bytes.first(std::min(bytes.size(), pg::wal_header_bytes - first_.size())));
     }
     void finish() override {}
     std::uint64_t bytes() const { return bytes_; }
@@ -102,7 +103,8 @@ public:
         block_ = 0;
         RelationFile relation;
         const auto name = std::string_view(member.name).substr(member.name.rfind('/') + 1);
-        const bool in_place = member.name.find("base/") != std::string::npos || member.name.find("global/") != std::string::npos ||
+        const bool in_place = member.name.find("base/") != std::string::npos ||
+                              member.name.find("global/") != std::string::npos ||
                               member.name.find("pg_tblspc/") != std::string::npos;
         has_pages_ = in_place && member.size % page_bytes == 0 && parse_relation_file(name, relation) && relation.fork.empty();
         block_ = static_cast<std::uint32_t>(relation.segment * blocks_of_a_file);
@@ -183,7 +185,8 @@ void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, 
 
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
     struct Parser : codec::Sink {
-        explicit Parser(const std::string& object) : reader({[](std::string_view, const archive::FileDescription&) {}, {}}, object) {}
+        explicit Parser(const std::string& object)
+            : reader({[](std::string_view, const archive::FileDescription&) {}, {}}, object) {}
         void write(ByteView bytes) override { reader.write(text_of(bytes)); }
         void finish() override { reader.finish(); }
         archive::FilesMetadataReader reader;

@@ -15,8 +15,8 @@ namespace walgd::backup {
 /// False: what is stored under such a name is nobody's WAL file, and was not read.
 bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, pg::WalCheck& wal, std::stop_token stop);
 
-/// A tar of a backup that was begun at `start`: its members, and the page headers and checksums of relations that are in it whole.
-/// Pages written since the start may be torn: those come out of the WAL.
+/// A tar of a backup that was begun at `start`: its members, and the page headers and checksums of relations that are in it
+/// whole. Pages written since the start may be torn: those come out of the WAL.
 void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, std::stop_token stop);
 
 /// A JSON document: that it is one.

@@ -66,7 +66,8 @@ private:
         const auto found = document.find("checked_until");
         const auto time = found != document.end() && found->is_string() ? parse_time(found->get<std::string>()) : std::nullopt;
         if (!time)
-            throw Error(ErrorKind::corrupt, fmt::format("{} names no time", state_key().path()), "remove it: the next run checks all");
+            throw Error(ErrorKind::corrupt, fmt::format("{} names no time", state_key().path()),
+                        "remove it: the next run checks all");
         return *time;
     }
 
@@ -84,8 +85,7 @@ private:
         const auto& path = object.key.path();
         bool read = true;
         try {
-            if (object.bytes == 0)
-                throw Error(ErrorKind::corrupt, "it has no bytes");
+            if (object.bytes == 0) throw Error(ErrorKind::corrupt, "it has no bytes");
             if (path.starts_with(archive::wal_folder))
                 read = check_wal_object(archive_, object.key, wal_, stop_);
             else
@@ -130,7 +130,8 @@ private:
     /// Whether a segment is there, and was not found to be damaged.
     bool replayable(pg::Segment segment) const {
         const auto name = std::string(archive::wal_folder) + pg::segment_name(segment, inventory_.segment_bytes);
-        const auto object = std::ranges::lower_bound(inventory_.wal_objects, name, {}, [](const auto& one) { return one.key.path(); });
+        const auto object =
+            std::ranges::lower_bound(inventory_.wal_objects, name, {}, [](const auto& one) { return one.key.path(); });
         for (auto one = object; one != inventory_.wal_objects.end() && one->key.path().starts_with(name); ++one) {
             const auto rest = one->key.path().substr(name.size());
             const bool whole = rest.empty() || rest == "." || codec::compression_by_suffix(rest.substr(1)) != nullptr;
@@ -143,7 +144,8 @@ private:
     pg::TimelineHistory way_of(const archive::HeldBackup& backup) const {
         pg::TimelineHistory way{backup.first.timeline, {}};
         for (const auto& history : inventory_.histories) {
-            if (history.timeline > way.timeline && archive::may_reach(backup, history.timeline, inventory_.histories)) way = history;
+            if (history.timeline > way.timeline && archive::may_reach(backup, history.timeline, inventory_.histories))
+                way = history;
         }
         return way;
     }

@@ -117,7 +117,8 @@ void WalCheck::check_page() {
     auto offset = check_page_header(page);
     const auto info = number_at<std::uint16_t>(page, 2);
     if (switched_) {
-        if ((info & continues_record) != 0 || number_at<std::uint32_t>(page, 16) != 0) refuse(0, "an empty page says that it is not");
+        if ((info & continues_record) != 0 || number_at<std::uint32_t>(page, 16) != 0)
+            refuse(0, "an empty page says that it is not");
         return check_rest(page, offset);
     }
     check_continuation(page, (info & continues_record) != 0, (info & overwritten_record) != 0);
@@ -169,7 +170,8 @@ void WalCheck::finish_record() {
     if (crc_.value() != number_at<std::uint32_t>(record, checksum_at)) refuse(offset, "a record's checksum is wrong");
     const Lsn previous(number_at<std::uint64_t>(record, previous_at));
     if (previous_ && previous != *previous_)
-        refuse(offset, fmt::format("a record follows the one at {}, the one before it is at {}", previous.text(), previous_->text()));
+        refuse(offset,
+               fmt::format("a record follows the one at {}, the one before it is at {}", previous.text(), previous_->text()));
     previous_ = start_;
     ++records_;
     const auto manager = std::to_integer<unsigned>(record[manager_at]);

@@ -9,13 +9,13 @@
 
 namespace walgd::pg {
 
-/// Reads WAL as recovery does: every page header, every record's CRC and its link to the record before, across segments that follow
-/// each other (XLogPageHeaderData in src/include/access/xlog_internal.h, XLogRecord in access/xlogrecord.h). What is wrong is an
-/// Error(corrupt) that names the segment and the LSN. After one begin() anew.
+/// Reads WAL as recovery does: every page header, every record's CRC and its link to the record before, across segments that
+/// follow each other (XLogPageHeaderData in src/include/access/xlog_internal.h, XLogRecord in access/xlogrecord.h). What is wrong
+/// is an Error(corrupt) that names the segment and the LSN. After one begin() anew.
 class WalCheck {
 public:
-    /// The segment called `name` comes next; `object` names it in messages. One that follows the segment before on the same timeline
-    /// goes on where that one ended, any other begins anew: the end of a record whose begin was not seen is not checked.
+    /// The segment called `name` comes next; `object` names it in messages. One that follows the segment before on the same
+    /// timeline goes on where that one ended, any other begins anew: the end of a record whose begin was not seen is not checked.
     void begin(std::string name, std::string object);
     /// Its bytes, in any cut.
     void write(ByteView bytes);
