@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
@@ -36,6 +37,12 @@ const Setting* setting_of_key(const std::string& key) {
             return &setting;
     }
     return nullptr;
+}
+
+/// The beginning of several settings' names.
+bool is_group(const std::string& key) {
+    const auto head = key + "_";
+    return std::ranges::count_if(settings_table(), [&](const Setting& setting) { return setting.name.starts_with(head); }) > 1;
 }
 
 bool ours_or_walgs(std::string_view name) {
@@ -165,15 +172,25 @@ Settings Settings::load(const Sources& sources) {
     };
 
     if (const auto file = find_config_file(sources); !file.empty()) {
+        std::function<void(const std::string&, const YAML::Node&, const std::string&)> take;
+        take = [&](const std::string& key, const YAML::Node& value, const std::string& where) {
+            const auto* setting = setting_of_key(key);
+            // A group: keep: {full: 7} is keep_full: 7.
+            if (setting == nullptr && value.IsMap() && is_group(key)) {
+                for (const auto& item : value) take(key + "_" + item.first.Scalar(), item.second, where);
+                return;
+            }
+            const auto text = scalar_text(value, fmt::format("{} in {}", key, where));
+            if (setting == nullptr)
+                unknown(key, where);
+            else if (!text.empty())
+                give(*setting, text, file);
+        };
         for (const auto& item : load_file(file)) {
             const auto key = item.first.Scalar();
             const auto where = fmt::format("{} line {}", file, item.first.Mark().line + 1);
             if (upper(key) == "WALG_FAILOVER_STORAGES") unknown(key, where);
-            const auto text = scalar_text(item.second, fmt::format("{} in {}", key, where));
-            if (const auto* setting = setting_of_key(key)) {
-                if (!text.empty()) give(*setting, text, file);
-            } else
-                unknown(key, where);
+            take(key, item.second, where);
         }
     }
     for (const auto& setting : settings_table()) {

@@ -115,6 +115,12 @@ constexpr Setting table[] = {
     {"without_files_metadata", "WALG_WITHOUT_FILES_METADATA", no_words, Type::flag, "", "false", "Do not write files_metadata.json; the backup is a full one, and no delta can be based on it", false, no_words},
     {"use_database_composer", "WALG_USE_DATABASE_COMPOSER", no_words, Type::flag, "", "false", "Begin a part of its own for the files of each database, so that fewer are fetched to restore one", false, no_words},
     {"stop_wal_timeout", "WALGD_STOP_WAL_TIMEOUT", no_words, Type::duration, "s", "1h", "How long the last WAL of a backup may take to reach the archive", false, no_words},
+    // What stays; in the file also as one group: keep: {full: 7, days: 14}
+    {"keep_full", "WALGD_KEEP_FULL", no_words, Type::number, "", "", "walg delete plan: so many full backups stay, and all that is younger than the oldest of them", false, no_words},
+    {"keep_days", "WALGD_KEEP_DAYS", no_words, Type::number, "", "", "walg delete plan: any moment of so many days can be recovered to", false, no_words},
+    {"keep_weekly", "WALGD_KEEP_WEEKLY", no_words, Type::number, "", "", "walg delete plan: the newest full backup of each of so many weeks stays, with the WAL of its own", false, no_words},
+    {"keep_monthly", "WALGD_KEEP_MONTHLY", no_words, Type::number, "", "", "walg delete plan: the newest full backup of each of so many months stays, with the WAL of its own", false, no_words},
+    {"keep_wal", "WALGD_KEEP_WAL", no_words, Type::number, "", "", "walg delete plan: days of WAL to recover by; not given: as far as keep_full and keep_days reach", false, no_words},
     // PostgreSQL connection
     {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder; libpq's default if not given", false, no_words},
     {"pgport", "PGPORT", no_words, Type::number, "", "", "Port", false, no_words},

@@ -34,6 +34,10 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_st());
     verbs.push_back(make_restore());
     verbs.push_back(make_restorable());
+    verbs.push_back(make_backup_mark());
+    verbs.push_back(make_delete());
+    verbs.push_back(make_verify());
+    verbs.push_back(make_doctor());
     verbs.push_back(make_config());
     verbs.push_back(make_adopt_system());
     verbs.push_back(make_daemon_status());

@@ -77,6 +77,10 @@ std::unique_ptr<Verb> make_copy();          // copy.cpp
 std::unique_ptr<Verb> make_st();            // st.cpp
 std::unique_ptr<Verb> make_restore();       // restore.cpp
 std::unique_ptr<Verb> make_restorable();    // restorable.cpp
+std::unique_ptr<Verb> make_backup_mark();   // backup_mark.cpp
+std::unique_ptr<Verb> make_delete();        // delete.cpp
+std::unique_ptr<Verb> make_verify();        // verify.cpp
+std::unique_ptr<Verb> make_doctor();        // doctor.cpp
 std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp

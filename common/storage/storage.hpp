@@ -94,6 +94,12 @@ struct RemoveFailure {
     Error error;
 };
 
+/// What a storage keeps of objects that were removed.
+struct RemovedObjects {
+    bool versions_stay = false; ///< removing only hides: the bytes stay, and are paid for, until something else removes them
+    std::string lock;           ///< "COMPLIANCE for 30 days": how new objects are locked; empty: not, as far as the storage tells
+};
+
 /// Where objects are kept. All calls come from, and resume on, the I/O thread. Keys are relative to the configured prefix.
 /// "There is no such object" is an answer (nothing, nullptr, exists); "the storage did not answer" is always an Error:
 /// transient (no answer, asked to wait), denied (credentials, permissions), misconfigured (no such bucket, region), corrupt
@@ -118,6 +124,8 @@ public:
     virtual awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) = 0;
     /// Pieces of uploads that were never completed, under `folder`, older than `age`: aborts them and says how many.
     virtual awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) = 0;
+    /// What becomes of removed objects here: they are gone, unless a backend knows better.
+    virtual awaitable<RemovedObjects> removed_objects() { co_return RemovedObjects{}; }
 };
 
 /// All pages of a listing, for folders of bounded size.

@@ -8,7 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size == 0) return 0;
     const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
     try {
-        switch (data[0] % 8) {
+        switch (data[0] % 10) {
         case 0:
             storage::parse_list(text);
             break;
@@ -29,6 +29,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             break;
         case 6:
             storage::parse_sts(text);
+            break;
+        case 7:
+            storage::parse_versioning(text);
+            break;
+        case 8:
+            storage::parse_object_lock(text);
             break;
         default:
             storage::error_of(storage::parse_failure(data[0] * 2, text, "", ""), "cannot put x");

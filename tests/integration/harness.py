@@ -419,14 +419,14 @@ def signed_put(endpoint, path, access, secret, ca=None):
     assert status == 200, status
 
 
-def signed_request(method, endpoint, path, access, secret, ca=None, headers=None, region="us-east-1"):
-    """One request without a body, with signature version 4, made by nothing of ours: status and headers of the answer."""
+def signed_request(method, endpoint, path, access, secret, ca=None, headers=None, region="us-east-1", body=b""):
+    """One request, with signature version 4, made by nothing of ours: status and headers of the answer."""
     import ssl
     import urllib.error
     import urllib.request
-    signed = {"host": endpoint.split("://")[1], "x-amz-date": s3_signing.stamp(), "x-amz-content-sha256": hashlib.sha256(b"").hexdigest()}
+    signed = {"host": endpoint.split("://")[1], "x-amz-date": s3_signing.stamp(), "x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
     signed["Authorization"] = s3_signing.authorization(method, path, signed, access, secret, region=region)
-    request = urllib.request.Request(endpoint + path, method=method, data=b"" if method == "PUT" else None, headers={**(headers or {}), **signed})
+    request = urllib.request.Request(endpoint + path, method=method, data=body if method == "PUT" else None, headers={**(headers or {}), **signed})
     context = ssl.create_default_context(cafile=str(ca)) if ca else None
     try:
         with urllib.request.urlopen(request, timeout=30, context=context) as answer:

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import unittest
 
@@ -118,6 +119,53 @@ class Golden(TestCase):
         self.assertGreater(compared, 0)
 
 
+    def check_deletes(self, fixture):
+        """Every dry run of delete, and backup-mark, as WAL-G said it; but for those that would break what stays."""
+        source, walgd = self.prepare(fixture)
+        store = pathlib.Path(walgd.env["WALG_FILE_PREFIX"])
+        if fixture == "none":  # the fixture leaves this one out
+            (store / "basebackups_005/base_000000010000000000000009/tar_partitions/part_001.tar").write_bytes(b"not kept")
+            shutil.rmtree(store / "misc")  # put behind these listings
+        compared = 0
+        for listing in json.loads((source / "listings.json").read_text()):
+            words = listing["command"].split()
+            if words[1] not in ("delete", "backup-mark") or listing.get("env") or (fixture, " ".join(words[2:])) in DEPARTURES:
+                continue
+            with self.subTest(command=listing["command"]):
+                before = sorted(path for path in store.rglob("*"))
+                result = walgd.walg(*words[1:], name="wal-g", check=False)
+                said = [line for line in re.sub(r"(?m)^(INFO|WARNING|ERROR): \d{4}/\d\d/\d\d [\d:.]+ ", r"\1: ", result.stderr).splitlines() if "change nothing in this version" not in line]
+                expected = (source / listing["stderr"]).read_text().replace(f"/srv/pg/{fixture}/bucket", str(store)).splitlines()
+                self.assertEqual(said, expected)
+                self.assertEqual(result.stdout, (source / listing["stdout"]).read_text())
+                self.assertEqual(result.returncode, listing["exit_code"])
+                self.assertEqual(sorted(path for path in store.rglob("*")), before, "a dry run")
+                compared += 1
+        self.assertGreater(compared, 5)
+
+    def test_where_wal_g_would_break_a_chain_or_take_a_permanent_backup_it_stays(self):
+        for command in (words for fixture, words in sorted(DEPARTURES) if fixture == "delta-zstd"):
+            with self.subTest(command=command):
+                source, walgd = self.prepare("delta-zstd")
+                store = pathlib.Path(walgd.env["WALG_FILE_PREFIX"])
+                backups = walgd.walg("backup-list", name="wal-g").stdout
+                result = walgd.walg("delete", *command.split(), "--confirm", name="wal-g", check=False)
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertRegex(result.stderr, "WARNING: .* base_[0-9A-F_D]* stays: ")
+                self.assertEqual(walgd.walg("backup-list", name="wal-g").stdout, backups)
+                self.assertTrue((store / "wal_005/000000010000000000000013.zst").exists(), "the WAL of a base that stays")
+                if command.startswith("target"):
+                    self.assertTrue((store / "wal_005/000000010000000000000008.zst").exists(), "all or nothing")
+                else:
+                    self.assertFalse((store / "wal_005/000000010000000000000008.zst").exists())
+                    self.assertFalse((store / "wal_005/000000010000000000000041.zst").exists(), "between two backups, needed by none")
+                shutil.rmtree(store)
+
+
+BREAKING = ("retain FULL 1", "retain FIND_FULL 1", "retain FULL 1 --use-sentinel-time", "before base_000000010000000000000042",
+            "before FIND_FULL base_000000010000000000000042", "before FIND_FULL base_000000020000000000000046_D_000000010000000000000018",
+            "target base_000000010000000000000042")
+DEPARTURES = {("delta-zstd", command) for command in BREAKING}
 FULL_BACKUPS = ["lz4-default16", "brotli", "lzma", "libsodium", "pgp", "pg17-full", "remote-zstd", "delta-zstd", "composers"]
 VARIANTS = [("libsodium", "base64"), ("libsodium", "none"), ("libsodium", "none-uncompressed"), ("pgp", "passphrase"), ("pgp", "two"), ("pgp", "inline")]
 WAL = [("lz4-default16", "archive", "settings.env"), ("brotli", "archive", "settings.env"), ("lzma", "archive", "settings.env"), ("none", "archive", "settings.env"),
@@ -146,6 +194,8 @@ for fixture, archive, settings in WAL:
 # Not composers, whose listings are of S3, nor pg17-full, whose times are in the zone of its host.
 for fixture in ("delta-zstd", "lz4-default16", "brotli", "lzma", "libsodium", "pgp", "remote-zstd"):
     setattr(Golden, f"test_listings_of_{name_of(fixture)}", lambda self, f=fixture: self.check_listings(f))
+for fixture in ("delta-zstd", "lz4-default16", "brotli", "lzma", "none", "libsodium", "pgp", "remote-zstd", "pg17-full", "composers"):
+    setattr(Golden, f"test_deletes_of_{name_of(fixture)}", lambda self, f=fixture: self.check_deletes(f))
 for fixture, variant in VARIANTS:
     setattr(Golden, f"test_wal_of_{name_of(fixture)}_{name_of(variant)}",
             lambda self, f=fixture, v=variant: self.check_wal(f, f"archive-{v}", f"settings-{v}.env", f"expected/wal-{v}.sha256"))

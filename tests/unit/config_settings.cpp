@@ -71,6 +71,19 @@ TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
     CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
 }
 
+TEST_CASE("settings whose names begin alike may stand in a group", "[config]") {
+    Given given;
+    const auto settings = given.file("keep: {full: 7, days: 14}\nkeep_weekly: 4\n").load();
+    CHECK(settings.number("keep_full") == 7);
+    CHECK(settings.number("keep_days") == 14);
+    CHECK(settings.number("keep_weekly") == 4);
+    CHECK_FALSE(settings.given("keep_monthly"));
+    CHECK_THAT(given.file("keep: {fulls: 7}\n").error(), Contains("keep_fulls") && Contains("did you mean keep_full?"));
+    CHECK_THAT(given.file("keep: 7\n").error(), Contains("keep ("));
+    CHECK_THAT(given.file("keep: {full: {a: 1}}\n").error(), Contains("keep_full") && Contains("list or a map"));
+    CHECK_THAT(given.file("socket: {a: b}\n").error(), Contains("list or a map"));
+}
+
 TEST_CASE("a wrong value names setting, source and what is wanted", "[config]") {
     CHECK_THAT(Given().env("WALG_UPLOAD_CONCURRENCY", "many").error(),
                Contains("WALG_UPLOAD_CONCURRENCY") && Contains("many") && Contains("environment"));

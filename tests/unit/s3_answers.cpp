@@ -96,6 +96,18 @@ TEST_CASE("keys that could not be deleted come back, each by name", "[s3]") {
     CHECK_THAT(delete_body({"a&b"}), Catch::Contains("a&amp;b"));
 }
 
+TEST_CASE("what a bucket keeps of removed objects is told apart", "[s3]") {
+    CHECK(parse_versioning("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"));
+    CHECK(parse_versioning("<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"));
+    CHECK_FALSE(parse_versioning("<VersioningConfiguration/>"));
+    CHECK(kind_of([] { parse_versioning("<html/>"); }) == ErrorKind::transient);
+    const std::string head = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>",
+                      tail = "</ObjectLockConfiguration>";
+    CHECK(parse_object_lock(head + "<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>30</Days></DefaultRetention></Rule>" +
+                            tail) == "COMPLIANCE for 30 days");
+    CHECK(parse_object_lock(head + tail).empty());
+}
+
 TEST_CASE("a profile is found among others", "[s3]") {
     const auto text =
         "# comment\n[default]\naws_access_key_id = A\naws_secret_access_key=B\n\n[profile other]\naws_access_key_id=C\n"

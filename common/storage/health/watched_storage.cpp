@@ -149,6 +149,9 @@ public:
         watch_.health.asked("list uploads");
         return watched(watch_, "remove stale uploads", watch_.inner.remove_stale_uploads(std::move(folder), age));
     }
+    awaitable<RemovedObjects> removed_objects() override {
+        return watched(watch_, "ask for the versions of " + watch_.inner.describe(), watch_.inner.removed_objects());
+    }
 
 private:
     Watch watch_;

@@ -170,6 +170,20 @@ std::vector<PendingUpload> parse_uploads(std::string_view xml) {
     return uploads;
 }
 
+bool parse_versioning(std::string_view xml) {
+    const auto document = parse(xml, "VersioningConfiguration");
+    return *document.document_element().child_value("Status") != '\0';
+}
+
+std::string parse_object_lock(std::string_view xml) {
+    const auto document = parse(xml, "ObjectLockConfiguration");
+    const auto retention = document.document_element().child("Rule").child("DefaultRetention");
+    const std::string_view mode = retention.child_value("Mode"), days = retention.child_value("Days"),
+                           years = retention.child_value("Years");
+    if (mode.empty()) return {};
+    return fmt::format("{} for {} {}", mode, days.empty() ? years : days, days.empty() ? "years" : "days");
+}
+
 std::string parse_location(std::string_view xml) {
     return parse(xml, "LocationConstraint").document_element().text().as_string();
 }

@@ -45,6 +45,10 @@ struct PendingUpload {
     Modified started{};
 };
 std::vector<PendingUpload> parse_uploads(std::string_view xml);
+/// True while new versions are made, and also when that was stopped later: then old ones may be there.
+bool parse_versioning(std::string_view xml);
+/// "GOVERNANCE for 30 days"; empty when new objects are not locked by default.
+std::string parse_object_lock(std::string_view xml);
 std::string parse_location(std::string_view xml);
 std::string delete_body(const std::vector<std::string>& keys);
 std::string complete_body(const std::vector<std::pair<int, std::string>>& etags);

@@ -308,7 +308,28 @@ public:
         co_return removed;
     }
 
+    awaitable<RemovedObjects> removed_objects() override {
+        RemovedObjects removed;
+        const auto versioning = co_await ask_bucket("versioning");
+        if (versioning) removed.versions_stay = parse_versioning(*versioning);
+        const auto lock = co_await ask_bucket("object-lock");
+        if (lock) removed.lock = parse_object_lock(*lock);
+        co_return removed;
+    }
+
 private:
+    /// One of the bucket's own settings; nothing where the server has none, does not know the question or does not let us ask.
+    awaitable<std::optional<std::string>> ask_bucket(std::string setting) {
+        S3Request request;
+        request.method = "GET";
+        request.query = {{setting, ""}};
+        request.what = fmt::format("cannot ask {} for its {} setting", describe(), setting);
+        request.accepted = {200, 400, 403, 404, 405, 501};
+        auto answer = co_await client_.call(request, xml_bytes_max);
+        if (answer.head.status != 200) co_return std::nullopt;
+        co_return std::move(answer.body);
+    }
+
     HttpFields object_headers(const PutOptions& options) const {
         auto headers = client_.encryption_headers();
         if (!client_.options().storage_class.empty() && client_.options().storage_class != "STANDARD")

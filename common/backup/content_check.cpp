@@ -1,0 +1,210 @@
+#include "common/backup/content_check.hpp"
+
+#include "common/archive/chain.hpp"
+#include "common/archive/documents.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/wal_unpack.hpp"
+#include "common/backup/pgdata_walk.hpp"
+#include "common/codec/tar_reader.hpp"
+#include "common/pg/page.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace walgd::backup {
+
+namespace {
+
+constexpr std::size_t chunk_bytes = 512 << 10;
+constexpr std::size_t page_bytes = 8192;
+constexpr std::uint32_t blocks_of_a_file = (1U << 30) / page_bytes;
+constexpr std::size_t named_blocks_max = 5;
+/// What an increment of WAL-G's begins with (walg-format.md, 4.1).
+constexpr std::string_view increment_magic = "wi1U";
+
+/// Everything of one object into `sink`; the next chunk is on its way while this one is decoded.
+void read_object(archive::Archive& archive, const storage::ObjectKey& key, codec::Sink& sink, std::stop_token stop) {
+    const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(key, {}), stop));
+    if (!reader) throw Error(ErrorKind::corrupt, "it was listed, and is not there any more");
+    const auto lease = archive.budget.acquire(2 * chunk_bytes, stop);
+    Blob chunks[2] = {Blob(chunk_bytes), Blob(chunk_bytes)};
+    auto ask = [&](Blob& chunk) {
+        return asio::co_spawn(archive.io, reader->read({chunk.data(), chunk.capacity()}), asio::use_future);
+    };
+    auto answer = ask(chunks[0]);
+    for (unsigned turn = 0;; ++turn) {
+        const auto count = answer.get();
+        if (count == 0) break;
+        if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled");
+        answer = ask(chunks[(turn + 1) % 2]);
+        try {
+            sink.write({chunks[turn % 2].data(), count});
+        } catch (...) {
+            answer.wait(); // it writes into a chunk of ours
+            throw;
+        }
+    }
+    sink.finish();
+}
+
+/// Runs `work`; an Error gets the object's name, if it has not got it.
+template <class Work> void naming(const storage::ObjectKey& key, Work work) {
+    try {
+        work();
+    } catch (const Error& error) {
+        if (std::string_view(error.what()).find(key.path()) != std::string_view::npos) throw;
+        throw error.within(key.path());
+    }
+}
+
+/// The compression of an object by its name; nothing when nobody's suffix ends it.
+const codec::Compression* compression_of(std::string_view suffix) {
+    if (!suffix.empty() && suffix[0] == '.') suffix.remove_prefix(1);
+    return codec::compression_by_suffix(suffix);
+}
+
+class SegmentSink : public codec::Sink {
+public:
+    explicit SegmentSink(pg::WalCheck& wal) : wal_(wal) {}
+    void write(ByteView bytes) override { wal_.write(bytes); }
+    void finish() override { wal_.finish(); }
+
+private:
+    pg::WalCheck& wal_;
+};
+
+/// Of a file that is no whole segment: its beginning and its size.
+class FileSink : public codec::Sink {
+public:
+    void write(ByteView bytes) override {
+        bytes_ += bytes.size();
+        if (first_.size() < pg::wal_header_bytes)
+            first_.append(bytes.first(std::min(bytes.size(), pg::wal_header_bytes - first_.size())));
+    }
+    void finish() override {}
+    std::uint64_t bytes() const { return bytes_; }
+    ByteView first() const { return first_.view(); }
+
+private:
+    Blob first_;
+    std::uint64_t bytes_ = 0;
+};
+
+/// Looks at the pages of the relations in a tar.
+class PageCheck : public codec::TarReader::Handler {
+public:
+    explicit PageCheck(pg::Lsn start) : start_(start) {}
+
+    void begin(const codec::TarMember& member) override {
+        name_ = member.name;
+        page_.clear();
+        bad_.clear();
+        block_ = 0;
+        RelationFile relation;
+        const auto name = std::string_view(member.name).substr(member.name.rfind('/') + 1);
+        const bool in_place = member.name.find("base/") != std::string::npos ||
+                              member.name.find("global/") != std::string::npos ||
+                              member.name.find("pg_tblspc/") != std::string::npos;
+        has_pages_ = in_place && member.size % page_bytes == 0 && parse_relation_file(name, relation) && relation.fork.empty();
+        block_ = static_cast<std::uint32_t>(relation.segment * blocks_of_a_file);
+        at_begin_ = true;
+    }
+    void data(ByteView bytes) override {
+        if (at_begin_ && text_of(bytes).starts_with(increment_magic)) has_pages_ = false;
+        at_begin_ = false;
+        while (has_pages_ && !bytes.empty()) {
+            const auto count = std::min(bytes.size(), page_bytes - page_.size());
+            page_.append(bytes.first(count));
+            bytes = bytes.subspan(count);
+            if (page_.size() == page_bytes) check();
+        }
+    }
+    void end() override {
+        if (bad_.empty()) return;
+        throw Error(ErrorKind::corrupt, fmt::format("{} has damaged blocks: {}", name_, fmt::join(bad_, ", ")),
+                    "was the cluster damaged when the backup was taken? files_metadata.json tells");
+    }
+
+private:
+    void check() {
+        const auto page = page_.view();
+        const auto state = pg::check_page(page, block_);
+        const bool torn = state == pg::PageState::bad_checksum && pg::page_lsn(page) > start_;
+        const bool fine = state == pg::PageState::valid || state == pg::PageState::fresh || torn;
+        if (!fine && bad_.size() < named_blocks_max) bad_.push_back(block_);
+        ++block_;
+        page_.clear();
+    }
+
+    pg::Lsn start_;
+    std::string name_;
+    Blob page_{page_bytes};
+    std::vector<std::uint32_t> bad_;
+    std::uint32_t block_ = 0;
+    bool has_pages_ = false, at_begin_ = false;
+};
+
+} // namespace
+
+bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, pg::WalCheck& wal, std::stop_token stop) {
+    const auto object = std::string_view(key.path()).substr(archive::wal_folder.size());
+    const auto dot = object.rfind('.');
+    const bool suffixed = dot != std::string_view::npos && compression_of(object.substr(dot)) != nullptr;
+    const auto name = std::string(suffixed ? object.substr(0, dot) : object);
+    const auto kind = pg::wal_file_kind(name);
+    if (!kind) return false;
+    const auto* compression = suffixed ? compression_of(object.substr(dot)) : codec::compression_by_suffix("");
+    naming(key, [&] {
+        if (kind == pg::WalFileKind::segment) {
+            wal.begin(name, key.path());
+            SegmentSink end(wal);
+            archive::UnpackChain chain(archive.packing.cipher, *compression, end);
+            read_object(archive, key, chain.head(), stop);
+            return;
+        }
+        FileSink end;
+        archive::UnpackChain chain(archive.packing.cipher, *compression, end);
+        read_object(archive, key, chain.head(), stop);
+        archive::check_wal_content({name, key, compression}, end.first(), end.bytes());
+    });
+    return true;
+}
+
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, std::stop_token stop) {
+    naming(key, [&] {
+        const auto suffix = key.path().substr(key.path().rfind('.') + 1);
+        const auto* compression = compression_of(suffix == "tar" ? "" : suffix);
+        if (compression == nullptr) throw Error(ErrorKind::corrupt, "it is in a format that nobody knows");
+        PageCheck pages(start);
+        codec::TarReader members(pages, key.path());
+        archive::UnpackChain chain(archive.packing.cipher, *compression, members);
+        read_object(archive, key, chain.head(), stop);
+    });
+}
+
+void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+    struct Parser : codec::Sink {
+        explicit Parser(const std::string& object)
+            : reader({[](std::string_view, const archive::FileDescription&) {}, {}}, object) {}
+        void write(ByteView bytes) override { reader.write(text_of(bytes)); }
+        void finish() override { reader.finish(); }
+        archive::FilesMetadataReader reader;
+    };
+    naming(key, [&] {
+        if (key.path().ends_with("/files_metadata.json")) {
+            Parser parser(key.path());
+            read_object(archive, key, parser, stop);
+            return;
+        }
+        codec::BlobSink text;
+        read_object(archive, key, text, stop);
+        const auto blob = text.take();
+        if (key.path().ends_with("/metadata.json"))
+            archive::parse_metadata(text_of(blob.view()), key.path());
+        else
+            archive::parse_sentinel(text_of(blob.view()), key.path());
+    });
+}
+
+} // namespace walgd::backup

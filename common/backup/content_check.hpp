@@ -1,0 +1,25 @@
+#pragma once
+#include "common/archive/archive.hpp"
+#include "common/pg/lsn.hpp"
+#include "common/pg/wal_check.hpp"
+
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+/// Reads stored objects back as a restore would: decrypts, decompresses, and looks at what comes out. What is wrong is an
+/// Error(corrupt) that names the object; nothing is written. Synchronous: for a job's thread.
+namespace walgd::backup {
+
+/// An object of wal_005/: a segment goes through `wal`, which knows the one before; of other files it is seen that they unpack.
+/// False: what is stored under such a name is nobody's WAL file, and was not read.
+bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, pg::WalCheck& wal, std::stop_token stop);
+
+/// A tar of a backup that was begun at `start`: its members, and the page headers and checksums of relations that are in it
+/// whole. Pages written since the start may be torn: those come out of the WAL.
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, std::stop_token stop);
+
+/// A JSON document: that it is one.
+void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
+
+} // namespace walgd::backup

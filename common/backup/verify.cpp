@@ -1,0 +1,191 @@
+#include "common/backup/verify.hpp"
+
+#include "common/archive/backup_graph.hpp"
+#include "common/archive/json_text.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/wal_needs.hpp"
+#include "common/backup/content_check.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <random>
+
+namespace walgd::backup {
+
+namespace {
+
+/// Objects that are younger may have others beside them that a listing does not show yet.
+constexpr std::chrono::minutes listing_lag{1};
+
+storage::ObjectKey state_key() { return storage::ObjectKey(std::string(archive::own_folder) + "verify.json"); }
+
+class Verification {
+public:
+    Verification(archive::Archive& archive, const VerifyOptions& options, std::stop_token stop)
+        : archive_(archive), options_(options), stop_(std::move(stop)),
+          inventory_(run_blocking(archive.io, archive::take_inventory(archive, archive::Unreadable::noted), stop_)),
+          graph_(inventory_.backups) {}
+
+    VerifyReport run() {
+        choose();
+        const auto end = Clock::now() + options_.time_max;
+        std::size_t done = 0;
+        for (; done < chosen_.size(); ++done) {
+            const bool late = options_.time_max.count() > 0 && Clock::now() >= end;
+            const bool full = options_.bytes_max > 0 && report_.bytes + chosen_[done]->bytes > options_.bytes_max;
+            if (late || (full && done > 0)) break;
+            check(*chosen_[done]);
+        }
+        report_.left_out = chosen_.size() - done;
+        report_.wal_records = wal_.records();
+        remember(done);
+        for (const auto& backup : inventory_.backups) judge(backup);
+        return std::move(report_);
+    }
+
+private:
+    void choose() {
+        for (const auto& object : inventory_.wal_objects) chosen_.push_back(&object);
+        for (const auto& object : inventory_.backup_objects) chosen_.push_back(&object);
+        if (options_.since_last) {
+            const auto since = last_time();
+            std::erase_if(chosen_, [since](const auto* object) { return object->modified <= since; });
+            std::ranges::sort(chosen_, {}, [](const auto* object) { return std::pair(object->modified, object->key); });
+        }
+        if (options_.sample == 0 || options_.sample >= chosen_.size()) return;
+        std::vector<const archive::HeldObject*> some;
+        std::ranges::sample(chosen_, std::back_inserter(some), static_cast<std::ptrdiff_t>(options_.sample),
+                            std::mt19937(std::random_device{}()));
+        chosen_ = std::move(some);
+    }
+
+    storage::Modified last_time() const {
+        const auto text = run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), 1 << 20), stop_);
+        if (!text) return {};
+        const auto document = archive::parse_object(text_of(text->view()), state_key().path());
+        const auto found = document.find("checked_until");
+        const auto time = found != document.end() && found->is_string() ? parse_time(found->get<std::string>()) : std::nullopt;
+        if (!time)
+            throw Error(ErrorKind::corrupt, fmt::format("{} names no time", state_key().path()),
+                        "remove it: the next run checks all");
+        return *time;
+    }
+
+    void remember(std::size_t done) {
+        const bool in_order = options_.since_last || (options_.sample == 0 && report_.left_out == 0);
+        if (!in_order || done == 0) return;
+        auto until = storage::Modified{};
+        for (std::size_t index = 0; index < done; ++index) until = std::max(until, chosen_[index]->modified);
+        until = std::min(until, storage::Modified(inventory_.taken - listing_lag));
+        const auto text = fmt::format(R"({{"checked_until":"{}"}})", format_time(until));
+        run_blocking(archive_.io, archive_.storage.put(state_key(), bytes_of(text), {}), stop_);
+    }
+
+    void check(const archive::HeldObject& object) {
+        const auto& path = object.key.path();
+        bool read = true;
+        try {
+            if (object.bytes == 0) throw Error(ErrorKind::corrupt, "it has no bytes");
+            if (path.starts_with(archive::wal_folder))
+                read = check_wal_object(archive_, object.key, wal_, stop_);
+            else
+                read = check_backup_object(object.key);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw;
+            damaged_.insert(path);
+            report_.damaged.push_back({path, error.what()});
+        }
+        read ? ++report_.objects : ++report_.foreign;
+        if (read) report_.bytes += object.bytes;
+    }
+
+    bool check_backup_object(const storage::ObjectKey& key) {
+        const std::string_view path = key.path();
+        const auto folder = archive::backup_of_data_object(path);
+        const bool sentinel = folder.empty() && !archive::backup_of_sentinel(path.substr(path.rfind('/') + 1)).empty();
+        const auto* backup = graph_.find(folder);
+        const bool document = path.ends_with("/metadata.json") || path.ends_with("/files_metadata.json");
+        if (sentinel || (backup != nullptr && document))
+            check_document(archive_, key, stop_);
+        else if (backup != nullptr && path.find("/tar_partitions/") != std::string_view::npos)
+            check_backup_tar(archive_, key, backup->start, stop_);
+        else
+            return false;
+        return true;
+    }
+
+    std::string damage_of(const archive::HeldBackup& backup) const {
+        for (const auto* link : graph_.chain(backup)) {
+            const auto folder = fmt::format("{}{}/", archive::backup_folder, link->name);
+            const auto found = damaged_.lower_bound(folder);
+            if (found != damaged_.end() && found->starts_with(folder)) return *found + " is damaged";
+        }
+        for (auto number = backup.first.number; number <= backup.last; ++number) {
+            if (!replayable({backup.first.timeline, number}))
+                return pg::segment_name({backup.first.timeline, number}, inventory_.segment_bytes) + " is damaged";
+        }
+        return {};
+    }
+
+    /// Whether a segment is there, and was not found to be damaged.
+    bool replayable(pg::Segment segment) const {
+        const auto name = std::string(archive::wal_folder) + pg::segment_name(segment, inventory_.segment_bytes);
+        const auto object =
+            std::ranges::lower_bound(inventory_.wal_objects, name, {}, [](const auto& one) { return one.key.path(); });
+        for (auto one = object; one != inventory_.wal_objects.end() && one->key.path().starts_with(name); ++one) {
+            const auto rest = one->key.path().substr(name.size());
+            const bool whole = rest.empty() || rest == "." || codec::compression_by_suffix(rest.substr(1)) != nullptr;
+            if (whole && one->bytes > 0 && !damaged_.contains(one->key.path())) return true;
+        }
+        return false;
+    }
+
+    /// The newest timeline that recovery from `backup` can come to.
+    pg::TimelineHistory way_of(const archive::HeldBackup& backup) const {
+        pg::TimelineHistory way{backup.first.timeline, {}};
+        for (const auto& history : inventory_.histories) {
+            if (history.timeline > way.timeline && archive::may_reach(backup, history.timeline, inventory_.histories))
+                way = history;
+        }
+        return way;
+    }
+
+    void judge(const archive::HeldBackup& backup) {
+        VerifiedBackup verified{backup.name, graph_.defect(backup), {}};
+        if (verified.defect.empty()) verified.defect = damage_of(backup);
+        const auto way = way_of(backup);
+        for (auto number = backup.first.number;; ++number) {
+            // Of a segment in which the timeline changes the new one has a copy.
+            const auto last_byte = pg::Lsn((number + 1) * inventory_.segment_bytes - 1);
+            const pg::Segment segment{way.timeline_at(last_byte), number};
+            if (!replayable(segment)) break;
+            verified.reaches = pg::segment_name(segment, inventory_.segment_bytes);
+        }
+        report_.backups.push_back(std::move(verified));
+    }
+
+    archive::Archive& archive_;
+    const VerifyOptions& options_;
+    std::stop_token stop_;
+    archive::Inventory inventory_;
+    archive::BackupGraph graph_;
+    std::vector<const archive::HeldObject*> chosen_;
+    std::set<std::string> damaged_;
+    pg::WalCheck wal_;
+    VerifyReport report_;
+};
+
+} // namespace
+
+bool VerifyReport::sound() const {
+    return damaged.empty() && std::ranges::all_of(backups, [](const VerifiedBackup& backup) { return backup.defect.empty(); });
+}
+
+VerifyReport verify(archive::Archive& archive, const VerifyOptions& options, std::stop_token stop) {
+    if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt())
+        throw Error(ErrorKind::misconfigured, "this host has a public key alone, and cannot read what is stored",
+                    "run verify where the private key is");
+    return Verification(archive, options, std::move(stop)).run();
+}
+
+} // namespace walgd::backup

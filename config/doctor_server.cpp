@@ -1,0 +1,117 @@
+#include "common/archive/wal_push.hpp"
+#include "common/pg/server.hpp"
+#include "config/doctor.hpp"
+#include "config/setup.hpp"
+
+#include <fmt/format.h>
+
+namespace walgd::config {
+
+namespace {
+
+constexpr int oldest_version = 13, newest_version = 18;
+constexpr std::uint64_t slot_bytes_max = 1ULL << 30;
+constexpr int ready_files_max = 16;
+
+class ServerExamination {
+public:
+    ServerExamination(pg::Server& server, std::vector<Finding>& findings)
+        : server_(server), facts_(server.facts()), findings_(findings) {}
+
+    void run() {
+        version();
+        archiving();
+        if (server_.value("show wal_level") == "minimal")
+            find(Weight::broken, "wal_level is minimal: its WAL cannot be recovered by",
+                 "set wal_level = replica and restart PostgreSQL");
+        if (server_.value("show archive_timeout") == "0")
+            find(Weight::warning, "archive_timeout is 0: a quiet server keeps its last WAL to itself until the segment is full",
+                 "set archive_timeout = 60s or so, or stream with walg wal-receive");
+        archiver();
+        slots();
+        if (!facts_.data_checksums)
+            find(Weight::note, "the cluster has no page checksums: a damaged page is found only when it is read",
+                 "pg_checksums --enable, with the server stopped");
+    }
+    const pg::ServerFacts& facts() const { return facts_; }
+
+private:
+    void find(Weight weight, const std::string& text, const std::string& todo) {
+        findings_.push_back({weight, "PostgreSQL", text, todo});
+    }
+
+    void version() {
+        const auto major = facts_.version_num / 10000;
+        if (major < oldest_version || major > newest_version)
+            find(Weight::warning,
+                 fmt::format("version {} is none that walgd was tested with ({} to {})", major, oldest_version, newest_version),
+                 "try a restore before you rely on it");
+    }
+
+    void archiving() {
+        const auto& how = facts_.archive_library.empty() ? facts_.archive_command : facts_.archive_library;
+        if (facts_.archive_mode == "off")
+            find(Weight::broken, "archive_mode is off: no WAL is archived",
+                 "set archive_mode = on and restart PostgreSQL; or run walg wal-receive");
+        else if (how.empty() || how == "(disabled)")
+            find(Weight::broken, "archive_command is empty: WAL piles up in pg_wal", "set archive_command = 'walg-push \"%p\"'");
+        else if (how.find("walg-push") == std::string::npos && how.find("wal-g") == std::string::npos &&
+                 how.find("walg") == std::string::npos)
+            find(Weight::warning, fmt::format("archive_command '{}' names neither walg-push nor wal-g", how),
+                 "set archive_command = 'walg-push \"%p\"'");
+        if (facts_.in_recovery && facts_.archive_mode == "on")
+            find(Weight::note, "it is a standby, and archives nothing with archive_mode = on",
+                 "its primary has to archive here, or set it to always");
+    }
+
+    void archiver() {
+        const auto rows =
+            server_.rows("select last_failed_wal, failed_count, coalesce(last_failed_time::text, ''), "
+                         "coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) from pg_stat_archiver");
+        if (!rows.empty() && rows[0][3] == "t")
+            find(Weight::broken,
+                 fmt::format("its archiver fails: {} at {}, {} failures in all", rows[0][0], rows[0][2], rows[0][1]),
+                 "walg-push says why in PostgreSQL's log; walg status tells how the storage does");
+        const auto waiting = std::stoi(server_.value("select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"));
+        if (waiting > ready_files_max)
+            find(Weight::warning, fmt::format("{} WAL files wait to be archived", waiting),
+                 "is the storage slow, or walgd not running? walg status");
+    }
+
+    void slots() {
+        const auto* now = facts_.in_recovery ? "pg_last_wal_replay_lsn()" : "pg_current_wal_lsn()";
+        const auto rows =
+            server_.rows(fmt::format("select slot_name, active, coalesce(pg_wal_lsn_diff({}, restart_lsn), 0)::bigint, "
+                                     "coalesce(wal_status, '') from pg_replication_slots",
+                                     now));
+        for (const auto& row : rows) {
+            const auto held = std::stoll(row[2]);
+            if (row[3] == "lost")
+                find(Weight::warning, fmt::format("slot {} has lost WAL that its reader needs", row[0]),
+                     "its reader has to begin anew; drop the slot");
+            else if (row[1] == "f" && held > static_cast<std::int64_t>(slot_bytes_max))
+                find(Weight::warning, fmt::format("slot {} has no reader and holds {} MiB of WAL", row[0], held >> 20),
+                     "start its reader, or drop it: select pg_drop_replication_slot(...); bound it with max_slot_wal_keep_size");
+        }
+    }
+
+    pg::Server& server_;
+    pg::ServerFacts facts_;
+    std::vector<Finding>& findings_;
+};
+
+} // namespace
+
+void examine_server(const Settings& settings, archive::Archive& archive, std::vector<Finding>& findings) {
+    const auto server = pg::Server::connect(connection_options(settings));
+    ServerExamination examination(*server, findings);
+    examination.run();
+    const auto owner = run_blocking(archive.io, archive::archive_system(archive));
+    if (owner && *owner != examination.facts().system)
+        findings.push_back({Weight::broken, "archive",
+                            fmt::format("{} belongs to the cluster {}, the server is the cluster {}", archive.storage.describe(),
+                                        owner->number(), examination.facts().system.number()),
+                            "another prefix for this cluster; or, after pg_upgrade, walg adopt-system --confirm"});
+}
+
+} // namespace walgd::config

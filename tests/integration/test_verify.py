@@ -1,0 +1,148 @@
+"""walg verify reads back what a restore would: flipped bits, cuts and gaps are named; what is sound is said to be."""
+import json
+import os
+import random
+import unittest
+
+from harness import VERSIONS, Cluster, TestCase, Walgd
+
+
+class Verify(TestCase):
+    def archive(self, method="zstd", version=15):
+        self.folder, settings = self.store()
+        self.cluster = Cluster(self.scratch, version, segment_mb=1)
+        self.walgd = Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": method}, self.cluster).start()
+        self.cluster.archive_with(self.walgd.archive_command())
+        self.cluster.start()
+        self.cluster.psql("create table numbers as select n, repeat('x', 100) as text from generate_series(1, 30000) n")
+        self.walgd.walg("backup-push", self.cluster.data)
+        for statement in ("update numbers set n = n + 1", "checkpoint", "update numbers set n = n + 1", "vacuum numbers"):
+            self.cluster.psql(statement)
+        self.cluster.switch()
+        self.cluster.psql("create index on numbers (n)")
+        self.cluster.switch()
+
+    def verify(self, *words, check=True):
+        result = self.walgd.walg("verify", "--json", *words, check=False)
+        self.assertIn(result.returncode, (0, 1), result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual(report["sound"], result.returncode == 0)
+        if check:
+            self.assertEqual((report["damaged"], report["sound"]), ([], True))
+        return report
+
+    def objects(self):
+        return sorted(path for folder in ("wal_005", "basebackups_005") for path in (self.folder / folder).rglob("*") if path.is_file())
+
+    def write(self, path, content):
+        path.write_bytes(content)
+        self.scratch.own(path)
+
+    def check_sound(self, version):
+        self.archive(version=version)
+        report = self.verify()
+        self.assertEqual(report["objects"], len(self.objects()))
+        self.assertGreater(report["wal_records"], 10000)
+        self.assertEqual(report["backups"][0]["reaches"], max(path.name[:24] for path in self.objects() if path.parent.name == "wal_005"))
+
+    def flip(self, method):
+        self.archive(method)
+        dice = random.Random(method)
+        whole = {path: path.read_bytes() for path in self.objects() if path.stat().st_size > 0 and not path.name.endswith(".json")}
+        names = [dice.choice(sorted(whole)) for _ in range(50)]
+        for path in names:
+            content = bytearray(whole[path])
+            bit = dice.randrange(len(content) * 8)
+            content[bit // 8] ^= 1 << bit % 8
+            self.write(path, content)
+            report = self.verify(check=False)
+            key = str(path.relative_to(self.folder))
+            self.assertIn(key, [damage["object"] for damage in report["damaged"]], f"bit {bit} of {path.name}")
+            self.assertFalse(report["sound"])
+            self.write(path, whole[path])
+        self.verify()
+
+    def test_a_flipped_bit_is_found_in_zstd(self):
+        self.flip("zstd")
+
+    def test_a_flipped_bit_is_found_in_lz4(self):
+        self.flip("lz4")
+
+    def test_wal_that_is_wrong_inside_of_a_sound_object_is_found(self):
+        """Without compression nothing but PostgreSQL's own checks tells."""
+        self.archive("none")
+        dice = random.Random(1)
+        segments = [path for path in self.objects() if path.parent.name == "wal_005" and len(path.name) == 24]
+        for path in segments:
+            whole = path.read_bytes()
+            for _ in range(5):
+                content = bytearray(whole)
+                used = len(whole.rstrip(b"\0")) * 8
+                bit = dice.randrange(used)
+                content[bit // 8] ^= 1 << bit % 8
+                self.write(path, content)
+                report = self.verify(check=False)
+                self.assertTrue(any(path.name in damage["object"] for damage in report["damaged"]) or self.in_blind_spot(bit), f"bit {bit} of {path.name}")
+            self.write(path, whole)
+        self.verify()
+
+    @staticmethod
+    def in_blind_spot(bit):
+        """What no one reads: the padding of page headers."""
+        return (bit // 8) % 8192 in range(20, 24)
+
+    def test_a_damaged_page_in_a_sound_tar_is_found(self):
+        self.archive("none")
+        part = next(path for path in self.objects() if path.name.startswith("part_"))
+        content = bytearray(part.read_bytes())
+        at = content.index(b"x" * 100, len(content) // 2)
+        content[at] ^= 1
+        self.write(part, content)
+        report = self.verify(check=False)
+        self.assertEqual([damage["object"] for damage in report["damaged"]], [str(part.relative_to(self.folder))])
+        self.assertRegex(report["damaged"][0]["cause"], "base/[0-9]+/[0-9]+ has damaged blocks: ")
+        self.assertFalse(report["backups"][0]["restorable"])
+        self.assertTrue(part.exists(), "never deleted")
+
+    def test_cuts_gaps_and_damaged_documents_are_named_and_end_nothing(self):
+        self.archive()
+        segments = [path for path in self.objects() if path.parent.name == "wal_005" and len(path.name) == 28]
+        gone = segments[-2]
+        gone.unlink()
+        report = self.verify()
+        self.assertEqual(report["backups"][0]["reaches"], segments[-3].name[:24])
+        self.write(segments[-3], b"")
+        sentinel = next(path for path in self.objects() if path.name.endswith("sentinel.json"))
+        document = sentinel.read_bytes()
+        self.write(sentinel, document[:-5])
+        (self.folder / "wal_005/odd name'\".txt").write_text("x")
+        report = self.verify(check=False)
+        self.assertEqual({damage["object"] for damage in report["damaged"]}, {str(path.relative_to(self.folder)) for path in (segments[-3], sentinel)})
+        self.assertGreater(report["foreign"], 0)
+        self.assertEqual(report["backups"], [])
+
+    def test_a_sample_a_budget_and_what_came_since_the_last_time(self):
+        self.archive()
+        self.assertEqual(self.verify("--sample", "3")["objects"], 3)
+        old = 1_700_000_000
+        objects = self.objects()
+        for index, path in enumerate(objects):
+            os.utime(path, (old + index, old + index))
+        seen = 0
+        for _ in range(len(objects)):
+            report = self.verify("--since-last", "--bytes", "300KiB")
+            seen += report["objects"]
+            if report["left_out"] == 0:
+                break
+        self.assertEqual(seen, len(objects), "each once, a budget at a time")
+        self.assertEqual(self.verify("--since-last")["objects"], 0)
+        self.cluster.switch()
+        self.assertGreaterEqual(self.verify("--since-last")["objects"], 1)
+        self.assertEqual(self.walgd.walg("verify", "--bytes", "many", check=False).returncode, 1)
+
+
+for version in VERSIONS:
+    setattr(Verify, f"test_a_sound_archive_of_{version}_is_sound", lambda self, v=version: self.check_sound(v))
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,199 @@
+#include "common/archive/backup_mark.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/retention_apply.hpp"
+#include "common/archive/retention_policy.hpp"
+#include "common/archive/retention_select.hpp"
+#include "tests/unit/file_backend.hpp"
+
+#include <fmt/format.h>
+
+using namespace walgd;
+using namespace walgd::archive;
+using namespace walgd::test;
+
+namespace {
+
+constexpr std::uint64_t segment_bytes = 16 << 20;
+const Time monday = *parse_time("2026-11-02T12:00:00Z");
+
+/// An archive of one cluster: a segment a day, backups on some days. All of it is there.
+class Days {
+public:
+    Days& full(int day) { return add(day, {}); }
+    Days& delta(int day, int of) { return add(day, name(of)); }
+    HeldBackup& of(int day) { return *std::ranges::find(inventory_.backups, name(day), &HeldBackup::name); }
+
+    /// As it is at noon of a day.
+    const Inventory& at(int day) {
+        inventory_.taken = monday + std::chrono::days(day);
+        inventory_.wal_objects.clear();
+        for (int number = 0; number <= day; ++number)
+            inventory_.wal_objects.push_back({wal_key(segment(number), "zst"), 1, monday});
+        return inventory_;
+    }
+    /// The days whose backups stay, and the days whose segments do.
+    std::pair<std::set<int>, std::set<int>> after(int day, const Selection& selection) {
+        const auto plan = plan_removal(at(day), selection);
+        departures = plan.departures;
+        std::set<int> backups, segments;
+        for (const auto& verdict : plan.backups) {
+            if (verdict.stays) backups.insert(static_cast<int>(verdict.backup->first.number));
+        }
+        for (int number = 0; number <= day; ++number) {
+            if (std::ranges::find(plan.wal, wal_key(segment(number), "zst")) == plan.wal.end()) segments.insert(number);
+        }
+        return {backups, segments};
+    }
+    std::vector<std::string> departures;
+    static std::string name(int day) { return "base_" + segment(day); }
+
+private:
+    static std::string segment(int number) { return fmt::format("{:08X}{:08X}{:08X}", 1, 0, number); }
+    Days& add(int day, const std::string& base) {
+        HeldBackup backup;
+        backup.name = name(day);
+        backup.base = base;
+        backup.started = backup.modified = monday + std::chrono::days(day);
+        backup.first.number = backup.last = static_cast<std::uint64_t>(day);
+        backup.start = backup.finish = pg::Lsn(segment_bytes * static_cast<std::uint64_t>(day) + 40);
+        inventory_.backups.push_back(backup);
+        return *this;
+    }
+    Inventory inventory_;
+};
+
+std::set<int> days_from(int first, int last) {
+    std::set<int> days;
+    for (; first <= last; ++first) days.insert(first);
+    return days;
+}
+
+} // namespace
+
+TEST_CASE("full: so many full backups stay, what is younger than the oldest of them, and the WAL behind it", "[retention]") {
+    Days days;
+    days.full(1).delta(2, 1).full(4).delta(5, 4).full(7).delta(8, 7);
+    const auto [backups, segments] = days.after(10, select_by_policy(days.at(10), {.full = 2}));
+    CHECK(backups == std::set{4, 5, 7, 8});
+    CHECK(segments == days_from(4, 10));
+    CHECK(days.departures.empty());
+    const auto more_than_there_are = days.after(10, select_by_policy(days.at(10), {.full = 9}));
+    CHECK(more_than_there_are.first.size() == 6);
+}
+
+TEST_CASE("days: the backup from which the oldest of these moments is recovered stays, with its base", "[retention]") {
+    Days days;
+    days.full(1).full(3).delta(4, 3).full(8);
+    const auto [backups, segments] = days.after(10, select_by_policy(days.at(10), {.days = 5}));
+    CHECK(backups == std::set{3, 4, 8});
+    // The base alone needs no more than its own WAL.
+    std::set<int> wanted = days_from(4, 10);
+    wanted.insert(3);
+    CHECK(segments == wanted);
+    CHECK(days.departures.empty());
+}
+
+TEST_CASE("weekly and monthly: the newest full backup of each stays as a snapshot, with the WAL of its own", "[retention]") {
+    Days days; // day 0 is Monday the 2nd of November
+    days.full(1).full(5).full(8).full(12).full(15).full(30).full(31);
+    const auto weekly = days.after(32, select_by_policy(days.at(32), {.full = 1, .weekly = 3}));
+    CHECK(weekly.first == std::set{12, 15, 31});
+    CHECK(weekly.second == std::set{12, 15, 31, 32});
+    const auto monthly = days.after(32, select_by_policy(days.at(32), {.full = 1, .monthly = 2}));
+    CHECK(monthly.first == std::set{15, 31}); // the 17th of November, the 3rd of December
+}
+
+TEST_CASE("wal: so many days of it to recover by; older backups keep that of their own", "[retention]") {
+    Days days;
+    days.full(1).full(4).full(8);
+    const auto [backups, segments] = days.after(10, select_by_policy(days.at(10), {.full = 3, .wal = 3}));
+    CHECK(backups == std::set{1, 4, 8});
+    CHECK(segments == std::set{1, 4, 5, 6, 7, 8, 9, 10});
+}
+
+TEST_CASE("a policy that keeps nothing is an error, one that finds nothing sound keeps what there is", "[retention]") {
+    Days days;
+    days.full(1);
+    CHECK(kind_of([&] { select_by_policy(days.at(3), {}); }) == ErrorKind::misconfigured);
+    days.of(1).missing_data = "its parts";
+    CHECK(plan_removal(days.at(3), select_by_policy(days.at(3), {.full = 1})).objects() == 0);
+}
+
+TEST_CASE("a backup that cannot be restored does not count, one of another cluster is left alone", "[retention]") {
+    Days days;
+    days.full(1).full(4).full(8);
+    days.of(8).missing_wal = "000000010000000000000008";
+    const auto broken = select_retain(days.at(10), {.count = 1});
+    CHECK(broken.target == &days.of(4));
+    days.of(1).system = pg::SystemIdentifier(5);
+    const auto foreign = select_retain(days.at(10), {.count = 1});
+    CHECK(foreign.selection.backups.empty());
+}
+
+TEST_CASE("WAL-G's delete words choose by start time", "[retention]") {
+    Days days;
+    days.full(1).delta(2, 1).full(4).delta(5, 4);
+    const auto& inventory = days.at(10);
+    CHECK(select_retain(inventory, {.modifier = FullModifier::full, .count = 2}).target == &days.of(1));
+    CHECK(select_retain(inventory, {.modifier = FullModifier::find_full, .count = 1}).target == &days.of(4));
+    CHECK(select_retain(inventory, {.count = 9}).target == nullptr);
+    CHECK(text_of_error([&] { select_retain(inventory, {.count = 1}); }).find("Consider FIND_FULL") != std::string::npos);
+    CHECK(select_retain(inventory, {.count = 2, .after = Days::name(1)}).target == &days.of(1));
+    CHECK(select_retain(inventory, {.count = 2, .after = "2026-11-06T00:00:00Z"}).target == &days.of(4));
+    CHECK(select_before(inventory, FullModifier::none, "2026-11-05T00:00:00Z", true).target == &days.of(4));
+    CHECK(select_before(inventory, FullModifier::none, "2026-11-11T00:00:00Z", true).target == nullptr);
+    CHECK(kind_of([&] { select_before(inventory, FullModifier::none, "2027-01-01T00:00:00Z", true); }) == ErrorKind::refused);
+    CHECK(kind_of([&] { select_before(inventory, FullModifier::none, "base_9", true); }) == ErrorKind::refused);
+    CHECK(select_target(inventory, FullModifier::find_full, Days::name(5)).selection.backups ==
+          std::set{Days::name(4), Days::name(5)});
+    CHECK(select_target(inventory, FullModifier::none, Days::name(1)).selection.backups ==
+          std::set{Days::name(1), Days::name(2)});
+}
+
+TEST_CASE("the mark goes to the base first, and is not taken from under a permanent backup", "[retention]") {
+    Days days;
+    days.full(1).delta(2, 1).delta(3, 2);
+    CHECK(backups_to_mark(days.at(4), Days::name(3), true) == std::vector{Days::name(1), Days::name(2), Days::name(3)});
+    days.of(1).permanent = days.of(2).permanent = true;
+    CHECK(backups_to_mark(days.at(4), Days::name(3), true) == std::vector{Days::name(3)});
+    CHECK(backups_to_mark(days.at(4), Days::name(2), false) == std::vector{Days::name(2)});
+    CHECK(kind_of([&] { backups_to_mark(days.at(4), Days::name(1), false); }) == ErrorKind::refused);
+    CHECK(kind_of([&] { backups_to_mark(days.at(4), "base", true); }) == ErrorKind::refused);
+}
+
+TEST_CASE("a mark changes nothing else of the document", "[retention]") {
+    FileBackend backend;
+    const std::string text =
+        R"({"start_time":"2026-01-01T00:00:00Z","new_key":{"b":1,"a":12345678901234567890},"Is_Permanent":false,"pg_version":150018})";
+    backend.loop.run(backend.storage().put(metadata_key("base_1"), bytes_of(text), {}));
+    backend.loop.run(write_mark(backend.storage(), "base_1", true));
+    const auto now = backend.loop.run(storage::get_whole(backend.storage(), metadata_key("base_1"), 1 << 20));
+    auto wanted = text;
+    wanted.replace(wanted.find("false"), 5, "true");
+    CHECK(text_of(now->view()) == wanted);
+    CHECK(kind_of([&] { backend.loop.run(write_mark(backend.storage(), "base_2", true)); }) == ErrorKind::corrupt);
+}
+
+TEST_CASE("the segment size shows in names and start LSNs, or several do and none is taken", "[retention]") {
+    using Starts = std::vector<std::pair<std::string, pg::Lsn>>;
+    CHECK(segment_bytes_of(Starts{{"base_000000010000000000000013", pg::Lsn(0x1300028)}}) == 1 << 20);
+    CHECK(segment_bytes_of(Starts{{"base_000000010000000000000002", pg::Lsn(0x2000028)}}) == 16 << 20);
+    // On a boundary the name may be of the segment before.
+    CHECK(segment_bytes_of(Starts{{"base_00000001000000000000001F", pg::Lsn(0x2000000)}}) == 1 << 20);
+    CHECK_FALSE(segment_bytes_of(Starts{{"base_000000010000000100000000", pg::Lsn(0x100000028)}}));
+    CHECK_FALSE(segment_bytes_of(Starts{}));
+}
+
+TEST_CASE("backups that come while a plan is made stop it", "[retention]") {
+    FileBackend backend;
+    Days days;
+    days.full(1).full(4);
+    for (const int day : {1, 4, 6}) backend.loop.run(backend.storage().put(sentinel_key(Days::name(day)), bytes_of("{}"), {}));
+    const auto inventory = days.at(10);
+    const auto plan = plan_removal(inventory, select_retain(inventory, {.count = 1}).selection);
+    CHECK(plan.objects() > 0);
+    CHECK(text_of_error([&] { backend.loop.run(remove_planned(backend.storage(), inventory, plan)); }).find(Days::name(6)) !=
+          std::string::npos);
+    const auto names = backend.loop.run(sentinels_now(backend.storage()));
+    CHECK(names.size() == 3);
+}
