@@ -1,14 +1,34 @@
 #include "config/process.hpp"
 
+#include "common/base/files.hpp"
 #include "common/pg/wal_name.hpp"
 #include "config/setup.hpp"
 
+#include <filesystem>
 #include <fmt/format.h>
 #include <limits>
 #include <pwd.h>
 #include <unistd.h>
 
 namespace walgd::config {
+
+namespace {
+
+/// LoadCredential= and SetCredential= of systemd: a file each, named as the setting is (aws_secret_access_key).
+std::map<std::string, std::string> systemd_credentials(const std::map<std::string, std::string>& environment) {
+    constexpr std::size_t bytes_max = 1 << 20; // systemd's own limit
+    std::map<std::string, std::string> credentials;
+    const auto folder = environment.find("CREDENTIALS_DIRECTORY");
+    if (folder == environment.end()) return credentials;
+    for (const auto& file : std::filesystem::directory_iterator(folder->second)) {
+        auto text = read_text_file(file.path().string(), bytes_max);
+        while (text.ends_with('\n')) text.pop_back();
+        credentials[file.path().filename().string()] = std::move(text);
+    }
+    return credentials;
+}
+
+} // namespace
 
 Sources process_sources(const std::string& config_file, std::map<std::string, std::string> command_line, bool walg_compatible) {
     Sources sources;
@@ -20,6 +40,7 @@ Sources process_sources(const std::string& config_file, std::map<std::string, st
         const auto equals = text.find('=');
         if (equals != std::string::npos) sources.environment[text.substr(0, equals)] = text.substr(equals + 1);
     }
+    sources.credentials = systemd_credentials(sources.environment);
     if (const auto home = sources.environment.find("HOME"); home != sources.environment.end())
         sources.home = home->second;
     else if (const auto* user = ::getpwuid(::getuid()); user != nullptr)

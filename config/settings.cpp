@@ -211,6 +211,11 @@ Settings Settings::load(const Sources& sources) {
         if (text.empty() || setting_of_key(name) != nullptr || name == config_path_variable) continue;
         if (ours_or_walgs(name) || is_foreign(refused_settings(), name)) unknown(name, "environment");
     }
+    // Other services' credentials are none of ours: only what a setting is called counts.
+    for (const auto& [name, text] : sources.credentials) {
+        const auto* setting = setting_of_key(name);
+        if (setting != nullptr && !text.empty()) give(*setting, text, fmt::format("credential {}", name));
+    }
     for (const auto& [key, text] : sources.command_line) {
         auto name = key;
         std::ranges::replace(name, '-', '_');
@@ -237,6 +242,13 @@ std::int64_t Settings::number(std::string_view name) const { return parse_number
 std::uint64_t Settings::bytes(std::string_view name) const { return parse_bytes(text(name)).value_or(0); }
 std::chrono::milliseconds Settings::duration(std::string_view name) const {
     return parse_duration(text(name)).value_or(std::chrono::milliseconds(0));
+}
+std::vector<std::string> Settings::differing(const Settings& other) const {
+    std::vector<std::string> names;
+    for (const auto& setting : settings_table()) {
+        if (text(setting.name) != other.text(setting.name)) names.emplace_back(setting.name);
+    }
+    return names;
 }
 bool Settings::given(std::string_view name) const { return values_.find(name)->second.given; }
 std::string Settings::source(std::string_view name) const { return values_.find(name)->second.source; }

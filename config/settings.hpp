@@ -34,6 +34,7 @@ std::span<const Setting> settings_table();
 struct Sources {
     std::map<std::string, std::string> command_line; ///< by our name or by WAL-G's flag spelling ("walg-storage-prefix")
     std::map<std::string, std::string> environment;  ///< the whole environment
+    std::map<std::string, std::string> credentials; ///< of systemd's $CREDENTIALS_DIRECTORY: file name and content; go before the environment
     std::string config_file;      ///< --config; empty: WALG_CONFIG_PATH, else /etc/walgd/walgd.yaml, else ~/.walg.yaml|yml|json
     std::string home;             ///< for ~/.walg.*
     bool walg_compatible = false; ///< called as wal-g: an unknown key in the file is a warning, as WAL-G does it
@@ -55,6 +56,10 @@ public:
     bool given(std::string_view name) const;
     /// "command line", "environment WALG_S3_PREFIX", "/etc/walgd/walgd.yaml", "default".
     std::string source(std::string_view name) const;
+    /// The names of the settings that have another value in `other`, in the table's order.
+    std::vector<std::string> differing(const Settings& other) const;
+    /// The value, and where it came from, of one setting of `other`.
+    void take(const std::string& name, const Settings& other) { values_[name] = other.values_.at(name); }
     /// Things that are not errors but worth a line: an unknown key under wal-g, WALE_ and WALG_ both set.
     const std::vector<std::string>& warnings() const { return warnings_; }
 

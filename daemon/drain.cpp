@@ -25,7 +25,8 @@ Postmaster look_for_postmaster(const std::string& pgdata) {
     try {
         const auto pid = std::strtol(read_text_file(path, 64 << 10).c_str(), nullptr, 10);
         if (pid <= 0) return Postmaster::not_known;
-        return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM ? Postmaster::runs : Postmaster::gone;
+        // The file is there, and no such process: it crashed, or it runs in another container.
+        return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM ? Postmaster::runs : Postmaster::not_known;
     } catch (const Error&) {
         return Postmaster::not_known;
     }
@@ -51,6 +52,7 @@ awaitable<void> wait_and_drain(asio::signal_set& signals, WalService& wal, Jobs&
     const auto deadline = std::chrono::steady_clock::now() + options.timeout;
     while (!again && std::chrono::steady_clock::now() < deadline) {
         if (!jobs.running() && !needed(wal, options)) break;
+        ::sd_notify(0, "EXTEND_TIMEOUT_USEC=10000000");
         co_await sleep_for(look_every);
     }
     signals.cancel();

@@ -8,6 +8,7 @@
 #include "daemon/listener.hpp"
 #include "daemon/look_ahead.hpp"
 #include "daemon/pages.hpp"
+#include "daemon/reload.hpp"
 #include "daemon/prefetch_folder.hpp"
 #include "daemon/schedule_settings.hpp"
 #include "daemon/server.hpp"
@@ -143,9 +144,10 @@ int check(const config::Settings& settings, Log& log) {
     return code;
 }
 
-int serve(const config::Settings& settings, Log& log) {
+int serve(config::Settings settings, const std::string& config_file, Log& log) {
     asio::io_context io(1);
     asio::signal_set signals(io, SIGTERM, SIGINT);
+    asio::signal_set reload_signals(io, SIGHUP, SIGUSR1);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
     auto& archive = setup.archive();
     archive.health->on_turn(daemon::storage_state_logger(log));
@@ -195,8 +197,11 @@ int serve(const config::Settings& settings, Log& log) {
         http.emplace(io.get_executor(), log, http_options(settings),
                      daemon::HttpServer::Pages{[&pages](const daemon::HttpQuestion& question) { return pages.answer(question); },
                                                [&pages] { return pages.event(); }});
+    const auto reload = [&settings, &config_file, &log] {
+        return daemon::reload(settings, [&config_file] { return config::Settings::load(config::process_sources(config_file, {}, false)); }, log);
+    };
     daemon::Server::Services services{
-        archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status};
+        archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status, reload};
     server.emplace(std::move(services), listener.release(), connections);
 
     std::exception_ptr failure;
@@ -218,6 +223,7 @@ int serve(const config::Settings& settings, Log& log) {
     tasks.spawn(daemon::watch_lag(wal, hooks, settings.duration("hook_lag")));
     if (indexing) tasks.spawn(index.run());
     tasks.spawn(daemon::watchdog());
+    tasks.spawn(daemon::reload_on_signal(reload_signals, log, reload));
     auto main_task = [&]() -> awaitable<void> {
         const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};
         co_await daemon::wait_and_drain(signals, wal, jobs, drain, log);
@@ -263,7 +269,7 @@ int main(int count, char** words) {
     try {
         const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));
         const auto log = make_log(LogStyle::daemon, config::log_level(settings), settings.text("log_destination"));
-        return only_check ? check(settings, *log) : serve(settings, *log);
+        return only_check ? check(settings, *log) : serve(settings, config_file, *log);
     } catch (const std::exception&) {
         const auto error = as_error(std::current_exception());
         std::cerr << "walgd: " << error.what() << "\n";

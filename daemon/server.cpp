@@ -122,6 +122,8 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
         auto reply = co_await run_backup(channel, request.frame);
         co_return reply;
     }
+    case proto::Type::reload:
+        co_return proto::Frame{proto::Type::ok, id, {services_.reload()}};
     case proto::Type::cancel_job:
         services_.jobs.cancel();
         co_return proto::Frame{proto::Type::ok, id, {}};

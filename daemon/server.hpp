@@ -18,6 +18,8 @@ public:
         /// Makes a job's options from what the client asked for.
         std::function<backup::PushOptions(const proto::Frame&)> push_options;
         std::function<std::string(bool json)> status;
+        /// Reads the settings again and says what came of it.
+        std::function<std::string()> reload;
     };
     /// Takes over the listening socket `fd`.
     Server(Services services, int fd, std::size_t connections_max = 1024);

@@ -31,6 +31,7 @@ enum class Type : std::uint8_t {
     /// source
     backup_push = 5,
     cancel_job = 6, ///< of the job that runs
+    reload = 7,     ///< the settings; ok with what came of it
     // answers
     ok = 64,       ///< text
     absent = 65,   ///< the storage says that there is no such object

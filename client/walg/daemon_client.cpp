@@ -85,7 +85,10 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
                 "the backup may be going on: walg status shows it");
 }
 
-std::string daemon_status(Context& context, bool json) {
+namespace {
+
+/// The text of the answer to a question that the daemon answers at once.
+std::string ask_daemon(Context& context, proto::Frame question) {
     const auto socket = context.settings.text("socket");
     proto::Client client;
     proto::Frame frame;
@@ -93,11 +96,16 @@ std::string daemon_status(Context& context, bool json) {
     if (connected == Connected::nobody)
         throw Error(ErrorKind::failed, fmt::format("no daemon listens at {}", socket),
                     "is walgd running? WALGD_SOCKET must be the same for both");
-    if (connected == Connected::failed || !client.send({proto::Type::status, 1, {json ? "json" : "text"}}) ||
-        !client.receive(frame, silence_seconds_max))
+    if (connected == Connected::failed || !client.send(question) || !client.receive(frame, silence_seconds_max))
         refuse_connection(client);
     if (frame.type == proto::Type::error) throw received_error(frame);
     return std::string(frame.field(0));
 }
+
+} // namespace
+
+std::string daemon_status(Context& context, bool json) { return ask_daemon(context, {proto::Type::status, 1, {json ? "json" : "text"}}); }
+
+std::string daemon_reload(Context& context) { return ask_daemon(context, {proto::Type::reload, 1, {}}); }
 
 } // namespace walgd::cli

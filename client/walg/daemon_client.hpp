@@ -13,4 +13,7 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
 /// The daemon's own words about itself. Error(failed) when none listens.
 std::string daemon_status(Context& context, bool json);
 
+/// The daemon reads its settings again: what it says of that.
+std::string daemon_reload(Context& context);
+
 } // namespace walgd::cli

@@ -42,6 +42,10 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_adopt_system());
     verbs.push_back(make_daemon_status());
     verbs.push_back(make_show_schedule());
+    verbs.push_back(make_reload());
+    verbs.push_back(make_top());
+    verbs.push_back(make_init());
+    verbs.push_back(make_man());
     verbs.push_back(make_daemon());
     verbs.push_back(make_daemon_client());
     verbs.push_back(make_flags());

@@ -85,6 +85,10 @@ std::unique_ptr<Verb> make_config();        // config.cpp
 std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
 std::unique_ptr<Verb> make_daemon_status(); // status.cpp
 std::unique_ptr<Verb> make_show_schedule(); // schedule.cpp
+std::unique_ptr<Verb> make_reload();        // reload.cpp
+std::unique_ptr<Verb> make_init();          // init.cpp
+std::unique_ptr<Verb> make_top();           // top.cpp
+std::unique_ptr<Verb> make_man();           // man.cpp
 std::unique_ptr<Verb> make_daemon();        // daemon.cpp
 std::unique_ptr<Verb> make_daemon_client(); // daemon_client_verb.cpp
 

@@ -186,7 +186,7 @@ void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, 
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
     struct Parser : codec::Sink {
         explicit Parser(const std::string& object)
-            : reader({[](std::string_view, const archive::FileDescription&) {}, {}}, object) {}
+            : reader({[](std::string_view, const archive::FileDescription&) {}, {}, {}, {}}, object) {}
         void write(ByteView bytes) override { reader.write(text_of(bytes)); }
         void finish() override { reader.finish(); }
         archive::FilesMetadataReader reader;

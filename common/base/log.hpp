@@ -17,6 +17,9 @@ enum class LogStyle {
 /// umask).
 std::shared_ptr<Log> make_log(LogStyle style, spdlog::level::level_enum level, const std::string& destination = {});
 
+/// Opens the log's file anew, after somebody moved it away. Nothing, where lines go to stderr. Throws when it cannot be opened.
+void reopen(Log& log);
+
 /// A log that drops everything; for tests.
 std::shared_ptr<Log> silent_log();
 

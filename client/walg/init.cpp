@@ -1,0 +1,124 @@
+#include "client/walg/verb.hpp"
+#include "common/base/files.hpp"
+#include "config/check.hpp"
+#include "config/process.hpp"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <iostream>
+#include <unistd.h>
+
+namespace walgd::cli {
+
+namespace {
+
+/// A value as YAML takes it whatever is in it.
+std::string quoted(std::string_view text) {
+    std::string out = "\"";
+    for (const char letter : text) {
+        if (letter == '"' || letter == '\\') out += '\\';
+        out += letter;
+    }
+    return out + "\"";
+}
+
+/// The next line that a person types; empty at the end of the input.
+std::string ask(const std::string& question, const std::string& otherwise) {
+    std::cout << question << (otherwise.empty() ? "" : fmt::format(" [{}]", otherwise)) << ": " << std::flush;
+    std::string line;
+    std::getline(std::cin, line);
+    return line.empty() ? otherwise : line;
+}
+
+/// Sets PostgreSQL up, and says what it needs now.
+void alter_system(pg::Server& server) {
+    server.rows("alter system set archive_mode = on");
+    server.rows("alter system set archive_command = 'walg-push \"%p\"'");
+    server.rows("select pg_reload_conf()");
+    const bool on = server.value("select setting from pg_settings where name = 'archive_mode'") != "off";
+    std::cout << (on ? "archive_command is set, and in force\n"
+                     : "archive_mode and archive_command are set; archive_mode needs a restart of PostgreSQL: now walgd must run first\n");
+}
+
+class Init : public Verb {
+public:
+    std::string name() const override { return "init"; }
+    std::string help() const override { return "Ask the few questions, write a checked configuration, and set PostgreSQL up"; }
+    bool in_walg() const override { return false; }
+    void options(CLI::App& command) override {
+        command.add_option("--storage", storage_, "s3://bucket/path, or a mounted folder");
+        command.add_option("--data-directory", pgdata_, "The cluster's data directory; else asked of the server");
+        command.add_option("--write", file_, "The file to write")->capture_default_str();
+        command.add_flag("--alter-system", alter_, "Set archive_mode and archive_command in PostgreSQL by ALTER SYSTEM");
+        command.add_flag("--force", force_, "Write over a file that is there");
+        command.add_flag("--yes", yes_, "Ask nothing");
+    }
+    int run(Context& context) override;
+
+private:
+    std::string text(Context& context) const;
+    void write(const std::string& text) const;
+
+    std::string storage_, pgdata_, file_ = "/etc/walgd/walgd.yaml";
+    bool alter_ = false, force_ = false, yes_ = false;
+};
+
+/// What was given on the command line and in the environment, as far as a file should hold it: secrets stay where they are.
+std::string Init::text(Context& context) const {
+    std::string text = "# Written by walg init. All settings: walg config --reference; what is in force: walg config\n";
+    text += fmt::format("{}: {}\n", storage_.starts_with("s3://") ? "s3_prefix" : "file_prefix", quoted(storage_));
+    for (const auto* name : {"aws_region", "aws_endpoint", "aws_s3_force_path_style"}) {
+        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, quoted(context.settings.text(name)));
+    }
+    text += "compression_method: zstd\n";
+    if (!pgdata_.empty()) text += fmt::format("pgdata: {}\n", quoted(pgdata_));
+    for (const auto* name : {"pghost", "pgport", "pguser"}) {
+        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, quoted(context.settings.text(name)));
+    }
+    return text + "upload_disk_concurrency: 2\nupload_concurrency: 4\n";
+}
+
+void Init::write(const std::string& text) const {
+    if (!force_ && std::filesystem::exists(file_))
+        throw Error(ErrorKind::refused, fmt::format("{} is there already", file_), "--force writes over it, --write names another file");
+    const auto temporary = file_ + ".new";
+    UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
+    if (!fd) throw_errno(fmt::format("cannot write {}", temporary), errno, "walg init is run by root, or --write names another file");
+    write_all(fd.get(), bytes_of(text), temporary);
+    if (::fsync(fd.get()) != 0 || ::rename(temporary.c_str(), file_.c_str()) != 0) throw_errno(fmt::format("cannot write {}", file_));
+}
+
+int Init::run(Context& context) {
+    const bool talk = !yes_ && ::isatty(STDIN_FILENO) == 1;
+    if (storage_.empty() && talk) storage_ = ask("Where is the archive to be? s3://bucket/path, or a mounted folder", "");
+    if (storage_.empty())
+        throw Error(ErrorKind::misconfigured, "where the archive is to be is not known", "--storage s3://bucket/path, or --storage /mounted/folder");
+    std::unique_ptr<pg::Server> server;
+    try {
+        server = pg::Server::connect(config::connection_options(context.settings));
+        if (pgdata_.empty()) pgdata_ = server->facts().data_directory;
+    } catch (const Error& error) {
+        std::cout << fmt::format("PostgreSQL does not answer ({}): it is left as it is\n", error.what());
+    }
+    if (talk) pgdata_ = ask("The cluster's data directory", pgdata_);
+    write(text(context));
+    std::cout << fmt::format("{} is written; walgd runs as PostgreSQL's user and must be able to read it\n", file_);
+    const auto settings = config::Settings::load(config::process_sources(file_, {}, false));
+    config::ArchiveSetup setup(settings, context.io, context.log);
+    const int code = config::run_check(settings, setup.archive(), std::cout);
+    if (code != 0) return code;
+    if (server && !alter_ && talk) alter_ = ask("Set archive_mode and archive_command by ALTER SYSTEM? yes or no", "no") == "yes";
+    if (server && alter_)
+        alter_system(*server);
+    else
+        std::cout << "in postgresql.conf: archive_mode = on, archive_command = 'walg-push \"%p\"', restore_command = 'walg-fetch \"%f\" \"%p\"'\n";
+    std::cout << "next: systemctl enable --now walgd.socket walgd, then walg backup-push as PostgreSQL's user\n";
+    return 0;
+}
+
+} // namespace
+
+std::unique_ptr<Verb> make_init() { return std::make_unique<Init>(); }
+
+} // namespace walgd::cli

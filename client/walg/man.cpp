@@ -1,0 +1,126 @@
+#include "client/walg/verb.hpp"
+#include "config/settings.hpp"
+
+#include <fmt/format.h>
+#include <iostream>
+
+namespace walgd::cli {
+
+namespace {
+
+/// Text as roff takes it: nothing in it is a request or an escape.
+std::string roff(std::string_view text) {
+    std::string out;
+    for (const char letter : text) {
+        if (letter == '\\')
+            out += "\\e";
+        else if (letter == '-')
+            out += "\\-";
+        else
+            out += letter;
+    }
+    return out.starts_with('.') || out.starts_with('\'') ? "\\&" + out : out;
+}
+
+std::string head(std::string_view name, int section, std::string_view what) {
+    return fmt::format(".TH {0} {1} \"\" \"walgd {2}\"\n.SH NAME\n{3} \\- {4}\n", name, section, WALGD_VERSION, roff(name), roff(what));
+}
+
+std::string settings_section() {
+    std::string text = ".SH SETTINGS\nFrom the command line, then systemd's credentials, then the environment, then the file (/etc/walgd/walgd.yaml), then the default.\n";
+    for (const auto& setting : config::settings_table()) {
+        text += fmt::format(".TP\n.BR {} \" ({})\"\n{}.", roff(setting.name), roff(setting.walg_name), roff(setting.help));
+        if (!setting.default_value.empty()) text += fmt::format(" Default: {}.", roff(setting.default_value));
+        text += "\n";
+    }
+    return text;
+}
+
+std::string options_of(const CLI::App& command) {
+    std::string text;
+    for (const auto* option : command.get_options()) {
+        if (option->get_group().empty()) continue;
+        text += fmt::format(".RS\n.TP\n.B {}\n{}\n.RE\n", roff(option->get_name(false, true)), roff(option->get_description()));
+    }
+    return text;
+}
+
+std::string commands_section(const CLI::App& app) {
+    std::string text = ".SH COMMANDS\n";
+    for (const auto* command : app.get_subcommands(nullptr)) {
+        if (command->get_group().empty()) continue;
+        text += fmt::format(".TP\n.B {}\n{}\n", roff(command->get_name()), roff(command->get_description())) + options_of(*command);
+    }
+    return text;
+}
+
+constexpr std::string_view walgd_text = R"(.SH SYNOPSIS
+.B walgd
+[\fB\-\-config\fR FILE] [\fB\-\-check\fR] [\fB\-\-version\fR]
+.SH DESCRIPTION
+Keeps a PostgreSQL cluster's WAL and base backups in object storage, in WAL\-G's layout. It takes WAL over a Unix socket from
+\fBwalg\-push\fR(1), gives it back to \fBwalg\-fetch\fR(1), takes base backups that \fBwalg\fR(1) or its schedule asks for, and tells how it does
+by \fBwalg status\fR and HTTP.
+.SH SIGNALS
+.TP
+.B SIGTERM, SIGINT
+Takes WAL until PostgreSQL has ended, or drain_timeout is over; a second one ends it at once.
+.TP
+.B SIGHUP
+Reads the settings again; what needs a restart is named in the log.
+.TP
+.B SIGUSR1
+Opens the log file anew.
+.SH EXIT STATUS
+0, or 1 after an error that is on standard error with what to do next.
+)";
+constexpr std::string_view push_text = R"(.SH SYNOPSIS
+archive_command = 'walg\-push "%p"'
+.SH DESCRIPTION
+Hands the open file to \fBwalgd\fR(8) at WALGD_SOCKET and waits until the storage has confirmed it.
+.SH EXIT STATUS
+0: stored. 1: not stored, PostgreSQL tries again; the reason is on standard error.
+)";
+constexpr std::string_view fetch_text = R"(.SH SYNOPSIS
+restore_command = 'walg\-fetch "%f" "%p"'
+.SH DESCRIPTION
+Gets a WAL file by \fBwalgd\fR(8), or without a daemon by \fBwalg wal\-fetch\fR.
+.SH EXIT STATUS
+0: there. 1: the storage answered that it is not there. 200: anything else: PostgreSQL stops instead of promoting.
+)";
+
+/// For packages: the manual pages, made of the tables that the programs themselves go by.
+class Man : public Verb {
+public:
+    std::string name() const override { return "man"; }
+    std::string help() const override { return "Print a manual page: walgd.8, walg.1, walg-push.1 or walg-fetch.1"; }
+    void options(CLI::App& command) override {
+        app_ = command.get_parent();
+        command.group("");
+        command.add_option("page", page_)->required()->check(CLI::IsMember({"walgd.8", "walg.1", "walg-push.1", "walg-fetch.1"}));
+    }
+    bool needs_settings() const override { return false; }
+    bool in_walg() const override { return false; }
+    int run(Context&) override { return 0; }
+    int tell() override {
+        if (page_ == "walgd.8")
+            std::cout << head("walgd", 8, "PostgreSQL WAL archiving and base backups to object storage") << walgd_text << settings_section();
+        else if (page_ == "walg.1")
+            std::cout << head("walg", 1, "the operator's command line of walgd") << ".SH SYNOPSIS\n.B walg\nCOMMAND [OPTION...]\n" << commands_section(*app_) << settings_section();
+        else if (page_ == "walg-push.1")
+            std::cout << head("walg-push", 1, "archive_command of walgd") << push_text;
+        else
+            std::cout << head("walg-fetch", 1, "restore_command of walgd") << fetch_text;
+        return 0;
+    }
+
+private:
+    const CLI::App* app_ = nullptr;
+    std::string page_;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_man() { return std::make_unique<Man>(); }
+
+} // namespace walgd::cli
