@@ -85,13 +85,27 @@ void Channel::close() {
     socket_.close(ignored);
 }
 
-std::string Channel::peer() const { return peer_of(socket_); }
+namespace {
 
-std::string peer_of(const Socket& socket) {
+std::optional<ucred> credentials_of(const Socket& socket) {
     ucred peer{};
     socklen_t length = sizeof peer;
-    if (::getsockopt(const_cast<Socket&>(socket).native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return "unknown";
-    return fmt::format("uid {} pid {}", peer.uid, peer.pid);
+    if (::getsockopt(const_cast<Socket&>(socket).native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return std::nullopt;
+    return peer;
+}
+
+} // namespace
+
+std::string Channel::peer() const { return peer_of(socket_); }
+
+bool Channel::peer_operates() const {
+    const auto peer = credentials_of(socket_);
+    return peer && (peer->uid == 0 || peer->uid == ::geteuid());
+}
+
+std::string peer_of(const Socket& socket) {
+    const auto peer = credentials_of(socket);
+    return peer ? fmt::format("uid {} pid {}", peer->uid, peer->pid) : std::string("unknown");
 }
 
 } // namespace walgd::daemon

@@ -32,6 +32,8 @@ public:
     /// Error(transient) when the peer is gone, or takes nothing for 30 s.
     awaitable<void> send(proto::Frame frame);
     std::string peer() const;
+    /// Whether the peer is root or the daemon's own user; members of the socket's group are others.
+    bool peer_operates() const;
     /// Ends the connection; a receive() or send() under way fails with Error(cancelled).
     void close();
 

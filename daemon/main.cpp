@@ -26,6 +26,7 @@
 #include <iostream>
 #include <malloc.h>
 #include <optional>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <thread>
@@ -253,6 +254,8 @@ int serve(config::Settings settings, const std::string& config_file, Log& log) {
 
 int main(int count, char** words) {
     std::signal(SIGPIPE, SIG_IGN);
+    // Keys and secrets are in memory and environment: nobody else reads those, and no core file holds them.
+    ::prctl(PR_SET_DUMPABLE, 0);
     // Packed segments come and go: what is freed goes back to the system instead of staying with us.
     ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
     ::mallopt(M_ARENA_MAX, 2);

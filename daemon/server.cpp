@@ -24,6 +24,13 @@ UniqueFd descriptor_of(Request& request) {
     throw Error(ErrorKind::protocol, "the request came without a descriptor", "install shims, walg and daemon of one release");
 }
 
+/// Others of the socket's group may archive, fetch and look; what starts or changes something is for root and walgd's own user.
+void check_operates(const Channel& channel) {
+    if (channel.peer_operates()) return;
+    throw Error(ErrorKind::denied, fmt::format("this is for root and the user that walgd runs as, and not for {}", channel.peer()),
+                "run it as one of them: sudo -u postgres walg ...");
+}
+
 /// What a fetch fills: anything but an empty file would keep bytes of its own.
 void check_empty_file(int fd) {
     struct stat about{};
@@ -119,12 +126,15 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
     case proto::Type::status:
         co_return proto::Frame{proto::Type::ok, id, {services_.status(request.frame.field(0) == "json")}};
     case proto::Type::backup_push: {
+        check_operates(channel);
         auto reply = co_await run_backup(channel, request.frame);
         co_return reply;
     }
     case proto::Type::reload:
+        check_operates(channel);
         co_return proto::Frame{proto::Type::ok, id, {services_.reload()}};
     case proto::Type::cancel_job:
+        check_operates(channel);
         services_.jobs.cancel();
         co_return proto::Frame{proto::Type::ok, id, {}};
     default:
