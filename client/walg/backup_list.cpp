@@ -36,6 +36,8 @@ public:
         command.add_flag("--pretty", pretty_, "A table with lines; with --json, indented");
         command.add_flag("--json", json_, "As JSON");
         command.add_flag("--detail", detail_, "With times, host, LSNs and whether it is permanent");
+        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
+            ->check(CLI::IsMember({"default"}));
     }
 
     int run(Context& context) override {
@@ -118,6 +120,7 @@ private:
     }
 
     bool pretty_ = false, json_ = false, detail_ = false;
+    std::string target_storage_;
 };
 
 } // namespace

@@ -24,6 +24,8 @@ public:
     void options(CLI::App& command) override {
         command.add_option("wal_name", name_, "Name of the WAL file, as PostgreSQL says it in %f")->required();
         command.add_option("destination_filename", destination_, "Where to, as PostgreSQL says it in %p")->required();
+        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
+            ->check(CLI::IsMember({"default"}));
     }
 
     int run(Context& context) override {
@@ -43,7 +45,7 @@ public:
     }
 
 private:
-    std::string name_, destination_;
+    std::string name_, destination_, target_storage_;
 };
 
 } // namespace

@@ -18,6 +18,8 @@ public:
 
     void options(CLI::App& command) override {
         command.add_option("wal_filepath", path_, "The WAL file, as PostgreSQL says it in %p")->required();
+        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
+            ->check(CLI::IsMember({"default"}));
     }
 
     int run(Context& context) override {
@@ -79,7 +81,7 @@ private:
         return 0;
     }
 
-    std::string path_;
+    std::string path_, target_storage_;
 };
 
 } // namespace

@@ -129,6 +129,8 @@ WalCatalogue WalCollector::finish(std::uint64_t segment_bytes) && {
         if (timeline.segments != 0) catalogue_.timelines.emplace(timeline.id, std::move(timeline));
     }
     std::ranges::sort(odd, {}, &OddObject::name);
+    // A folder at the end of a page may come again with the next place.
+    odd.erase(std::unique(odd.begin(), odd.end()), odd.end());
     std::ranges::sort(catalogue_.others);
     return std::move(catalogue_);
 }

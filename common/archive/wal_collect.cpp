@@ -47,6 +47,7 @@ struct Place {
 struct Range {
     std::string after{}, until{};       ///< `until` empty: to the end; `after` moves on with what is found
     std::optional<std::string> token{}; ///< where a listing by pages goes on
+    std::string known_to{};             ///< up to here it was collected before
     std::uint64_t pages_max = UINT64_MAX;
     std::string beyond{};    ///< found: the first name behind it
     bool ended = false;      ///< found: nothing is behind it
@@ -74,8 +75,8 @@ public:
             from = wave.back().beyond;
             if (wave_pace < pace * worth_it) break;
         }
-        Range rest{.after = after};
-        if (at_once_ == 1) rest.token = start.token;
+        // By the pages that were begun with: MinIO keeps such a listing, but none that began at a place.
+        Range rest{.after = start.after, .token = start.token, .known_to = after};
         co_await list_one(rest);
     }
 
@@ -104,6 +105,7 @@ private:
         auto inside = [&](const std::string& name) { return range.until.empty() || name <= range.until; };
         for (const auto& object : page.objects) {
             const auto name = name_of(object);
+            if (name <= range.known_to) continue;
             if (inside(name)) {
                 collector_.add(name, object.bytes);
                 range.after = name;
@@ -112,7 +114,8 @@ private:
                 range.beyond = name;
         }
         for (const auto& folder : page.folders) {
-            if (const auto name = folder.substr(wal_folder.size()); inside(name)) collector_.add_folder(name);
+            if (const auto name = folder.substr(wal_folder.size()); name > range.known_to && inside(name))
+                collector_.add_folder(name);
         }
         range.ended = !page.next && range.beyond.empty();
     }
