@@ -290,7 +290,8 @@ class Rules(DeltaCase):
         self.cluster.psql("create table comes as select * from t; create table goes as select * from t")
         names = []
         for step in range(3):
-            self.cluster.psql(f"create table during{step} as select * from t; vacuum t; delete from comes where id > {20000 - step * 5000}; vacuum comes")
+            for statement in (f"create table during{step} as select * from t", "vacuum t", f"delete from comes where id > {20000 - step * 5000}", "vacuum comes"):
+                self.cluster.psql(statement)
             names.append(self.push(WALGD_DELTA_SOURCE=("scan", "wal", "scan")[step])[0])
         self.cluster.psql("drop table goes")
         load.terminate()
