@@ -94,7 +94,9 @@ private:
 void Restore::look_at_folder() {
     using Holds = RestoreTarget::Holds;
     identity_ = plan_->identity(options_);
-    if (unfinished_ && !state_.load(identity_))
+    const bool same = !unfinished_ || state_.load(identity_);
+    const bool foreign = state_.is_blank() && !options_.in_place && !target_.holds_only(restore_state_name);
+    if (!same || foreign)
         throw Error(ErrorKind::refused,
                     fmt::format("{} holds an unfinished restore of something else than {} with these options", target_.path(),
                                 plan_->name()),
@@ -163,7 +165,7 @@ FetchResult Restore::run() {
         throw Error(ErrorKind::misconfigured, "--in-place brings a whole cluster up to a backup, not a part of one",
                     "leave --mask and --restore-only out");
     if (!unfinished_ && !options_.in_place) target_.require_empty();
-    plan_ = plan_objects(archive_, options_);
+    plan_ = plan_objects(archive_, options_, stop_);
     look_at_folder();
     if (is_complete()) {
         state_.remove();

@@ -74,11 +74,11 @@ private:
 };
 
 /// The cluster's own word for what the sentinels say, and for the size of its pages.
-void read_control(archive::Archive& archive, RestorePlan& plan) {
+void read_control(archive::Archive& archive, RestorePlan& plan, const std::stop_token& stop) {
     const auto tar = std::ranges::find_if(plan.finals, is_control);
     if (tar == plan.finals.end()) return;
     ControlReader reader;
-    fetch_tar(archive, *tar, reader, {}, [](std::size_t) {});
+    fetch_tar(archive, *tar, reader, stop, [](std::size_t) {});
     const auto control = pg::parse_control_file(reader.content.view(), tar->key.path());
     if (plan.system && *plan.system != control.system)
         throw Error(ErrorKind::corrupt,
@@ -211,7 +211,7 @@ std::string RestorePlan::identity(const FetchOptions& options) const {
     return to_hex(hash.digest());
 }
 
-std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const FetchOptions& options) {
+std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const FetchOptions& options, const std::stop_token& stop) {
     auto chain = run_blocking(archive.io, archive::read_chain(archive.storage, choose_backup(archive, options)));
     auto plan = std::make_unique<RestorePlan>(chain.size());
     for (auto& backup : chain) {
@@ -232,7 +232,7 @@ std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const Fetch
     plan->mask = options.mask;
     if (!options.restore_only.empty()) plan->databases = std::make_unique<DatabaseFilter>(options.restore_only);
     plan->system = plan->sentinel().system;
-    if (plan->chain.size() > 1 || options.in_place) read_control(archive, *plan);
+    if (plan->chain.size() > 1 || options.in_place) read_control(archive, *plan, stop);
     return plan;
 }
 

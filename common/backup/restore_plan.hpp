@@ -50,7 +50,7 @@ struct RestorePlan {
 
 /// The chain and its objects. Error(refused) for an unknown backup; Error(corrupt) where links or objects are missing or of a
 /// format that nobody knows.
-std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const FetchOptions& options);
+std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const FetchOptions& options, const std::stop_token& stop);
 
 /// Reads the files metadata of all links into plan.files, drops the parts that nothing is needed of; `on_name` is told of every
 /// wanted file. Error(corrupt) for contradictions.

@@ -146,7 +146,8 @@ bool RestoreState::load(const std::string& identity) {
     const auto text = read_text_file(path_, state_bytes_max);
     std::string_view rest = text;
     const auto line = take_until(rest, '\n');
-    if (!line) return true; // killed before the first line was whole: nothing was done
+    blank_ = !line;
+    if (!line) return true;
     const auto head = fmt::format("{} {} ", version, identity);
     if (!line->starts_with(head)) return false;
     holds_ = line->substr(head.size()) == boot();
@@ -168,8 +169,11 @@ void RestoreState::start(const std::string& identity, bool anew) {
     }
     if (::ftruncate(fd_.get(), static_cast<off_t>(good_bytes_)) != 0) throw_errno(fmt::format("cannot cut {}", path_));
     const auto line = first_line(identity);
-    if (good_bytes_ == 0) write_all_at(fd_.get(), bytes_of(line), 0, path_);
-    good_bytes_ = std::max(good_bytes_, std::uint64_t{line.size()});
+    if (good_bytes_ > 0) return;
+    write_all_at(fd_.get(), bytes_of(line), 0, path_);
+    sync_file(fd_.get(), path_);
+    sync_folder(path_.substr(0, path_.rfind('/')));
+    good_bytes_ = line.size();
 }
 
 void RestoreState::add(const TarMark& mark) {

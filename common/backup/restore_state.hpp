@@ -50,11 +50,13 @@ public:
     /// Error(refused) when another process restores into the same folder.
     explicit RestoreState(const std::string& folder) : path_(path_of(folder)) {}
 
-    /// Reads it; nothing done where there is none. False: it is of another restore.
+    /// Reads it. False: it is of another restore.
     bool load(const std::string& identity);
+    /// Not even its first line is whole: nothing was written beside it yet.
+    bool is_blank() const { return blank_; }
     /// What was done is still as it was noted: same boot, and nothing was cut off in front.
     bool holds() const { return holds_; }
-    /// Begins it anew, or goes on behind its last good block.
+    /// Begins it anew, its first line on disk when this returns; or goes on behind its last good block.
     void start(const std::string& identity, bool anew);
 
     const std::vector<TarMark>& done() const { return done_; }
@@ -70,7 +72,7 @@ private:
     std::string path_;
     UniqueFd fd_;
     std::uint64_t good_bytes_ = 0;
-    bool holds_ = false;
+    bool holds_ = false, blank_ = false;
     std::vector<TarMark> done_;
     std::mutex mutex_;
 };

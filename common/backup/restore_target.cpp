@@ -19,8 +19,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view tablespace_prefix = "pg_tblspc/";
-
 bool empty_or_absent(const std::string& folder) {
     std::error_code error;
     const auto status = fs::status(folder, error);
@@ -51,6 +49,18 @@ void make_folder(const std::string& path) {
     throw_errno(fmt::format("cannot make folder {}", path));
 }
 
+/// Nothing is written through a link that an earlier try made last, or that somebody put there.
+void require_folder(const std::string& path) {
+    struct stat about{};
+    if (::lstat(path.c_str(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path));
+    if (!S_ISDIR(about.st_mode))
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not a folder, and the backup has files in it", path),
+                    "the backup was tampered with, or the folder was changed: look at what is there");
+}
+
+/// Folders that a cluster may have elsewhere.
+bool may_be_link(std::string_view relative) { return relative == "pg_wal" || relative == "log" || relative == "pg_log"; }
+
 /// Links below it are not followed.
 std::uint64_t bytes_on_disk(const std::string& folder) {
     std::uint64_t bytes = 0;
@@ -61,12 +71,6 @@ std::uint64_t bytes_on_disk(const std::string& folder) {
             bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
     }
     return bytes;
-}
-
-void remove_tree(const fs::path& path) {
-    std::error_code error;
-    fs::remove_all(path, error);
-    if (error) throw Error(ErrorKind::failed, fmt::format("cannot remove {}: {}", path.string(), error.message()));
 }
 
 /// The link `path` leads to `location`, made if there is none.
@@ -93,6 +97,10 @@ void RestoreTarget::require_empty() const {
                     "nothing was written; name an empty folder, or move what is there away first");
 }
 
+bool RestoreTarget::holds_only(std::string_view name) const {
+    return std::ranges::all_of(fs::directory_iterator(root_), [&](const auto& entry) { return entry.path().filename() == name; });
+}
+
 void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) {
     const auto& name = entry.name;
     if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..")
@@ -103,14 +111,18 @@ void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) 
                     fmt::format("the location '{}' of tablespace {} is not an absolute path", entry.location, name),
                     "correct \"loc\" in the restore spec");
     const auto location = without_trailing_slashes(entry.location);
-    const auto link = fmt::format("{}/{}{}", root_, tablespace_prefix, name);
-    std::error_code error;
-    const bool ours = holds_ == Holds::unfinished ||
-                      (holds_ == Holds::cluster && without_trailing_slashes(fs::read_symlink(link, error).string()) == location);
+    const bool ours = holds_ != Holds::nothing && leads_to(name, location);
     if (!ours && !empty_or_absent(location))
         throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", location, name),
                     "nothing was written; give --restore-spec with another location, or empty that folder");
     tablespaces_[name] = location;
+}
+
+/// The data directory's own link says that the place belongs to it.
+bool RestoreTarget::leads_to(const std::string& tablespace, const std::string& location) const {
+    std::error_code error;
+    const auto there = fs::read_symlink(fmt::format("{}/{}{}", root_, tablespace_prefix, tablespace), error);
+    return !error && without_trailing_slashes(there.string()) == location;
 }
 
 std::vector<std::string> RestoreTarget::places() const {
@@ -165,14 +177,6 @@ void RestoreTarget::begin() {
         make_tablespace_link(fmt::format("{}/{}{}", root_, tablespace_prefix, name), location);
 }
 
-void RestoreTarget::clear() {
-    for (const auto& place : places()) {
-        if (!fs::is_directory(place)) continue;
-        for (const auto& entry : fs::directory_iterator(place))
-            if (place != root_ || entry.path().filename() != restore_state_name) remove_tree(entry.path());
-    }
-}
-
 /// Where a member goes. A tablespace's files go to its folder by name, not through the link.
 std::string RestoreTarget::resolve(std::string_view member) const {
     const auto relative = relative_member(member);
@@ -194,6 +198,9 @@ void RestoreTarget::make_parents(const std::string& path) {
         missing.push_back(folder);
     for (const auto& folder : std::ranges::reverse_view(missing)) {
         make_folder(folder);
+        const bool below_root = folder.starts_with(root_ + "/");
+        if (holds_ != Holds::cluster || !below_root || !may_be_link(std::string_view(folder).substr(root_.size() + 1)))
+            require_folder(folder);
         folders_.insert(folder);
     }
 }
@@ -230,35 +237,6 @@ void RestoreTarget::create_link(std::string_view member, std::string link_target
                     "the backup was tampered with, or somebody replaced files of the cluster by links");
     const std::lock_guard lock(mutex_);
     links_.emplace_back(root_ + "/" + relative, std::move(link_target));
-}
-
-void RestoreTarget::remove_others_in(const std::string& folder, const std::string& relative,
-                                     const std::function<bool(std::string_view)>& known) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-        const auto name = entry.path().filename().string();
-        const auto inner = relative.empty() ? name : relative + "/" + name;
-        if (inner == restore_state_name || inner == control_pending || inner == "log" || inner == "pg_log") continue;
-        const bool is_tablespace = relative + "/" == tablespace_prefix && tablespaces_.contains(name);
-        if (is_tablespace) continue;
-        if (fs::is_directory(entry.symlink_status()))
-            remove_others_in(entry.path().string(), inner, known);
-        else if (inner == "pg_wal" && fs::is_directory(entry.path()))
-            remove_others_in(fs::canonical(entry.path()).string(), inner, known);
-        else if (!known(inner))
-            remove_tree(entry.path());
-    }
-    // Of databases that the backup does not know.
-    const bool of_database = relative.starts_with("base/") || relative.starts_with(tablespace_prefix);
-    if (of_database && !known(relative) && fs::is_empty(folder)) remove_tree(folder);
-}
-
-void RestoreTarget::remove_others(const std::function<bool(std::string_view)>& known) {
-    remove_others_in(root_, "", known);
-    for (const auto& [name, location] : tablespaces_)
-        for (const auto& entry : fs::directory_iterator(location)) {
-            const auto inner = fmt::format("{}{}/{}", tablespace_prefix, name, entry.path().filename().string());
-            if (fs::is_directory(entry.symlink_status())) remove_others_in(entry.path().string(), inner, known);
-        }
 }
 
 void RestoreTarget::sync_all() const {

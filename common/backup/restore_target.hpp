@@ -30,6 +30,7 @@ public:
     const std::string& path() const { return root_; }
     /// Error(refused) when the folder holds anything.
     void require_empty() const;
+    bool holds_only(std::string_view name) const;
     /// `write_out`: it will be synced, so large files start early.
     void set(Holds holds, bool write_out) {
         holds_ = holds;
@@ -73,6 +74,7 @@ public:
 
 private:
     void make_parents(const std::string& path);
+    bool leads_to(const std::string& tablespace, const std::string& location) const;
     void remove_others_in(const std::string& folder, const std::string& relative,
                           const std::function<bool(std::string_view)>& known);
     void sync_all() const;

@@ -408,7 +408,7 @@ class Resume(ChainCase):
     def test_a_state_that_is_cut_or_damaged_counts_as_far_as_it_is_whole(self):
         self.outage()
         text = self.state.read_bytes()
-        for cut in (len(text) - 1, len(text) * 2 // 3, len(text) // 3, text.index(b"\n") + 1, 10, 0):
+        for cut in (len(text) - 1, len(text) * 2 // 3, len(text) // 3, text.index(b"\n") + 1):
             shutil.copytree(self.target, self.scratch.path / "copy")
             (self.scratch.path / "copy/walgd-restore.state").write_bytes(text[:cut])
             self.scratch.own_tree(self.scratch.path / "copy")
@@ -416,6 +416,42 @@ class Resume(ChainCase):
             self.fetch("LATEST", target=target, **self.one)
             self.check_restored(3, target)
             shutil.rmtree(target)
+        # A state without its first line comes before everything else.
+        for cut in (10, 0):
+            self.state.write_bytes(text[:cut])
+            self.assertIn("unfinished restore of something else", self.refused("LATEST"))
+        self.assertTrue((self.target / "base/5/9").exists())
+        for path in self.target.iterdir():
+            if path != self.state:
+                shutil.rmtree(path)
+        self.fetch("LATEST")
+        self.check_restored(3)
+
+    def test_nothing_is_written_through_a_link_that_an_earlier_try_made(self):
+        outside = self.scratch.folder("outside")
+        link = tarfile.TarInfo("evil")
+        link.type, link.linkname = tarfile.SYMTYPE, str(outside)
+        name = self.archive.full(4, {"base/5/1": Whole(b"1"), "evil/file": Whole(b"x")})
+        self.archive.write(name, "part_001.tar", tar_of([("/base/5/1", b"1", 0o600), (link, b"")]))
+        self.scratch.own_tree(self.folder)
+        self.archive.part(4, 2).chmod(0)
+        self.refused("LATEST", **self.one)
+        self.archive.part(4, 2).chmod(0o600)
+        (self.target / "evil").symlink_to(outside)
+        self.assertIn("is not a folder", self.refused("LATEST", **self.one))
+        self.assertEqual(os.listdir(outside), [])
+
+    def test_a_tablespaces_folder_that_somebody_filled_is_not_cleared(self):
+        space = self.scratch.folder("space")
+        (self.scratch.path / "spec.json").write_text('{"base_prefix":"/x","tablespaces":["16384"],"16384":{"loc":"%s","link":"pg_tblspc/16384"}}' % space)
+        words = ("LATEST", "--restore-spec", self.scratch.path / "spec.json")
+        self.close(self.archive.part(1, 3))
+        self.refused(*words, **self.one)
+        self.open(self.archive.part(1, 3))
+        (self.target / "pg_tblspc/16384").unlink()
+        (space / "kept").write_text("kept")
+        self.assertIn("is not empty", self.refused(*words, **self.one))
+        self.assertEqual((space / "kept").read_text(), "kept")
 
     def test_only_the_same_restore_goes_on(self):
         self.outage()
