@@ -15,6 +15,7 @@ std::uint64_t hash_of_name(std::string_view relative);
 /// Files of the directory's top that come from the backup itself, never from one that it is based on.
 bool is_of_one_backup(std::string_view relative);
 
+inline constexpr std::string_view tablespace_prefix = "pg_tblspc/";
 inline constexpr std::string_view control_member = "global/pg_control";
 /// pg_control's name until everything else is on disk.
 inline constexpr std::string_view control_pending = "global/pg_control.walgd-restoring";

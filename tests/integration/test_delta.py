@@ -290,7 +290,8 @@ class Rules(DeltaCase):
         self.cluster.psql("create table comes as select * from t; create table goes as select * from t")
         names = []
         for step in range(3):
-            self.cluster.psql(f"create table during{step} as select * from t; vacuum t; delete from comes where id > {20000 - step * 5000}; vacuum comes")
+            for statement in (f"create table during{step} as select * from t", "vacuum t", f"delete from comes where id > {20000 - step * 5000}", "vacuum comes"):
+                self.cluster.psql(statement)
             names.append(self.push(WALGD_DELTA_SOURCE=("scan", "wal", "scan")[step])[0])
         self.cluster.psql("drop table goes")
         load.terminate()
@@ -301,6 +302,39 @@ class Rules(DeltaCase):
             self.assertTrue(self.is_delta(name))
             recovered = self.recovered(name)
             self.assertEqual(self.checksums(recovered), expected)
+            self.check_sound(recovered)
+            recovered.stop()
+
+    def test_from_a_standby_on_a_full_of_its_primary(self):
+        full, _ = self.push()
+        data = self.scratch.path / "standby"
+        self.alone().walg("backup-fetch", data, full)
+        standby = Cluster(self.scratch, 15, "standby", initdb=False)
+        standby.configure(f"primary_conninfo = 'host={self.cluster.sockets} port={self.cluster.port} user=postgres'\nrestore_command = '{self.daemon.restore_command()}'")
+        standby.env = self.daemon.env
+        (data / "standby.signal").touch()
+        self.scratch.own(data / "standby.signal")
+        standby.start()
+        until("the standby to stream", lambda: self.cluster.psql("select count(*) from pg_stat_replication where state = 'streaming'") == "1")
+        self.change()
+        # The primary goes on, so that it closes and archives the segment in which the standby's backup ends.
+        self.cluster.psql("alter system set archive_timeout = 1")
+        self.cluster.psql("select pg_reload_conf()")
+        self.cluster.pgbench("-i", "-s", "1")
+        self.cluster.pgbench_in_background(120, clients=1, rate=20)
+        for source in ("scan", "wal"):
+            self.cluster.psql(f"update t set m = m || '{source}' where id % 777 = 0")
+            self.cluster.psql("checkpoint")
+            place = self.cluster.psql("select pg_current_wal_flush_lsn()")
+            until("the standby to replay", lambda: standby.psql(f"select pg_last_wal_replay_lsn() >= '{place}'") == "t")
+            result = Walgd(self.scratch, {**self.settings, "WALGD_DELTA_SOURCE": source}, standby).walg("backup-push", standby.data)
+            name = self.archive.names()[-1]
+            self.assertTrue(self.is_delta(name), result.stderr)
+            self.assertIn("scan of page LSNs" if source == "scan" else "block references of the WAL", result.stderr)
+            self.cluster.switch()
+            recovered = self.recovered(name)
+            for table in ("public.t", "public.still"):
+                self.assertEqual(self.checksums(recovered)["postgres"][table], self.checksums(self.cluster)["postgres"][table])
             self.check_sound(recovered)
             recovered.stop()
 
