@@ -27,7 +27,7 @@ public:
     const Counters& counters() const { return counters_; }
 
 private:
-    static constexpr std::size_t blocks_max = 8, edges_max = 64, unwritten_max = 64;
+    static constexpr std::size_t blocks_max = 8, edges_max = 32, unwritten_max = 64;
 
     struct Block {
         archive::NoteBlock notes;

@@ -1,5 +1,5 @@
+#include "client/walg/moment_printer.hpp"
 #include "client/walg/verb.hpp"
-#include "common/archive/json_text.hpp"
 #include "common/backup/archive_moments.hpp"
 
 #include <fmt/format.h>
@@ -40,60 +40,6 @@ std::string text_of(const backup::Window& window) {
     const auto end = window.missing.empty() ? std::string() : fmt::format("; {} is missing", window.missing);
     return fmt::format("{} to {}{}\n", from, to, end);
 }
-
-/// Prints each record that a restore can be aimed at.
-class MomentPrinter : public pg::RecordSink {
-public:
-    MomentPrinter(pg::Lsn from, pg::Lsn to, bool json) : from_(from), to_(to), json_(json) {}
-    void set_version(int version) { version_ = version; }
-    bool enough() const { return enough_; }
-    void record(const pg::RecordHeader& header, pg::Lsn end, ByteView bytes) override {
-        enough_ = enough_ || header.begin >= to_;
-        if (enough_ || header.begin < from_) return;
-        const auto moment = pg::parse_moment(header, bytes, version_);
-        if (!moment) return;
-        ordered_json line{{"lsn", header.begin.text()}, {"end", end.text()}};
-        std::visit([&line](const auto& one) { describe(line, one); }, *moment);
-        if (json_)
-            std::cout << line.dump() << "\n";
-        else
-            std::cout << plain(line);
-    }
-
-private:
-    static void describe(ordered_json& line, const pg::TransactionEnd& end) {
-        line.update({{"kind", end.commit ? "commit" : "abort"}, {"time", format_time(end.time)}, {"xid", end.xid}});
-        if (!end.subtransactions.empty()) line["subtransactions"] = end.subtransactions;
-    }
-    static void describe(ordered_json& line, const pg::RestorePoint& point) {
-        line.update({{"kind", "restore point"}, {"time", format_time(point.time)}, {"name", point.name}});
-    }
-    static void describe(ordered_json& line, const pg::Checkpoint& point) {
-        line.update({{"kind", point.shutdown ? "shutdown checkpoint" : "checkpoint"},
-                     {"time", format_time(point.time)},
-                     {"redo", point.redo.text()},
-                     {"next_xid", point.next_xid}});
-    }
-    static void describe(ordered_json& line, const pg::EndOfRecovery& end) {
-        line.update({{"kind", "end of recovery"},
-                     {"time", format_time(end.time)},
-                     {"timeline", end.timeline.number()},
-                     {"previous_timeline", end.previous_timeline.number()}});
-    }
-    static std::string plain(const ordered_json& line) {
-        std::string text = fmt::format("{:<14} {:<28} {:<19}", line["lsn"].get<std::string>(), line["time"].get<std::string>(),
-                                       line["kind"].get<std::string>());
-        for (const auto& [key, value] : line.items()) {
-            const bool shown = key != "lsn" && key != "time" && key != "kind" && key != "end";
-            if (shown) text += fmt::format(" {} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
-        }
-        return text + "\n";
-    }
-
-    pg::Lsn from_, to_;
-    bool json_, enough_ = false;
-    int version_ = 18;
-};
 
 pg::Lsn lsn_option(const std::string& text, std::string_view option) {
     const auto lsn = pg::Lsn::parse(text);

@@ -242,7 +242,11 @@ awaitable<std::optional<archive::RunNote>> ArchiveWal::scanned(pg::Segment segme
 }
 
 archive::WalNote ArchiveWal::note(pg::Segment segment, std::optional<pg::Segment> next) {
-    if (const auto known = indexed(segment)) return *known;
+    const auto known = indexed(segment);
+    // One that lacks something may have been made before the segment behind it was there.
+    const bool enough = known && (known->complete || !next || asked_of_wal_.contains(segment));
+    if (enough) return *known;
+    asked_of_wal_.insert(segment);
     keep(segment, run_blocking(archive_.io, scanned(segment, next), stop_));
     return *find(segment);
 }

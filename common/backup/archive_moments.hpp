@@ -64,6 +64,7 @@ private:
     std::optional<std::vector<archive::IndexObject>> objects_;
     std::map<archive::IndexPlace, archive::NoteBlock> blocks_;
     std::set<archive::IndexPlace> changed_;
+    std::set<pg::Segment> asked_of_wal_;
     std::uint64_t segments_read_ = 0;
 };
 

@@ -153,7 +153,8 @@ class RestoreMoment(TestCase):
             self.assertIn("runuser -u postgres", refused.stderr)
 
     def test_without_start_the_settings_are_written_and_no_other_line(self):
-        story = self.small_story()
+        story = self.small_story(WALGD_COMMIT_INDEX="false")
+        self.assertFalse((self.folder / "walgd_005/index").exists(), "the index was turned off")
         data = self.scratch.path / "new"
         before = (story.cluster.data / "postgresql.auto.conf").read_text()
         name = [event for event in story.events[1] if event.name][-1]
