@@ -19,7 +19,7 @@ constexpr std::uint64_t per_log = (std::uint64_t{1} << 32) / segment_bytes;
 
 std::size_t histories_wanted() {
     const char* text = std::getenv("WALGD_RETENTION_HISTORIES");
-    return text == nullptr ? 1500 : std::stoul(text);
+    return text == nullptr ? 5000 : std::stoul(text);
 }
 unsigned first_seed() {
     const char* text = std::getenv("WALGD_RETENTION_SEED");
@@ -144,7 +144,7 @@ private:
         if (what < 6) write(1 + roll(6));
         if (what == 6 || what == 7) back_up();
         if (what == 8) back_up();
-        if (what == 9 && roll(3) == 0) fail_over();
+        if (what == 9 && roll(2) == 0) fail_over();
     }
     void write(int segments) {
         for (; segments > 0; --segments) objects_.insert(wal_path(timeline_, now_++));
@@ -176,7 +176,7 @@ private:
     }
     void fail_over() {
         // To the present end, or back to a moment of the past; the old primary may archive a little more.
-        const auto back = roll(2) == 0 ? std::uint64_t{0} : std::min<std::uint64_t>(static_cast<unsigned>(roll(8)), now_ - 5);
+        const auto back = roll(2) == 0 ? std::uint64_t{0} : std::min<std::uint64_t>(static_cast<unsigned>(roll(20)), now_ - 5);
         const auto parent = timeline_;
         timeline_ = ++highest_;
         const auto at = now_ - back;
