@@ -92,6 +92,11 @@ backup::DeltaWish delta_wish(const Settings& settings) {
 
 } // namespace
 
+archive::RetentionPolicy retention_policy(const Settings& settings) {
+    const auto number = [&settings](std::string_view name) { return static_cast<std::size_t>(settings.number(name)); };
+    return {number("keep_full"), number("keep_days"), number("keep_weekly"), number("keep_monthly"), number("keep_wal")};
+}
+
 backup::PushOptions push_options(const Settings& settings) {
     backup::PushOptions options;
     options.pgdata = settings.text("pgdata");

@@ -1,4 +1,5 @@
 #pragma once
+#include "common/archive/retention_policy.hpp"
 #include "common/backup/backup_push.hpp"
 #include "config/settings.hpp"
 
@@ -14,6 +15,9 @@ Sources process_sources(const std::string& config_file, std::map<std::string, st
 std::uint64_t segment_bytes(const Settings& settings);
 
 spdlog::level::level_enum log_level(const Settings& settings);
+
+/// Of the keep settings.
+archive::RetentionPolicy retention_policy(const Settings& settings);
 
 /// A base backup as the settings want it; data directory, permanence and user data may be replaced by what was asked for.
 backup::PushOptions push_options(const Settings& settings);

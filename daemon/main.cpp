@@ -11,6 +11,7 @@
 #include "daemon/reload.hpp"
 #include "daemon/prefetch_folder.hpp"
 #include "daemon/schedule_settings.hpp"
+#include "daemon/scheduled_work.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
@@ -173,16 +174,29 @@ int serve(config::Settings settings, const std::string& config_file, Log& log) {
     std::optional<daemon::Server> server;
     daemon::Hooks hooks(io.get_executor(), log,
                         {settings.text("hook_command"), settings.text("hook_url"), settings.text("s3_ca_cert_file")});
-    auto full_backup = [&]() -> awaitable<std::string> {
+    asio::thread_pool job_thread(1);
+    std::stop_source stopping;
+    const auto scheduled_backup = [&](bool full) -> awaitable<std::string> {
         auto options = config::push_options(settings);
-        const auto name = co_await jobs.run(std::move(options));
-        co_return name;
+        options.delta.full = full;
+        return jobs.run(std::move(options));
     };
+    std::map<daemon::Task, daemon::Scheduler::Work> works{
+        {daemon::Task::full, [&] { return scheduled_backup(true); }},
+        {daemon::Task::delta, [&] { return scheduled_backup(false); }},
+        {daemon::Task::verify,
+         [&] {
+             const backup::VerifyOptions options{.since_last = true, .bytes_max = settings.bytes("verify_bytes")};
+             return daemon::verify_archive(archive, job_thread.get_executor(), options, stopping.get_token());
+         }},
+        {daemon::Task::retention, [&] { return daemon::apply_retention(archive, config::retention_policy(settings)); }}};
+    if (!settings.text("schedule_retention").empty() && !config::retention_policy(settings).given())
+        throw Error(ErrorKind::misconfigured, "schedule_retention is given, but nothing says what is to stay", "set keep_full, keep_days, keep_weekly or keep_monthly");
     daemon::Scheduler scheduler(daemon::schedule_of(settings, std::chrono::floor<std::chrono::seconds>(started)),
                                 {archive,
                                  hooks,
                                  config::connection_options(settings),
-                                 {{daemon::Task::full, full_backup}, {daemon::Task::delta, full_backup}},
+                                 std::move(works),
                                  [&jobs] { return jobs.running(); }});
     daemon::ArchiveWatch archive_watch(archive, settings.duration("catalogue_refresh"));
     wal.on_stored([&archive_watch](const std::string& name) { archive_watch.stored(name); });
@@ -234,6 +248,7 @@ int serve(config::Settings settings, const std::string& config_file, Log& log) {
             log.warn("event=stopped_with_backup_running");
             std::_Exit(1);
         }
+        stopping.request_stop();
         co_await write_last_notes(index, log);
         tasks.cancel();
         co_await tasks.join();

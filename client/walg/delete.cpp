@@ -4,6 +4,7 @@
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/retention_policy.hpp"
+#include "config/process.hpp"
 #include "common/archive/retention_select.hpp"
 
 #include <algorithm>
@@ -149,12 +150,8 @@ private:
     }
 
     archive::Choice policy_choice() {
-        const auto& settings = context_->settings;
-        auto number = [&](std::string_view name) { return static_cast<std::size_t>(settings.number(name)); };
-        const archive::RetentionPolicy policy{number("keep_full"), number("keep_days"), number("keep_weekly"),
-                                              number("keep_monthly"), number("keep_wal")};
         archive::Choice choice;
-        choice.selection = archive::select_by_policy(inventory_, policy);
+        choice.selection = archive::select_by_policy(inventory_, config::retention_policy(context_->settings));
         return choice;
     }
 

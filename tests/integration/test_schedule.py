@@ -86,6 +86,23 @@ class Schedule(TestCase):
         self.assertFalse(json.loads(walgd.walg("schedule", "--json").stdout)[0]["overdue"])
         self.assertEqual(len(self.backups(walgd)), count)
 
+    def test_what_was_stored_is_read_back_and_what_need_not_stay_goes(self):
+        settings = {"WALGD_SCHEDULE_VERIFY": EVERY_MINUTE, "WALGD_SCHEDULE_RETENTION": EVERY_MINUTE, "WALGD_KEEP_FULL": "1"}
+        cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, **settings))
+        for _ in range(2):
+            walgd.walg("backup-push", "--full", cluster.data)
+            cluster.switch()
+        tasks = lambda: {line["what"]: line for line in json.loads(walgd.walg("schedule", "--json").stdout)}
+        until("both to run", lambda: all(tasks()[what].get("ok") for what in ("verify", "retention")), 180)
+        self.assertIn("all sound", tasks()["verify"]["text"])
+        self.assertEqual(len(self.backups(walgd)), 1, "one full backup is to stay")
+        walgd.walg("wal-verify", "integrity", "timeline")
+
+    def test_a_retention_that_keeps_nothing_is_refused_at_the_start(self):
+        refused = self.walgd(WALGD_SCHEDULE_RETENTION=EVERY_MINUTE)
+        self.assertEqual(refused.start(wait=False).process.wait(20), 1)
+        self.assertIn("nothing says what is to stay", (self.scratch.path / "log").read_text(errors="replace"))
+
     def test_a_failed_task_says_why_and_is_told(self):
         program, events = self.hook()
         cluster = Cluster(self.scratch, 15, segment_mb=1)
