@@ -163,7 +163,9 @@ awaitable<std::uint64_t> segment_bytes_of(Archive& archive, WalCollector::Sample
 
 awaitable<WalCatalogue> list_wal(Archive& archive, std::uint64_t segment_bytes, unsigned at_once) {
     auto collector = co_await collect_wal(archive.storage, at_once);
-    if (segment_bytes == 0 && collector.sample()) segment_bytes = co_await segment_bytes_of(archive, *collector.sample());
+    if (segment_bytes == 0 && collector.sample()) {
+        segment_bytes = co_await segment_bytes_of(archive, *collector.sample());
+    }
     co_return std::move(collector).finish(segment_bytes == 0 ? pg::segment_bytes_default : segment_bytes);
 }
 

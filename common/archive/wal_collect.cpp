@@ -15,10 +15,11 @@ constexpr std::size_t segment_digits = 24;
 constexpr std::uint64_t per_log = 256;
 /// A range is as long as so many pages, if no segment is missing: requests that find nothing stay few.
 constexpr std::uint64_t range_pages = 4;
-/// Ranges of the trial.
-constexpr unsigned trial_ranges = 4;
-/// So much quicker than page after page it has to be. Amazon's S3 and Ceph find any place at once; MinIO reads the folder from
-/// its beginning for each that is not the next page.
+constexpr unsigned ranges_at_first = 4;
+/// A place is found quickly when that takes no longer than so many pages. Amazon's S3 and Ceph find any place at once; MinIO
+/// reads the folder from its beginning for each that is not the next page.
+constexpr double place_pages = 3;
+/// So much quicker than page after page several at once have to be.
 constexpr double worth_it = 1.3;
 
 /// Where in the row of segments a name stands; nothing for names that begin otherwise.
@@ -47,11 +48,11 @@ struct Place {
 struct Range {
     std::string after{}, until{};       ///< `until` empty: to the end; `after` moves on with what is found
     std::optional<std::string> token{}; ///< where a listing by pages goes on
-    std::string known_to{};             ///< up to here it was collected before
     std::uint64_t pages_max = UINT64_MAX;
     std::string beyond{};    ///< found: the first name behind it
     bool ended = false;      ///< found: nothing is behind it
     std::uint64_t found = 0; ///< objects
+    double best_pace = 0;    ///< objects a second, of the quickest page but the first
 };
 
 /// Lists a folder from several places at once. Where the last page ended says where the next ones may be: WAL has few gaps.
@@ -63,20 +64,28 @@ public:
     awaitable<void> run() {
         // The beginning page by page: most archives have no more, and it tells how quick that is.
         Range start{.pages_max = range_pages + 1};
-        const auto pace = co_await timed(start);
+        co_await list_one(start);
         if (start.ended) co_return;
         const auto stride = start.found / (range_pages + 1) * range_pages;
         auto after = start.after, from = start.after;
-        for (auto count = std::min(trial_ranges, at_once_); count > 1; count = std::min(2 * count, at_once_)) {
+        bool quick = false;
+        if (at_once_ > 1) {
+            quick = co_await finds_places(from, stride, start.best_pace);
+        }
+        if (!quick) {
+            Range rest{.token = start.token};
+            co_await list_one(rest);
+            co_return;
+        }
+        for (auto count = std::min(ranges_at_first, at_once_);; count = std::min(2 * count, at_once_)) {
             auto wave = ranges(after, from, stride, count);
             const auto wave_pace = co_await timed(wave);
             if (std::ranges::any_of(wave, &Range::ended)) co_return;
             after = wave.back().until;
             from = wave.back().beyond;
-            if (wave_pace < pace * worth_it) break;
+            if (wave_pace < start.best_pace * worth_it) break;
         }
-        // By the pages that were begun with: MinIO keeps such a listing, but none that began at a place.
-        Range rest{.after = start.after, .token = start.token, .known_to = after};
+        Range rest{.after = after};
         co_await list_one(rest);
     }
 
@@ -105,7 +114,6 @@ private:
         auto inside = [&](const std::string& name) { return range.until.empty() || name <= range.until; };
         for (const auto& object : page.objects) {
             const auto name = name_of(object);
-            if (name <= range.known_to) continue;
             if (inside(name)) {
                 collector_.add(name, object.bytes);
                 range.after = name;
@@ -114,8 +122,7 @@ private:
                 range.beyond = name;
         }
         for (const auto& folder : page.folders) {
-            if (const auto name = folder.substr(wal_folder.size()); name > range.known_to && inside(name))
-                collector_.add_folder(name);
+            if (const auto name = folder.substr(wal_folder.size()); inside(name)) collector_.add_folder(name);
         }
         range.ended = !page.next && range.beyond.empty();
     }
@@ -125,7 +132,10 @@ private:
         options.after = range.after;
         options.token = range.token;
         for (std::uint64_t pages = 0; pages < range.pages_max; ++pages) {
+            const auto began = Clock::now();
             const auto page = co_await storage_.list(std::string(wal_folder), options);
+            // The first one may have to wait for what makes the next ones quick.
+            if (pages > 0) range.best_pace = std::max(range.best_pace, pace(page.objects.size(), began));
             take(page, range);
             options.token = page.next;
             if (!page.next || !range.beyond.empty()) break;
@@ -133,12 +143,19 @@ private:
         range.token = options.token;
     }
 
-    /// Objects a second.
-    awaitable<double> timed(Range& range) {
+    /// Asks for a page at a place farther on, of which nothing is taken, and compares with the pace of the next pages.
+    awaitable<bool> finds_places(std::string from, std::uint64_t steps, double page_pace) {
+        const auto place = Place::of(from);
+        if (!place) co_return false;
+        storage::ListOptions options;
+        options.after = place->name_after(steps);
         const auto began = Clock::now();
-        co_await list_one(range);
-        co_return pace(range.found, began);
+        const auto page = co_await storage_.list(std::string(wal_folder), options);
+        // Nothing there: then few are left, and the next pages bring them.
+        co_return !page.objects.empty() && pace(page.objects.size(), began) * place_pages >= page_pace;
     }
+
+    /// Objects a second.
     awaitable<double> timed(std::vector<Range>& wave) {
         const auto began = Clock::now();
         co_await list_all(wave);
