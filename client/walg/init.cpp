@@ -14,7 +14,7 @@ namespace walgd::cli {
 namespace {
 
 /// A value as YAML takes it whatever is in it.
-std::string quoted(std::string_view text) {
+std::string yaml_text(std::string_view text) {
     std::string out = "\"";
     for (const char letter : text) {
         if (letter == '"' || letter == '\\') out += '\\';
@@ -67,14 +67,14 @@ private:
 /// What was given on the command line and in the environment, as far as a file should hold it: secrets stay where they are.
 std::string Init::text(Context& context) const {
     std::string text = "# Written by walg init. All settings: walg config --reference; what is in force: walg config\n";
-    text += fmt::format("{}: {}\n", storage_.starts_with("s3://") ? "s3_prefix" : "file_prefix", quoted(storage_));
+    text += fmt::format("{}: {}\n", storage_.starts_with("s3://") ? "s3_prefix" : "file_prefix", yaml_text(storage_));
     for (const auto* name : {"aws_region", "aws_endpoint", "aws_s3_force_path_style"}) {
-        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, quoted(context.settings.text(name)));
+        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, yaml_text(context.settings.text(name)));
     }
     text += "compression_method: zstd\n";
-    if (!pgdata_.empty()) text += fmt::format("pgdata: {}\n", quoted(pgdata_));
+    if (!pgdata_.empty()) text += fmt::format("pgdata: {}\n", yaml_text(pgdata_));
     for (const auto* name : {"pghost", "pgport", "pguser"}) {
-        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, quoted(context.settings.text(name)));
+        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, yaml_text(context.settings.text(name)));
     }
     return text + "upload_disk_concurrency: 2\nupload_concurrency: 4\n";
 }

@@ -8,7 +8,7 @@ namespace walgd::cli {
 class OtherArchive {
 public:
     OtherArchive(Context& context, const std::string& config_file);
-    ~OtherArchive() { context_.add_requests(setup_.archive().health->requests()); }
+    ~OtherArchive() { context_.add_requests(*setup_.archive().meter); }
     archive::Archive& archive() { return setup_.archive(); }
     const config::Settings& settings() const { return settings_; }
 

@@ -7,14 +7,16 @@ archive::Archive& Context::archive() {
     return setup_->archive();
 }
 
-void Context::add_requests(const std::map<std::string, std::uint64_t>& counts) {
-    for (const auto& [verb, count] : counts) others_[verb] += count;
+void Context::add_requests(const storage::RequestMeter& meter) {
+    for (const auto& [verb, counted] : meter.verbs()) others_[verb] += counted.requests;
 }
 
 std::map<std::string, std::uint64_t> Context::requests() const {
     auto sum = others_;
-    if (!setup_) return sum;
-    for (const auto& [verb, count] : setup_->archive().health->requests()) sum[verb] += count;
+    if (setup_) {
+        for (const auto& [verb, counted] : setup_->archive().meter->verbs()) sum[verb] += counted.requests;
+    }
+    std::erase_if(sum, [](const auto& entry) { return entry.second == 0; });
     return sum;
 }
 

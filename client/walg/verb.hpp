@@ -29,7 +29,7 @@ public:
     archive::Archive& archive();
     /// Of this command's archives, by verb. The other archives of a command add theirs when they go.
     std::map<std::string, std::uint64_t> requests() const;
-    void add_requests(const std::map<std::string, std::uint64_t>& counts);
+    void add_requests(const storage::RequestMeter& meter);
     /// Requests that may be under way at once where nothing but the storage is waited for.
     unsigned at_once() const { return static_cast<unsigned>(settings.number("upload_concurrency")); }
 

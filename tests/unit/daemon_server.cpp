@@ -67,7 +67,7 @@ private:
         return options;
     }
     Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
-                    [](bool json) { return json ? "{}" : "fine"; }},
+                    [](bool json) { return json ? "{}" : "fine"; }, [] { return "reloaded"; }},
                    listener_.release()};
     TaskGroup tasks_ = start();
     std::thread thread_;

@@ -29,7 +29,8 @@ public:
 private:
     FileBackend inner_;
     storage::StorageHealth health_;
-    std::unique_ptr<storage::Storage> storage_ = storage::make_watched_storage(inner_.storage(), health_);
+    storage::RequestMeter meter_;
+    std::unique_ptr<storage::Storage> storage_ = storage::make_watched_storage(inner_.storage(), health_, meter_);
 
 public:
     Loop& loop = inner_.loop;

@@ -9,14 +9,15 @@
 
 namespace walgd::storage {
 
-/// Requests to a storage by verb ("put", "get", "head", "list", "remove", "start", "complete", "abort"), each attempt counted. On
-/// the I/O thread.
+/// Requests to a storage by verb ("put", "get", "head", "list", "start upload" ...), each attempt counted. On the I/O thread.
 class RequestMeter {
 public:
     struct Verb {
-        LatencyHistogram latency; ///< of those that were answered; a get's is up to its first byte, then of each read
+        std::uint64_t requests = 0;
+        LatencyHistogram latency; ///< of what was answered; a get's is up to its first byte, and "read" has the rest of it
         std::map<ErrorKind, std::uint64_t> failures;
     };
+    void asked(std::string_view verb) { ++place(verb).requests; }
     void answered(std::string_view verb, std::chrono::steady_clock::duration took) { place(verb).latency.add(took); }
     void failed(std::string_view verb, ErrorKind kind) { ++place(verb).failures[kind]; }
 

@@ -4,9 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
-#include <string_view>
 
 namespace walgd::storage {
 
@@ -29,16 +27,12 @@ public:
         std::uint64_t row = 0; ///< failures since the last answer
     };
 
-    /// A request is about to be made: "get", "list" ...
-    void asked(std::string_view verb) { ++requests_[std::string(verb)]; }
     void answered(Time now);
     void failed(const Error& error, Time now);
     /// `what` waits: "put wal_005/...: no answer for 3 s".
     void overdue(const std::string& what, Time now);
 
     const Report& report() const { return report_; }
-    /// How many requests there were of each verb, repeated ones included.
-    const std::map<std::string, std::uint64_t>& requests() const { return requests_; }
     /// `listener` is told of every turn, with what was before and what is now.
     void on_turn(std::function<void(const Report& before, const Report& now)> listener) { listener_ = std::move(listener); }
 
@@ -46,7 +40,6 @@ private:
     void turn(State state, Time since);
 
     Report report_;
-    std::map<std::string, std::uint64_t> requests_;
     std::function<void(const Report&, const Report&)> listener_;
 };
 

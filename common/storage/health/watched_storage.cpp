@@ -40,13 +40,17 @@ void note_answer(Watch& watch, std::string_view verb, std::chrono::steady_clock:
     watch.meter.answered(verb, std::chrono::steady_clock::now() - began);
 }
 
-template <class Result> awaitable<Result> watched(Watch& watch, std::string what, awaitable<Result> call) {
+/// More of an answer that has begun: watched as a request is, and none.
+constexpr std::string_view reading = "read";
+
+/// `verb` is a literal; `what` is it done to.
+template <class Result> awaitable<Result> watched(Watch& watch, std::string_view verb, std::string what, awaitable<Result> call) {
     const auto began = std::chrono::steady_clock::now();
-    const std::string verb = what.substr(0, what.find(' '));
+    if (verb != reading) watch.meter.asked(verb);
     std::optional<Error> failure;
     {
         const auto io = co_await asio::this_coro::executor;
-        const Patience patience(watch, io, std::move(what));
+        const Patience patience(watch, io, fmt::format("{} {}", verb, what));
         try {
             if constexpr (std::is_void_v<Result>) {
                 co_await std::move(call);
@@ -72,7 +76,7 @@ public:
 
     const ObjectInfo& info() const override { return inner_->info(); }
     awaitable<std::size_t> read(MutableBytes into) override {
-        return watched(watch_, "get " + info().key.path(), inner_->read(into));
+        return watched(watch_, reading, info().key.path(), inner_->read(into));
     }
     void take_over(ObjectReader& broken) override {
         if (const auto* other = dynamic_cast<WatchedReader*>(&broken)) inner_->take_over(*other->inner_);
@@ -89,16 +93,13 @@ public:
         : watch_(watch), inner_(std::move(inner)), key_(std::move(key)) {}
 
     awaitable<void> put_piece(int number, std::uint64_t offset, ByteView bytes) override {
-        watch_.health.asked("put piece");
-        return watched(watch_, fmt::format("put piece {} of {}", number, key_.path()), inner_->put_piece(number, offset, bytes));
+        return watched(watch_, "put piece", fmt::format("{} of {}", number, key_.path()), inner_->put_piece(number, offset, bytes));
     }
     awaitable<PutOutcome> complete() override {
-        watch_.health.asked("complete upload");
-        return watched(watch_, "complete " + key_.path(), inner_->complete());
+        return watched(watch_, "complete upload", key_.path(), inner_->complete());
     }
     awaitable<void> abort() override {
-        watch_.health.asked("abort upload");
-        return watched(watch_, "abort " + key_.path(), inner_->abort());
+        return watched(watch_, "abort upload", key_.path(), inner_->abort());
     }
 
 private:
@@ -114,43 +115,36 @@ public:
     std::string describe() const override { return watch_.inner.describe(); }
 
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
-        watch_.health.asked("put");
-        return watched(watch_, "put " + key.path(), watch_.inner.put(key, body, std::move(options)));
+        return watched(watch_, "put", key.path(), watch_.inner.put(key, body, std::move(options)));
     }
     awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
-        watch_.health.asked("start upload");
         auto call = watch_.inner.start_upload(key, std::move(options));
-        auto upload = co_await watched(watch_, "start upload of " + key.path(), std::move(call));
+        auto upload = co_await watched(watch_, "start upload", key.path(), std::move(call));
         std::unique_ptr<Upload> result = std::make_unique<WatchedUpload>(watch_, std::move(upload), std::move(key));
         co_return result;
     }
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
-        watch_.health.asked("head");
-        return watched(watch_, "head " + key.path(), watch_.inner.head(key));
+        return watched(watch_, "head", key.path(), watch_.inner.head(key));
     }
     awaitable<std::unique_ptr<ObjectReader>> get(ObjectKey key, ByteRange range) override {
-        watch_.health.asked("get");
         auto call = watch_.inner.get(key, range);
-        auto reader = co_await watched(watch_, "get " + key.path(), std::move(call));
+        auto reader = co_await watched(watch_, "get", key.path(), std::move(call));
         std::unique_ptr<ObjectReader> result;
         if (reader) result = std::make_unique<WatchedReader>(watch_, std::move(reader));
         co_return result;
     }
     awaitable<ListPage> list(std::string folder, ListOptions options) override {
-        watch_.health.asked("list");
-        return watched(watch_, "list " + folder, watch_.inner.list(folder, std::move(options)));
+        return watched(watch_, "list", folder, watch_.inner.list(folder, std::move(options)));
     }
     awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
-        watch_.health.asked("remove");
-        auto what = fmt::format("remove {} objects", keys.size());
-        return watched(watch_, std::move(what), watch_.inner.remove(std::move(keys)));
+        auto what = fmt::format("{} objects", keys.size());
+        return watched(watch_, "remove", std::move(what), watch_.inner.remove(std::move(keys)));
     }
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
-        watch_.health.asked("list uploads");
-        return watched(watch_, "remove stale uploads", watch_.inner.remove_stale_uploads(std::move(folder), age));
+        return watched(watch_, "list uploads", folder, watch_.inner.remove_stale_uploads(folder, age));
     }
     awaitable<RemovedObjects> removed_objects() override {
-        return watched(watch_, "ask for the versions of " + watch_.inner.describe(), watch_.inner.removed_objects());
+        return watched(watch_, "ask for versions", watch_.inner.describe(), watch_.inner.removed_objects());
     }
 
 private:
