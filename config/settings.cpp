@@ -150,7 +150,8 @@ template <class FromFile> void warn_of_readers(const std::string& file, FromFile
     if (::stat(file.c_str(), &about) != 0 || (about.st_mode & S_IROTH) == 0) return;
     for (const auto& setting : settings_table()) {
         if (!setting.secret || !from_file(setting)) continue;
-        warnings.push_back(fmt::format("{} holds {} and can be read by everyone: chmod 640, with the group that walgd runs as", file, setting.name));
+        warnings.push_back(fmt::format("{} holds {} and can be read by everyone: chmod 640, with the group that walgd runs as",
+                                       file, setting.name));
         return;
     }
 }
@@ -204,7 +205,9 @@ Settings Settings::load(const Sources& sources) {
             if (upper(key) == "WALG_FAILOVER_STORAGES") unknown(key, where);
             take(key, item.second, where);
         }
-        warn_of_readers(file, [&](const Setting& setting) { return settings.values_[std::string(setting.name)].source == file; }, settings.warnings_);
+        warn_of_readers(
+            file, [&](const Setting& setting) { return settings.values_[std::string(setting.name)].source == file; },
+            settings.warnings_);
     }
     for (const auto& setting : settings_table()) {
         std::vector<std::string_view> names{setting.walg_name};

@@ -90,7 +90,8 @@ namespace {
 std::optional<ucred> credentials_of(const Socket& socket) {
     ucred peer{};
     socklen_t length = sizeof peer;
-    if (::getsockopt(const_cast<Socket&>(socket).native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return std::nullopt;
+    if (::getsockopt(const_cast<Socket&>(socket).native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+        return std::nullopt;
     return peer;
 }
 

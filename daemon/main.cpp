@@ -8,8 +8,8 @@
 #include "daemon/listener.hpp"
 #include "daemon/look_ahead.hpp"
 #include "daemon/pages.hpp"
-#include "daemon/reload.hpp"
 #include "daemon/prefetch_folder.hpp"
+#include "daemon/reload.hpp"
 #include "daemon/schedule_settings.hpp"
 #include "daemon/scheduled_work.hpp"
 #include "daemon/server.hpp"
@@ -191,13 +191,11 @@ int serve(config::Settings settings, const std::string& config_file, Log& log) {
          }},
         {daemon::Task::retention, [&] { return daemon::apply_retention(archive, config::retention_policy(settings)); }}};
     if (!settings.text("schedule_retention").empty() && !config::retention_policy(settings).given())
-        throw Error(ErrorKind::misconfigured, "schedule_retention is given, but nothing says what is to stay", "set keep_full, keep_days, keep_weekly or keep_monthly");
-    daemon::Scheduler scheduler(daemon::schedule_of(settings, std::chrono::floor<std::chrono::seconds>(started)),
-                                {archive,
-                                 hooks,
-                                 config::connection_options(settings),
-                                 std::move(works),
-                                 [&jobs] { return jobs.running(); }});
+        throw Error(ErrorKind::misconfigured, "schedule_retention is given, but nothing says what is to stay",
+                    "set keep_full, keep_days, keep_weekly or keep_monthly");
+    daemon::Scheduler scheduler(
+        daemon::schedule_of(settings, std::chrono::floor<std::chrono::seconds>(started)),
+        {archive, hooks, config::connection_options(settings), std::move(works), [&jobs] { return jobs.running(); }});
     daemon::ArchiveWatch archive_watch(archive, settings.duration("catalogue_refresh"));
     wal.on_stored([&archive_watch](const std::string& name) { archive_watch.stored(name); });
     jobs.on_end([&archive_watch] { archive_watch.look_again(); });
@@ -213,7 +211,8 @@ int serve(config::Settings settings, const std::string& config_file, Log& log) {
                      daemon::HttpServer::Pages{[&pages](const daemon::HttpQuestion& question) { return pages.answer(question); },
                                                [&pages] { return pages.event(); }});
     const auto reload = [&settings, &config_file, &log] {
-        return daemon::reload(settings, [&config_file] { return config::Settings::load(config::process_sources(config_file, {}, false)); }, log);
+        return daemon::reload(
+            settings, [&config_file] { return config::Settings::load(config::process_sources(config_file, {}, false)); }, log);
     };
     daemon::Server::Services services{
         archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status, reload};

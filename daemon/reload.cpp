@@ -44,7 +44,8 @@ std::string reload(config::Settings& settings, const std::function<config::Setti
         applied.push_back(name);
     }
     log.set_level(config::log_level(settings));
-    const auto text = fmt::format("in force now: {}; needs a restart: {}", applied.empty() ? "nothing new" : fmt::format("{}", fmt::join(applied, ", ")),
+    const auto text = fmt::format("in force now: {}; needs a restart: {}",
+                                  applied.empty() ? "nothing new" : fmt::format("{}", fmt::join(applied, ", ")),
                                   later.empty() ? "nothing" : fmt::format("{}", fmt::join(later, ", ")));
     log.info("event=reloaded text=\"{}\"", text);
     return text;
@@ -62,7 +63,8 @@ awaitable<void> reload_on_signal(asio::signal_set& signals, Log& log, std::funct
             ::sd_notify(0, "RELOADING=1");
             reload();
         } catch (...) {
-            log.error("event=reload_failed error=\"{}\" text=\"what was in force stays in force\"", describe(std::current_exception()));
+            log.error("event=reload_failed error=\"{}\" text=\"what was in force stays in force\"",
+                      describe(std::current_exception()));
         }
         ::sd_notify(0, "READY=1");
     }

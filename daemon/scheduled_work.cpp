@@ -16,10 +16,12 @@ awaitable<std::string> apply_retention(archive::Archive& archive, archive::Reten
     const auto departures = plan.departures;
     const auto removal = co_await archive::remove_planned(archive.storage, inventory, std::move(plan));
     if (!removal.failures.empty())
-        throw Error(ErrorKind::failed, fmt::format("{} of {} objects were not deleted; the first: {}: {}", removal.planned - removal.removed,
-                                                   removal.planned, removal.failures.front().key.path(), removal.failures.front().error.what()),
+        throw Error(ErrorKind::failed,
+                    fmt::format("{} of {} objects were not deleted; the first: {}: {}", removal.planned - removal.removed,
+                                removal.planned, removal.failures.front().key.path(), removal.failures.front().error.what()),
                     "walg delete plan shows what is left");
-    if (!departures.empty()) throw Error(ErrorKind::refused, fmt::format("{}", fmt::join(departures, "; ")), "walg delete plan tells all");
+    if (!departures.empty())
+        throw Error(ErrorKind::refused, fmt::format("{}", fmt::join(departures, "; ")), "walg delete plan tells all");
     co_return fmt::format("{} backups and {} objects deleted", going, removal.removed);
 }
 
@@ -33,7 +35,8 @@ awaitable<std::string> verify_archive(archive::Archive& archive, asio::any_io_ex
                                            : fmt::format("{} objects are damaged; the first: {}: {}", report.damaged.size(),
                                                          report.damaged.front().object, report.damaged.front().cause),
                     "walg verify names them all, and what can be restored");
-    co_return fmt::format("{} objects, {} MiB read, all sound; {} left for the next time", report.objects, report.bytes >> 20, report.left_out);
+    co_return fmt::format("{} objects, {} MiB read, all sound; {} left for the next time", report.objects, report.bytes >> 20,
+                          report.left_out);
 }
 
 } // namespace walgd::daemon

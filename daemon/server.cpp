@@ -27,7 +27,8 @@ UniqueFd descriptor_of(Request& request) {
 /// Others of the socket's group may archive, fetch and look; what starts or changes something is for root and walgd's own user.
 void check_operates(const Channel& channel) {
     if (channel.peer_operates()) return;
-    throw Error(ErrorKind::denied, fmt::format("this is for root and the user that walgd runs as, and not for {}", channel.peer()),
+    throw Error(ErrorKind::denied,
+                fmt::format("this is for root and the user that walgd runs as, and not for {}", channel.peer()),
                 "run it as one of them: sudo -u postgres walg ...");
 }
 

@@ -38,7 +38,8 @@ void alter_system(pg::Server& server) {
     server.rows("select pg_reload_conf()");
     const bool on = server.value("select setting from pg_settings where name = 'archive_mode'") != "off";
     std::cout << (on ? "archive_command is set, and in force\n"
-                     : "archive_mode and archive_command are set; archive_mode needs a restart of PostgreSQL: now walgd must run first\n");
+                     : "archive_mode and archive_command are set; archive_mode needs a restart of PostgreSQL: now walgd must run "
+                       "first\n");
 }
 
 class Init : public Verb {
@@ -81,19 +82,23 @@ std::string Init::text(Context& context) const {
 
 void Init::write(const std::string& text) const {
     if (!force_ && std::filesystem::exists(file_))
-        throw Error(ErrorKind::refused, fmt::format("{} is there already", file_), "--force writes over it, --write names another file");
+        throw Error(ErrorKind::refused, fmt::format("{} is there already", file_),
+                    "--force writes over it, --write names another file");
     const auto temporary = file_ + ".new";
     UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
-    if (!fd) throw_errno(fmt::format("cannot write {}", temporary), errno, "walg init is run by root, or --write names another file");
+    if (!fd)
+        throw_errno(fmt::format("cannot write {}", temporary), errno, "walg init is run by root, or --write names another file");
     write_all(fd.get(), bytes_of(text), temporary);
-    if (::fsync(fd.get()) != 0 || ::rename(temporary.c_str(), file_.c_str()) != 0) throw_errno(fmt::format("cannot write {}", file_));
+    if (::fsync(fd.get()) != 0 || ::rename(temporary.c_str(), file_.c_str()) != 0)
+        throw_errno(fmt::format("cannot write {}", file_));
 }
 
 int Init::run(Context& context) {
     const bool talk = !yes_ && ::isatty(STDIN_FILENO) == 1;
     if (storage_.empty() && talk) storage_ = ask("Where is the archive to be? s3://bucket/path, or a mounted folder", "");
     if (storage_.empty())
-        throw Error(ErrorKind::misconfigured, "where the archive is to be is not known", "--storage s3://bucket/path, or --storage /mounted/folder");
+        throw Error(ErrorKind::misconfigured, "where the archive is to be is not known",
+                    "--storage s3://bucket/path, or --storage /mounted/folder");
     std::unique_ptr<pg::Server> server;
     try {
         server = pg::Server::connect(config::connection_options(context.settings));
@@ -112,7 +117,8 @@ int Init::run(Context& context) {
     if (server && alter_)
         alter_system(*server);
     else
-        std::cout << "in postgresql.conf: archive_mode = on, archive_command = 'walg-push \"%p\"', restore_command = 'walg-fetch \"%f\" \"%p\"'\n";
+        std::cout << "in postgresql.conf: archive_mode = on, archive_command = 'walg-push \"%p\"', restore_command = 'walg-fetch "
+                     "\"%f\" \"%p\"'\n";
     std::cout << "next: systemctl enable --now walgd.socket walgd, then walg backup-push as PostgreSQL's user\n";
     return 0;
 }

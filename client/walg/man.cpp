@@ -23,11 +23,13 @@ std::string roff(std::string_view text) {
 }
 
 std::string head(std::string_view name, int section, std::string_view what) {
-    return fmt::format(".TH {0} {1} \"\" \"walgd {2}\"\n.SH NAME\n{3} \\- {4}\n", name, section, WALGD_VERSION, roff(name), roff(what));
+    return fmt::format(".TH {0} {1} \"\" \"walgd {2}\"\n.SH NAME\n{3} \\- {4}\n", name, section, WALGD_VERSION, roff(name),
+                       roff(what));
 }
 
 std::string settings_section() {
-    std::string text = ".SH SETTINGS\nFrom the command line, then systemd's credentials, then the environment, then the file (/etc/walgd/walgd.yaml), then the default.\n";
+    std::string text = ".SH SETTINGS\nFrom the command line, then systemd's credentials, then the environment, then the file "
+                       "(/etc/walgd/walgd.yaml), then the default.\n";
     for (const auto& setting : config::settings_table()) {
         text += fmt::format(".TP\n.BR {} \" ({})\"\n{}.", roff(setting.name), roff(setting.walg_name), roff(setting.help));
         if (!setting.default_value.empty()) text += fmt::format(" Default: {}.", roff(setting.default_value));
@@ -49,7 +51,8 @@ std::string commands_section(const CLI::App& app) {
     std::string text = ".SH COMMANDS\n";
     for (const auto* command : app.get_subcommands(nullptr)) {
         if (command->get_group().empty()) continue;
-        text += fmt::format(".TP\n.B {}\n{}\n", roff(command->get_name()), roff(command->get_description())) + options_of(*command);
+        text +=
+            fmt::format(".TP\n.B {}\n{}\n", roff(command->get_name()), roff(command->get_description())) + options_of(*command);
     }
     return text;
 }
@@ -104,9 +107,11 @@ public:
     int run(Context&) override { return 0; }
     int tell() override {
         if (page_ == "walgd.8")
-            std::cout << head("walgd", 8, "PostgreSQL WAL archiving and base backups to object storage") << walgd_text << settings_section();
+            std::cout << head("walgd", 8, "PostgreSQL WAL archiving and base backups to object storage") << walgd_text
+                      << settings_section();
         else if (page_ == "walg.1")
-            std::cout << head("walg", 1, "the operator's command line of walgd") << ".SH SYNOPSIS\n.B walg\nCOMMAND [OPTION...]\n" << commands_section(*app_) << settings_section();
+            std::cout << head("walg", 1, "the operator's command line of walgd") << ".SH SYNOPSIS\n.B walg\nCOMMAND [OPTION...]\n"
+                      << commands_section(*app_) << settings_section();
         else if (page_ == "walg-push.1")
             std::cout << head("walg-push", 1, "archive_command of walgd") << push_text;
         else

@@ -10,7 +10,9 @@ namespace {
 class Reload : public Verb {
 public:
     std::string name() const override { return "reload"; }
-    std::string help() const override { return "The daemon reads its settings again, and says what is in force now and what waits for a restart"; }
+    std::string help() const override {
+        return "The daemon reads its settings again, and says what is in force now and what waits for a restart";
+    }
     void options(CLI::App&) override {}
     int run(Context& context) override {
         std::cout << daemon_reload(context) << "\n";

@@ -28,21 +28,29 @@ std::string screen_of(const Json& status, double rate) {
     const auto& storage = status.at("storage_state");
     std::string text = fmt::format("walgd {}  {}\n", status.value("version", ""), status.value("storage", ""));
     text += fmt::format("storage    {} since {}\n", storage.value("state", ""), storage.value("since", "-"));
-    text += fmt::format("WAL        last {} at {}, {}/s\n", wal.value("last_pushed", ""), wal.value("last_pushed_at", "-"), size_text(rate));
-    text += fmt::format("           {} stored, {} ahead, {} failed; {} under way, {} wait\n", wal.value("pushed", 0), wal.value("stored_ahead", 0),
-                        wal.value("push_failed", 0), wal.value("in_flight", 0), wal.value("backlog", 0));
-    text += fmt::format("restore    {} fetched, {} absent, {} failed\n", wal.value("fetched", 0), wal.value("fetch_absent", 0), wal.value("fetch_failed", 0));
-    text += fmt::format("memory     {} of {}\n", size_text(status.value("memory_used", 0.0)), size_text(status.value("memory_budget", 0.0)));
+    text += fmt::format("WAL        last {} at {}, {}/s\n", wal.value("last_pushed", ""), wal.value("last_pushed_at", "-"),
+                        size_text(rate));
+    text += fmt::format("           {} stored, {} ahead, {} failed; {} under way, {} wait\n", wal.value("pushed", 0),
+                        wal.value("stored_ahead", 0), wal.value("push_failed", 0), wal.value("in_flight", 0),
+                        wal.value("backlog", 0));
+    text += fmt::format("restore    {} fetched, {} absent, {} failed\n", wal.value("fetched", 0), wal.value("fetch_absent", 0),
+                        wal.value("fetch_failed", 0));
+    text += fmt::format("memory     {} of {}\n", size_text(status.value("memory_used", 0.0)),
+                        size_text(status.value("memory_budget", 0.0)));
     if (status.contains("backup")) {
         const auto& job = status.at("backup");
         const auto done = job.value("bytes_done", 0.0), total = job.value("bytes_total", 0.0);
-        text += job.value("running", false) ? fmt::format("backup     {:.0f} % of {}, {} stored\n", total > 0 ? 100 * done / total : 0, size_text(total),
-                                                          size_text(job.value("stored_bytes", 0.0)))
-                                            : fmt::format("backup     {}\n", job.contains("error") ? "FAILED: " + job.value("error", "") : "done: " + job.value("name", ""));
+        text += job.value("running", false)
+                    ? fmt::format("backup     {:.0f} % of {}, {} stored\n", total > 0 ? 100 * done / total : 0, size_text(total),
+                                  size_text(job.value("stored_bytes", 0.0)))
+                    : fmt::format("backup     {}\n",
+                                  job.contains("error") ? "FAILED: " + job.value("error", "") : "done: " + job.value("name", ""));
     }
     for (const auto& task : status.value("schedule", Json::array()))
-        text += fmt::format("{:<10} next {}{}\n", task.value("what", ""), task.value("next", "-"), task.value("why", "").empty() ? "" : "; waits: " + task.value("why", ""));
-    if (!wal.value("last_error", "").empty()) text += fmt::format("last error {} {}\n", wal.value("last_error_at", ""), wal.value("last_error", ""));
+        text += fmt::format("{:<10} next {}{}\n", task.value("what", ""), task.value("next", "-"),
+                            task.value("why", "").empty() ? "" : "; waits: " + task.value("why", ""));
+    if (!wal.value("last_error", "").empty())
+        text += fmt::format("last error {} {}\n", wal.value("last_error_at", ""), wal.value("last_error", ""));
     return text;
 }
 
@@ -52,7 +60,9 @@ public:
     std::string help() const override { return "The daemon's state, live, until interrupted"; }
     bool in_walg() const override { return false; }
     void options(CLI::App& command) override {
-        command.add_option("--interval", interval_, "Seconds between two looks")->capture_default_str()->check(CLI::Range(1, 3600));
+        command.add_option("--interval", interval_, "Seconds between two looks")
+            ->capture_default_str()
+            ->check(CLI::Range(1, 3600));
         command.add_option("--count", count_, "So many looks, then end; 0: no end")->capture_default_str();
     }
     int run(Context& context) override {

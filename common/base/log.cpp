@@ -1,7 +1,7 @@
 #include "common/base/log.hpp"
 
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/details/file_helper.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>

@@ -60,9 +60,9 @@ class Packages(TestCase):
             named = "walgd@15-main.service" if "@" in unit else unit
             folder = self.scratch.path / f"units-{unit}"
             shutil.copytree(SOURCE / "systemd", folder)
-            text = (folder / unit).read_text().replace("/usr/bin/walgd", str(root / "usr/bin/walgd")).replace("man:walgd(8)", "file:/dev/null")
-            (folder / named).write_text(text)
-            (folder / "walgd.service").write_text((folder / "walgd.service").read_text().replace("/usr/bin/walgd", str(root / "usr/bin/walgd")).replace("man:walgd(8)", "file:/dev/null"))
+            here = lambda name: (SOURCE / "systemd" / name).read_text().replace("/usr/bin/walgd", str(root / "usr/bin/walgd")).replace("man:walgd(8)", "file:/dev/null")
+            (folder / "walgd.service").write_text(here("walgd.service"))
+            (folder / named).write_text(here(unit))
             said = subprocess.run(["systemd-analyze", "verify", folder / named], capture_output=True, text=True)
             ours = [line for line in said.stderr.splitlines() if "walgd" in line and "postgresql" not in line]
             self.assertEqual((said.returncode, ours), (0, []), said.stderr)

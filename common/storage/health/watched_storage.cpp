@@ -93,14 +93,11 @@ public:
         : watch_(watch), inner_(std::move(inner)), key_(std::move(key)) {}
 
     awaitable<void> put_piece(int number, std::uint64_t offset, ByteView bytes) override {
-        return watched(watch_, "put piece", fmt::format("{} of {}", number, key_.path()), inner_->put_piece(number, offset, bytes));
+        return watched(watch_, "put piece", fmt::format("{} of {}", number, key_.path()),
+                       inner_->put_piece(number, offset, bytes));
     }
-    awaitable<PutOutcome> complete() override {
-        return watched(watch_, "complete upload", key_.path(), inner_->complete());
-    }
-    awaitable<void> abort() override {
-        return watched(watch_, "abort upload", key_.path(), inner_->abort());
-    }
+    awaitable<PutOutcome> complete() override { return watched(watch_, "complete upload", key_.path(), inner_->complete()); }
+    awaitable<void> abort() override { return watched(watch_, "abort upload", key_.path(), inner_->abort()); }
 
 private:
     Watch& watch_;

@@ -1,0 +1,72 @@
+#include "daemon/archive_view.hpp"
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+using namespace walgd;
+using namespace walgd::daemon;
+
+namespace {
+
+constexpr std::uint64_t mib = 1 << 20;
+
+ArchiveView view_with(std::uint64_t segment_bytes,
+                      const std::vector<std::pair<unsigned, std::pair<std::uint64_t, std::uint64_t>>>& runs,
+                      const std::vector<std::pair<unsigned, std::uint64_t>>& backups = {}) {
+    archive::WalCollector collector;
+    for (const auto& [timeline, numbers] : runs) {
+        for (auto number = numbers.first; number <= numbers.second; ++number)
+            collector.add(pg::segment_name({pg::TimelineId(timeline), number}, segment_bytes) + ".lz4", 100);
+    }
+    ArchiveView view;
+    view.wal = std::move(collector).finish(segment_bytes);
+    for (const auto& [timeline, number] : backups) {
+        BackupView backup;
+        backup.segment = pg::Segment{pg::TimelineId(timeline), number};
+        view.backups.push_back(backup);
+    }
+    return view;
+}
+
+} // namespace
+
+TEST_CASE("names that wrap at a log file's end are no gap, whatever the segment size", "[daemon]") {
+    for (const auto size : {1 * mib, 16 * mib, 64 * mib, 1024 * mib}) {
+        const auto around = (std::uint64_t{1} << 32) / size;
+        auto view = view_with(size, {{1, {around - 2, around + 2}}});
+        judge(view, std::nullopt);
+        CHECK(view.missing == 0);
+        CHECK(view.continuous == 5);
+    }
+}
+
+TEST_CASE("a timeline that was left goes on in the next one without a gap", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 10}}, {2, {10, 15}}}, {{1, 3}});
+    judge(view,
+          pg::parse_timeline_history("1\t0/A000100\tno recovery target specified\n", pg::TimelineId(2), "00000002.history"));
+    CHECK(view.missing == 0);
+    CHECK(view.continuous == 13);
+    CHECK(view.valid_backups == 1);
+    CHECK(view.useless == 2);
+}
+
+TEST_CASE("a backup right behind a gap is valid, one before it is not", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 6}}, {1, {8, 20}}}, {{1, 3}, {1, 8}});
+    judge(view, std::nullopt);
+    CHECK(view.missing == 1);
+    CHECK(view.continuous == 13);
+    CHECK(view.valid_backups == 1);
+}
+
+TEST_CASE("what is stored after the look is counted, and an archive without WAL has nothing to count", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 6}}});
+    judge(view, std::nullopt);
+    note_stored(view, "000000010000000000000007");
+    note_stored(view, "000000010000000000000009"); // the next look will find what is between
+    CHECK(view.continuous == 7);
+    CHECK(view.newest->number == 7);
+    ArchiveView empty;
+    judge(empty, std::nullopt);
+    note_stored(empty, "000000010000000000000007");
+    CHECK(empty.continuous == 0);
+}
