@@ -40,8 +40,14 @@ awaitable<void> ArchiveWatch::look() {
     ArchiveView next;
     next.wal = co_await archive::list_wal(archive_, 0, requests_at_once);
     std::optional<pg::TimelineHistory> history;
-    if (!next.wal.timelines.empty())
-        history = co_await archive::stored_history(archive_, next.wal.timelines.rbegin()->first, next.wal.others);
+    try {
+        if (!next.wal.timelines.empty())
+            history = co_await archive::stored_history(archive_, next.wal.timelines.rbegin()->first, next.wal.others);
+    } catch (const Error& error) {
+        // One damaged object is told, and hides nothing else.
+        if (error.kind() != ErrorKind::corrupt) throw;
+        next.trouble = error.what();
+    }
     for (const auto& backup : details) next.backups.push_back(view_of(backup, next.wal.segment_bytes));
     std::ranges::sort(next.backups, {}, [](const auto& backup) { return std::tie(backup.started, backup.name); });
     next.backups_took = listed - began;

@@ -22,7 +22,7 @@ h2{font-size:.8rem;text-transform:uppercase;letter-spacing:.06em;color:var(--dim
 svg{width:100%;display:block}ul{margin:0;padding-left:1.1rem}li{margin:.25rem 0;overflow-wrap:anywhere}
 progress{width:100%;height:.8rem;accent-color:var(--wal)}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 td,th{text-align:left;padding:.3rem .6rem .3rem 0;border-top:1px solid var(--line);vertical-align:top}th{color:var(--dim);font-weight:500}
-.scroll{overflow-x:auto}button,input{font:inherit;padding:.4rem .7rem;border-radius:.4rem;border:1px solid var(--line);background:var(--bg);color:var(--ink)}
+.scroll{overflow-x:auto}.name{min-width:12rem;overflow-wrap:anywhere}button,input{font:inherit;padding:.4rem .7rem;border-radius:.4rem;border:1px solid var(--line);background:var(--bg);color:var(--ink)}
 button:focus-visible,input:focus-visible,summary:focus-visible{outline:3px solid var(--wal);outline-offset:2px}
 </style></head><body><main>
 <div class="head"><h1>walgd <span id="version"></span></h1><span id="link" class="dim" role="status">connecting</span></div>
@@ -48,28 +48,28 @@ const ago=t=>{const s=Math.max(0,(Date.now()-Date.parse(t))/1000);return s<120?M
 const local=t=>new Date(t).toLocaleString();
 let before=null,rates=[];
 function draw(e){const s=e.status,w=s.wal;$("version").textContent=s.version+" · "+s.storage;
- $("state").textContent=e.ready?"all well":"needs a look";$("state").className="pill "+(e.ready?"ok":"bad");
+ const well=e.ready&&!e.archive.missing&&!e.archive.trouble;$("state").textContent=well?"all well":"needs a look";$("state").className="pill "+(well?"ok":"bad");
  $("reasons").innerHTML=e.reasons.map(r=>"<li>"+esc(r)+"</li>").join("");
- const t=w.last_pushed_at==="-"?(e.archive&&e.archive.newest_segment_at):w.last_pushed_at;
- $("safe").textContent=t?"Safe until "+local(t):"No WAL stored since the start";
+ const t=w.last_pushed_at==="-"?null:w.last_pushed_at;
+ $("safe").textContent=t?"Safe until "+local(t):"No WAL was stored since walgd began";
  $("safe2").textContent=t?"the last WAL file was stored "+ago(t)+" ago"+(w.last_pushed?": "+w.last_pushed:""):"";
  const now=Date.now();if(before){const dt=(now-before.t)/1000;if(dt>0){rates.push(Math.max(0,(w.plain_bytes-before.b)/dt));if(rates.length>120)rates.shift()}}
  before={t:now,b:w.plain_bytes};const r=rates.slice(-10);$("rate").textContent=r.length?size(r.reduce((a,b)=>a+b,0)/r.length):"–";
  $("lag").textContent=w.looking_ahead==="yes"?w.backlog:w.in_flight;$("pushed").textContent=w.pushed+w.stored_ahead-w.answered_at_once;$("failed").textContent=w.push_failed+w.fetch_failed;
  const top=Math.max(1,...rates);$("spark").innerHTML='<polyline fill="none" stroke="var(--wal)" vector-effect="non-scaling-stroke" stroke-width="2" points="'+rates.map((v,i)=>(120-rates.length+i)+","+(23-22*v/top)).join(" ")+'"/>';
- job(s.backup);archive(e.archive);due(e.schedule);
+ job(s.backup);archive(e.archive);due(s.schedule);
  const x=[];if(s.storage_state&&s.storage_state.trouble)x.push([s.storage_state.trouble_at,s.storage_state.trouble+(s.storage_state.hint?" — "+s.storage_state.hint:"")]);
  if(w.last_error)x.push([w.last_error_at,w.last_error]);if(s.clients.last_error)x.push([s.clients.last_error_at,s.clients.last_error]);
  if(x.length)$("errors").innerHTML="<ul>"+x.map(([a,b])=>"<li><span class=dim>"+esc(local(a))+"</span> "+esc(b)+"</li>").join("")+"</ul>"}
 function job(b){if(!b)return;const p=b.bytes_total?b.bytes_done/b.bytes_total:0;
  $("job").innerHTML=b.running?'<progress max="1" value="'+p+'" aria-label="progress of the base backup"></progress>'+Math.round(100*p)+" % of "+size(b.bytes_total)+", "+size(b.stored_bytes)+" stored, began "+esc(local(b.started))
   :b.error?'<span class="bad">Failed: '+esc(b.error)+"</span>":"Done: <b>"+esc(b.name||"")+"</b>, "+size(b.bytes_done)+", "+size(b.stored_bytes)+" stored"}
-function archive(a){if(!a||!a.at)return;const out=[];if(a.trouble)out.push('<p class="bad">'+esc(a.trouble)+"</p>");
- out.push("<p>"+a.backups.length+" base backups, "+a.segments+" WAL segments, "+(a.missing?'<span class="bad">'+a.missing+" missing</span>":"none missing")+'. <span class="dim">Looked at '+ago(a.at)+" ago.</span></p>");
+function archive(a){if(!a||!(a.at||a.trouble))return;const out=[];if(a.trouble)out.push('<p class="bad">'+esc(a.trouble)+"</p>");
+ if(a.at)out.push("<p>"+a.backup_count+" base backups, "+a.segments+" WAL segments, "+(a.missing?'<span class="bad">'+a.missing+" missing</span>":"none missing")+'. <span class="dim">Looked at '+ago(a.at)+" ago.</span></p>");
  const ranges=a.ranges||[];if(ranges.length){const lo=Math.min(...ranges.map(r=>r.from)),hi=Math.max(...ranges.map(r=>r.to))+1,X=n=>(1000*(n-lo)/Math.max(1,hi-lo)).toFixed(1),rows=[...new Set(ranges.map(r=>r.timeline))].sort((x,y)=>x-y),H=rows.length*26+18;
   out.push('<svg viewBox="0 0 1000 '+H+'" role="img" aria-label="timelines with segments, gaps and backups">'+ranges.map(r=>'<rect x="'+X(r.from)+'" y="'+(rows.indexOf(r.timeline)*26+18)+'" width="'+Math.max(2,X(r.to+1)-X(r.from))+'" height="8" rx="2" fill="var(--wal)"><title>timeline '+r.timeline+": "+esc(r.first)+" to "+esc(r.last)+"</title></rect>").join("")
   +a.backups.map(b=>{const y=Math.max(0,rows.indexOf(b.timeline))*26;return '<path d="M'+X(b.segment)+" "+(y+14)+'l-6 -10h12z" fill="var('+(b.delta?"--delta":"--ok")+')"><title>'+esc(b.name)+"</title></path>"}).join("")+"</svg>")}
- out.push('<div class="scroll"><table><thead><tr><th>backup<th>finished<th>size<th>stored<th></thead><tbody>'+a.backups.slice(-12).reverse().map(b=>"<tr><td>"+esc(b.name)+"<td>"+esc(b.finish?local(b.finish):"?")+"<td>"+size(b.bytes||0)+"<td>"+size(b.stored_bytes||0)+"<td>"+(b.permanent?"permanent":"")).join("")+"</tbody></table></div>");
+ out.push('<div class="scroll"><table><thead><tr><th>backup<th>finished<th>size<th>stored<th></thead><tbody>'+a.backups.slice(-12).reverse().map(b=>"<tr><td class=name>"+esc(b.name)+"<td>"+esc(b.finish?local(b.finish):"?")+"<td>"+size(b.bytes||0)+"<td>"+size(b.stored_bytes||0)+"<td>"+(b.permanent?"permanent":"")).join("")+"</tbody></table></div>");
  $("archive").className="";$("archive").innerHTML=out.join("")}
 function due(s){if(!s||!s.length)return;$("due").className="scroll";$("due").innerHTML="<table><thead><tr><th>what<th>next<th>last</thead><tbody>"+s.map(j=>"<tr><td>"+esc(j.what)+"<td>"+esc(j.next?local(j.next):"–")+"<td>"+(j.last?esc(local(j.last))+" "+(j.error?'<span class="bad">'+esc(j.error)+"</span>":'<span class="ok">ok</span>'):esc(j.why||"not yet"))).join("")+"</tbody></table>"}
 const es=new EventSource("/events");es.onmessage=m=>{$("link").textContent="live";$("link").className="ok";draw(JSON.parse(m.data))};
