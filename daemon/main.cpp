@@ -146,122 +146,161 @@ int check(const config::Settings& settings, Log& log) {
     return code;
 }
 
-int serve(config::Settings settings, const std::string& config_file, Log& log) {
-    asio::io_context io(1);
-    asio::signal_set signals(io, SIGTERM, SIGINT);
-    asio::signal_set reload_signals(io, SIGHUP, SIGUSR1);
-    config::ArchiveSetup setup(settings, io.get_executor(), log);
-    auto& archive = setup.archive();
-    archive.health->on_turn(daemon::storage_state_logger(log));
-    const auto started = std::chrono::system_clock::now();
+daemon::WalLimits wal_limits(const config::Settings& settings) {
     daemon::WalLimits limits;
     limits.concurrency = static_cast<unsigned>(settings.number("upload_concurrency"));
     limits.ahead_files = static_cast<std::size_t>(std::max<std::int64_t>(0, settings.number("total_bg_uploaded_limit")));
     if (settings.text("compression_level") == "auto") limits.level.emplace();
     limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
     limits.fetch_timeout = settings.duration("fetch_timeout");
-    daemon::CommitIndexer index(archive);
-    const bool indexing = settings.flag("commit_index");
-    daemon::WalService wal(archive, limits, prefetch_options(settings), indexing ? &index : nullptr);
-    daemon::LookAhead look_ahead(archive, wal, {settings.text("pgdata"), settings.flag("pg_ready_rename")});
-    daemon::Jobs jobs(archive);
-    auto sockets = daemon::SystemdSockets::take();
-    const bool both = sockets.walg || !settings.text("walg_socket").empty();
-    const auto connections = connections_max(raised_descriptor_limit(), both ? 2 : 1);
+    return limits;
+}
+
+/// Every part of walgd, in the order in which each needs the ones before it.
+class Daemon {
+public:
+    Daemon(config::Settings settings, std::string config_file, Log& log);
+    /// Until PostgreSQL no longer needs it.
+    void run();
+
+private:
+    std::map<daemon::Task, daemon::Scheduler::Work> works();
+    awaitable<std::string> scheduled_backup(bool full);
+    daemon::StatusSources sources();
+    std::string status(bool json) { return daemon::status_text(sources(), json); }
+    std::string reload();
+    void spawn_tasks();
+    awaitable<void> serve_and_drain();
+
+    config::Settings settings_;
+    std::string config_file_;
+    Log& log_;
+    std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+    asio::io_context io_{1};
+    asio::signal_set signals_{io_, SIGTERM, SIGINT}, reload_signals_{io_, SIGHUP, SIGUSR1};
+    config::ArchiveSetup setup_{settings_, io_.get_executor(), log_};
+    archive::Archive& archive_ = setup_.archive();
+    daemon::CommitIndexer index_{archive_};
+    bool indexing_ = settings_.flag("commit_index");
+    daemon::WalService wal_{archive_, wal_limits(settings_), prefetch_options(settings_), indexing_ ? &index_ : nullptr};
+    daemon::LookAhead look_ahead_{archive_, wal_, {settings_.text("pgdata"), settings_.flag("pg_ready_rename")}};
+    daemon::Jobs jobs_{archive_};
+    daemon::SystemdSockets sockets_ = daemon::SystemdSockets::take();
+    bool two_sockets_ = sockets_.walg || !settings_.text("walg_socket").empty();
+    std::size_t connections_ = connections_max(raised_descriptor_limit(), two_sockets_ ? 2 : 1);
     // Ours comes last: who finds it finds the other one too.
-    WalgSocket walg_socket(settings, std::move(sockets.walg), archive, wal, connections);
-    daemon::Listener listener({settings.text("socket"), "WALGD_SOCKET"}, std::move(sockets.walgd));
-    std::optional<daemon::Server> server;
-    daemon::Hooks hooks(io.get_executor(), log,
-                        {settings.text("hook_command"), settings.text("hook_url"), settings.text("s3_ca_cert_file")});
-    asio::thread_pool job_thread(1);
-    std::stop_source stopping;
-    const auto scheduled_backup = [&](bool full) -> awaitable<std::string> {
-        auto options = config::push_options(settings);
-        options.delta.full = full;
-        return jobs.run(std::move(options));
-    };
-    std::map<daemon::Task, daemon::Scheduler::Work> works{
-        {daemon::Task::full, [&] { return scheduled_backup(true); }},
-        {daemon::Task::delta, [&] { return scheduled_backup(false); }},
-        {daemon::Task::verify,
-         [&] {
-             const backup::VerifyOptions options{.since_last = true, .bytes_max = settings.bytes("verify_bytes")};
-             return daemon::verify_archive(archive, job_thread.get_executor(), options, stopping.get_token());
-         }},
-        {daemon::Task::retention, [&] { return daemon::apply_retention(archive, config::retention_policy(settings)); }}};
-    if (!settings.text("schedule_retention").empty() && !config::retention_policy(settings).given())
+    WalgSocket walg_socket_{settings_, std::move(sockets_.walg), archive_, wal_, connections_};
+    daemon::Listener listener_{{settings_.text("socket"), "WALGD_SOCKET"}, std::move(sockets_.walgd)};
+    daemon::Server server_{{archive_, wal_, jobs_,
+                            [this](const proto::Frame& request) { return push_options(settings_, request); },
+                            [this](bool json) { return status(json); }, [this] { return reload(); }},
+                           listener_.release(),
+                           connections_};
+    daemon::Hooks hooks_{io_.get_executor(),
+                         log_,
+                         {settings_.text("hook_command"), settings_.text("hook_url"), settings_.text("s3_ca_cert_file")}};
+    asio::thread_pool job_thread_{1};
+    std::stop_source stopping_;
+    daemon::Scheduler scheduler_{
+        daemon::schedule_of(settings_, std::chrono::floor<std::chrono::seconds>(started_)),
+        {archive_, hooks_, config::connection_options(settings_), works(), [this] { return jobs_.running(); }}};
+    daemon::ArchiveWatch archive_watch_{archive_, settings_.duration("catalogue_refresh")};
+    daemon::Pages pages_{[this] { return sources(); }, [this] { jobs_.start(config::push_options(settings_)); }};
+    std::optional<daemon::HttpServer> http_;
+    TaskGroup tasks_;
+};
+
+Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
+    : settings_(std::move(settings)), config_file_(std::move(config_file)), log_(log),
+      tasks_(io_.get_executor(), [this](std::exception_ptr what) {
+          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error=\"{}\"", describe(what));
+      }) {
+    archive_.health->on_turn(daemon::storage_state_logger(log_));
+    wal_.on_stored([this](const std::string& name) { archive_watch_.stored(name); });
+    jobs_.on_end([this] { archive_watch_.look_again(); });
+    if (!settings_.text("http_listen").empty())
+        http_.emplace(io_.get_executor(), log_, http_options(settings_),
+                      daemon::HttpServer::Pages{[this](const daemon::HttpQuestion& question) { return pages_.answer(question); },
+                                                [this] { return pages_.event(); }});
+}
+
+std::map<daemon::Task, daemon::Scheduler::Work> Daemon::works() {
+    if (!settings_.text("schedule_retention").empty() && !config::retention_policy(settings_).given())
         throw Error(ErrorKind::misconfigured, "schedule_retention is given, but nothing says what is to stay",
                     "set keep_full, keep_days, keep_weekly or keep_monthly");
-    daemon::Scheduler scheduler(
-        daemon::schedule_of(settings, std::chrono::floor<std::chrono::seconds>(started)),
-        {archive, hooks, config::connection_options(settings), std::move(works), [&jobs] { return jobs.running(); }});
-    daemon::ArchiveWatch archive_watch(archive, settings.duration("catalogue_refresh"));
-    wal.on_stored([&archive_watch](const std::string& name) { archive_watch.stored(name); });
-    jobs.on_end([&archive_watch] { archive_watch.look_again(); });
-    const auto sources = [&]() -> daemon::StatusSources {
-        return {archive, wal,       look_ahead,   jobs, daemon::together(server->counters(), walg_socket.counters()),
-                started, scheduler, archive_watch};
-    };
-    const auto status = [&sources](bool json) { return daemon::status_text(sources(), json); };
-    const daemon::Pages pages(sources, [&] { jobs.start(config::push_options(settings)); });
-    std::optional<daemon::HttpServer> http;
-    if (!settings.text("http_listen").empty())
-        http.emplace(io.get_executor(), log, http_options(settings),
-                     daemon::HttpServer::Pages{[&pages](const daemon::HttpQuestion& question) { return pages.answer(question); },
-                                               [&pages] { return pages.event(); }});
-    const auto reload = [&settings, &config_file, &log] {
-        return daemon::reload(
-            settings, [&config_file] { return config::Settings::load(config::process_sources(config_file, {}, false)); }, log);
-    };
-    daemon::Server::Services services{
-        archive, wal, jobs, [&settings](const proto::Frame& request) { return push_options(settings, request); }, status, reload};
-    server.emplace(std::move(services), listener.release(), connections);
+    return {{daemon::Task::full, [this] { return scheduled_backup(true); }},
+            {daemon::Task::delta, [this] { return scheduled_backup(false); }},
+            {daemon::Task::verify,
+             [this] {
+                 const backup::VerifyOptions options{.since_last = true, .bytes_max = settings_.bytes("verify_bytes")};
+                 return daemon::verify_archive(archive_, job_thread_.get_executor(), options, stopping_.get_token());
+             }},
+            {daemon::Task::retention, [this] { return daemon::apply_retention(archive_, config::retention_policy(settings_)); }}};
+}
 
-    std::exception_ptr failure;
-    TaskGroup tasks(io.get_executor(), [&](std::exception_ptr what) {
-        if (as_error(what).kind() != ErrorKind::cancelled) log.debug("event=task_ended error=\"{}\"", describe(what));
-    });
-    tasks.spawn(server->run());
-    keep_reachable(tasks, listener, *server);
-    walg_socket.start(tasks);
-    if (http) {
-        tasks.spawn(http->run());
-        tasks.spawn(archive_watch.run()); // for metrics and page alone
+awaitable<std::string> Daemon::scheduled_backup(bool full) {
+    auto options = config::push_options(settings_);
+    options.delta.full = full;
+    return jobs_.run(std::move(options));
+}
+
+daemon::StatusSources Daemon::sources() {
+    return {archive_, wal_,       look_ahead_,   jobs_, daemon::together(server_.counters(), walg_socket_.counters()),
+            started_, scheduler_, archive_watch_};
+}
+
+std::string Daemon::reload() {
+    return daemon::reload(
+        settings_, [this] { return config::Settings::load(config::process_sources(config_file_, {}, false)); }, log_);
+}
+
+void Daemon::spawn_tasks() {
+    tasks_.spawn(server_.run());
+    keep_reachable(tasks_, listener_, server_);
+    walg_socket_.start(tasks_);
+    if (http_) {
+        tasks_.spawn(http_->run());
+        tasks_.spawn(archive_watch_.run()); // for metrics and page alone
     }
-    tasks.spawn(look_ahead.run());
-    tasks.spawn(wal.find_out_conditional_put());
-    tasks.spawn(wal.run_prefetch());
-    tasks.spawn(scheduler.run());
-    tasks.spawn(hooks.run());
-    tasks.spawn(daemon::watch_lag(wal, hooks, settings.duration("hook_lag")));
-    if (indexing) tasks.spawn(index.run());
-    tasks.spawn(daemon::watchdog());
-    tasks.spawn(daemon::reload_on_signal(reload_signals, log, reload));
-    auto main_task = [&]() -> awaitable<void> {
-        const daemon::DrainOptions drain{settings.text("pgdata"), settings.duration("drain_timeout")};
-        co_await daemon::wait_and_drain(signals, wal, jobs, drain, log);
-        if (jobs.running()) {
-            // Told to stop now: a job's thread may be waiting for the storage, and is not waited for. The next run cleans up
-            // after it.
-            log.warn("event=stopped_with_backup_running");
-            std::_Exit(1);
-        }
-        stopping.request_stop();
-        co_await write_last_notes(index, log);
-        tasks.cancel();
-        co_await tasks.join();
-    };
-    asio::co_spawn(io, main_task(), [&failure](std::exception_ptr what) { failure = what; });
-    for (const auto& warning : settings.warnings()) log.warn("event=settings text=\"{}\"", warning);
-    log.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
-             archive.storage.describe(), settings.text("socket"), walg_socket.path(), http ? http->address() : "",
-             archive.packing.compression->name(), archive.packing.cipher == nullptr ? "none" : archive.packing.cipher->name());
+    tasks_.spawn(look_ahead_.run());
+    tasks_.spawn(wal_.find_out_conditional_put());
+    tasks_.spawn(wal_.run_prefetch());
+    tasks_.spawn(scheduler_.run());
+    tasks_.spawn(hooks_.run());
+    tasks_.spawn(daemon::watch_lag(wal_, hooks_, settings_.duration("hook_lag")));
+    if (indexing_) tasks_.spawn(index_.run());
+    tasks_.spawn(daemon::watchdog());
+    tasks_.spawn(daemon::reload_on_signal(reload_signals_, log_, [this] { return reload(); }));
+}
+
+awaitable<void> Daemon::serve_and_drain() {
+    const daemon::DrainOptions drain{settings_.text("pgdata"), settings_.duration("drain_timeout")};
+    co_await daemon::wait_and_drain(signals_, wal_, jobs_, drain, log_);
+    if (jobs_.running()) {
+        // Told to stop now: a job's thread may be waiting for the storage, and is not waited for. The next run cleans up
+        // after it.
+        log_.warn("event=stopped_with_backup_running");
+        std::_Exit(1);
+    }
+    stopping_.request_stop();
+    co_await write_last_notes(index_, log_);
+    tasks_.cancel();
+    co_await tasks_.join();
+}
+
+void Daemon::run() {
+    spawn_tasks();
+    std::exception_ptr failure;
+    asio::co_spawn(io_, serve_and_drain(), [&failure](std::exception_ptr what) { failure = what; });
+    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text=\"{}\"", warning);
+    log_.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
+              archive_.storage.describe(), settings_.text("socket"), walg_socket_.path(), http_ ? http_->address() : "",
+              archive_.packing.compression->name(),
+              archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name());
     ::sd_notify(0, "READY=1\nSTATUS=serving");
-    io.run();
+    io_.run();
     if (failure) std::rethrow_exception(failure);
-    log.info("event=stopped");
-    return 0;
+    log_.info("event=stopped");
 }
 
 } // namespace
@@ -286,7 +325,9 @@ int main(int count, char** words) {
     try {
         const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));
         const auto log = make_log(LogStyle::daemon, config::log_level(settings), settings.text("log_destination"));
-        return only_check ? check(settings, *log) : serve(settings, config_file, *log);
+        if (only_check) return check(settings, *log);
+        Daemon(settings, config_file, *log).run();
+        return 0;
     } catch (const std::exception&) {
         const auto error = as_error(std::current_exception());
         std::cerr << "walgd: " << error.what() << "\n";
