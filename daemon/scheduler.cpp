@@ -53,7 +53,9 @@ awaitable<void> Scheduler::run() {
     for (;;) {
         std::exception_ptr failure;
         try {
-            if (!known) co_await read_records();
+            if (!known) {
+                co_await read_records();
+            }
             known = true;
             co_await look();
         } catch (...) {
@@ -78,7 +80,9 @@ awaitable<void> Scheduler::look() {
     auto ask = [this] { return find_role(); };
     role_ = co_await run_on(thread_.get_executor(), std::move(ask));
     const auto run = schedule_.choose(facts(), now());
-    if (run) co_await perform(*run);
+    if (run) {
+        co_await perform(*run);
+    }
 }
 
 Role Scheduler::find_role() const {
@@ -98,7 +102,8 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     TaskRecord record{run.due, {}, 0, {}, host_name()};
     std::exception_ptr failure;
     try {
-        record.text = co_await parts_.works.at(run.task)();
+        auto work = parts_.works.at(run.task)();
+        record.text = co_await std::move(work);
     } catch (...) {
         failure = std::current_exception();
     }
