@@ -164,6 +164,7 @@ public:
     void run();
 
 private:
+    std::unique_ptr<daemon::HttpServer> http_server();
     std::map<daemon::Task, daemon::Scheduler::Work> works();
     awaitable<std::string> scheduled_backup(bool full);
     daemon::StatusSources sources();
@@ -188,7 +189,8 @@ private:
     daemon::SystemdSockets sockets_ = daemon::SystemdSockets::take();
     bool two_sockets_ = sockets_.walg || !settings_.text("walg_socket").empty();
     std::size_t connections_ = connections_max(raised_descriptor_limit(), two_sockets_ ? 2 : 1);
-    // Ours comes last: who finds it finds the other one too.
+    // Our socket comes last: who finds it finds the others too.
+    std::unique_ptr<daemon::HttpServer> http_ = http_server();
     WalgSocket walg_socket_{settings_, std::move(sockets_.walg), archive_, wal_, connections_};
     daemon::Listener listener_{{settings_.text("socket"), "WALGD_SOCKET"}, std::move(sockets_.walgd)};
     daemon::Server server_{{archive_, wal_, jobs_,
@@ -206,7 +208,6 @@ private:
         {archive_, hooks_, config::connection_options(settings_), works(), [this] { return jobs_.running(); }}};
     daemon::ArchiveWatch archive_watch_{archive_, settings_.duration("catalogue_refresh")};
     daemon::Pages pages_{[this] { return sources(); }, [this] { jobs_.start(config::push_options(settings_)); }};
-    std::optional<daemon::HttpServer> http_;
     TaskGroup tasks_;
 };
 
@@ -218,10 +219,14 @@ Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
     archive_.health->on_turn(daemon::storage_state_logger(log_));
     wal_.on_stored([this](const std::string& name) { archive_watch_.stored(name); });
     jobs_.on_end([this] { archive_watch_.look_again(); });
-    if (!settings_.text("http_listen").empty())
-        http_.emplace(io_.get_executor(), log_, http_options(settings_),
-                      daemon::HttpServer::Pages{[this](const daemon::HttpQuestion& question) { return pages_.answer(question); },
-                                                [this] { return pages_.event(); }});
+}
+
+/// Nothing where no address is set. It asks the other parts only once it runs.
+std::unique_ptr<daemon::HttpServer> Daemon::http_server() {
+    if (settings_.text("http_listen").empty()) return nullptr;
+    daemon::HttpServer::Pages pages{[this](const daemon::HttpQuestion& question) { return pages_.answer(question); },
+                                    [this] { return pages_.event(); }};
+    return std::make_unique<daemon::HttpServer>(io_.get_executor(), log_, http_options(settings_), std::move(pages));
 }
 
 std::map<daemon::Task, daemon::Scheduler::Work> Daemon::works() {
