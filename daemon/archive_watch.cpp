@@ -14,10 +14,15 @@ constexpr std::chrono::seconds after_failure{30};
 } // namespace
 
 awaitable<void> ArchiveWatch::run() {
+    co_await again_.wait(Clock::now() + options_.first);
     for (;;) {
         std::exception_ptr failure;
+        bool changed = false;
         try {
             co_await look();
+            if (on_look_) {
+                changed = co_await on_look_(view_);
+            }
         } catch (...) {
             failure = std::current_exception();
         }
@@ -27,7 +32,8 @@ awaitable<void> ArchiveWatch::run() {
             ++view_.looks_failed;
             archive_.log.debug("event=archive_look error=\"{}\"", describe(failure));
         }
-        const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, every_) : every_;
+        if (changed) continue;
+        const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, options_.every) : options_.every;
         co_await again_.wait(Clock::now() + wait);
     }
 }

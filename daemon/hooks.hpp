@@ -20,7 +20,7 @@ namespace walgd::daemon {
 /// environment holds no setting of walgd.
 ///
 /// Events: backup_done, backup_failed, verify_done, verify_failed, retention_done, retention_failed, archive_lag,
-/// archive_caught_up.
+/// archive_caught_up, wal_gap.
 class Hooks {
 public:
     struct Options {

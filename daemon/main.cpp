@@ -5,6 +5,7 @@
 #include "config/settings.hpp"
 #include "config/setup.hpp"
 #include "daemon/drain.hpp"
+#include "daemon/gap_healer.hpp"
 #include "daemon/listener.hpp"
 #include "daemon/look_ahead.hpp"
 #include "daemon/pages.hpp"
@@ -156,6 +157,12 @@ daemon::WalLimits wal_limits(const config::Settings& settings) {
     return limits;
 }
 
+/// Metrics and page wait for the first look; else it is for gaps alone, and leaves a starting daemon to PostgreSQL.
+daemon::ArchiveWatch::Options watch_options(const config::Settings& settings) {
+    const bool shown = !settings.text("http_listen").empty();
+    return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60), .every = settings.duration("catalogue_refresh")};
+}
+
 /// Every part of walgd, in the order in which each needs the ones before it.
 class Daemon {
 public:
@@ -170,6 +177,7 @@ private:
     daemon::StatusSources sources();
     std::string status(bool json) { return daemon::status_text(sources(), json); }
     std::string reload();
+    awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
     void spawn_tasks();
     awaitable<void> serve_and_drain();
 
@@ -206,7 +214,8 @@ private:
     daemon::Scheduler scheduler_{
         daemon::schedule_of(settings_, std::chrono::floor<std::chrono::seconds>(started_)),
         {archive_, hooks_, config::connection_options(settings_), works(), [this] { return jobs_.running(); }}};
-    daemon::ArchiveWatch archive_watch_{archive_, settings_.duration("catalogue_refresh")};
+    daemon::ArchiveWatch archive_watch_{archive_, watch_options(settings_)};
+    daemon::GapHealer gap_healer_{wal_, hooks_, log_, settings_.text("pgdata")};
     daemon::Pages pages_{[this] { return sources(); }, [this] { jobs_.start(config::push_options(settings_)); }};
     TaskGroup tasks_;
 };
@@ -219,6 +228,7 @@ Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
     archive_.health->on_turn(daemon::storage_state_logger(log_));
     wal_.on_stored([this](const std::string& name) { archive_watch_.stored(name); });
     jobs_.on_end([this] { archive_watch_.look_again(); });
+    archive_watch_.on_look([this](const daemon::ArchiveView& view) { return heal_gaps(view); });
 }
 
 /// Nothing where no address is set. It asks the other parts only once it runs.
@@ -259,14 +269,18 @@ std::string Daemon::reload() {
         settings_, [this] { return config::Settings::load(config::process_sources(config_file_, {}, false)); }, log_);
 }
 
+awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {
+    const bool backup_since = view.valid_backups > 0;
+    const auto healed = co_await gap_healer_.heal(daemon::gaps_of(view), view.wal.segment_bytes, backup_since);
+    co_return healed > 0;
+}
+
 void Daemon::spawn_tasks() {
     tasks_.spawn(server_.run());
     keep_reachable(tasks_, listener_, server_);
     walg_socket_.start(tasks_);
-    if (http_) {
-        tasks_.spawn(http_->run());
-        tasks_.spawn(archive_watch_.run()); // for metrics and page alone
-    }
+    if (http_) tasks_.spawn(http_->run());
+    tasks_.spawn(archive_watch_.run());
     tasks_.spawn(look_ahead_.run());
     tasks_.spawn(wal_.find_out_conditional_put());
     tasks_.spawn(wal_.run_prefetch());

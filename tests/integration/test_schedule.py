@@ -4,7 +4,7 @@ import json
 import threading
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, until
+from harness import Cluster, TestCase, Walgd, free_port, run, until
 
 EVERY_MINUTE = "* * * * *"
 
@@ -140,6 +140,27 @@ class Schedule(TestCase):
             refused = self.walgd(**{name: value})
             self.assertEqual(refused.start(wait=False).process.wait(20), 1)
             self.assertIn(text, (self.scratch.path / "log").read_text(errors="replace"))
+
+    def test_a_gap_heals_from_pg_wal_or_is_named_with_its_cost(self):
+        program, events = self.hook()
+        cluster = Cluster(self.scratch, 15, segment_mb=1, extra="wal_keep_size = 1GB")
+        walgd = self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_CATALOGUE_REFRESH="1s", WALGD_HTTP_LISTEN=f"127.0.0.1:{free_port()}").start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        walgd.walg("backup-push", cluster.data)
+        names = [cluster.switch() for _ in range(4)]
+        stored = lambda name: next((self.folder / "wal_005").glob(f"{name}.*"), None)
+        missing = stored(names[1])
+        content = missing.read_bytes()
+        missing.unlink()
+        until("the gap to be healed", lambda: stored(names[1]))
+        self.assertEqual(stored(names[1]).read_bytes(), content)
+        self.assertEqual(events(), [])
+        (cluster.data / "pg_wal" / names[2]).unlink()
+        stored(names[2]).unlink()
+        until("the gap to be told", lambda: [event for event, _ in events()] == ["wal_gap"])
+        self.assertEqual((events()[0][1]["first"], events()[0][1]["segments"]), (names[2], 1))
+        self.assertIn("take a full base backup now", events()[0][1]["text"])
 
     def test_wal_that_waits_for_too_long_is_told_and_that_it_is_over(self):
         program, events = self.hook()
