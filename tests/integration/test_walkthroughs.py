@@ -301,6 +301,20 @@ class Supabase(Walkthrough):
         wanted = self.sh("wal-g backup-list", env).stdout.splitlines()[1].split()[2]
         self.assertIn(f"(file {wanted})", (self.scratch.path / "two/backup_label").read_text())
 
+    def test_verify_names_a_damaged_block_and_the_backup_is_taken(self):
+        env = self.file_image()
+        one = self.server(env, archive="wal-g wal-push %p")
+        one.psql("create table t as select generate_series(1, 1000) x")
+        table = one.data / one.psql("select pg_relation_filepath('t')")
+        one.stop()
+        content = bytearray(table.read_bytes())
+        content[8000] ^= 1
+        table.write_bytes(content)
+        one.start()
+        pushed = self.sh("wal-g backup-push $PGDATA --verify", env)
+        self.assertRegex(pushed.stderr, f"(?m)^WARNING: .*{table.name}.*damaged: 0$")
+        self.assertIn("base_", self.sh("wal-g backup-list", env).stdout)
+
     def test_six_deltas_follow_a_full_backup_and_then_comes_a_full_one(self):
         env = self.file_image(WALG_DELTA_MAX_STEPS="6")
         one = self.server(env, archive="wal-g wal-push %p")
