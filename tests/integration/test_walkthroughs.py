@@ -3,6 +3,7 @@
 What is theirs stands here as their scripts have it; folders alone are other ones. No daemon runs but where the system has one.
 """
 import datetime
+import grp
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import unittest
 
@@ -94,10 +96,6 @@ class Walkthrough(TestCase):
         self.need_root()
         return self.sh_as(line, env, 0, 0, check=check)
 
-    def line_of(self, expression, text):
-        self.assertRegex(text, expression)
-        return re.search(expression, text)
-
 
 class WalG(Walkthrough):
     """WAL-G's own documentation."""
@@ -113,8 +111,8 @@ class WalG(Walkthrough):
         names = [line.split()[0] for line in wal_g("backup-list").stdout.splitlines()[1:]]
         self.assertEqual(len(names), 3)
         shown = wal_g("wal-show").stdout
-        self.line_of(r"\| TLI \| PARENT TLI \| SWITCHPOINT LSN \| START SEGMENT +\| END SEGMENT +\| SEGMENT RANGE \| SEGMENTS COUNT \| STATUS \| BACKUPS COUNT \|", shown)
-        self.line_of(r"\|   1 \| +0 \| +0/0 \| 000000010000000000000001 \| .* \| OK     \| +3 \|", shown)
+        self.assertRegex(shown, r"\| TLI \| PARENT TLI \| SWITCHPOINT LSN \| START SEGMENT +\| END SEGMENT +\| SEGMENT RANGE \| SEGMENTS COUNT \| STATUS \| BACKUPS COUNT \|")
+        self.assertRegex(shown, r"\|   1 \| +0 \| +0/0 \| 000000010000000000000001 \| .* \| OK     \| +3 \|")
         verified = wal_g("wal-verify integrity timeline").stdout
         self.assertIn("[wal-verify] integrity check status: OK", verified)
         self.assertIn("[wal-verify] timeline check status: OK", verified)
@@ -196,12 +194,12 @@ class Archivers(Walkthrough):
     def test_postgresql_archives_and_recovers_through_the_daemon_and_its_client(self):
         env = self.file_image()
         self.at(self.scratch.bin / "walg-daemon-client")
-        socket = self.scratch.path / "wal-g.sock"
-        archive, restore = (f"walg-daemon-client {socket} {words}" for words in ("wal-push %f", "wal-fetch %f %p"))
+        path = self.scratch.path / "wal-g.sock"
+        archive, restore = (f"walg-daemon-client {path} {words}" for words in ("wal-push %f", "wal-fetch %f %p"))
         one = self.server(env, archive=archive)
-        daemon = start([self.scratch.bin / "wal-g", "daemon", socket], self.scratch.log, env=env)
+        daemon = start([self.scratch.bin / "wal-g", "daemon", path], self.scratch.log, env=env)
         self.scratch.stack.callback(stop, daemon)
-        until("the socket", socket.exists, 30)
+        until("the socket", path.exists, 30)
         self.sh("wal-g backup-push $PGDATA", env)
         one.psql("create table t as select generate_series(1, 5) x")
         one.switch()
@@ -209,9 +207,9 @@ class Archivers(Walkthrough):
         stop(daemon)
         two = self.scratch.path / "two"
         self.sh(f"wal-g backup-fetch {two} LATEST && touch {two}/recovery.signal", env)
-        again = start([self.scratch.bin / "wal-g", "daemon", socket], self.scratch.log, env={**env, "PGDATA": str(two)})
+        again = start([self.scratch.bin / "wal-g", "daemon", path], self.scratch.log, env={**env, "PGDATA": str(two)})
         self.scratch.stack.callback(stop, again)
-        until("the socket", socket.exists, 30)
+        until("the socket", path.exists, 30)
         self.assertEqual(self.restored(env, restore=restore).psql("select count(*) from t"), "5")
 
     def test_cloudnativepgs_plugin_reads_its_backups_marks_and_deletes_them(self):
@@ -265,7 +263,6 @@ class Supabase(Walkthrough):
 
     def as_wal_g(self, line, env, check=True):
         self.need_root()
-        import grp
         return self.sh_as(line, {**env, **self.socket_folder}, *self.user, groups=grp.getgrnam("postgres").gr_gid, check=check)
 
     def test_another_user_backs_up_with_json_settings_and_the_project_comes_back_on_a_new_host(self):
@@ -303,6 +300,20 @@ class Supabase(Walkthrough):
         self.sh(f"""wal-g backup-fetch {self.scratch.path}/two --target-user-data '{{"backup_id":9,"project_id":7}}'""", env)
         wanted = self.sh("wal-g backup-list", env).stdout.splitlines()[1].split()[2]
         self.assertIn(f"(file {wanted})", (self.scratch.path / "two/backup_label").read_text())
+
+    def test_verify_names_a_damaged_block_and_the_backup_is_taken(self):
+        env = self.file_image()
+        one = self.server(env, archive="wal-g wal-push %p")
+        one.psql("create table t as select generate_series(1, 1000) x")
+        table = one.data / one.psql("select pg_relation_filepath('t')")
+        one.stop()
+        content = bytearray(table.read_bytes())
+        content[8000] ^= 1
+        table.write_bytes(content)
+        one.start()
+        pushed = self.sh("wal-g backup-push $PGDATA --verify", env)
+        self.assertRegex(pushed.stderr, f"(?m)^WARNING: .*{table.name}.*damaged: 0$")
+        self.assertIn("base_", self.sh("wal-g backup-list", env).stdout)
 
     def test_six_deltas_follow_a_full_backup_and_then_comes_a_full_one(self):
         env = self.file_image(WALG_DELTA_MAX_STEPS="6")
@@ -376,6 +387,19 @@ class Stolon(Walkthrough):
                 self.assertEqual(restored.psql("select count(*) from t"), rows)
                 self.assertEqual(restored.psql("select timeline_id > 1 from pg_control_checkpoint()"), "t")
                 restored.stop()
+
+    def test_with_the_daemon_its_envdir_alone_has_the_secrets(self):
+        env, one = self.stolon()
+        daemon = start(["envdir", self.envdir, self.scratch.bin / "walgd"], self.scratch.log, env={**env, "WALGD_SOCKET": str(self.scratch.path / "walgd.sock")})
+        self.scratch.stack.callback(stop, daemon)
+        until("walgd to serve its socket", lambda: (self.scratch.path / "walgd.sock").exists(), 30)
+        one.configure(f"archive_command = 'WALGD_SOCKET={self.scratch.path}/walgd.sock walg-push %p'")
+        one.psql("select pg_reload_conf()")
+        segment = one.switch()
+        self.assertIn(segment, self.sh(f"envdir {self.envdir} wal-g st ls wal_005/", env).stdout)
+        postmaster = (one.data / "postmaster.pid").read_text().split()[0]
+        self.assertNotIn(Minio.secret, one.psql("show archive_command") + pathlib.Path(f"/proc/{postmaster}/environ").read_text())
+        one.stop()  # first: walgd serves until PostgreSQL is gone
 
     def test_a_restore_that_fails_leaves_no_cluster(self):
         env = self.file_image()
@@ -572,11 +596,11 @@ class Playground(Walkthrough):
         subprocess.check_call([*gpg, "-o", str(self.scratch.path / "plain.br"), "-d", str(stored)], stdout=self.scratch.log, stderr=self.scratch.log)
         self.assertEqual(len(subprocess.check_output(["brotli", "-dc", str(self.scratch.path / "plain.br")])), 16 << 20)
         out = self.scratch.folder("out")
-        for key in ({}, {"WALG_PGP_KEY_PATH": str(keys[0])}):
+        for key, about in (({}, "ERROR"), ({"WALG_PGP_KEY_PATH": str(keys[0])}, "WALG_PGP_KEY")):
             without = {name: value for name, value in reader.items() if name != "WALG_PGP_KEY_PATH"}
             refused = self.sh(f"wal-g backup-fetch {out} LATEST", {**without, **key}, check=False)
             self.assertEqual(refused.returncode, 1)
-            print(key, refused.stderr)
+            self.assertIn(about, refused.stderr)
             self.assertFalse((out / "PG_VERSION").exists())
 
     def test_a_backup_by_root_gives_the_password_that_scram_asks_for(self):
@@ -798,7 +822,6 @@ exec wal-g wal-fetch "$1" "$2"
         one = self.server(env, archive="wal-g wal-push %p")
         segment = one.switch()
         out = self.scratch.folder("out")
-        import socket
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
