@@ -26,13 +26,39 @@ std::optional<pg::Segment> newest_of(const archive::WalCatalogue& wal) {
 
 std::uint64_t first_wanted(const ArchiveView& view) {
     std::optional<std::uint64_t> first;
+    // As WAL-G's wal-verify: a permanent backup is there for its own moment.
     for (const auto& backup : view.backups) {
-        if (backup.segment) first = std::min(first.value_or(backup.segment->number), backup.segment->number);
+        if (backup.segment && !backup.permanent) first = std::min(first.value_or(backup.segment->number), backup.segment->number);
     }
     if (first) return *first;
     std::uint64_t oldest = view.newest->number;
     for (const auto& [id, timeline] : view.wal.timelines) oldest = std::min(oldest, timeline.first());
     return oldest;
+}
+
+/// A backup with the WAL of its own and no more, and a later one behind the gap that follows: what retention leaves of a week or
+/// a month.
+bool is_snapshot(const archive::CheckedRun& run, const archive::CheckedRun& gap, const ArchiveView& view) {
+    if (run.state != archive::SegmentState::found) return false;
+    const auto alone = std::ranges::any_of(view.backups, [&](const BackupView& backup) {
+        return backup.segment && backup.segment->number == run.segments.first &&
+               pg::segment_number(pg::Lsn(backup.finish_lsn), view.wal.segment_bytes) == run.segments.last;
+    });
+    return alone && std::ranges::any_of(view.backups, [&](const BackupView& backup) {
+               return backup.segment && backup.segment->number > gap.segments.last;
+           });
+}
+
+/// Gaps behind snapshots are meant: what is before such a gap needs nothing after it.
+void drop_meant_gaps(ArchiveView& view) {
+    std::vector<archive::CheckedRun> kept;
+    for (const auto& run : view.runs) {
+        if (run.state != archive::SegmentState::found && !kept.empty() && is_snapshot(kept.back(), run, view))
+            kept.pop_back();
+        else
+            kept.push_back(run);
+    }
+    view.runs = std::move(kept);
 }
 
 } // namespace
@@ -47,6 +73,7 @@ void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history)
     const auto first = first_wanted(view);
     const pg::Segment behind{view.newest->timeline, view.newest->number + 1};
     view.runs = archive::check_segments(view.wal, switches, behind, first, {.delayed = 0, .uploading = 0});
+    drop_meant_gaps(view);
     view.missing = count_in(view.runs, false);
     std::uint64_t since = behind.number;
     for (auto run = view.runs.rbegin(); run != view.runs.rend() && run->state == archive::SegmentState::found; ++run) {

@@ -29,11 +29,13 @@ struct ArchiveView {
     archive::WalCatalogue wal;
 
     // Computed from the two above, along the newest timeline's history.
-    std::vector<archive::CheckedRun> runs; ///< from the oldest backup's segment, or the oldest segment, to the newest one
-    std::uint64_t missing = 0;             ///< segments in gaps of these
-    std::uint64_t continuous = 0;          ///< segments since the last gap
-    std::uint64_t useless = 0;             ///< segments older than every backup
-    std::size_t valid_backups = 0;         ///< backups that start after the last gap, or right at its end
+    /// From the oldest backup that is not permanent, or the oldest segment, to the newest one; without backups that were kept
+    /// with the WAL of their own alone.
+    std::vector<archive::CheckedRun> runs;
+    std::uint64_t missing = 0;     ///< segments in gaps of these
+    std::uint64_t continuous = 0;  ///< segments since the last gap
+    std::uint64_t useless = 0;     ///< segments older than every backup
+    std::size_t valid_backups = 0; ///< backups that start after the last gap, or right at its end
     std::optional<pg::Segment> newest;
 };
 

@@ -4,8 +4,8 @@
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/retention_policy.hpp"
-#include "config/process.hpp"
 #include "common/archive/retention_select.hpp"
+#include "config/process.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -26,10 +26,12 @@ constexpr std::chrono::hours stale_uploads_age{24};
 
 Error usage(const std::string& what, const std::string& form) { return Error(ErrorKind::misconfigured, what, form); }
 
-/// The modifier in front of the last word, if there is one.
+/// The modifier in front of the last word, if there is one. In any case: people write Full, and mean it.
 FullModifier take_modifier(std::vector<std::string>& words) {
-    if (words.empty() || (words.front() != "FULL" && words.front() != "FIND_FULL")) return FullModifier::none;
-    const auto modifier = words.front() == "FULL" ? FullModifier::full : FullModifier::find_full;
+    auto word = words.empty() ? std::string() : words.front();
+    std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    if (word != "FULL" && word != "FIND_FULL") return FullModifier::none;
+    const auto modifier = word == "FULL" ? FullModifier::full : FullModifier::find_full;
     words.erase(words.begin());
     return modifier;
 }

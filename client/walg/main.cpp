@@ -146,7 +146,7 @@ int main(int count, char** words) {
     ::mallopt(M_ARENA_MAX, 4);
     const auto called = std::filesystem::path(words[0]).filename().string();
     if (called == "walg-daemon-client") return cli::run_daemon_client({words + 1, words + count});
-    const bool as_walg = called == "wal-g";
+    const bool as_walg = called.starts_with("wal-g"); // wal-g-3 too, as some name their versions
     const auto verbs = cli::all_verbs();
     CommandLine line;
     CLI::App app{"walg: PostgreSQL WAL and base backups in object storage, in WAL-G's layout", as_walg ? "wal-g" : "walg"};

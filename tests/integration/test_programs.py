@@ -192,6 +192,19 @@ class Programs(TestCase):
         self.folder.rename(self.scratch.path / "gone")
         self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
 
+    @unittest.skipUnless(os.getuid() == 0, "only root can do something as root")
+    def test_what_root_does_in_a_folder_leaves_it_to_its_owner(self):
+        folder = self.scratch.folder("of-postgres")
+        settings = {"WALG_FILE_PREFIX": str(folder)}
+        source = self.scratch.path / "object"
+        source.write_text("x")
+        source.chmod(0o644)
+        walgd = Walgd(self.scratch, settings)
+        subprocess.run([self.scratch.bin / "walg", "st", "put", source, "a/b"], env=walgd.env, check=True, capture_output=True)
+        walgd.walg("st", "put", source, "a/c")
+        walgd.walg("st", "rm", "a/b")
+        self.assertEqual([path.name for path in (folder / "a").iterdir()], ["c"])
+
     def test_a_second_daemon_on_the_same_socket_is_refused_and_a_stale_socket_is_not(self):
         daemon = Walgd(self.scratch, self.settings).start()
         result = run([self.scratch.bin / "walgd"], env=daemon.env, check=False, timeout=30)

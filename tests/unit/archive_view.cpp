@@ -58,6 +58,19 @@ TEST_CASE("a backup right behind a gap is valid, one before it is not", "[daemon
     CHECK(view.valid_backups == 1);
 }
 
+TEST_CASE("what retention left of a week is no gap, and a permanent backup asks for no WAL behind it", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 2}}, {1, {10, 11}}, {1, {30, 40}}}, {{1, 1}, {1, 10}, {1, 31}});
+    view.backups[0].permanent = true;
+    view.backups[1].finish_lsn = 11 * 16 * mib + 100;
+    judge(view, std::nullopt);
+    CHECK(view.missing == 0);
+    CHECK(view.continuous == 11);
+    CHECK(view.valid_backups == 1);
+    view.backups[1].finish_lsn = 15 * 16 * mib; // its own WAL is not all there
+    judge(view, std::nullopt);
+    CHECK(view.missing == 18);
+}
+
 TEST_CASE("what is stored after the look is counted, and an archive without WAL has nothing to count", "[daemon]") {
     auto view = view_with(16 * mib, {{1, {1, 6}}});
     judge(view, std::nullopt);

@@ -76,6 +76,14 @@ std::string Folder::path_of(const ObjectKey& key) const {
     return root_ + "/" + path;
 }
 
+/// What root makes belongs to whom the archive belongs: PostgreSQL's user goes on in it.
+void Folder::give_to_owner(const std::string& path) const {
+    struct stat root{};
+    if (::geteuid() != 0 || ::stat(root_.c_str(), &root) != 0) return;
+    if (::chown(path.c_str(), root.st_uid, root.st_gid) != 0)
+        throw_errno(fmt::format("cannot give {} to the owner of {}", path, root_));
+}
+
 /// Every folder that is made is made durable in the one above.
 void Folder::make_parents(const std::string& path) const {
     const auto parent = fs::path(path).parent_path();
@@ -87,6 +95,7 @@ void Folder::make_parents(const std::string& path) const {
     for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
         if (::mkdir(folder->c_str(), 0777) != 0 && errno != EEXIST)
             throw_errno(fmt::format("cannot make folder {}", folder->string()));
+        give_to_owner(folder->string());
         sync_folder(folder->parent_path().string());
     }
 }
@@ -97,6 +106,7 @@ Folder::Temporary Folder::create_temporary() const {
     make_parents(temporary.path);
     // Read too: an upload's pieces may be looked at again.
     temporary.fd = open_file(temporary.path, O_RDWR | O_CREAT | O_EXCL, 0666);
+    give_to_owner(temporary.path);
     // Says that its writer lives: remove_old_temporaries() leaves it alone.
     ::flock(temporary.fd.get(), LOCK_EX | LOCK_NB);
     return temporary;

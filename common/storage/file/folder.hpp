@@ -37,6 +37,8 @@ public:
 
 private:
     void make_parents(const std::string& path) const;
+    void give_to_owner(const std::string& path) const;
+
     std::string root_;
 };
 

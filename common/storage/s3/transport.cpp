@@ -14,6 +14,8 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/sslerr.h>
 #include <sys/socket.h>
 
 namespace walgd::storage {
@@ -160,6 +162,10 @@ private:
         const auto [error] = co_await stream_.async_handshake(ssl::stream_base::client, asio::as_tuple(asio::use_awaitable));
         if (!error) co_return;
         const auto verdict = SSL_get_verify_result(stream_.native_handle());
+        if (error.category() == asio::error::get_ssl_category() &&
+            ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_WRONG_VERSION_NUMBER)
+            throw Error(ErrorKind::misconfigured, fmt::format("{} does not speak TLS", server_.authority()),
+                        "an endpoint without a scheme means https: write http:// in front of it where that is meant");
         if (verdict == X509_V_OK) give_up("no TLS with", error);
         throw Error(ErrorKind::misconfigured,
                     fmt::format("the TLS certificate of {} does not hold: {}", server_.authority(),
