@@ -202,8 +202,8 @@ class Programs(TestCase):
         walgd = Walgd(self.scratch, settings)
         subprocess.run([self.scratch.bin / "walg", "st", "put", source, "a/b"], env=walgd.env, check=True, capture_output=True)
         walgd.walg("st", "put", source, "a/c")
-        walgd.walg("st", "rm", "a/b")
-        self.assertEqual([path.name for path in (folder / "a").iterdir()], ["c"])
+        walgd.walg("st", "rm", "a/b.lz4")
+        self.assertEqual([path.name for path in (folder / "a").iterdir()], ["c.lz4"])
 
     def test_a_second_daemon_on_the_same_socket_is_refused_and_a_stale_socket_is_not(self):
         daemon = Walgd(self.scratch, self.settings).start()
