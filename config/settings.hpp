@@ -34,7 +34,8 @@ std::span<const Setting> settings_table();
 struct Sources {
     std::map<std::string, std::string> command_line; ///< by our name or by WAL-G's flag spelling ("walg-storage-prefix")
     std::map<std::string, std::string> environment;  ///< the whole environment
-    std::map<std::string, std::string> credentials; ///< of systemd's $CREDENTIALS_DIRECTORY: file name and content; go before the environment
+    /// Of systemd's $CREDENTIALS_DIRECTORY: file name and content. They go before the environment.
+    std::map<std::string, std::string> credentials;
     std::string config_file;      ///< --config; empty: WALG_CONFIG_PATH, else /etc/walgd/walgd.yaml, else ~/.walg.yaml|yml|json
     std::string home;             ///< for ~/.walg.*
     bool walg_compatible = false; ///< called as wal-g: an unknown key in the file is a warning, as WAL-G does it

@@ -104,7 +104,9 @@ std::string ask_daemon(Context& context, proto::Frame question) {
 
 } // namespace
 
-std::string daemon_status(Context& context, bool json) { return ask_daemon(context, {proto::Type::status, 1, {json ? "json" : "text"}}); }
+std::string daemon_status(Context& context, bool json) {
+    return ask_daemon(context, {proto::Type::status, 1, {json ? "json" : "text"}});
+}
 
 std::string daemon_reload(Context& context) { return ask_daemon(context, {proto::Type::reload, 1, {}}); }
 

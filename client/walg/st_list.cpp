@@ -1,6 +1,6 @@
 #include "client/walg/st.hpp"
-#include "common/base/time_text.hpp"
 #include "client/walg/listing.hpp"
+#include "common/base/time_text.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

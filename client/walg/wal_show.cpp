@@ -19,7 +19,7 @@ struct Shown {
     const archive::WalTimeline* wal = nullptr;
     std::optional<pg::PastTimeline> parent;               ///< and where it was left
     std::vector<const archive::BackupDetails*> backups{}; ///< newest first
-    std::string start{}, end{};                               ///< segment names
+    std::string start{}, end{};                           ///< segment names
     std::uint64_t range = 0;
     std::string_view status() const { return wal->runs.size() == 1 ? "OK" : "LOST_SEGMENTS"; }
 };

@@ -17,8 +17,7 @@ Time at(int seconds) { return Time(std::chrono::seconds(seconds)); }
 /// A storage whose puts wait for a signal, and then fail or do not.
 class Waiting : public Storage {
 public:
-    Waiting(asio::any_io_executor io, Storage& inner)
-        : released(std::move(io), Timer::time_point::max()), inner_(inner) {}
+    Waiting(asio::any_io_executor io, Storage& inner) : released(std::move(io), Timer::time_point::max()), inner_(inner) {}
     Timer released; ///< cancelled: go on
     std::optional<Error> failure;
 
