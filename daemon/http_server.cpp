@@ -264,6 +264,8 @@ awaitable<void> HttpServer::run() {
     }
     parts_->acceptor.close();
     parts_->connections.cancel();
+    // Cancelled or not: they are waited for.
+    co_await asio::this_coro::throw_if_cancelled(false);
     co_await parts_->connections.join();
     if (failure) std::rethrow_exception(failure);
 }

@@ -32,10 +32,13 @@ void TaskGroup::cancel() {
 }
 
 awaitable<void> TaskGroup::join() {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    // A cancellation is not lost here: it is met at the caller's next wait, when the children have ended.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     while (!signals_.empty()) {
         co_await all_done_.async_wait(asio::as_tuple(asio::use_awaitable));
     }
+    co_await asio::this_coro::throw_if_cancelled(throws);
 }
 
 awaitable<void> within(Clock::duration limit, awaitable<void> task, std::string late) {

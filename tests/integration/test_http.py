@@ -136,6 +136,14 @@ class Http(TestCase):
             self.assertTrue(json.loads(data[6:])["status"]["version"])
             self.assertTrue(next(line for line in lines if line.startswith(b"data: ")), "one each second")
 
+    def test_it_ends_when_it_is_told_to_also_with_a_page_open(self):
+        walgd = self.walgd().start()
+        until("the archive to be listed", lambda: "walg_backups" in "".join(self.metrics()))
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as page:
+            page.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            self.assertTrue(page.recv(4096))
+            self.assertEqual(walgd.stop(), 0)
+
     def test_nothing_is_started_without_the_token_or_for_another_site(self):
         self.walgd().start()
         self.assertEqual(self.ask("/backup", "POST")[0], 403, "there is no token, so nobody may")

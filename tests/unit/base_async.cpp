@@ -193,4 +193,27 @@ TEST_CASE("a job that waits for memory goes on when WAL has its own", "[base]") 
     CHECK(budget.used() == 10);
 }
 
+TEST_CASE("a cancellation that comes while children are waited for is met behind them", "[base]") {
+    Loop loop;
+    TaskGroup outer(loop.executor(), [](std::exception_ptr) {});
+    bool joined = false, went_on = false;
+    auto parent = [&]() -> awaitable<void> {
+        TaskGroup group(loop.executor(), [](std::exception_ptr) {});
+        group.spawn([]() -> awaitable<void> { co_await sleep_for(std::chrono::milliseconds(50)); }());
+        co_await group.join();
+        joined = true;
+        co_await sleep_for(std::chrono::hours(1));
+        went_on = true;
+    };
+    auto story = [&]() -> awaitable<void> {
+        outer.spawn(parent());
+        co_await sleep_for(std::chrono::milliseconds(10));
+        outer.cancel();
+        co_await outer.join();
+    };
+    loop.run(story());
+    CHECK(joined);
+    CHECK_FALSE(went_on);
+}
+
 } // namespace walgd
