@@ -44,7 +44,7 @@ awaitable<void> ArchiveWatch::look() {
     auto details = co_await archive::read_details(archive_.storage, std::move(entries), requests_at_once);
     const auto listed = std::chrono::steady_clock::now();
     ArchiveView next;
-    next.wal = co_await archive::list_wal(archive_, 0, requests_at_once);
+    next.wal = co_await archive::list_wal(archive_, options_.segment_bytes, requests_at_once);
     std::optional<pg::TimelineHistory> history;
     try {
         if (!next.wal.timelines.empty())

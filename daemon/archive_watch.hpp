@@ -12,6 +12,7 @@ class ArchiveWatch {
 public:
     struct Options {
         std::chrono::milliseconds first{0}, every{std::chrono::hours(1)}; ///< when to look, after the start and after each look
+        std::uint64_t segment_bytes = 0;                                  ///< 0: as a stored segment's header says
     };
     ArchiveWatch(archive::Archive& archive, Options options) : archive_(archive), options_(options), again_(archive.io) {}
 

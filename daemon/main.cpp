@@ -1,5 +1,6 @@
 // walgd: reads the settings, builds every part, wires them, and ends when PostgreSQL no longer needs it.
 #include "common/base/files.hpp"
+#include "common/pg/control_file.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
 #include "config/settings.hpp"
@@ -157,10 +158,23 @@ daemon::WalLimits wal_limits(const config::Settings& settings) {
     return limits;
 }
 
+/// As a setting or the cluster's control file has it: a host with a public key alone cannot read a stored header. 0: not known.
+std::uint64_t known_segment_bytes(const config::Settings& settings) {
+    if (const auto given = config::segment_bytes(settings); given != 0) return given;
+    try {
+        return pg::read_control_file(settings.text("pgdata")).wal_segment_bytes;
+    } catch (const Error&) {
+        return 0; // not there yet, or another user's
+    }
+}
+
 /// Metrics and page wait for the first look; else it is for gaps alone, and leaves a starting daemon to PostgreSQL.
 daemon::ArchiveWatch::Options watch_options(const config::Settings& settings) {
     const bool shown = !settings.text("http_listen").empty();
-    return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60), .every = settings.duration("catalogue_refresh")};
+    constexpr std::chrono::milliseconds often_enough{1000};
+    return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60),
+            .every = std::max(often_enough, settings.duration("catalogue_refresh")),
+            .segment_bytes = known_segment_bytes(settings)};
 }
 
 /// Every part of walgd, in the order in which each needs the ones before it.

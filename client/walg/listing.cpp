@@ -22,11 +22,8 @@ std::vector<std::size_t> widths_of(const Row& header, const std::vector<Row>& ro
 
 std::string padded(const std::string& text, std::size_t width) { return text + std::string(width - text.size(), ' '); }
 
-} // namespace
-
-std::string plain_table(const Row& header, const std::vector<Row>& rows) {
-    if (rows.empty()) return {};
-    const auto widths = widths_of(header, rows);
+/// Every cell but a line's last one padded to one more than its column's width.
+std::string padded_lines(const Row& header, const std::vector<Row>& rows, const std::vector<std::size_t>& widths) {
     std::string text;
     auto add = [&](const Row& row) {
         for (std::size_t column = 0; column + 1 < row.size(); ++column) text += padded(row[column], widths[column] + 1);
@@ -35,6 +32,13 @@ std::string plain_table(const Row& header, const std::vector<Row>& rows) {
     add(header);
     for (const auto& row : rows) add(row);
     return text;
+}
+
+} // namespace
+
+std::string plain_table(const Row& header, const std::vector<Row>& rows) {
+    if (rows.empty()) return {};
+    return padded_lines(header, rows, widths_of(header, rows));
 }
 
 std::string boxed_table(const Row& titles, const std::vector<Row>& rows) {
@@ -86,14 +90,7 @@ std::string tabbed_table(const Row& header, const std::vector<Row>& rows) {
     for (const auto& row : rows) {
         for (std::size_t column = 0; column < row.size(); ++column) widths[column] = std::max(widths[column], row[column].size());
     }
-    std::string text;
-    auto add = [&](const Row& row) {
-        for (std::size_t column = 0; column + 1 < row.size(); ++column) text += padded(row[column], widths[column] + 1);
-        text += row.back() + "\n";
-    };
-    add(header);
-    for (const auto& row : rows) add(row);
-    return text;
+    return padded_lines(header, rows, widths);
 }
 
 std::string coloured(std::string text) {

@@ -1,6 +1,7 @@
 #include "common/archive/catalogue.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/base/run_all.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -139,18 +140,9 @@ awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, st
             co_await read_one(storage, backup);
         }
     };
-    std::exception_ptr failure;
-    TaskGroup* running = nullptr;
-    const auto executor = co_await asio::this_coro::executor;
-    TaskGroup group(executor, [&](std::exception_ptr one) {
-        if (failure) return;
-        failure = one;
-        running->cancel();
-    });
-    running = &group;
-    for (unsigned index = 0; index < std::max(1U, at_once); ++index) group.spawn(worker());
-    co_await group.join();
-    if (failure) std::rethrow_exception(failure);
+    std::vector<awaitable<void>> workers;
+    for (unsigned index = 0; index < std::max(1U, at_once); ++index) workers.push_back(worker());
+    co_await run_all(std::move(workers));
     co_return details;
 }
 

@@ -1,6 +1,7 @@
 #include "common/archive/wal_catalogue.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/base/run_all.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -169,18 +170,9 @@ private:
     }
 
     awaitable<void> list_all(std::vector<Range>& wave) {
-        std::exception_ptr failure;
-        TaskGroup* running = nullptr;
-        const auto executor = co_await asio::this_coro::executor;
-        TaskGroup group(executor, [&](std::exception_ptr one) {
-            if (failure) return;
-            failure = one;
-            running->cancel();
-        });
-        running = &group;
-        for (auto& range : wave) group.spawn(list_one(range));
-        co_await group.join();
-        if (failure) std::rethrow_exception(failure);
+        std::vector<awaitable<void>> lists;
+        for (auto& range : wave) lists.push_back(list_one(range));
+        co_await run_all(std::move(lists));
     }
 
     storage::Storage& storage_;
