@@ -8,6 +8,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -19,6 +20,9 @@
 using namespace walgd;
 
 namespace {
+
+/// Signals this close are one wish.
+constexpr std::chrono::seconds one_signal{1};
 
 struct CommandLine {
     std::string config_file;
@@ -96,11 +100,16 @@ int run(const CommandLine& line, bool as_walg) {
     auto guard = asio::make_work_guard(io);
     std::stop_source stop;
     asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
+    std::chrono::steady_clock::time_point first;
     std::function<void()> listen = [&] {
         signals.async_wait([&](const boost::system::error_code& error, int) {
             if (error) return;
-            // The second one does not wait for what the first one stops.
-            if (!stop.request_stop()) std::_Exit(1);
+            // A person's second one does not wait for what the first one stops; timeout(1) sends two at once.
+            const auto now = std::chrono::steady_clock::now();
+            if (stop.request_stop())
+                first = now;
+            else if (now - first > one_signal)
+                std::_Exit(1);
             listen();
         });
     };
