@@ -1,4 +1,5 @@
 """What all subjects share: one cluster, one set of segments, one S3 server, one folder for scratch."""
+import contextlib
 import os
 import pathlib
 import re
@@ -136,6 +137,8 @@ class Lab:
         self.scratch.chmod(0o777)
         self.log = open(self.folder / "bench.log", "ab")
         self.segments = self.folder / "segments"
+        self.folders = self.folder / "restored"
+        shutil.rmtree(self.folders, ignore_errors=True)
         self.programs = pathlib.Path(os.environ.get("BENCH_DIR") or os.environ.get("WALGD_DIR") or ".")
         self.cluster = Cluster(self.folder, self.folder / "pgdata", 54876, self.log)
         self.objects = self.delay = None
@@ -190,6 +193,32 @@ class Lab:
         if self.objects:
             self.objects.stop()
         self.cluster.stop()
+        shutil.rmtree(self.folders, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def many_files(self, count):
+        """While it is entered, the cluster is another one: empty, but for so many relations of one page in its database."""
+        usual = self.cluster
+        self.cluster = Cluster(self.folder, self.folder / "pgdata_files", usual.port + 1, self.log)
+        try:
+            if self.cluster.made:
+                database = self.cluster.data / "base" / self.cluster.psql("select oid from pg_database where datname = 'postgres'")
+                for number in range(count):
+                    (database / str(1_000_000 + number)).write_bytes(bytes(8192))
+                own(database)
+            yield
+        finally:
+            self.cluster.stop()
+            self.cluster = usual
+
+    def new_folder(self):
+        """An empty one. They go at the end of the run: for minutes ext4 steps over each inode that was freed, which costs more than what is measured."""
+        self.folders.mkdir(mode=0o777, exist_ok=True)
+        self.folders.chmod(0o777)
+        folder = self.folders / str(len(os.listdir(self.folders)))
+        folder.mkdir(mode=0o700)
+        own(folder)
+        return folder
 
     def empty_pgdata(self, name):
         """A folder that looks like PGDATA to an archiver, without WAL."""

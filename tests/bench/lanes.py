@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 
+import backup_lanes
 from lab import as_postgres, own
-from measure import MemoryPeak, cpu_seconds, memory_mib, percentiles, run_once
+from measure import LaneFailed, MemoryPeak, cpu_seconds, memory_mib, percentiles
 
 SHIM_CALLS = 500
 PUSH_PAUSE_S = 0.05
@@ -16,10 +17,6 @@ GROWTH_BATCH = 50
 GROWTH_EARLY = 500
 GROWTH_MIB_MAX = 2.0
 SEGMENT_BYTES = 16 << 20
-
-
-class LaneFailed(Exception):
-    pass
 
 
 def drive(lab, commands, names, folder, env, *, pause_s=0.0, fetch=False, ready="none"):
@@ -75,46 +72,6 @@ def wal_lane(lab, lane, subject):
     subject.stop()
     shutil.rmtree(pgdata)
     return dict(row, **idle, stored_mb=subject.stored_mib())
-
-
-def change_pages(lab):
-    lab.cluster.psql(f"update pgbench_accounts set abalance=abalance+1 where aid%100=7 and aid < {lab.chosen.scale * 20000}")
-    lab.cluster.psql("checkpoint")
-
-
-def chain_lane(lab, subject):
-    """The newest of a full backup and five deltas, restored; then the same data as one full backup, restored."""
-    subject.empty_store()
-    backup_lane(lab, "full", subject)
-    stored = [backup_lane(lab, "delta", subject)["stored_mb"] for _ in range(5)]
-    row = backup_lane(lab, "restore", subject)
-    backup_lane(lab, "full again", subject)
-    full = backup_lane(lab, "restore", subject)
-    return dict(row, stored_mb=sum(stored), full_wall_s=full["wall_s"], full_cpu_s=full["cpu_s"], full_rss_mb=full["rss_mb"])
-
-
-def backup_lane(lab, lane, subject):
-    """full, restore or delta; full again: beside what is stored."""
-    if lane == "full":
-        subject.empty_store()
-    if lane == "delta":
-        change_pages(lab)
-    lane = lane.removesuffix(" again")
-    to = lab.scratch / "restored"
-    if lane == "restore":
-        shutil.rmtree(to, ignore_errors=True)
-        to.mkdir(mode=0o700)
-        own(to)
-    command, env = subject.restore(to) if lane == "restore" else getattr(subject, lane)()
-    before = subject.stored_mib()
-    row = run_once(as_postgres(command), env, lab.log)
-    row["stored_mb"] = subject.stored_mib() - before
-    if lane == "restore":
-        row["files"] = sum(1 for _ in to.rglob("*"))
-        shutil.rmtree(to)
-    if row["rc"] != 0:
-        raise LaneFailed(f"{command[0]} ended with {row['rc']}; bench.log has its words")
-    return row
 
 
 def floor_lane(lab):
@@ -222,7 +179,7 @@ def growth_lane(lab, subject):
     return row
 
 
-WAL_LANES, BACKUP_LANES = ("push", "drain", "fetch"), ("full", "restore", "delta", "chain")
+WAL_LANES = ("push", "drain", "fetch")
 
 
 def measure(lab, lane, subject):
@@ -232,8 +189,6 @@ def measure(lab, lane, subject):
             return wal_lane(lab, lane, subject)
         if lane == "growth":
             return growth_lane(lab, subject)
-        if lane == "chain":
-            return chain_lane(lab, subject)
-        return backup_lane(lab, lane, subject)
+        return backup_lanes.measure(lab, lane, subject)
     finally:
         subject.stop()

@@ -68,6 +68,10 @@ class MemoryPeak(threading.Thread):
         return self.peak
 
 
+class LaneFailed(Exception):
+    """A lane without figures; the message tells why."""
+
+
 def run_once(command, env, log):
     """Runs one command to its end: exit code, seconds, CPU seconds of it and of its children, peak MiB."""
     began = time.monotonic()
@@ -76,7 +80,7 @@ def run_once(command, env, log):
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    return {"rc": process.returncode, "wall_s": seconds, "cpu_s": used.ru_utime + used.ru_stime, "rss_mb": max(peak.stop(), used.ru_maxrss / 1024)}
+    return {"rc": process.returncode, "wall_s": seconds, "cpu_s": used.ru_utime + used.ru_stime, "rss_mb": peak.stop()}
 
 
 def percentiles(seconds):

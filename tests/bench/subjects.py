@@ -15,6 +15,7 @@ class Subject:
     program = None
     storages = ("s3", "file")
     backs_up = True
+    unsynced = None  # settings by which a restore does without fsync, which it else does
     daemon = None
 
     def __init__(self, lab, storage):
@@ -83,8 +84,11 @@ class Subject:
         self.daemon = None
 
 
+NO_FSYNC = {"WALG_TAR_DISABLE_FSYNC": "true"}
+
+
 class WalG(Subject):
-    name, program = "wal-g", os.environ.get("WALG")
+    name, program, unsynced = "wal-g", os.environ.get("WALG"), NO_FSYNC
 
     def push(self, pgdata):
         return f'{self.program} wal-push "%p"'
@@ -184,7 +188,7 @@ pg1-user=postgres
         return self.command_line(pgdata, 'archive-get "%f" "%p"')
 
     def full(self):
-        self.start(self.lab.cluster.data)
+        self.start(self.lab.cluster.data)  # once for each cluster; again it changes nothing
         return [*self.conf(self.lab.cluster.data), "--type=full", "backup"], self.env_for(None)
 
     def delta(self):
@@ -200,7 +204,7 @@ class PgBackRestAsync(PgBackRest):
 
 class Walgd(Subject):
     """walgd with its shims; settings have the same names as WAL-G's."""
-    name, program = "walgd", os.environ.get("WALGD_DIR")
+    name, program, unsynced = "walgd", os.environ.get("WALGD_DIR"), NO_FSYNC
 
     def env_for(self, pgdata):
         return dict(self.env(), PGDATA=str(pgdata), WALGD_SOCKET=self.socket())

@@ -1,4 +1,4 @@
-"""The numbers to reach (issue "The WAL path"), from the rows of one run: what walgd did, the best peer, their ratio, and whether it is enough."""
+"""The numbers to reach, from the rows of one run: what walgd did, the best peer, their ratio, and whether it is enough."""
 import statistics
 
 PEERS = ("walrus", "walrus daemon", "pgbackrest", "pgbackrest async", "wal-g", "wal-g daemon")
@@ -72,6 +72,22 @@ def push_lines(rows, place):
                    of="the floor with our frames")
 
 
+def full_lines(rows, place):
+    for key, unit, limit in (("wall_s", "s", 0.6), ("cpu_s", "CPU s", 0.8)):
+        yield compared("full backup", place, rows.value("full", "walgd", place, key), *rows.best_peer("full", place, key, min), unit, limit)
+    stored, peer = rows.best_peer("full", place, "stored_mb", min, ("walrus",))
+    yield compared("full backup, stored", place, rows.value("full", "walgd", place, "stored_mb"), stored, peer, "MiB", 1, of="WAL-RUS")
+    yield limited("full backup, peak memory", place, rows.value("full", "walgd", place, "rss_mb"), "MiB", 64)
+
+
+def restore_lines(rows, place):
+    for key, unit in (("wall_s", "s"), ("cpu_s", "CPU s")):
+        peer = rows.best_peer("restore", place, f"unsynced_{key}", min)
+        yield compared("restore, neither with fsync", place, rows.value("restore", "walgd", place, f"unsynced_{key}"), *peer, unit, 0.65)
+    yield compared("restore, ours with fsync", place, rows.value("restore", "walgd", place, "wall_s"), *rows.best_peer("restore", place, "unsynced_wall_s", min), "s", 1)
+    yield limited("restore, peak memory", place, rows.value("restore", "walgd", place, "rss_mb"), "MiB", 64)
+
+
 def lines(rows):
     for place in rows.places("push"):
         yield from push_lines(rows, place)
@@ -87,10 +103,26 @@ def lines(rows):
                 yield limited("fetch, peak memory", place, rows.value(lane, "walgd", place, "hwm_mb"), "MiB", 48)
             else:
                 yield compared("drain, segments/s", place, rows.value(lane, "walgd", place, "seg_per_s"), rate, peer, "/s", limit, more_is_better=True)
+    for place in rows.places("full"):
+        yield from full_lines(rows, place)
+    for place in rows.places("restore"):
+        yield from restore_lines(rows, place)
+    for place in rows.places("delta"):
+        for key, unit in (("wall_s", "s"), ("cpu_s", "CPU s")):
+            yield compared("delta by scan", place, rows.value("delta", "walgd", place, key), *rows.best_peer("delta", place, key, min), unit, 0.7)
+        yield limited("delta, peak memory", place, rows.value("delta", "walgd", place, "rss_mb"), "MiB", 64)
     for place in rows.places("chain"):
         yield compared("restore of a full and 5 deltas", place, rows.value("chain", "walgd", place, "wall_s"), rows.value("chain", "walgd", place, "full_wall_s"),
                        "one full", "s", 1.15, of="one full of the same data")
         yield limited("restore of a chain, peak memory", place, rows.value("chain", "walgd", place, "rss_mb"), "MiB", 64)
+    for place in rows.places("files"):
+        for way in ("backup", "restore", "unsynced_restore"):
+            key = f"{way}_files_per_s"
+            peers = "restore_files_per_s" if way == "unsynced_restore" else key
+            yield compared(f"100,000 files, {way.replace('_', ' ')}", place, rows.value("files", "walgd", place, key), *rows.best_peer("files", place, peers, max), "/s", 2,
+                           more_is_better=True)
+        for way in ("backup", "restore"):
+            yield limited(f"100,000 files, {way}, peak memory", place, rows.value("files", "walgd", place, f"{way}_rss_mb"), "MiB", 64)
     yield limited("shim, p50 above /bin/true", "", rows.value("shim", None, "", "above_true_ms"), "ms", 2.5)
     yield limited("shim, resident memory", "", rows.value("shim", None, "", "client_rss_mb"), "MiB", 1.5, below=True)
     yield limited("daemon, peak memory of all rows", "", max(rows.all_values("walgd", "hwm_mb"), default=None), "MiB", 40)
