@@ -37,8 +37,11 @@ using Parser = http::response_parser<http::buffer_body>;
 /// One connection, plain or TLS.
 class Connection {
 public:
-    Connection(HttpServer server, asio::any_io_executor io, ssl::context& tls, const TransportOptions& options)
-        : server_(std::move(server)), options_(options), stream_(io, tls), io_(io) {}
+    /// `trust` for a server that speaks TLS, else nothing.
+    Connection(HttpServer server, asio::any_io_executor io, ssl::context* trust, const TransportOptions& options)
+        : server_(std::move(server)), options_(options), tcp_(io), io_(io) {
+        if (trust) tls_.emplace(tcp_, *trust);
+    }
 
     const HttpServer& server() const { return server_; }
     bool used() const { return used_; }
@@ -59,14 +62,14 @@ public:
         if (resolve_error)
             throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()),
                         "is the endpoint's name right, and does DNS answer here?");
-        tcp_layer().expires_after(options_.connect_timeout);
-        const auto [connect_error, address] = co_await tcp_layer().async_connect(addresses, asio::as_tuple(asio::use_awaitable));
+        tcp_.expires_after(options_.connect_timeout);
+        const auto [connect_error, address] = co_await tcp_.async_connect(addresses, asio::as_tuple(asio::use_awaitable));
         if (connect_error) give_up("cannot connect to", connect_error);
-        tcp_layer().socket().set_option(tcp::no_delay(true));
+        tcp_.socket().set_option(tcp::no_delay(true));
         // What the system holds and has not sent would look like a server that does not answer: let it hold little.
         const int unsent_max = slice_bytes;
-        ::setsockopt(tcp_layer().socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
-        if (server_.tls) {
+        ::setsockopt(tcp_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
+        if (tls_) {
             co_await shake_hands();
         }
     }
@@ -81,14 +84,14 @@ public:
     }
 
     awaitable<void> read_head(Parser& parser) {
-        tcp_layer().expires_after(options_.stall_timeout);
+        tcp_.expires_after(options_.stall_timeout);
         error_code error;
-        if (server_.tls)
+        if (tls_)
             std::tie(error, std::ignore) =
-                co_await http::async_read_header(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+                co_await http::async_read_header(*tls_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
         else
             std::tie(error, std::ignore) =
-                co_await http::async_read_header(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+                co_await http::async_read_header(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
         if (error) give_up("no answer from", error);
         used_ = true;
     }
@@ -100,14 +103,14 @@ public:
         auto& body = parser.get().body();
         body.data = into.data();
         body.size = into.size();
-        tcp_layer().expires_after(options_.stall_timeout);
+        tcp_.expires_after(options_.stall_timeout);
         error_code error;
-        if (server_.tls)
+        if (tls_)
             std::tie(error, std::ignore) =
-                co_await http::async_read_some(stream_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+                co_await http::async_read_some(*tls_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
         else
             std::tie(error, std::ignore) =
-                co_await http::async_read_some(tcp_layer(), buffer_, parser, asio::as_tuple(asio::use_awaitable));
+                co_await http::async_read_some(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
         if (error && error != http::error::need_buffer) give_up("the answer broke off from", error);
         co_return into.size() - body.size;
     }
@@ -116,7 +119,7 @@ public:
     bool fit() {
         if (std::chrono::steady_clock::now() - idle_since_ > idle_max || buffer_.size() > 0) return false;
         char byte;
-        const auto count = ::recv(tcp_layer().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        const auto count = ::recv(tcp_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     }
     void rest() { idle_since_ = std::chrono::steady_clock::now(); }
@@ -133,20 +136,18 @@ private:
         throw Error(ErrorKind::transient, fmt::format("{} {}: {}", doing, server_.authority(), cause));
     }
 
-    beast::tcp_stream& tcp_layer() { return beast::get_lowest_layer(stream_); }
-
     /// Whatever goes out renews the deadline: a trickle is slow, not stalled.
     awaitable<void> write(ByteView bytes) {
         while (!bytes.empty()) {
-            tcp_layer().expires_after(options_.stall_timeout);
+            tcp_.expires_after(options_.stall_timeout);
             const auto slice = bytes.first(std::min(bytes.size(), slice_bytes));
             const auto buffer = asio::buffer(slice.data(), slice.size());
             error_code error;
             std::size_t count = 0;
-            if (server_.tls)
-                std::tie(error, count) = co_await stream_.async_write_some(buffer, asio::as_tuple(asio::use_awaitable));
+            if (tls_)
+                std::tie(error, count) = co_await tls_->async_write_some(buffer, asio::as_tuple(asio::use_awaitable));
             else
-                std::tie(error, count) = co_await tcp_layer().async_write_some(buffer, asio::as_tuple(asio::use_awaitable));
+                std::tie(error, count) = co_await tcp_.async_write_some(buffer, asio::as_tuple(asio::use_awaitable));
             if (error) give_up("the request broke off to", error);
             bytes = bytes.subspan(count);
         }
@@ -155,13 +156,13 @@ private:
     awaitable<void> shake_hands() {
         error_code not_an_address;
         asio::ip::make_address(server_.host, not_an_address);
-        if (not_an_address) SSL_set_tlsext_host_name(stream_.native_handle(), server_.host.c_str());
-        stream_.set_verify_mode(ssl::verify_peer);
-        stream_.set_verify_callback(ssl::host_name_verification(server_.host));
-        tcp_layer().expires_after(options_.connect_timeout);
-        const auto [error] = co_await stream_.async_handshake(ssl::stream_base::client, asio::as_tuple(asio::use_awaitable));
+        if (not_an_address) SSL_set_tlsext_host_name(tls_->native_handle(), server_.host.c_str());
+        tls_->set_verify_mode(ssl::verify_peer);
+        tls_->set_verify_callback(ssl::host_name_verification(server_.host));
+        tcp_.expires_after(options_.connect_timeout);
+        const auto [error] = co_await tls_->async_handshake(ssl::stream_base::client, asio::as_tuple(asio::use_awaitable));
         if (!error) co_return;
-        const auto verdict = SSL_get_verify_result(stream_.native_handle());
+        const auto verdict = SSL_get_verify_result(tls_->native_handle());
         if (error.category() == asio::error::get_ssl_category() &&
             ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_WRONG_VERSION_NUMBER)
             throw Error(ErrorKind::misconfigured, fmt::format("{} does not speak TLS", server_.authority()),
@@ -176,7 +177,8 @@ private:
 
     HttpServer server_;
     const TransportOptions& options_;
-    beast::ssl_stream<beast::tcp_stream> stream_;
+    beast::tcp_stream tcp_;
+    std::optional<beast::ssl_stream<beast::tcp_stream&>> tls_;
     asio::any_io_executor io_;
     beast::flat_buffer buffer_;
     bool used_ = false, stalled_ = false;
@@ -224,17 +226,8 @@ private:
 class BeastTransport : public Transport, public std::enable_shared_from_this<BeastTransport> {
 public:
     BeastTransport(TransportOptions options, asio::any_io_executor io)
-        : options_(std::move(options)), io_(io), tls_(ssl::context::tls_client), slots_(io, options_.connections_max) {
-        tls_.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 | ssl::context::no_sslv3 |
-                         ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
-        error_code error;
-        tls_.set_default_verify_paths(error);
-        if (options_.ca_file.empty()) return;
-        tls_.load_verify_file(options_.ca_file, error);
-        if (error)
-            throw Error(ErrorKind::misconfigured,
-                        fmt::format("cannot read certificates from {}: {}", options_.ca_file, error.message()),
-                        "it is a PEM file, named by WALG_S3_CA_CERT_FILE or AWS_CA_BUNDLE");
+        : options_(std::move(options)), io_(io), slots_(io, options_.connections_max) {
+        if (!options_.ca_file.empty()) trust(); // a wrong one shows at once
     }
 
     awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
@@ -244,7 +237,7 @@ public:
             auto connection = idle_connection(server);
             const bool reused = connection != nullptr;
             if (!reused) {
-                connection = std::make_unique<Connection>(server, io_, tls_, options_);
+                connection = std::make_unique<Connection>(server, io_, server.tls ? &trust() : nullptr, options_);
                 co_await connection->connect();
             }
             auto parser = std::make_unique<Parser>();
@@ -275,6 +268,22 @@ public:
     }
 
 private:
+    /// Whom to believe. Made when it is needed: the system's certificates alone are megabytes.
+    ssl::context& trust() {
+        if (trust_) return *trust_;
+        ssl::context context(ssl::context::tls_client);
+        context.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 | ssl::context::no_sslv3 |
+                            ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+        error_code error;
+        context.set_default_verify_paths(error);
+        if (!options_.ca_file.empty()) context.load_verify_file(options_.ca_file, error);
+        if (error && !options_.ca_file.empty())
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("cannot read certificates from {}: {}", options_.ca_file, error.message()),
+                        "it is a PEM file, named by WALG_S3_CA_CERT_FILE or AWS_CA_BUNDLE");
+        return trust_.emplace(std::move(context));
+    }
+
     std::unique_ptr<Connection> idle_connection(const HttpServer& server) {
         std::erase_if(idle_, [](const auto& connection) { return !connection->fit(); });
         for (auto found = idle_.rbegin(); found != idle_.rend(); ++found) {
@@ -288,7 +297,7 @@ private:
 
     TransportOptions options_;
     asio::any_io_executor io_;
-    ssl::context tls_;
+    std::optional<ssl::context> trust_;
     std::vector<std::unique_ptr<Connection>> idle_;
     Slots slots_;
 };
