@@ -30,7 +30,7 @@ awaitable<void> ArchiveWatch::run() {
             if (as_error(failure).kind() == ErrorKind::cancelled) co_return;
             view_.trouble = fmt::format("the archive could not be listed: {}", describe(failure));
             ++view_.looks_failed;
-            archive_.log.debug("event=archive_look error=\"{}\"", describe(failure));
+            archive_.log.debug("event=archive_look error={:?}", describe(failure));
         }
         if (changed) continue;
         const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, options_.every) : options_.every;

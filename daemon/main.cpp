@@ -134,7 +134,7 @@ awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     } catch (const Error& error) {
         failure = error;
     }
-    if (failure) log.debug("event=commit_index_not_written error=\"{}\"", failure->what());
+    if (failure) log.debug("event=commit_index_not_written error={:?}", failure->what());
 }
 
 int check(const config::Settings& settings, Log& log) {
@@ -237,7 +237,7 @@ private:
 Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
     : settings_(std::move(settings)), config_file_(std::move(config_file)), log_(log),
       tasks_(io_.get_executor(), [this](std::exception_ptr what) {
-          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error=\"{}\"", describe(what));
+          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error={:?}", describe(what));
       }) {
     archive_.health->on_turn(daemon::storage_state_logger(log_));
     wal_.on_stored([this](const std::string& name) { archive_watch_.stored(name); });
@@ -325,7 +325,7 @@ void Daemon::run() {
     spawn_tasks();
     std::exception_ptr failure;
     asio::co_spawn(io_, serve_and_drain(), [&failure](std::exception_ptr what) { failure = what; });
-    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text=\"{}\"", warning);
+    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text={:?}", warning);
     log_.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
               archive_.storage.describe(), settings_.text("socket"), walg_socket_.path(), http_ ? http_->address() : "",
               archive_.packing.compression->name(),
@@ -357,7 +357,8 @@ int main(int count, char** words) {
     CLI11_PARSE(app, count, words);
     try {
         const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));
-        const auto log = make_log(LogStyle::daemon, config::log_level(settings), settings.text("log_destination"));
+        const auto style = settings.text("log_format") == "json" ? LogStyle::json : LogStyle::daemon;
+        const auto log = make_log(style, config::log_level(settings), settings.text("log_destination"));
         if (only_check) return check(settings, *log);
         Daemon(settings, config_file, *log).run();
         return 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <new>
+#include <random>
 
 namespace walgd::daemon {
 
@@ -25,11 +26,14 @@ ClientCounters together(ClientCounters one, const ClientCounters& other) {
 Sessions::Sessions(asio::any_io_executor io, Log& log, int fd, std::size_t connections_max, Serve serve, Serve turn_away)
     : io_(io), log_(log), serve_(std::move(serve)), turn_away_(std::move(turn_away)),
       acceptor_(io, asio::local::stream_protocol(), fd),
-      sessions_(io, [this](std::exception_ptr failure) { log_.debug("event=session_ended error=\"{}\"", describe(failure)); }) {
+      sessions_(io, [this](std::exception_ptr failure) { log_.debug("event=session_ended error={:?}", describe(failure)); }),
+      start_(std::random_device()() & 0xFFFF) {
     counters_.connections_max = connections_max;
 }
 
 void Sessions::listen(int fd) { acceptor_ = asio::local::stream_protocol::acceptor(io_, {}, fd); }
+
+std::string Sessions::next_request_id() { return fmt::format("{:04x}-{}", start_, ++requests_); }
 
 ClientCounters Sessions::counters() const {
     auto counters = counters_;
@@ -38,7 +42,7 @@ ClientCounters Sessions::counters() const {
 }
 
 void Sessions::note_error(std::string text) {
-    log_.error("event=socket_error error=\"{}\"", text);
+    log_.error("event=socket_error error={:?}", text);
     counters_.last_error = std::move(text);
     counters_.last_error_at = std::chrono::system_clock::now();
 }

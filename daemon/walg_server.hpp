@@ -49,7 +49,10 @@ private:
     awaitable<void> serve(Socket socket);
     awaitable<void> turn_away(Socket socket);
     awaitable<std::optional<proto::WalgRequest>> next_request(WalgChannel& channel);
+    /// What goes wrong is logged, and answered.
+    awaitable<proto::WalgReply> answer_or_log(WalgChannel& channel, const proto::WalgRequest& request);
     awaitable<proto::WalgReply> answer(const proto::WalgRequest& request);
+    void log_failure(const WalgChannel& channel, const Error& error);
     awaitable<proto::WalgReply> push(std::string path);
     awaitable<proto::WalgReply> fetch(std::string name, std::string destination);
 
