@@ -2,6 +2,7 @@
 
 #include "common/base/files.hpp"
 #include "config/foreign.hpp"
+#include "config/open_files.hpp"
 #include "config/values.hpp"
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <fmt/ranges.h>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
 namespace walgd::config {
@@ -144,18 +144,6 @@ YAML::Node load_file(const std::string& path) {
     }
 }
 
-/// A file that all may read should hold no secret.
-template <class FromFile> void warn_of_readers(const std::string& file, FromFile from_file, std::vector<std::string>& warnings) {
-    struct stat about{};
-    if (::stat(file.c_str(), &about) != 0 || (about.st_mode & S_IROTH) == 0) return;
-    for (const auto& setting : settings_table()) {
-        if (!setting.secret || !from_file(setting)) continue;
-        warnings.push_back(fmt::format("{} holds {} and can be read by everyone: chmod 640, with the group that walgd runs as",
-                                       file, setting.name));
-        return;
-    }
-}
-
 } // namespace
 
 Settings Settings::load(const Sources& sources) {
@@ -205,9 +193,6 @@ Settings Settings::load(const Sources& sources) {
             if (upper(key) == "WALG_FAILOVER_STORAGES") unknown(key, where);
             take(key, item.second, where);
         }
-        warn_of_readers(
-            file, [&](const Setting& setting) { return settings.values_[std::string(setting.name)].source == file; },
-            settings.warnings_);
     }
     for (const auto& setting : settings_table()) {
         std::vector<std::string_view> names{setting.walg_name};
@@ -244,6 +229,7 @@ Settings Settings::load(const Sources& sources) {
     if (!unused.empty())
         settings.warnings_.push_back(
             fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused, ", ")));
+    for (auto& warning : open_file_warnings(settings, sources.daemon)) settings.warnings_.push_back(std::move(warning));
     return settings;
 }
 

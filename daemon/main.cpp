@@ -137,6 +137,12 @@ awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     if (failure) log.debug("event=commit_index_not_written error={:?}", failure->what());
 }
 
+config::Settings load_settings(const std::string& config_file) {
+    auto sources = config::process_sources(config_file, {}, false);
+    sources.daemon = true;
+    return config::Settings::load(sources);
+}
+
 int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
@@ -279,8 +285,7 @@ daemon::StatusSources Daemon::sources() {
 }
 
 std::string Daemon::reload() {
-    return daemon::reload(
-        settings_, [this] { return config::Settings::load(config::process_sources(config_file_, {}, false)); }, log_);
+    return daemon::reload(settings_, [this] { return load_settings(config_file_); }, log_);
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {
@@ -356,7 +361,7 @@ int main(int count, char** words) {
                "With WALGD_WALG_SOCKET=PATH it also serves walg-daemon-client and the walg_archive module, at that path.");
     CLI11_PARSE(app, count, words);
     try {
-        const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));
+        const auto settings = load_settings(config_file);
         const auto style = settings.text("log_format") == "json" ? LogStyle::json : LogStyle::daemon;
         const auto log = make_log(style, config::log_level(settings), settings.text("log_destination"));
         if (only_check) return check(settings, *log);

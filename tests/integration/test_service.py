@@ -1,4 +1,5 @@
 """walgd as a service: what it tells systemd, reloading, who may do what, and what nobody gets to see."""
+import contextlib
 import json
 import os
 import pathlib
@@ -230,12 +231,59 @@ class Service(TestCase):
             listed = self.walgd(**{name: secret}).walg("backup-list", check=False)
             self.check_untold(result.stdout + result.stderr + listed.stdout + listed.stderr, {name: secret})
 
-    def test_a_file_with_secrets_that_all_may_read_is_told(self):
+    def test_settings_with_secrets_that_all_may_read_are_refused_where_they_are_ours_and_told_where_they_are_wal_gs(self):
         file = self.scratch.path / "walgd.yaml"
         file.write_text(f"file_prefix: {self.folder}\npgpassword: x\n")
         file.chmod(0o644)
-        Walgd(self.scratch, {"WALG_CONFIG_PATH": str(file)}).start()
-        until("the warning", lambda: "holds pgpassword and can be read by everyone" in self.log())
+        refused = Walgd(self.scratch, {"WALG_CONFIG_PATH": str(file)})
+        self.assertEqual(refused.start(wait=False).process.wait(20), 1)
+        self.assertIn(f"{file} holds pgpassword and can be read by everyone\nHINT: chmod 640 {file}", self.log())
+        self.assertIn("No backups found", refused.walg("backup-list").stderr, "a command in need is not held up")
+        file.chmod(0o640)
+        self.scratch.own(file)
+        refused.start().stop()
+        walgs = self.scratch.path / "wal-g.yaml"
+        walgs.write_text(file.read_text())
+        walgs.chmod(0o644)
+        Walgd(self.scratch, {"WALG_CONFIG_PATH": str(walgs)}).start()
+        until("the warning", lambda: f"{walgs} holds pgpassword and can be read by everyone: chmod 640" in self.log())
+
+    def test_a_key_that_all_may_read_is_refused_where_it_is_ours_and_told_where_it_is_wal_gs(self):
+        key = self.scratch.path / "key"
+        key.write_text("sEcRet-of-libsodium-3-0123456789a\n")
+        key.chmod(0o644)
+        file = self.scratch.path / "walgd.yaml"
+        file.write_text(f"file_prefix: {self.folder}\nlibsodium_key_path: {key}\n")
+        file.chmod(0o644)
+        ours = Walgd(self.scratch, {"WALG_CONFIG_PATH": str(file)})
+        self.assertEqual(ours.start(wait=False).process.wait(20), 1)
+        self.assertIn(f"{key} holds the key of libsodium_key_path and can be read by everyone\nHINT: chmod 640 {key}", self.log())
+        self.walgd(WALG_LIBSODIUM_KEY_PATH=str(key)).start()
+        until("the warning", lambda: f"{key} holds the key of libsodium_key_path and can be read by everyone: chmod 640" in self.log())
+
+    @unittest.skipUnless(os.getuid() == 0, "another process's memory: only root may look")
+    def test_the_text_of_a_key_file_does_not_stay_in_memory(self):
+        text = "5ecbe7" + os.urandom(29).hex()
+        key = self.scratch.path / "key"
+        key.write_text(text + "\n")
+        key.chmod(0o600)
+        self.scratch.own(key)
+        walgd = self.walgd(WALG_LIBSODIUM_KEY_PATH=str(key), WALG_LIBSODIUM_KEY_TRANSFORM="hex").start()
+        run([self.scratch.bin / "walg-push", write_segment(self.scratch, 1)], env=walgd.env)
+        memory = self.memory_of(walgd.process.pid)
+        self.assertIn(str(key).encode(), memory, "it is walgd's memory that is looked at")
+        self.assertNotIn(text[24:56].encode(), memory, "the allocator writes over the first bytes of what is freed")
+
+    def memory_of(self, pid):
+        memory = b""
+        with open(f"/proc/{pid}/mem", "rb", 0) as file:
+            for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+                begin, end = (int(number, 16) for number in line.split()[0].split("-"))
+                if line.split()[1].startswith("rw"):
+                    file.seek(begin)
+                    with contextlib.suppress(OSError):
+                        memory += file.read(end - begin)
+        return memory
 
 
 if __name__ == "__main__":
