@@ -1,12 +1,13 @@
 """Two hosts, one archive: the primary is lost, its standby promoted. Archive and schedule follow by themselves, and the old primary,
 when it comes back, harms nothing."""
+import contextlib
 import hashlib
 import json
 import os
 import signal
 import unittest
 
-from harness import Cluster, TestCase, Walgd, until
+from harness import Cluster, Failed, TestCase, Walgd, until
 
 EVERY_MINUTE = "* * * * *"
 
@@ -19,6 +20,7 @@ class Host:
         self.cluster = Cluster(test.scratch, 15, name, initdb=initdb, segment_mb=1, extra="wal_keep_size = 64MB")
         self.logfile = test.scratch.folder(f"log-{name}") / "log"
         self.walgd = Walgd(test.scratch, {**test.settings, "WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALG_LOG_DESTINATION": str(self.logfile)}, self.cluster)
+        self.cluster.env = self.walgd.env
         self.cluster.archive_with(self.walgd.archive_command())
 
     def told(self, event):
@@ -42,7 +44,15 @@ class Failover(TestCase):
     def wal(self, timeline):
         return sorted(path.name for path in (self.folder / "wal_005").glob(f"{timeline:08X}*"))
 
+    def make_due(self):
+        """As if the last scheduled backup were of long ago: the first one is not waited for a minute."""
+        record = self.scratch.folder("store/walgd_005") / "schedule/full.json"
+        record.parent.mkdir()
+        record.write_text(json.dumps({"due": "2020-01-01T00:00:00Z", "ended": "2020-01-01T00:00:01Z", "failures": 0, "text": "made up", "host": "old"}))
+        self.scratch.own_tree(self.folder)
+
     def make_pair(self):
+        self.make_due()
         old = Host(self, "old", initdb=True)
         old.walgd.start()
         old.cluster.start()
@@ -82,8 +92,10 @@ class Failover(TestCase):
 
     def old_comes_back(self, old):
         """As a primary that knows nothing of what happened: it writes on where it was, and archives."""
-        (old.cluster.data / "postmaster.pid").unlink()
-        old.cluster.start()
+        def starts():  # not before the last process of the one that was killed is gone
+            with contextlib.suppress(Failed):
+                return old.cluster.start()
+        until("the old primary to start", starts)
         old.cluster.psql("insert into t values (5, 'stray')")
         return old.cluster.switch()
 
@@ -99,8 +111,9 @@ class Failover(TestCase):
 
         before = self.contents("wal_005")
         old.walgd.process.send_signal(signal.SIGCONT)
+        until("the late segments", lambda: {name.split(".")[0] for name in self.wal(1)} >= set(late))
         stray = self.old_comes_back(old)
-        until("the late segments", lambda: {name.split(".")[0] for name in self.wal(1)} >= {*late, stray})
+        until("what it writes then", lambda: stray in {name.split(".")[0] for name in self.wal(1)})
         after = self.contents("wal_005")
         self.assertEqual({path: after[path] for path in before}, before, "nothing is overwritten")
 
