@@ -102,6 +102,11 @@ public:
         tasks.spawn(server_->run());
         keep_reachable(tasks, *listener_, *server_);
     }
+    void stop_accepting() {
+        if (server_) server_->stop_accepting();
+    }
+    /// systemd holds it, or there is none.
+    bool stays() const { return !listener_ || listener_->inherited(); }
     const std::string& path() const { return path_; }
     daemon::ClientCounters counters() const { return server_ ? server_->counters() : daemon::ClientCounters(); }
 
@@ -195,6 +200,8 @@ private:
     std::map<daemon::Task, daemon::Scheduler::Work> works();
     awaitable<std::string> scheduled_backup(bool full);
     daemon::StatusSources sources();
+    daemon::ClientCounters clients() const { return daemon::together(server_.counters(), walg_socket_.counters()); }
+    bool sockets_stay() const { return listener_.inherited() && walg_socket_.stays(); }
     std::string status(bool json) { return daemon::status_text(sources(), json); }
     std::string reload();
     awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
@@ -280,8 +287,7 @@ awaitable<std::string> Daemon::scheduled_backup(bool full) {
 }
 
 daemon::StatusSources Daemon::sources() {
-    return {archive_, wal_,       look_ahead_,   jobs_, daemon::together(server_.counters(), walg_socket_.counters()),
-            started_, scheduler_, archive_watch_};
+    return {archive_, wal_, look_ahead_, jobs_, clients(), started_, scheduler_, archive_watch_};
 }
 
 std::string Daemon::reload() {
@@ -312,7 +318,12 @@ void Daemon::spawn_tasks() {
 }
 
 awaitable<void> Daemon::serve_and_drain() {
-    const daemon::DrainOptions drain{settings_.text("pgdata"), settings_.duration("drain_timeout")};
+    daemon::DrainOptions drain{settings_.text("pgdata"), settings_.duration("drain_timeout"), sockets_stay()};
+    drain.stop_accepting = [this] {
+        server_.stop_accepting();
+        walg_socket_.stop_accepting();
+    };
+    drain.connections = [this] { return clients().connections; };
     co_await daemon::wait_and_drain(signals_, wal_, jobs_, drain, log_);
     if (jobs_.running()) {
         // Told to stop now: a job's thread may be waiting for the storage, and is not waited for. The next run cleans up

@@ -31,6 +31,11 @@ Sessions::Sessions(asio::any_io_executor io, Log& log, int fd, std::size_t conne
     counters_.connections_max = connections_max;
 }
 
+void Sessions::stop_accepting() {
+    accepting_ = false;
+    acceptor_.close();
+}
+
 void Sessions::listen(int fd) { acceptor_ = asio::local::stream_protocol::acceptor(io_, {}, fd); }
 
 std::string Sessions::next_request_id() { return fmt::format("{:04x}-{}", start_, ++requests_); }
@@ -73,7 +78,7 @@ awaitable<void> Sessions::run() {
 awaitable<void> Sessions::accept() {
     co_await asio::this_coro::throw_if_cancelled(false);
     Timer pause(io_);
-    for (;;) {
+    while (accepting_) {
         std::exception_ptr failure;
         try {
             auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
@@ -85,12 +90,14 @@ awaitable<void> Sessions::accept() {
         }
         const auto state = co_await asio::this_coro::cancellation_state;
         if (state.cancelled() != asio::cancellation_type::none) co_return;
-        if (!failure) continue;
+        if (!failure || !accepting_) continue;
         note_accept_failure(failure);
         make_room();
         pause.expires_after(accept_again);
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
     }
+    pause.expires_at(Timer::time_point::max()); // the sessions go on until we are cancelled
+    co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
 /// Told once in a while: it may fail ten times a second.

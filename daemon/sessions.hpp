@@ -32,6 +32,8 @@ public:
 
     /// Until cancelled; then waits for its sessions.
     awaitable<void> run();
+    /// Takes no further connections; those that there are go on. Where the socket is somebody else's, they wait in it.
+    void stop_accepting();
     /// Takes over another listening socket, in place of the one until now. Sessions go on.
     void listen(int fd);
     /// Something about the socket that a person should know: for log and status.
@@ -65,6 +67,7 @@ private:
     asio::local::stream_protocol::acceptor acceptor_;
     std::list<std::function<void()>> waiting_; ///< the longest first; they leave it before the sessions are gone
     TaskGroup sessions_;
+    bool accepting_ = true;
     ClientCounters counters_;
     const unsigned start_; ///< tells the requests of this start from those of another
     std::uint64_t requests_ = 0;
