@@ -185,7 +185,8 @@ daemon::ArchiveWatch::Options watch_options(const config::Settings& settings) {
     constexpr std::chrono::milliseconds often_enough{1000};
     return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60),
             .every = std::max(often_enough, settings.duration("catalogue_refresh")),
-            .segment_bytes = known_segment_bytes(settings)};
+            .segment_bytes = known_segment_bytes(settings),
+            .pgdata = settings.text("pgdata")};
 }
 
 /// Every part of walgd, in the order in which each needs the ones before it.
