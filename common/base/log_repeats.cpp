@@ -1,5 +1,7 @@
 #include "common/base/log_repeats.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cctype>
 #include <fmt/format.h>
 
@@ -9,6 +11,9 @@ namespace {
 
 /// More kinds of trouble at once than this are told line by line.
 constexpr std::size_t kinds_max = 256;
+
+/// These tell a turn for the worse, and "event=storage_answers" each one's end: none is a repetition of another.
+constexpr std::array<std::string_view, 2> turns{"event=storage_failing ", "event=storage_slow "};
 
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
 
@@ -33,6 +38,7 @@ std::string without_numbers(std::string_view text) {
 
 bool LogRepeats::tell(spdlog::level::level_enum level, std::string_view text, Time now) {
     if (level < spdlog::level::warn) return true;
+    if (std::ranges::any_of(turns, [text](auto turn) { return text.starts_with(turn); })) return true;
     auto kind = level == spdlog::level::warn ? without_numbers(text) : std::string(text);
     const auto found = seen_.find(kind);
     if (found != seen_.end()) {

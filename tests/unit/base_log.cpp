@@ -168,6 +168,12 @@ TEST_CASE("errors that name different things are all told", "[base]") {
     CHECK(repeats.due(noon, true).size() == 1);
 }
 
+TEST_CASE("each time that the storage begins to fail is told, as its end is", "[base]") {
+    LogRepeats repeats;
+    for (int time = 0; time < 2; ++time) CHECK(repeats.tell(Level::warn, "event=storage_failing error=\"no answer\"", noon));
+    CHECK(repeats.due(noon, true).empty());
+}
+
 TEST_CASE("what is no trouble is always told", "[base]") {
     LogRepeats repeats;
     for (int time = 0; time < 3; ++time) CHECK(repeats.tell(Level::info, "event=wal_pushed", noon));
