@@ -102,7 +102,7 @@ int main(int count, char** words) {
         ::unlink(path.c_str());
         return 1;
     }
-    if (answer.type == proto::Type::error) return fail(name, std::string(answer.field(1)), answer.field(2));
+    if (answer.type == proto::Type::error) return fail(name, proto::Client::message_of(answer), answer.field(2));
     if (answer.type != proto::Type::ok) return fail(name, "walgd gave an answer that is none");
     // walgd has checked the content; now it gets its name. Neither is fsynced: PostgreSQL does that when it takes the file over
     // (durable_rename() in xlogarchive.c), and after a crash it removes what it had not taken over and asks again.

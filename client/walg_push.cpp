@@ -64,6 +64,6 @@ int main(int count, char** words) {
     if (!client.send({proto::Type::wal_push, 1, {name}}, fd) || !client.receive(answer, answer_seconds))
         return fail(name, client.error());
     if (answer.type == proto::Type::ok) return 0;
-    if (answer.type == proto::Type::error) return fail(name, std::string(answer.field(1)), answer.field(2));
+    if (answer.type == proto::Type::error) return fail(name, proto::Client::message_of(answer), answer.field(2));
     return fail(name, "walgd gave an answer that is none");
 }

@@ -3,8 +3,10 @@
 #include "common/archive/backup_graph.hpp"
 #include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
+#include "common/archive/lost_segments.hpp"
 #include "common/archive/wal_push.hpp"
 #include "common/backup/content_check.hpp"
+#include "config/process.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -147,6 +149,25 @@ private:
                              std::chrono::floor<std::chrono::days>(age).count()),
                  "take one more often: every day of WAL is an hour of recovery or so");
         newest_segment(inventory);
+        look(findings_, Weight::warning, "archive", [&] { lost_segments(inventory); });
+    }
+
+    /// What PostgreSQL may remove, or has removed, and nobody else has.
+    void lost_segments(const archive::Inventory& inventory) {
+        const auto called = archive::segments_called_archived(settings_.text("pgdata"));
+        if (!called || called->empty()) return;
+        constexpr unsigned at_once = 4;
+        const auto wal = wait(archive::list_wal(archive_, segment_bytes(settings_), at_once));
+        std::uint64_t first = inventory.backups.empty() ? 0 : inventory.backups.front().first.number;
+        for (const auto& backup : inventory.backups) first = std::min(first, backup.first.number);
+        const auto lost = archive::lost_segments(*called, wal, first);
+        if (lost.empty()) return;
+        find(
+            Weight::broken, "archive",
+            fmt::format("{} WAL segments lack that PostgreSQL calls archived: {}{}", lost.size(), lost.front(),
+                        lost.size() > 1 ? " to " + lost.back() : ""),
+            "what still is in pg_wal can be stored: walg wal-push pg_wal/NAME; then see that archive_command says 0 only when it "
+            "is stored, and take a backup: walg backup-push");
     }
 
     /// That the key of this host opens what is stored.

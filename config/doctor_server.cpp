@@ -1,3 +1,4 @@
+#include "common/archive/wal_find.hpp"
 #include "common/archive/wal_push.hpp"
 #include "common/pg/server.hpp"
 #include "config/doctor.hpp"
@@ -100,12 +101,28 @@ private:
     std::vector<Finding>& findings_;
 };
 
+awaitable<bool> is_stored(archive::WalFinder& finder, std::string name) {
+    const auto found = co_await finder.find(name);
+    co_return found.has_value();
+}
+
+/// Whether the archive has what the server archived last. For where its data directory cannot be read.
+void last_archived(pg::Server& server, archive::Archive& archive, std::vector<Finding>& findings) {
+    const auto name = server.value("select coalesce(last_archived_wal, '') from pg_stat_archiver where not pg_is_in_recovery()");
+    if (pg::wal_file_kind(name) != pg::WalFileKind::segment) return;
+    archive::WalFinder finder(archive);
+    if (run_blocking(archive.io, is_stored(finder, name))) return;
+    findings.push_back({Weight::broken, "archive", fmt::format("PostgreSQL archived {} last, and the archive lacks it", name),
+                        "does archive_command store here, and say 0 only then? SHOW archive_command; walg config"});
+}
+
 } // namespace
 
 void examine_server(const Settings& settings, archive::Archive& archive, std::vector<Finding>& findings) {
     const auto server = pg::Server::connect(connection_options(settings));
     ServerExamination examination(*server, findings);
     examination.run();
+    last_archived(*server, archive, findings);
     const auto owner = run_blocking(archive.io, archive::archive_system(archive));
     if (owner && *owner != examination.facts().system)
         findings.push_back({Weight::broken, "archive",

@@ -58,6 +58,16 @@ constexpr std::array unused{"WALG_UPLOAD_QUEUE"sv,
                             "WALG_FAILOVER_STORAGES_CACHE_LIFETIME"sv,
                             "WALG_ENVELOPE_CACHE_EXPIRATION"sv};
 
+constexpr std::array of_scripts{"WALG_DISABLE_S3_SSE"sv,
+                                "WALE_DISABLE_S3_SSE"sv,
+                                "WALG_BACKUP_FROM_REPLICA"sv,
+                                "WALG_BACKUP_COMPRESSION_METHOD"sv,
+                                "WALG_ENV_DIR"sv,
+                                "WALE_ENV_DIR"sv,
+                                "WALE_S3_ENDPOINT"sv,
+                                "WALE_BACKUP_THRESHOLD_MEGABYTES"sv,
+                                "WALE_BACKUP_THRESHOLD_PERCENTAGE"sv};
+
 constexpr std::array refused{"WALG_GPG_KEY_ID"sv,
                              "WALE_GPG_KEY_ID"sv,
                              "GPG_KEY_ID"sv,
@@ -88,6 +98,7 @@ constexpr std::array refused{"WALG_GPG_KEY_ID"sv,
 } // namespace
 
 std::span<const std::string_view> unused_settings() { return unused; }
+std::span<const std::string_view> scripts_settings() { return of_scripts; }
 std::span<const std::string_view> refused_settings() { return refused; }
 
 } // namespace walgd::config

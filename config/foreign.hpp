@@ -10,5 +10,7 @@ std::span<const std::string_view> unused_settings();
 /// WAL-G's settings that may not be passed over: a key that would encrypt, a storage that would be written to. Given, they are an
 /// error.
 std::span<const std::string_view> refused_settings();
+/// Names like WAL-G's that scripts around it have for themselves (spilo's). Nothing is said about them.
+std::span<const std::string_view> scripts_settings();
 
 } // namespace walgd::config

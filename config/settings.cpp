@@ -1,7 +1,10 @@
 #include "config/settings.hpp"
 
 #include "common/base/files.hpp"
+#include "config/archive_url.hpp"
+#include "config/env_file.hpp"
 #include "config/foreign.hpp"
+#include "config/open_files.hpp"
 #include "config/values.hpp"
 
 #include <algorithm>
@@ -11,7 +14,6 @@
 #include <fmt/ranges.h>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
 namespace walgd::config {
@@ -131,8 +133,7 @@ std::string find_config_file(const Sources& sources) {
     return found == places.end() ? std::string() : *found;
 }
 
-YAML::Node load_file(const std::string& path) {
-    const auto text = read_text_file(path);
+YAML::Node load_yaml(const std::string& text, const std::string& path) {
     try {
         auto node = YAML::Load(text);
         if (!node.IsNull() && !node.IsMap())
@@ -144,18 +145,6 @@ YAML::Node load_file(const std::string& path) {
     }
 }
 
-/// A file that all may read should hold no secret.
-template <class FromFile> void warn_of_readers(const std::string& file, FromFile from_file, std::vector<std::string>& warnings) {
-    struct stat about{};
-    if (::stat(file.c_str(), &about) != 0 || (about.st_mode & S_IROTH) == 0) return;
-    for (const auto& setting : settings_table()) {
-        if (!setting.secret || !from_file(setting)) continue;
-        warnings.push_back(fmt::format("{} holds {} and can be read by everyone: chmod 640, with the group that walgd runs as",
-                                       file, setting.name));
-        return;
-    }
-}
-
 } // namespace
 
 Settings Settings::load(const Sources& sources) {
@@ -163,6 +152,7 @@ Settings Settings::load(const Sources& sources) {
     for (const auto& setting : settings_table())
         settings.values_[std::string(setting.name)] = {std::string(setting.default_value), "default", false};
     std::vector<std::string> unused;
+    Variables variables;
 
     auto give = [&](const Setting& setting, const std::string& text, const std::string& source) {
         check_value(setting, text, source);
@@ -174,6 +164,7 @@ Settings Settings::load(const Sources& sources) {
                         fmt::format("{} ({}) asks for something that this version cannot do", key, where),
                         "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place "
                         "by accident");
+        if (is_foreign(scripts_settings(), key)) return;
         if (is_foreign(unused_settings(), key)) {
             unused.push_back(key);
             return;
@@ -199,15 +190,22 @@ Settings Settings::load(const Sources& sources) {
             else if (!text.empty())
                 give(*setting, text, file);
         };
-        for (const auto& item : load_file(file)) {
+        const auto file_text = read_text_file(file);
+        const auto env_lines = parse_env_file(file_text, file);
+        for (const auto& line : env_lines.value_or(std::vector<EnvLine>())) {
+            if (line.value.empty()) continue;
+            if (const auto* setting = setting_of_key(line.name); setting != nullptr)
+                give(*setting, line.value, file);
+            else if (ours_or_walgs(line.name) || is_foreign(refused_settings(), line.name))
+                unknown(line.name, fmt::format("{} line {}", file, line.line));
+            variables[line.name] = {line.value, file};
+        }
+        for (const auto& item : env_lines ? YAML::Node() : load_yaml(file_text, file)) {
             const auto key = item.first.Scalar();
             const auto where = fmt::format("{} line {}", file, item.first.Mark().line + 1);
             if (upper(key) == "WALG_FAILOVER_STORAGES") unknown(key, where);
             take(key, item.second, where);
         }
-        warn_of_readers(
-            file, [&](const Setting& setting) { return settings.values_[std::string(setting.name)].source == file; },
-            settings.warnings_);
     }
     for (const auto& setting : settings_table()) {
         std::vector<std::string_view> names{setting.walg_name};
@@ -241,9 +239,21 @@ Settings Settings::load(const Sources& sources) {
         else
             give(*setting, text, "command line");
     }
+    for (const auto& [name, text] : sources.environment) {
+        if (!text.empty()) variables[name] = {text, "environment " + name};
+    }
+    if (!settings.given("s3_prefix") && !settings.given("file_prefix")) {
+        for (const auto& [name, text, source] : settings_of_fly(variables)) {
+            if (settings.given(name) && settings.text(name) != text)
+                settings.warnings_.push_back(
+                    fmt::format("{} is set ({}) and in {}, which is used", name, settings.source(name), source));
+            give(*setting_of_key(name), text, source);
+        }
+    }
     if (!unused.empty())
         settings.warnings_.push_back(
             fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused, ", ")));
+    for (auto& warning : open_file_warnings(settings, sources.daemon)) settings.warnings_.push_back(std::move(warning));
     return settings;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include "common/base/error.hpp"
+#include "common/base/wipe.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -39,6 +40,7 @@ struct Sources {
     std::string config_file;      ///< --config; empty: WALG_CONFIG_PATH, else /etc/walgd/walgd.yaml, else ~/.walg.yaml|yml|json
     std::string home;             ///< for ~/.walg.*
     bool walg_compatible = false; ///< called as wal-g: an unknown key in the file is a warning, as WAL-G does it
+    bool daemon = false;          ///< keys that everyone may read are refused, see open_files.hpp
 };
 
 /// What is in force. Every value was checked when it was loaded.
@@ -68,6 +70,8 @@ private:
     struct Value {
         std::string text, source;
         bool given = false;
+
+        ~Value() { wipe(text); }
     };
     std::map<std::string, Value, std::less<>> values_;
     std::vector<std::string> warnings_;

@@ -41,6 +41,7 @@ constexpr std::array delta_origin_choices{"LATEST"sv, "LATEST_FULL"sv};
 constexpr std::array delta_source_choices{"best"sv, "summaries"sv, "wal"sv, "scan"sv};
 constexpr std::array pgsslmode_choices{"disable"sv, "allow"sv, "prefer"sv, "require"sv, "verify-ca"sv, "verify-full"sv};
 constexpr std::array log_level_aliases{"WALE_LOG_LEVEL"sv};
+constexpr std::array log_format_choices{"text"sv, "json"sv};
 constexpr std::array log_level_choices{"NORMAL"sv, "DEVEL"sv, "ERROR"sv};
 constexpr std::array schedule_on_choices{"primary"sv, "standby"sv, "any"sv};
 constexpr std::array log_destination_aliases{"WALE_LOG_DESTINATION"sv};
@@ -156,7 +157,8 @@ constexpr Setting table[] = {
     {"memory_budget", "WALGD_MEMORY_BUDGET", no_words, Type::bytes, "bytes", "64MiB", "All large buffers come out of it; work waits for it", false, no_words},
     {"drain_timeout", "WALGD_DRAIN_TIMEOUT", no_words, Type::duration, "s", "5m", "After the first stop signal WAL is taken for so long at most, while PostgreSQL still runs", false, no_words},
     {"log_level", "WALG_LOG_LEVEL", log_level_aliases, Type::text, "", "NORMAL", "How much is logged", false, log_level_choices},
-    {"log_destination", "WALG_LOG_DESTINATION", log_destination_aliases, Type::path, "", "stderr", "Where log lines go: stderr or a file", false, no_words},
+    {"log_destination", "WALG_LOG_DESTINATION", log_destination_aliases, Type::path, "", "stderr", "Where log lines go: stderr (under systemd the journal, with priorities) or a file", false, no_words},
+    {"log_format", "WALGD_LOG_FORMAT", no_words, Type::text, "", "text", "How the daemon writes log lines: text, or json with one object a line", false, log_format_choices},
 };
 // clang-format on
 

@@ -1,6 +1,7 @@
 #include "config/setup.hpp"
 
 #include "common/base/files.hpp"
+#include "common/base/wipe.hpp"
 #include "common/codec/cipher.hpp"
 #include "common/storage/file/file_storage.hpp"
 #include "common/storage/health/watched_storage.hpp"
@@ -159,15 +160,16 @@ std::pair<std::string, std::string> key_of(const Settings& settings, const std::
             "keep one of them");
     if (settings.given(name)) return {settings.text(name), settings.source(name)};
     if (settings.given(path_name))
-        return {trimmed(read_text_file(settings.text(path_name))),
+        return {trimmed(read_secret_file(settings.text(path_name))),
                 fmt::format("{} (from {})", settings.text(path_name), settings.source(path_name))};
     return {};
 }
 
 /// The cipher that the keys ask for; nullptr without any. A key setting that would not be used is an error.
 std::unique_ptr<codec::Cipher> chosen_cipher(const Settings& settings) {
-    const auto [sodium, sodium_source] = key_of(settings, "libsodium_key");
-    const auto [pgp, pgp_source] = key_of(settings, "pgp_key");
+    auto [sodium, sodium_source] = key_of(settings, "libsodium_key");
+    auto [pgp, pgp_source] = key_of(settings, "pgp_key");
+    const WipeAtEnd sodium_wiped(sodium), pgp_wiped(pgp);
     auto needs = [&](std::string_view name, std::string_view key) {
         if (settings.given(name))
             throw Error(ErrorKind::misconfigured,

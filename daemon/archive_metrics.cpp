@@ -81,6 +81,9 @@ void add_wal(MetricFamilies& all, const ArchiveView& view) {
               number(view.missing));
     all.gauge("walg_wal_archive_missing_count", "WAL segments missing between the oldest base backup and the newest segment",
               number(view.missing));
+    if (view.lost)
+        all.gauge("walg_archive_lost_segments", "WAL segments that PostgreSQL calls archived and the archive lacks",
+                  number(*view.lost));
     all.gauge("walg_useless_remote_wal_segment", "WAL segments older than every base backup", number(view.useless));
     all.gauge("walg_s3_diskusage", "Bytes of WAL and base backups in the archive", [&view] {
         double bytes = number(view.wal.bytes);

@@ -37,6 +37,9 @@ struct ArchiveView {
     std::uint64_t useless = 0;     ///< segments older than every backup
     std::size_t valid_backups = 0; ///< backups that start after the last gap, or right at its end
     std::optional<pg::Segment> newest;
+
+    /// Segments that PostgreSQL calls archived and the archive lacks, as of the look; nothing where that cannot be seen.
+    std::optional<std::uint64_t> lost;
 };
 
 /// Fills what is computed. `history`: of the newest timeline that has segments; nothing where the archive has none.

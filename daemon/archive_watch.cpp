@@ -1,5 +1,7 @@
 #include "daemon/archive_watch.hpp"
 
+#include "common/archive/lost_segments.hpp"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <tuple>
@@ -10,6 +12,15 @@ namespace {
 
 constexpr unsigned requests_at_once = 4;
 constexpr std::chrono::seconds after_failure{30};
+
+/// Where the oldest backup starts; 0 without one: then all WAL matters.
+std::uint64_t oldest_start(const ArchiveView& view) {
+    std::optional<std::uint64_t> oldest;
+    for (const auto& backup : view.backups) {
+        if (backup.segment) oldest = std::min(oldest.value_or(backup.segment->number), backup.segment->number);
+    }
+    return oldest.value_or(0);
+}
 
 } // namespace
 
@@ -30,7 +41,7 @@ awaitable<void> ArchiveWatch::run() {
             if (as_error(failure).kind() == ErrorKind::cancelled) co_return;
             view_.trouble = fmt::format("the archive could not be listed: {}", describe(failure));
             ++view_.looks_failed;
-            archive_.log.debug("event=archive_look error=\"{}\"", describe(failure));
+            archive_.log.debug("event=archive_look error={:?}", describe(failure));
         }
         if (changed) continue;
         const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, options_.every) : options_.every;
@@ -40,6 +51,9 @@ awaitable<void> ArchiveWatch::run() {
 
 awaitable<void> ArchiveWatch::look() {
     const auto began = std::chrono::steady_clock::now();
+    // Before the listing, which then has all that was archived until here.
+    auto read_status = [this] { return archive::segments_called_archived(options_.pgdata); };
+    const auto called = co_await run_on(archive_.cpu, std::move(read_status));
     auto entries = co_await archive::list_backups(archive_.storage);
     auto details = co_await archive::read_details(archive_.storage, std::move(entries), requests_at_once);
     const auto listed = std::chrono::steady_clock::now();
@@ -61,6 +75,10 @@ awaitable<void> ArchiveWatch::look() {
     next.at = std::chrono::system_clock::now();
     next.looks_failed = view_.looks_failed;
     judge(next, history);
+    if (called) next.lost = archive::lost_segments(*called, next.wal, oldest_start(next)).size();
+    if (next.lost.value_or(0) > view_.lost.value_or(0))
+        archive_.log.error("event=wal_lost segments={} text={:?}", *next.lost,
+                           "PostgreSQL calls them archived, and the archive lacks them: walg doctor names them");
     view_ = std::move(next);
     archive_.log.info("event=archive_listed backups={} segments={} missing={} ms={}", view_.backups.size(), view_.wal.objects,
                       view_.missing,

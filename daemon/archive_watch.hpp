@@ -13,8 +13,10 @@ public:
     struct Options {
         std::chrono::milliseconds first{0}, every{std::chrono::hours(1)}; ///< when to look, after the start and after each look
         std::uint64_t segment_bytes = 0;                                  ///< 0: as a stored segment's header says
+        std::string pgdata;                                               ///< whose archive_status is compared; empty: none
     };
-    ArchiveWatch(archive::Archive& archive, Options options) : archive_(archive), options_(options), again_(archive.io) {}
+    ArchiveWatch(archive::Archive& archive, Options options)
+        : archive_(archive), options_(std::move(options)), again_(archive.io) {}
 
     /// Until cancelled.
     awaitable<void> run();

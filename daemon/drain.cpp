@@ -32,8 +32,12 @@ Postmaster look_for_postmaster(const std::string& pgdata) {
     }
 }
 
-bool needed(WalService& wal, const DrainOptions& options) {
+using Time = std::chrono::steady_clock::time_point;
+
+bool needed(WalService& wal, const DrainOptions& options, Time stopping_since) {
     if (wal.counters().in_flight > 0) return true;
+    // A shim asks as soon as it is connected: who says nothing for two seconds has nothing to ask.
+    if (options.socket_stays) return options.connections() > 0 && std::chrono::steady_clock::now() - stopping_since < quiet_for;
     const auto postmaster = look_for_postmaster(options.pgdata);
     if (postmaster != Postmaster::not_known) return postmaster == Postmaster::runs;
     return std::chrono::steady_clock::now() - wal.last_request() < quiet_for;
@@ -44,14 +48,19 @@ bool needed(WalService& wal, const DrainOptions& options) {
 awaitable<void> wait_and_drain(asio::signal_set& signals, WalService& wal, Jobs& jobs, DrainOptions options, Log& log) {
     co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
     log.info("event=stopping pgdata={}", options.pgdata);
-    ::sd_notify(0, "STOPPING=1\nSTATUS=taking WAL until PostgreSQL has ended");
+    const auto since = std::chrono::steady_clock::now();
+    if (options.socket_stays) {
+        ::sd_notify(0, "STOPPING=1\nSTATUS=serving who has come; others wait in the socket");
+        options.stop_accepting();
+    } else
+        ::sd_notify(0, "STOPPING=1\nSTATUS=taking WAL until PostgreSQL has ended");
     jobs.refuse_further();
     jobs.cancel();
     bool again = false;
     signals.async_wait([&again](auto error, int) { again = !error; });
-    const auto deadline = std::chrono::steady_clock::now() + options.timeout;
+    const auto deadline = since + options.timeout;
     while (!again && std::chrono::steady_clock::now() < deadline) {
-        if (!jobs.running() && !needed(wal, options)) break;
+        if (!jobs.running() && !needed(wal, options, since)) break;
         ::sd_notify(0, "EXTEND_TIMEOUT_USEC=10000000");
         co_await sleep_for(look_every);
     }

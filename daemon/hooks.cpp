@@ -144,7 +144,7 @@ awaitable<void> Hooks::tell(std::string event, std::string json) {
     for (const auto& failure : failures) {
         if (!failure) continue;
         if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
-        log_.error("event=hook_failed what={} of={} error=\"{}\"", &failure == failures ? options_.command : "hook_url", event,
+        log_.error("event=hook_failed what={} of={} error={:?}", &failure == failures ? options_.command : "hook_url", event,
                    describe(failure));
     }
 }

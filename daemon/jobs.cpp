@@ -1,5 +1,6 @@
 #include "daemon/jobs.hpp"
 
+#include "common/base/request_scope.hpp"
 #include "common/base/time_text.hpp"
 
 #include <boost/asio/post.hpp>
@@ -18,7 +19,8 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
                     "wait for it: walg status shows how far it is");
     if (thread_.joinable()) thread_.join();
     auto job = job_ = std::make_shared<Job>(archive_.io);
-    thread_ = std::jthread([this, job, options = std::move(options)](std::stop_token stop) {
+    thread_ = std::jthread([this, job, options = std::move(options), request = current_request()](std::stop_token stop) {
+        const RequestScope scope(request);
         std::optional<backup::PushResult> result;
         std::exception_ptr failure;
         try {
@@ -26,16 +28,17 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
         } catch (...) {
             failure = std::current_exception();
         }
-        asio::post(archive_.io, [this, job, result, failure] {
+        asio::post(archive_.io, [this, job, result, failure, request] {
+            const RequestScope ending(request);
             job->result = result;
             job->failure = failure;
             job->ended = true;
             job->woken.cancel();
             if (on_end_) on_end_();
             if (failure)
-                archive_.log.error("event=backup_failed error=\"{}\"", describe(failure));
+                archive_.log.error("event=backup_failed error={:?}", describe(failure));
             else
-                archive_.log.info("event=backup_done name={} bytes={} stored={} read={} parent={} source=\"{}\"", result->name,
+                archive_.log.info("event=backup_done name={} bytes={} stored={} read={} parent={} source={:?}", result->name,
                                   result->plain_bytes, result->stored_bytes, result->read_bytes, result->parent, result->source);
         });
     });

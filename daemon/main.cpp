@@ -102,6 +102,11 @@ public:
         tasks.spawn(server_->run());
         keep_reachable(tasks, *listener_, *server_);
     }
+    void stop_accepting() {
+        if (server_) server_->stop_accepting();
+    }
+    /// systemd holds it, or there is none.
+    bool stays() const { return !listener_ || listener_->inherited(); }
     const std::string& path() const { return path_; }
     daemon::ClientCounters counters() const { return server_ ? server_->counters() : daemon::ClientCounters(); }
 
@@ -134,7 +139,13 @@ awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     } catch (const Error& error) {
         failure = error;
     }
-    if (failure) log.debug("event=commit_index_not_written error=\"{}\"", failure->what());
+    if (failure) log.debug("event=commit_index_not_written error={:?}", failure->what());
+}
+
+config::Settings load_settings(const std::string& config_file) {
+    auto sources = config::process_sources(config_file, {}, false);
+    sources.daemon = true;
+    return config::Settings::load(sources);
 }
 
 int check(const config::Settings& settings, Log& log) {
@@ -174,7 +185,8 @@ daemon::ArchiveWatch::Options watch_options(const config::Settings& settings) {
     constexpr std::chrono::milliseconds often_enough{1000};
     return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60),
             .every = std::max(often_enough, settings.duration("catalogue_refresh")),
-            .segment_bytes = known_segment_bytes(settings)};
+            .segment_bytes = known_segment_bytes(settings),
+            .pgdata = settings.text("pgdata")};
 }
 
 /// Every part of walgd, in the order in which each needs the ones before it.
@@ -189,6 +201,8 @@ private:
     std::map<daemon::Task, daemon::Scheduler::Work> works();
     awaitable<std::string> scheduled_backup(bool full);
     daemon::StatusSources sources();
+    daemon::ClientCounters clients() const { return daemon::together(server_.counters(), walg_socket_.counters()); }
+    bool sockets_stay() const { return listener_.inherited() && walg_socket_.stays(); }
     std::string status(bool json) { return daemon::status_text(sources(), json); }
     std::string reload();
     awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
@@ -237,7 +251,7 @@ private:
 Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
     : settings_(std::move(settings)), config_file_(std::move(config_file)), log_(log),
       tasks_(io_.get_executor(), [this](std::exception_ptr what) {
-          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error=\"{}\"", describe(what));
+          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error={:?}", describe(what));
       }) {
     archive_.health->on_turn(daemon::storage_state_logger(log_));
     wal_.on_stored([this](const std::string& name) { archive_watch_.stored(name); });
@@ -274,13 +288,11 @@ awaitable<std::string> Daemon::scheduled_backup(bool full) {
 }
 
 daemon::StatusSources Daemon::sources() {
-    return {archive_, wal_,       look_ahead_,   jobs_, daemon::together(server_.counters(), walg_socket_.counters()),
-            started_, scheduler_, archive_watch_};
+    return {archive_, wal_, look_ahead_, jobs_, clients(), started_, scheduler_, archive_watch_};
 }
 
 std::string Daemon::reload() {
-    return daemon::reload(
-        settings_, [this] { return config::Settings::load(config::process_sources(config_file_, {}, false)); }, log_);
+    return daemon::reload(settings_, [this] { return load_settings(config_file_); }, log_);
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {
@@ -307,7 +319,12 @@ void Daemon::spawn_tasks() {
 }
 
 awaitable<void> Daemon::serve_and_drain() {
-    const daemon::DrainOptions drain{settings_.text("pgdata"), settings_.duration("drain_timeout")};
+    daemon::DrainOptions drain{settings_.text("pgdata"), settings_.duration("drain_timeout"), sockets_stay()};
+    drain.stop_accepting = [this] {
+        server_.stop_accepting();
+        walg_socket_.stop_accepting();
+    };
+    drain.connections = [this] { return clients().connections; };
     co_await daemon::wait_and_drain(signals_, wal_, jobs_, drain, log_);
     if (jobs_.running()) {
         // Told to stop now: a job's thread may be waiting for the storage, and is not waited for. The next run cleans up
@@ -325,7 +342,7 @@ void Daemon::run() {
     spawn_tasks();
     std::exception_ptr failure;
     asio::co_spawn(io_, serve_and_drain(), [&failure](std::exception_ptr what) { failure = what; });
-    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text=\"{}\"", warning);
+    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text={:?}", warning);
     log_.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
               archive_.storage.describe(), settings_.text("socket"), walg_socket_.path(), http_ ? http_->address() : "",
               archive_.packing.compression->name(),
@@ -356,8 +373,9 @@ int main(int count, char** words) {
                "With WALGD_WALG_SOCKET=PATH it also serves walg-daemon-client and the walg_archive module, at that path.");
     CLI11_PARSE(app, count, words);
     try {
-        const auto settings = config::Settings::load(config::process_sources(config_file, {}, false));
-        const auto log = make_log(LogStyle::daemon, config::log_level(settings), settings.text("log_destination"));
+        const auto settings = load_settings(config_file);
+        const auto style = settings.text("log_format") == "json" ? LogStyle::json : LogStyle::daemon;
+        const auto log = make_log(style, config::log_level(settings), settings.text("log_destination"));
         if (only_check) return check(settings, *log);
         Daemon(settings, config_file, *log).run();
         return 0;

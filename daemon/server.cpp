@@ -1,5 +1,6 @@
 #include "daemon/server.hpp"
 
+#include "common/base/request_id.hpp"
 #include "common/pg/wal_name.hpp"
 #include "daemon/printable.hpp"
 
@@ -12,9 +13,10 @@ namespace {
 
 constexpr std::chrono::milliseconds progress_every{500};
 
-proto::Frame error_frame(std::uint32_t request, const std::exception_ptr& failure) {
+/// `id`: of the request, where it came to be one.
+proto::Frame error_frame(std::uint32_t request, const std::exception_ptr& failure, std::string id = {}) {
     const auto error = as_error(failure);
-    return {proto::Type::error, request, {std::string(name_of(error.kind())), error.what(), error.hint()}};
+    return {proto::Type::error, request, {std::string(name_of(error.kind())), error.what(), error.hint(), std::move(id)}};
 }
 
 /// The file of a push or fetch.
@@ -96,12 +98,14 @@ awaitable<void> Server::serve(Socket socket) {
 awaitable<void> Server::answer(Channel& channel, Request request) {
     proto::Frame reply;
     std::exception_ptr failure;
+    const auto id = sessions_.next_request_id();
     try {
-        reply = co_await handle(channel, request);
+        auto handling = handle(channel, request);
+        reply = co_await as_request(id, std::move(handling));
     } catch (...) {
         failure = std::current_exception();
     }
-    if (failure) reply = error_frame(request.frame.request, failure);
+    if (failure) reply = error_frame(request.frame.request, failure, id);
     co_await channel.send(reply);
 }
 

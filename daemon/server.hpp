@@ -26,6 +26,7 @@ public:
 
     /// Until cancelled; then waits for its sessions.
     awaitable<void> run() { return sessions_.run(); }
+    void stop_accepting() { sessions_.stop_accepting(); }
     void listen(int fd) { sessions_.listen(fd); }
     void note_error(std::string text) { sessions_.note_error(std::move(text)); }
     ClientCounters counters() const { return sessions_.counters(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <new>
+#include <random>
 
 namespace walgd::daemon {
 
@@ -25,11 +26,19 @@ ClientCounters together(ClientCounters one, const ClientCounters& other) {
 Sessions::Sessions(asio::any_io_executor io, Log& log, int fd, std::size_t connections_max, Serve serve, Serve turn_away)
     : io_(io), log_(log), serve_(std::move(serve)), turn_away_(std::move(turn_away)),
       acceptor_(io, asio::local::stream_protocol(), fd),
-      sessions_(io, [this](std::exception_ptr failure) { log_.debug("event=session_ended error=\"{}\"", describe(failure)); }) {
+      sessions_(io, [this](std::exception_ptr failure) { log_.debug("event=session_ended error={:?}", describe(failure)); }),
+      start_(std::random_device()() & 0xFFFF) {
     counters_.connections_max = connections_max;
 }
 
+void Sessions::stop_accepting() {
+    accepting_ = false;
+    acceptor_.close();
+}
+
 void Sessions::listen(int fd) { acceptor_ = asio::local::stream_protocol::acceptor(io_, {}, fd); }
+
+std::string Sessions::next_request_id() { return fmt::format("{:04x}-{}", start_, ++requests_); }
 
 ClientCounters Sessions::counters() const {
     auto counters = counters_;
@@ -38,7 +47,7 @@ ClientCounters Sessions::counters() const {
 }
 
 void Sessions::note_error(std::string text) {
-    log_.error("event=socket_error error=\"{}\"", text);
+    log_.error("event=socket_error error={:?}", text);
     counters_.last_error = std::move(text);
     counters_.last_error_at = std::chrono::system_clock::now();
 }
@@ -69,7 +78,7 @@ awaitable<void> Sessions::run() {
 awaitable<void> Sessions::accept() {
     co_await asio::this_coro::throw_if_cancelled(false);
     Timer pause(io_);
-    for (;;) {
+    while (accepting_) {
         std::exception_ptr failure;
         try {
             auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
@@ -81,12 +90,14 @@ awaitable<void> Sessions::accept() {
         }
         const auto state = co_await asio::this_coro::cancellation_state;
         if (state.cancelled() != asio::cancellation_type::none) co_return;
-        if (!failure) continue;
+        if (!failure || !accepting_) continue;
         note_accept_failure(failure);
         make_room();
         pause.expires_after(accept_again);
         co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
     }
+    pause.expires_at(Timer::time_point::max()); // the sessions go on until we are cancelled
+    co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
 /// Told once in a while: it may fail ten times a second.

@@ -26,17 +26,21 @@ ClientCounters together(ClientCounters one, const ClientCounters& other);
 class Sessions {
 public:
     using Serve = std::function<awaitable<void>(Socket)>;
-    /// Takes over the listening socket `fd`. `serve` ends when the connection does, `turn_away` answers the one for which there is
-    /// no room.
+    /// Takes over the listening socket `fd`. `serve` ends when the connection does, `turn_away` answers the one for which there
+    /// is no room.
     Sessions(asio::any_io_executor io, Log& log, int fd, std::size_t connections_max, Serve serve, Serve turn_away);
 
     /// Until cancelled; then waits for its sessions.
     awaitable<void> run();
+    /// Takes no further connections; those that there are go on. Where the socket is somebody else's, they wait in it.
+    void stop_accepting();
     /// Takes over another listening socket, in place of the one until now. Sessions go on.
     void listen(int fd);
     /// Something about the socket that a person should know: for log and status.
     void note_error(std::string text);
     ClientCounters counters() const;
+    /// A name for the next request, in log and answer; another one after a restart.
+    std::string next_request_id();
 
     /// While it lives, a session waits for a request, and `close` may be called to make room for another.
     class Waiting {
@@ -63,7 +67,10 @@ private:
     asio::local::stream_protocol::acceptor acceptor_;
     std::list<std::function<void()>> waiting_; ///< the longest first; they leave it before the sessions are gone
     TaskGroup sessions_;
+    bool accepting_ = true;
     ClientCounters counters_;
+    const unsigned start_; ///< tells the requests of this start from those of another
+    std::uint64_t requests_ = 0;
     std::optional<std::chrono::steady_clock::time_point> accept_failure_told_;
 };
 

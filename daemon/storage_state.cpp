@@ -26,12 +26,12 @@ public:
     void operator()(const Report& before, const Report& now) {
         switch (now.state) {
         case State::failing:
-            log_.warn("event=storage_failing error=\"{}\" hint=\"{}\"", now.trouble, now.hint);
+            log_.warn("event=storage_failing error={:?} hint={:?}", now.trouble, now.hint);
             told_ = true;
             break;
         case State::slow:
             if (now.since - slow_at_ < slow_again) break;
-            log_.warn("event=storage_slow waiting=\"{}\"", now.trouble);
+            log_.warn("event=storage_slow waiting={:?}", now.trouble);
             slow_at_ = now.since;
             told_ = true;
             break;

@@ -30,7 +30,7 @@ WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOpti
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
     counters_.last_error = fmt::format("{} {}: {}", what, name, describe(failure));
     counters_.last_error_at = std::chrono::system_clock::now();
-    archive_.log.error("event={} segment={} error=\"{}\"", what, name, describe(failure));
+    archive_.log.error("event={} segment={} error={:?}", what, name, describe(failure));
 }
 
 void WalService::note_stored(const std::string& name, const archive::WalPushed& result) {
@@ -160,7 +160,7 @@ void WalService::choose_level() {
     if (!limits_.level->consider(waiting, Clock::now())) return;
     ++counters_.level_changes;
     pusher_.options().level = limits_.level->level();
-    archive_.log.info("event=compression_level level={} waiting={}", limits_.level->level(), waiting);
+    archive_.log.info("event=compression_level zstd_level={} waiting={}", limits_.level->level(), waiting);
 }
 
 awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
@@ -219,7 +219,7 @@ awaitable<void> WalService::find_out_conditional_put() {
             failure = error;
         }
         if (failure->kind() == ErrorKind::cancelled) co_return;
-        archive_.log.warn("event=storage_not_usable error=\"{}\" hint=\"{}\"", failure->what(), failure->hint());
+        archive_.log.warn("event=storage_not_usable error={:?} hint={:?}", failure->what(), failure->hint());
         co_await sleep_for(probe_again);
     }
 }

@@ -1,5 +1,6 @@
 #include "daemon/walg_server.hpp"
 
+#include "common/base/request_id.hpp"
 #include "common/pg/wal_name.hpp"
 #include "daemon/printable.hpp"
 
@@ -91,21 +92,36 @@ awaitable<void> WalgServer::serve(Socket socket) {
         try {
             const auto request = co_await next_request(channel);
             if (request) {
-                archive_.log.debug("event=walg_request type={} peer=\"{}\"", static_cast<char>(request->type), channel.peer());
-                reply = co_await answer(*request);
-                more = request->type == WalgType::check;
+                const auto id = sessions_.next_request_id();
+                auto answering = answer_or_log(channel, *request);
+                reply = co_await as_request(id, std::move(answering));
+                more = request->type == WalgType::check && reply == WalgReply::done;
             }
         } catch (...) {
             failure = std::current_exception();
         }
-        if (failure) {
-            const auto error = as_error(failure);
-            if (error.kind() == ErrorKind::cancelled) throw error;
-            archive_.log.warn("event=walg_request_failed peer=\"{}\" error=\"{}\" hint=\"{}\"", channel.peer(), error.what(),
-                              error.hint());
-        }
+        if (failure) log_failure(channel, as_error(failure));
         co_await channel.send(reply);
     }
+}
+
+/// A cancellation goes on.
+void WalgServer::log_failure(const WalgChannel& channel, const Error& error) {
+    if (error.kind() == ErrorKind::cancelled) throw error;
+    archive_.log.warn("event=walg_request_failed peer={:?} error={:?} hint={:?}", channel.peer(), error.what(), error.hint());
+}
+
+awaitable<WalgReply> WalgServer::answer_or_log(WalgChannel& channel, const proto::WalgRequest& request) {
+    std::exception_ptr failure;
+    try {
+        archive_.log.debug("event=walg_request type={} peer={:?}", static_cast<char>(request.type), channel.peer());
+        const auto reply = co_await answer(request);
+        co_return reply;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    log_failure(channel, as_error(failure));
+    co_return WalgReply::error;
 }
 
 awaitable<WalgReply> WalgServer::answer(const proto::WalgRequest& request) {

@@ -41,6 +41,7 @@ public:
 
     /// Until cancelled; then waits for its sessions.
     awaitable<void> run() { return sessions_.run(); }
+    void stop_accepting() { sessions_.stop_accepting(); }
     void listen(int fd) { sessions_.listen(fd); }
     void note_error(std::string text) { sessions_.note_error(std::move(text)); }
     ClientCounters counters() const { return sessions_.counters(); }
@@ -49,7 +50,10 @@ private:
     awaitable<void> serve(Socket socket);
     awaitable<void> turn_away(Socket socket);
     awaitable<std::optional<proto::WalgRequest>> next_request(WalgChannel& channel);
+    /// What goes wrong is logged, and answered.
+    awaitable<proto::WalgReply> answer_or_log(WalgChannel& channel, const proto::WalgRequest& request);
     awaitable<proto::WalgReply> answer(const proto::WalgRequest& request);
+    void log_failure(const WalgChannel& channel, const Error& error);
     awaitable<proto::WalgReply> push(std::string path);
     awaitable<proto::WalgReply> fetch(std::string name, std::string destination);
 

@@ -20,6 +20,12 @@ Client::~Client() {
     if (fd_ >= 0) ::close(fd_);
 }
 
+std::string Client::message_of(const Frame& error) {
+    std::string message(error.field(1));
+    if (!error.field(3).empty()) message += " (walgd request " + std::string(error.field(3)) + ")";
+    return message;
+}
+
 bool Client::fail(const std::string& text) {
     error_ = text;
     return false;

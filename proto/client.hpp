@@ -24,6 +24,9 @@ public:
     const std::string& error() const { return error_; }
     int descriptor() const { return fd_; }
 
+    /// The message of an error answer, with the request's id, by which the daemon's log names it.
+    static std::string message_of(const Frame& error);
+
 private:
     bool fail(const std::string& text);
     int fd_ = -1;

@@ -35,7 +35,7 @@ enum class Type : std::uint8_t {
     // answers
     ok = 64,       ///< text
     absent = 65,   ///< the storage says that there is no such object
-    error = 66,    ///< kind, message, hint
+    error = 66,    ///< kind, message, hint, the request's id in the daemon's log
     progress = 67, ///< bytes done, bytes total, stored bytes, as decimal numbers
 };
 

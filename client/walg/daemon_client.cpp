@@ -31,7 +31,7 @@ Error received_error(const proto::Frame& frame) {
                                  ErrorKind::protocol, ErrorKind::refused, ErrorKind::failed, ErrorKind::cancelled}) {
         if (name_of(candidate) == frame.field(0)) kind = candidate;
     }
-    return Error(kind, std::string(frame.field(1)), std::string(frame.field(2)));
+    return Error(kind, proto::Client::message_of(frame), std::string(frame.field(2)));
 }
 
 void cancel_job(const std::string& socket) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <iostream>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace walgd::cli {
@@ -33,6 +34,8 @@ std::string ask(const std::string& question, const std::string& otherwise) {
 
 /// Sets PostgreSQL up, and says what it needs now.
 void alter_system(pg::Server& server) {
+    const auto before = server.value("select setting from pg_settings where name = 'archive_command'");
+    if (!before.empty() && before != "(disabled)") std::cout << fmt::format("archive_command was: {}\n", before);
     server.rows("alter system set archive_mode = on");
     server.rows("alter system set archive_command = 'walg-push \"%p\"'");
     server.rows("select pg_reload_conf()");
@@ -59,7 +62,10 @@ public:
 
 private:
     std::string text(Context& context) const;
-    void write(const std::string& text) const;
+    void refuse_to_replace() const;
+    std::string write_beside(const std::string& text) const;
+    void put_in_place(const std::string& written) const;
+    int check(Context& context, const std::string& written, bool server) const;
 
     std::string storage_, pgdata_, file_ = "/etc/walgd/walgd.yaml";
     bool alter_ = false, force_ = false, yes_ = false;
@@ -80,20 +86,52 @@ std::string Init::text(Context& context) const {
     return text + "upload_disk_concurrency: 2\nupload_concurrency: 4\n";
 }
 
-void Init::write(const std::string& text) const {
+void Init::refuse_to_replace() const {
     if (!force_ && std::filesystem::exists(file_))
         throw Error(ErrorKind::refused, fmt::format("{} is there already", file_),
                     "--force writes over it, --write names another file");
+}
+
+/// Under another name, until it was tried. Returns that.
+std::string Init::write_beside(const std::string& text) const {
     const auto temporary = file_ + ".new";
     UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
     if (!fd)
         throw_errno(fmt::format("cannot write {}", temporary), errno, "walg init is run by root, or --write names another file");
     write_all(fd.get(), bytes_of(text), temporary);
-    if (::fsync(fd.get()) != 0 || ::rename(temporary.c_str(), file_.c_str()) != 0)
-        throw_errno(fmt::format("cannot write {}", file_));
+    // walgd runs as the cluster's owner, and root may have written it.
+    struct stat cluster{};
+    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::fchown(fd.get(), 0, cluster.st_gid) != 0)
+        throw_errno(fmt::format("cannot give {} to the cluster's group", temporary));
+    sync_file(fd.get(), temporary);
+    return temporary;
+}
+
+void Init::put_in_place(const std::string& written) const {
+    if (::rename(written.c_str(), file_.c_str()) != 0) throw_errno(fmt::format("cannot write {}", file_));
+    const auto folder = std::filesystem::path(file_).parent_path();
+    sync_folder(folder.empty() ? "." : folder.string());
+}
+
+/// Tries what was written, and takes it away when it does not work.
+int Init::check(Context& context, const std::string& written, bool server) const {
+    std::exception_ptr failure;
+    int code = 1;
+    try {
+        const auto settings = config::Settings::load(config::process_sources(written, {}, false));
+        config::ArchiveSetup setup(settings, context.io, context.log);
+        code = config::run_check(settings, setup.archive(), std::cout, server);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure || code != 0) ::unlink(written.c_str());
+    if (failure) std::rethrow_exception(failure);
+    if (code != 0) std::cout << fmt::format("{} was not written: mend what is told above, and run walg init again\n", file_);
+    return code;
 }
 
 int Init::run(Context& context) {
+    refuse_to_replace();
     const bool talk = !yes_ && ::isatty(STDIN_FILENO) == 1;
     if (storage_.empty() && talk) storage_ = ask("Where is the archive to be? s3://bucket/path, or a mounted folder", "");
     if (storage_.empty())
@@ -107,12 +145,10 @@ int Init::run(Context& context) {
         std::cout << fmt::format("PostgreSQL does not answer ({}): it is left as it is\n", error.what());
     }
     if (talk) pgdata_ = ask("The cluster's data directory", pgdata_);
-    write(text(context));
+    const auto written = write_beside(text(context));
+    if (const int code = check(context, written, server != nullptr); code != 0) return code;
+    put_in_place(written);
     std::cout << fmt::format("{} is written; walgd runs as PostgreSQL's user and must be able to read it\n", file_);
-    const auto settings = config::Settings::load(config::process_sources(file_, {}, false));
-    config::ArchiveSetup setup(settings, context.io, context.log);
-    const int code = config::run_check(settings, setup.archive(), std::cout);
-    if (code != 0) return code;
     if (server && !alter_ && talk) alter_ = ask("Set archive_mode and archive_command by ALTER SYSTEM? yes or no", "no") == "yes";
     if (server && alter_)
         alter_system(*server);

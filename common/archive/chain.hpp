@@ -19,7 +19,7 @@ private:
 class UnpackChain {
 public:
     UnpackChain(const codec::Cipher* cipher, const codec::Compression& compression, codec::Sink& end);
-    codec::Sink& head() { return decrypt_ ? *decrypt_ : *decompress_; }
+    codec::Sink& head() { return *decrypt_; }
 
 private:
     std::unique_ptr<codec::Sink> decompress_, decrypt_;

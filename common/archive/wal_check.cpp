@@ -125,7 +125,8 @@ std::vector<CheckedRun> check_segments(const WalCatalogue& wal, const SwitchPoin
 
 CheckStatus status_of(const std::vector<CheckedRun>& runs, bool have_backup) {
     auto status = CheckStatus::ok;
-    bool found = false;
+    // Nothing at all is stored: then nothing begins later than it should.
+    bool found = std::ranges::find(runs, SegmentState::found, &CheckedRun::state) == runs.end();
     for (const auto& run : runs) {
         found = found || run.state == SegmentState::found;
         if (run.state == SegmentState::lost && (have_backup || found)) return CheckStatus::failure;

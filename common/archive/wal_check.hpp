@@ -46,7 +46,8 @@ struct CheckWindows {
 std::vector<CheckedRun> check_segments(const WalCatalogue& wal, const SwitchPoints& switches, pg::Segment current,
                                        std::uint64_t first, CheckWindows windows);
 
-/// Of an integrity check. Without a backup, what is missing before the first stored segment is only a warning.
+/// Of an integrity check. Without a backup, what is missing before the first stored segment is only a warning; where none is
+/// stored at all, it is a failure.
 CheckStatus status_of(const std::vector<CheckedRun>& runs, bool have_backup);
 /// Of a timeline check: `highest` of the storage, nothing when there is no WAL.
 CheckStatus timeline_status(std::optional<pg::TimelineId> highest, pg::TimelineId current);

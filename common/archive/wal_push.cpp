@@ -35,7 +35,7 @@ awaitable<void> WalPusher::warm_up() {
     }
     const auto error = as_error(failure);
     if (error.kind() == ErrorKind::cancelled) throw error;
-    archive_.log.warn("event=warm_up_failed error=\"{}\" hint=\"{}\"", error.what(), error.hint());
+    archive_.log.warn("event=warm_up_failed error={:?} hint={:?}", error.what(), error.hint());
 }
 
 namespace {
@@ -71,7 +71,7 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
     try {
         co_await upload->abort();
     } catch (const Error& error) {
-        archive.log.warn("event=upload_not_aborted key={} error=\"{}\"", key.path(), error.what());
+        archive.log.warn("event=upload_not_aborted key={} error={:?}", key.path(), error.what());
     }
     std::rethrow_exception(failure);
 }
@@ -151,7 +151,7 @@ awaitable<ConditionalPut> probe_conditional_put(Archive& archive) {
     std::vector<storage::ObjectKey> used{key};
     const auto failures = co_await archive.storage.remove(std::move(used));
     if (!failures.empty())
-        archive.log.warn("event=probe_not_removed key={} error=\"{}\"", key.path(), failures.front().error.what());
+        archive.log.warn("event=probe_not_removed key={} error={:?}", key.path(), failures.front().error.what());
     co_return outcome == storage::PutOutcome::exists ? ConditionalPut::works : ConditionalPut::look_first;
 }
 

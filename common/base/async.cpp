@@ -16,7 +16,8 @@ void TaskGroup::spawn(awaitable<void> child) {
         if (signals_.empty()) all_done_.cancel();
     };
     try {
-        asio::co_spawn(executor_, std::move(child), asio::bind_cancellation_slot(signal->slot(), std::move(reap)));
+        asio::co_spawn(for_current_request(executor_), std::move(child),
+                       asio::bind_cancellation_slot(signal->slot(), std::move(reap)));
     } catch (...) {
         signals_.erase(signal); // no memory: there is no child that join() could wait for
         throw;

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/clock.hpp"
 #include "common/base/error.hpp"
+#include "common/base/request_scope.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
@@ -28,7 +29,11 @@ template <class T> using awaitable = asio::awaitable<T>;
 /// Runs synchronous `work` on `pool`; the caller goes on, on its own executor, with what it returned or threw. Work runs to its
 /// end: a caller that is cancelled meanwhile learns so at its next wait.
 template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::any_io_executor pool, Work work) {
-    auto task = [work = std::move(work)]() mutable -> awaitable<std::invoke_result_t<Work&>> { co_return work(); };
+    const auto& request = current_request(); // of the caller, who waits for the end
+    auto task = [&request, work = std::move(work)]() mutable -> awaitable<std::invoke_result_t<Work&>> {
+        const RequestScope scope(request);
+        co_return work();
+    };
     // No slot: a cancellation would reach into the pool's thread from the caller's, or end a task that has not begun by an
     // exception that nobody catches.
     const asio::cancellation_slot none;
@@ -38,7 +43,7 @@ template <class Work> awaitable<std::invoke_result_t<Work&>> run_on(asio::any_io
 /// Starts `task` on `executor` (the I/O thread's) and blocks this thread until it is done. For threads of a job, never for the
 /// I/O thread.
 template <class T, class Executor> T run_blocking(Executor executor, awaitable<T> task) {
-    return asio::co_spawn(executor, std::move(task), asio::use_future).get();
+    return asio::co_spawn(for_current_request(executor), std::move(task), asio::use_future).get();
 }
 
 /// A task of the I/O thread that another thread waits for, and that a stop request cancels.
@@ -46,7 +51,8 @@ template <class T> class Started {
 public:
     Started(asio::any_io_executor io, awaitable<T> task, std::stop_token stop)
         : io_(io), signal_(std::make_shared<asio::cancellation_signal>()),
-          result_(asio::co_spawn(io, std::move(task), asio::bind_cancellation_slot(signal_->slot(), asio::use_future))),
+          result_(asio::co_spawn(for_current_request(io), std::move(task),
+                                 asio::bind_cancellation_slot(signal_->slot(), asio::use_future))),
           on_stop_(std::move(stop),
                    [io, signal = signal_] { asio::post(io, [signal] { signal->emit(asio::cancellation_type::terminal); }); }) {}
     Started(const Started&) = delete;

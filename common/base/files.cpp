@@ -88,6 +88,25 @@ std::string read_text_file(const std::string& path, std::size_t bytes_max) {
     return text;
 }
 
+std::string read_secret_file(const std::string& path) {
+    constexpr std::size_t bytes_max = 1 << 20;
+    const auto fd = open_file(path, O_RDONLY);
+    // Its final place at once: a text that grows leaves copies behind.
+    std::string text(bytes_max + 1, '\0');
+    std::size_t used = 0;
+    while (used <= bytes_max) {
+        const auto room = std::as_writable_bytes(std::span(text)).subspan(used);
+        const auto count = read_some(fd.get(), room, path);
+        if (count == 0) break;
+        used += count;
+    }
+    if (used > bytes_max)
+        throw Error(ErrorKind::misconfigured, fmt::format("{} is larger than {} bytes", path, bytes_max),
+                    "is it the right file?");
+    text.resize(used);
+    return text;
+}
+
 void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode) {
     const auto temporary = fmt::format("{}.walgd.{}", path, ::getpid());
     ::unlink(temporary.c_str());

@@ -20,6 +20,8 @@ void sync_file(int fd, const std::string& path);
 void sync_folder(const std::string& folder);
 /// The whole of a small file (a key, a token, a configuration); refuses more than `bytes_max`.
 std::string read_text_file(const std::string& path, std::size_t bytes_max = 16 << 20);
+/// A file with a key: at most 1 MiB. Nothing of it stays in memory but what is returned.
+std::string read_secret_file(const std::string& path);
 /// Durable and atomic: written under a temporary name beside `path`, fsynced, renamed, folder fsynced. Replaces what was there.
 void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode);
 

@@ -1,10 +1,18 @@
 #include "common/base/log.hpp"
 
+#include "common/base/log_line.hpp"
+#include "common/base/log_repeats.hpp"
+#include "common/base/request_scope.hpp"
+
+#include <cstdlib>
+#include <fmt/format.h>
 #include <spdlog/details/file_helper.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace walgd {
 
@@ -44,23 +52,58 @@ private:
     spdlog::details::file_helper file_;
 };
 
+/// Tells what is worth telling to `inner`.
+class RepeatSink : public spdlog::sinks::base_sink<std::mutex> {
+public:
+    explicit RepeatSink(spdlog::sink_ptr inner) : inner_(std::move(inner)) {}
+    ~RepeatSink() override { tell_counts(std::chrono::system_clock::now(), true); }
+    spdlog::sinks::sink& inner() { return *inner_; }
+
+protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        tell_counts(message.time, false);
+        const std::string_view text(message.payload.data(), message.payload.size());
+        if (repeats_.tell(message.level, text, message.time)) inner_->log(message);
+    }
+    void flush_() override { inner_->flush(); }
+    void set_formatter_(std::unique_ptr<spdlog::formatter> formatter) override { inner_->set_formatter(std::move(formatter)); }
+
+private:
+    void tell_counts(LogRepeats::Time now, bool at_end) {
+        const RequestScope none(no_request_);
+        for (const auto& count : repeats_.due(now, at_end))
+            inner_->log(spdlog::details::log_msg(now, {}, {}, count.level, count.text));
+    }
+
+    spdlog::sink_ptr inner_;
+    LogRepeats repeats_;
+    const std::string no_request_;
+};
+
+/// systemd tells by device and inode which stream leads to its journal: stderr may have been turned elsewhere since.
+bool stderr_is_journal() {
+    const char* stream = std::getenv("JOURNAL_STREAM");
+    struct stat about{};
+    return stream != nullptr && ::fstat(STDERR_FILENO, &about) == 0 && fmt::format("{}:{}", about.st_dev, about.st_ino) == stream;
+}
+
 } // namespace
 
 std::shared_ptr<Log> make_log(LogStyle style, spdlog::level::level_enum level, const std::string& destination) {
+    const bool to_stderr = destination.empty() || destination == "stderr";
     spdlog::sink_ptr sink;
-    if (destination.empty() || destination == "stderr")
+    if (to_stderr)
         sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     else
         sink = std::make_shared<FileSink>(destination);
+    if (style != LogStyle::walg) sink = std::make_shared<RepeatSink>(std::move(sink));
     auto log = std::make_shared<Log>("walgd", std::move(sink));
     if (style == LogStyle::walg) {
         auto formatter = std::make_unique<spdlog::pattern_formatter>();
         formatter->add_flag<UpperLevel>('*').set_pattern("%*: %Y/%m/%d %H:%M:%S.%f %v");
         log->set_formatter(std::move(formatter));
-    } else {
-        log->set_formatter(
-            std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc));
-    }
+    } else
+        log->set_formatter(line_formatter({.json = style == LogStyle::json, .journal = to_stderr && stderr_is_journal()}));
     log->set_level(level);
     log->flush_on(spdlog::level::trace);
     return log;
@@ -68,7 +111,9 @@ std::shared_ptr<Log> make_log(LogStyle style, spdlog::level::level_enum level, c
 
 void reopen(Log& log) {
     for (const auto& sink : log.sinks()) {
-        if (auto* file = dynamic_cast<FileSink*>(sink.get())) file->reopen();
+        auto* told = sink.get();
+        if (auto* repeats = dynamic_cast<RepeatSink*>(told)) told = &repeats->inner();
+        if (auto* file = dynamic_cast<FileSink*>(told)) file->reopen();
     }
 }
 

@@ -1,6 +1,7 @@
 #include "common/codec/openpgp_keyring.hpp"
 
 #include "common/base/error.hpp"
+#include "common/base/wipe.hpp"
 
 #include <fmt/format.h>
 #include <utility>
@@ -107,6 +108,11 @@ OpenpgpKeyring::OpenpgpKeyring(std::string armored, std::string passphrase, std:
     auto keys = take();
     have_secret_ = keys->have_secret();
     give_back(std::move(keys));
+}
+
+OpenpgpKeyring::~OpenpgpKeyring() {
+    wipe(armored_);
+    wipe(passphrase_);
 }
 
 std::unique_ptr<OpenpgpKeys> OpenpgpKeyring::take() {

@@ -45,13 +45,15 @@ private:
 class OpenpgpKeyring {
 public:
     OpenpgpKeyring(std::string armored, std::string passphrase, std::string source);
+    ~OpenpgpKeyring();
+    OpenpgpKeyring(const OpenpgpKeyring&) = delete;
     std::unique_ptr<OpenpgpKeys> take();
     void give_back(std::unique_ptr<OpenpgpKeys> keys);
     bool have_secret() const { return have_secret_; }
     const std::string& source() const { return source_; }
 
 private:
-    const std::string armored_, passphrase_, source_;
+    std::string armored_, passphrase_, source_;
     bool have_secret_ = false;
     std::mutex mutex_;
     std::vector<std::unique_ptr<OpenpgpKeys>> idle_;

@@ -21,6 +21,21 @@ void refuse_message(std::string_view cause) {
         "compare it with other copies");
 }
 
+bool looks_encrypted(ByteView begin) {
+    constexpr unsigned char packet_version = 3;
+    const auto octet = [begin](std::size_t at) { return at < begin.size() ? std::to_integer<unsigned char>(begin[at]) : 0; };
+    switch (octet(0)) {
+    case 0x84: // old format, with a length of one octet
+        return octet(2) == packet_version;
+    case 0x85: // two
+        return octet(3) == packet_version;
+    case 0xC1: // new format, where lengths from 192 on have two
+        return octet(octet(1) < 192 ? 2 : 3) == packet_version;
+    default:
+        return false;
+    }
+}
+
 void OpenpgpPackets::feed(ByteView bytes) {
     while (!bytes.empty()) {
         if (at_ == At::open_body) return;

@@ -29,6 +29,9 @@ private:
     std::uint64_t left_ = 0; // of the body, or of its part
 };
 
+/// Whether an object that begins so is encrypted to a public key: its first packet is a session key (RFC 4880, 5.1).
+bool looks_encrypted(ByteView begin);
+
 /// Error(corrupt) for a message that cannot be decrypted, with the hint that fits.
 [[noreturn]] void refuse_message(std::string_view cause);
 

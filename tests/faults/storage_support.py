@@ -3,29 +3,16 @@ that every fault is asked: what do push and fetch answer, and is it told in log 
 import json
 import os
 import pathlib
-import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
 import proxy as faults
 from harness import CACHE, Cluster, Minio, Rgw, Scratch, TestCase, Walgd, run, start, until
+from made_wal import SEGMENT_BYTES, segment_content, segment_name
 
-SEGMENT_BYTES = 1 << 20
 TOLD_WITHIN = 5.0
 LIBRARIES = pathlib.Path(f"/usr/lib/{os.uname().machine}-linux-gnu")
-
-
-def segment_name(number, timeline=1):
-    per_id = (1 << 32) // SEGMENT_BYTES
-    return f"{timeline:08X}{number // per_id:08X}{number % per_id:08X}"
-
-
-def segment_content(number, noise=0):
-    """A segment of 1 MiB with PostgreSQL 15's page header, `noise` random bytes and zeros: its packed size is as good as chosen."""
-    system = 7000000000000000001
-    header = struct.pack("<HHIQIIQII", 0xD110, 2, 1, number * SEGMENT_BYTES, 0, 0, system, SEGMENT_BYTES, 8192)
-    return (header + os.urandom(noise)).ljust(SEGMENT_BYTES, b"\0")
 
 
 def need_minio():

@@ -1,6 +1,7 @@
 """walg doctor: every fault that it is there for is found, with its weight and what to do; a healthy cluster has none that is broken."""
 import json
 import os
+import signal
 import unittest
 
 from harness import Cluster, TestCase, Walgd, until
@@ -72,6 +73,20 @@ class Doctor(TestCase):
         self.check_found("broken", "wal_level is minimal")
         self.cluster.stop()
         self.check_found("broken", "PostgreSQL")
+
+    def test_wal_that_postgresql_calls_archived_and_that_nobody_has(self):
+        self.walgd.walg("backup-push", self.cluster.data)
+        self.cluster.switch()
+        self.assertNotIn("calls archived", json.dumps(self.findings()))
+        self.reload("archive_command = 'true # walg-push'")
+        until("the setting to be in force", lambda: "true" in self.cluster.psql("show archive_command"))
+        self.walgd.stop(signal.SIGKILL)  # it would look ahead
+        names = [self.cluster.switch() for _ in range(2)]
+        self.check_found("broken", f"2 WAL segments lack that PostgreSQL calls archived: {names[0]} to {names[1]}")
+        self.check_found("broken", f"PostgreSQL archived {names[1]} last, and the archive lacks it", env={"PGDATA": ""})
+        for name in names:
+            self.walgd.walg("wal-push", self.cluster.data / "pg_wal" / name)
+        self.assertNotIn("calls archived", json.dumps(self.findings()))
 
     def test_what_the_archive_has_wrong(self):
         self.walgd.walg("backup-push", self.cluster.data)

@@ -87,6 +87,15 @@ class Golden(TestCase):
                         lines.append((kind, mode, size, digest, f"pg_tblspc/{link.name}/{path}"))
         return lines
 
+    def test_openpgp_without_a_key_says_so(self):
+        source, walgd = self.prepare("pgp", "archive", "settings.env")
+        env = {name: "" for name in walgd.env if name.startswith("WALG_PGP")}
+        for words in (("wal-fetch", "000000010000000000000008", self.scratch.path / "out"), ("backup-fetch", self.scratch.folder("nowhere"), "LATEST")):
+            told = walgd.walg(*words, check=False, env=env)
+            self.assertNotEqual(told.returncode, 0)
+            self.assertIn("it is encrypted with OpenPGP, and no key is set", told.stderr)
+            self.assertIn("set WALG_PGP_KEY_PATH", told.stderr)
+
     def check_wal(self, fixture, archive="archive", settings="settings.env", sums="expected/wal.sha256"):
         source, walgd = self.prepare(fixture, archive, settings)
         out = self.scratch.folder(f"wal-{fixture}-{archive}")

@@ -72,6 +72,25 @@ class Http(TestCase):
         cluster.psql("select pg_reload_conf()")
         until("none to be missing", lambda: self.metrics().get("walg_missing_remote_wal_segment_at_end") == 0)
 
+    def test_segments_that_postgresql_calls_archived_and_nobody_has_are_lost(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        cluster.archive_with("true")
+        cluster.start()
+        walgd = self.walgd(cluster, TOTAL_BG_UPLOADED_LIMIT="0", WALGD_CATALOGUE_REFRESH="1s").start()
+        names = [cluster.switch() for _ in range(2)]
+        lost = lambda: self.metrics().get("walg_archive_lost_segments")
+        until("all of them to be lost", lambda: lost() == len(cluster.segments_done()) and lost() >= 2)
+        for name in cluster.segments_done():
+            walgd.walg("wal-push", cluster.data / "pg_wal" / name)
+        until("none to be lost", lambda: lost() == 0)
+        self.assertIn(names[1], self.told_by_walg(walgd))
+        (cluster.data / "standby.signal").touch()
+        until("a standby to say nothing of it", lambda: lost() is None)
+
+    @staticmethod
+    def told_by_walg(walgd):
+        return walgd.walg("wal-show", "--detailed-json").stdout
+
     def test_what_is_waiting_is_left_out_where_it_cannot_be_seen(self):
         self.walgd().start()
         self.assertNotIn("walg_missing_remote_wal_segment_at_end", self.metrics())

@@ -673,6 +673,27 @@ class PostgresFlex(Walkthrough):
         self.assertNotIn(Minio.secret, pathlib.Path(f"/proc/{process.pid}/cmdline").read_text())
         self.assertLessEqual(int(one.psql("select count(*) from pg_stat_activity where backend_type = 'client backend'")), 1, "an idle walgd keeps no Machine awake")
 
+    def test_its_own_secret_is_enough_in_the_environment_and_in_a_file_of_variables(self):
+        env, one = self.flex()
+        scheme, host = env.pop("AWS_ENDPOINT").split("://")
+        bucket, folder = env.pop("WALG_S3_PREFIX").removeprefix("s3://").split("/", 1)
+        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"):
+            del env[name]
+        secret = f"{scheme}://{Minio.access}:{Minio.secret}@{host}/{bucket}/{folder}"
+        process, master = self.walgd({**env, "S3_ARCHIVE_CONFIG": secret})
+        one.start()
+        one.switch()
+        one.psql("create table t as select 1")
+        segment = one.psql("select pg_walfile_name(pg_switch_wal())")
+        until("the segment to be stored", lambda: self.stored({**env, "S3_ARCHIVE_CONFIG": secret}, segment), 5)
+        self.assertNotIn(Minio.secret, self.told(master) + self.sh("walg config --all", {**env, "S3_ARCHIVE_CONFIG": secret}).stdout)
+        file = self.scratch.path / "env"
+        file.write_text(f"# as systemd reads it\nexport S3_ARCHIVE_CONFIG='{secret}'\n")
+        file.chmod(0o600)
+        self.scratch.own(file)
+        self.assertIn(segment, self.sh(f"walg --config {file} st ls wal_005/", env).stdout)
+        process.kill()
+
     def test_sigint_to_all_stores_the_last_segment_within_five_seconds(self):
         env, one = self.flex()
         daemon, master = self.walgd(env)

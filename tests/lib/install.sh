@@ -4,12 +4,12 @@
 # What a build needs. Debian's libboost-dev is 1.74, too old; GCC 12 miscompiles coroutines.
 build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config git ca-certificates
     libboost1.81-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libpugixml-dev libcli11-dev libyaml-cpp-dev libssl-dev
-    libpq-dev libzstd-dev libbrotli-dev liblz4-dev liblzma-dev zlib1g-dev libsodium-dev librnp-dev libarchive-dev libsystemd-dev prometheus-cpp-dev
+    libpq-dev libzstd-dev libbrotli-dev liblz4-dev liblzma-dev zlib1g-dev libsodium-dev librnp-dev libsystemd-dev prometheus-cpp-dev
     libhowardhinnant-date-dev tzdata)
 # What the demo runs against.
 demo_packages=(postgresql-15 postgresql-client-15 procps util-linux)
 # What the tests need besides: sanitizers' runtimes, a real S3 server, judges of what we write, clocks and names that can be wrong.
-test_packages=(catch2 libclang-rt-19-dev llvm-19 python3 openssl curl radosgw ceph-mon ceph-osd ceph-common zstd lz4 xz-utils brotli gnupg tar
+test_packages=(catch2 libarchive-dev libclang-rt-19-dev llvm-19 python3 openssl curl radosgw ceph-mon ceph-osd ceph-common zstd lz4 xz-utils brotli gnupg tar
     faketime libnss-wrapper systemd dpkg-dev file)
 
 if [ "$(id -u)" = 0 ]; then

@@ -225,6 +225,8 @@ TEST_CASE("an integrity check fails by what is lost, and only warns of what is l
     CHECK(status_of({found, late}, true) == CheckStatus::warning);
     CHECK(status_of({lost, found}, true) == CheckStatus::failure);
     CHECK(status_of({lost, found}, false) == CheckStatus::warning);
+    CHECK(status_of({lost, late}, false) == CheckStatus::failure);
+    CHECK(status_of({late}, false) == CheckStatus::warning);
     CHECK(status_of({found, lost, found}, false) == CheckStatus::failure);
     CHECK(timeline_status({}, one) == CheckStatus::warning);
     CHECK(timeline_status(two, two) == CheckStatus::ok);

@@ -1,5 +1,6 @@
 #include "common/codec/cipher.hpp"
 #include "common/codec/compression.hpp"
+#include "common/codec/openpgp_packets.hpp"
 #include "tests/unit/codec_support.hpp"
 
 #include <cstdlib>
@@ -185,6 +186,15 @@ TEST_CASE("failures of the next stage come out of an OpenPGP stage, and unfinish
     }
     CHECK(out.finished == 0);
     CHECK(through(decryptor(*with), object) == text);
+}
+
+TEST_CASE("an object that is encrypted to a public key is known by its first bytes", "[codec]") {
+    using namespace std::string_view_literals;
+    for (const auto begin : {"\x85\x01\x0c\x03"sv, "\x84\x5e\x03"sv, "\xc1\x5e\x03"sv, "\xc1\xc0\x4c\x03"sv})
+        CHECK(looks_encrypted(bytes_of(begin)));
+    for (const auto begin :
+         {""sv, "\x85"sv, "\x84\x5e"sv, "\x28\xb5\x2f\xfd"sv, "\x04\x22\x4d\x18"sv, "\x5d\x00\x00\x00"sv, "\x10\xd1\x06\x00"sv})
+        CHECK_FALSE(looks_encrypted(bytes_of(begin)));
 }
 
 TEST_CASE("an OpenPGP cipher serves several threads", "[codec]") {

@@ -37,7 +37,7 @@ public:
             throw Error(ErrorKind::transient,
                         fmt::format("{} (given up after {} attempts in {} ms)", error.what(), made_, spent.count()),
                         error.hint().empty() ? "is the storage reachable? walgd --check tells more" : error.hint());
-        log_.warn("event=retry what={} attempt={} wait_ms={} error=\"{}\"", what, made_, delay.count(), error.what());
+        log_.warn("event=retry what={:?} attempt={} wait_ms={} error={:?}", what, made_, delay.count(), error.what());
         return delay;
     }
 

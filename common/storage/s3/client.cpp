@@ -35,8 +35,8 @@ bool dns_safe(const std::string& bucket, bool tls) {
 
 /// Other credentials may do: the source may hold newer ones by now. The answer to HEAD does not tell why, so it may be that too.
 bool may_be_stale(const S3Failure& failure) {
-    static constexpr std::string_view codes[] = {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch",
-                                                 "TokenRefreshRequired", ""};
+    static constexpr std::string_view codes[] = {"ExpiredToken",          "InvalidToken",         "InvalidAccessKeyId",
+                                                 "SignatureDoesNotMatch", "TokenRefreshRequired", ""};
     return std::ranges::find(codes, failure.code) != std::end(codes);
 }
 
@@ -119,7 +119,7 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     const auto began = std::chrono::steady_clock::now();
     try {
         auto answer = co_await transport_->open(to, http);
-        log_.debug("event=s3_request method={} key=\"{}\" status={} ms={}", http.method, http.path, answer->head().status,
+        log_.debug("event=s3_request method={} key={:?} status={} ms={}", http.method, http.path, answer->head().status,
                    std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count());
         co_return answer;
     } catch (const Error& error) {

@@ -16,7 +16,9 @@ std::string hmac(std::string_view key, std::string_view text) {
     unsigned int length = sizeof digest;
     HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
          digest, &length);
-    return {reinterpret_cast<const char*>(digest), length};
+    std::string text_of_digest(reinterpret_cast<const char*>(digest), length);
+    ::explicit_bzero(digest, sizeof digest);
+    return text_of_digest;
 }
 
 std::string canonical_query(const HttpFields& query) {
@@ -69,8 +71,13 @@ void sign(HttpRequest& request, const std::string& host, const Credentials& cred
                                        canonical_headers, signed_headers, payload_sha256);
     const auto scope = fmt::format("{}/{}/{}/aws4_request", day, region, service);
     const auto to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", date, scope, sha256_hex(bytes_of(canonical)));
-    auto key = hmac("AWS4" + credentials.secret_key, day);
-    for (const auto& part : {region, service, std::string("aws4_request")}) key = hmac(key, part);
+    auto key = "AWS4" + credentials.secret_key;
+    const WipeAtEnd wiped(key);
+    for (const auto& part : {day, region, service, std::string("aws4_request")}) {
+        auto next = hmac(key, part);
+        key.swap(next);
+        wipe(next);
+    }
     const auto signature = hmac(key, to_sign);
     request.headers.emplace_back("authorization",
                                  fmt::format("AWS4-HMAC-SHA256 Credential={}/{},SignedHeaders={},Signature={}",

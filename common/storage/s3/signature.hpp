@@ -1,4 +1,5 @@
 #pragma once
+#include "common/base/wipe.hpp"
 #include "common/storage/s3/http.hpp"
 
 #include <chrono>
@@ -10,6 +11,11 @@ struct Credentials {
     std::string access_key, secret_key, session_token;
     std::optional<std::chrono::system_clock::time_point> expires;
     std::string source; ///< for messages: "environment", "profile default of ~/.aws/credentials"
+
+    ~Credentials() {
+        wipe(secret_key);
+        wipe(session_token);
+    }
 };
 
 /// Adds x-amz-date, x-amz-content-sha256, the session token and Authorization: AWS signature version 4 in the request's headers

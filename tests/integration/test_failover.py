@@ -1,0 +1,145 @@
+"""Two hosts, one archive: the primary is lost, its standby promoted. Archive and schedule follow by themselves, and the old primary,
+when it comes back, harms nothing."""
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import unittest
+
+from harness import Cluster, Failed, TestCase, Walgd, until
+
+EVERY_MINUTE = "* * * * *"
+
+
+class Host:
+    """A cluster with a walgd of its own, which logs into a file of its own."""
+
+    def __init__(self, test, name, initdb):
+        self.name, self.scratch = name, test.scratch
+        self.cluster = Cluster(test.scratch, 15, name, initdb=initdb, segment_mb=1, extra="wal_keep_size = 64MB")
+        self.logfile = test.scratch.folder(f"log-{name}") / "log"
+        self.walgd = Walgd(test.scratch, {**test.settings, "WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALG_LOG_DESTINATION": str(self.logfile)}, self.cluster)
+        self.cluster.env = self.walgd.env
+        self.cluster.archive_with(self.walgd.archive_command())
+
+    def told(self, event):
+        return [line for line in self.logfile.read_text().splitlines() if f"event={event}" in line] if self.logfile.exists() else []
+
+    def stream_from(self, primary):
+        self.cluster.configure(f"primary_conninfo = 'host={primary.cluster.sockets} port={primary.cluster.port} user=postgres'\n"
+                               f"restore_command = '{self.walgd.restore_command()}'")
+        (self.cluster.data / "standby.signal").touch()
+        self.scratch.own(self.cluster.data / "standby.signal")
+
+
+class Failover(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder, self.settings = self.store()
+
+    def contents(self, below):
+        return {path.relative_to(self.folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in (self.folder / below).rglob("*") if path.is_file()}
+
+    def wal(self, timeline):
+        return sorted(path.name for path in (self.folder / "wal_005").glob(f"{timeline:08X}*"))
+
+    def make_due(self):
+        """As if the last scheduled backup were of long ago: the first one is not waited for a minute."""
+        record = self.scratch.folder("store/walgd_005") / "schedule/full.json"
+        record.parent.mkdir()
+        record.write_text(json.dumps({"due": "2020-01-01T00:00:00Z", "ended": "2020-01-01T00:00:01Z", "failures": 0, "text": "made up", "host": "old"}))
+        self.scratch.own_tree(self.folder)
+
+    def make_pair(self):
+        self.make_due()
+        old = Host(self, "old", initdb=True)
+        old.walgd.start()
+        old.cluster.start()
+        old.cluster.psql("create table t (id int primary key, host text)")
+        old.cluster.psql("insert into t values (1, 'old')")
+        old.walgd.walg("backup-push", old.cluster.data)
+        old.walgd.walg("backup-fetch", self.scratch.path / "new", "LATEST")
+        new = Host(self, "new", initdb=False)
+        new.stream_from(old)
+        new.walgd.start()
+        new.cluster.start()
+        until("the standby to stream", lambda: old.cluster.psql("select count(*) from pg_stat_replication where state = 'streaming'") == "1")
+        return old, new
+
+    def lose_primary(self, old, new):
+        """Its walgd hangs before its last segments are stored: they come late. Returns their names."""
+        old.walgd.process.send_signal(signal.SIGSTOP)
+        stored = set(self.wal(1))
+        for number in (2, 3):
+            old.cluster.psql(f"insert into t values ({number}, 'old')")
+            old.cluster.psql("select pg_switch_wal()")
+        place = old.cluster.psql("select pg_current_wal_flush_lsn()")
+        until("the standby to have it all", lambda: new.cluster.psql(f"select pg_last_wal_replay_lsn() >= '{place}'") == "t")
+        late = sorted(name[:-6] for name in os.listdir(old.cluster.data / "pg_wal/archive_status") if name.endswith(".ready"))
+        os.kill(int((old.cluster.data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        until("the old primary's end", lambda: old.cluster.psql("select 1", check=False) != "1")
+        self.assertEqual(set(self.wal(1)), stored)
+        self.assertGreaterEqual(len(late), 2)
+        return late
+
+    def check_new_timeline(self, new):
+        self.assertEqual(new.cluster.psql("select pg_promote(true, 60)"), "t")
+        new.cluster.psql("insert into t values (4, 'new')")
+        first = new.cluster.switch()
+        self.assertEqual(first[:8], "00000002")
+        until("history and first segment of the new timeline", lambda: {name.split(".")[0] for name in self.wal(2)} >= {"00000002", first})
+
+    def old_comes_back(self, old):
+        """As a primary that knows nothing of what happened: it writes on where it was, and archives."""
+        def starts():  # not before the last process of the one that was killed is gone
+            with contextlib.suppress(Failed):
+                return old.cluster.start()
+        until("the old primary to start", starts)
+        old.cluster.psql("insert into t values (5, 'stray')")
+        return old.cluster.switch()
+
+    def test_the_archive_and_the_schedule_follow_and_the_old_primary_harms_nothing(self):
+        old, new = self.make_pair()
+        until("the primary's scheduled backup", lambda: old.told("backup_done"), 90)
+        self.assertEqual(new.told("scheduled_task"), [], "a standby leaves it to the primary")
+        late = self.lose_primary(old, new)
+        self.check_new_timeline(new)
+        until("the new primary's scheduled backup", lambda: new.told("backup_done"), 90)
+        sentinels = sorted(path.name for path in (self.folder / "basebackups_005").glob("*_sentinel.json"))
+        self.assertEqual(sentinels[-1][:len("base_00000002")], "base_00000002")
+
+        before = self.contents("wal_005")
+        old.walgd.process.send_signal(signal.SIGCONT)
+        until("the late segments", lambda: {name.split(".")[0] for name in self.wal(1)} >= set(late))
+        stray = self.old_comes_back(old)
+        until("what it writes then", lambda: stray in {name.split(".")[0] for name in self.wal(1)})
+        after = self.contents("wal_005")
+        self.assertEqual({path: after[path] for path in before}, before, "nothing is overwritten")
+
+        told = json.loads(new.walgd.walg("restorable", "--json").stdout)
+        self.assertEqual([(timeline["timeline"], timeline["gaps"]) for timeline in told["timelines"]], [(1, []), (2, [])])
+        self.assertTrue(told["timelines"][1]["windows"], "the new timeline can be restored to")
+        self.check_restore(old, new)
+
+    def check_restore(self, old, new):
+        """By a new host: the latest timeline, from the first backup on, over the turn."""
+        new.cluster.switch()
+        rows = new.cluster.psql("select string_agg(id || ' ' || host, ',' order by id) from t")
+        self.assertEqual(rows, "1 old,2 old,3 old,4 new")
+        for host in (old, new):
+            host.cluster.stop("immediate")
+        first = min(path.name for path in (self.folder / "basebackups_005").glob("base_00000001*_sentinel.json")).removesuffix("_backup_stop_sentinel.json")
+        data = self.scratch.path / "restored"
+        new.walgd.walg("backup-fetch", data, first)
+        restored = Cluster(self.scratch, 15, "restored", initdb=False)
+        restored.env = new.walgd.env
+        restored.recover_from(new.walgd.restore_command(), "primary_conninfo = ''")
+        (data / "standby.signal").unlink(missing_ok=True)
+        restored.start()
+        restored.wait_until_writable()
+        self.assertEqual(restored.psql("select string_agg(id || ' ' || host, ',' order by id) from t"), rows)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,125 @@
+"""walg init: by its questions on a terminal, and unattended."""
+import os
+import pty
+import re
+import select
+import subprocess
+import unittest
+
+from harness import Cluster, TestCase, Walgd, as_server_user, run, until
+
+
+class Terminal:
+    """A program on a terminal of its own: waits for what it asks, and types."""
+
+    def __init__(self, test, command, env):
+        self.own, theirs = pty.openpty()
+        self.process = subprocess.Popen(as_server_user(command), env=env, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True)
+        os.close(theirs)
+        self.text = ""
+        test.addCleanup(os.close, self.own)
+        test.addCleanup(self.process.wait)
+        test.addCleanup(self.process.kill)
+
+    def read(self):
+        """False when nothing more comes: the other side is closed."""
+        if not select.select([self.own], [], [], 0.05)[0]:
+            return self.process.poll() is None
+        try:
+            piece = os.read(self.own, 4096)
+        except OSError:
+            return False
+        self.text += piece.decode().replace("\r\n", "\n")
+        return bool(piece)
+
+    def asked(self, question, answer):
+        until(f"the question: {question}", lambda: re.search(question, self.text) or (not self.read() and self.text.endswith("never")), 30)
+        os.write(self.own, answer.encode() + b"\n")
+
+    def end(self):
+        while self.read():
+            pass
+        return self.process.wait(30)
+
+
+class Init(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder, _ = self.store()
+        self.file = self.scratch.folder("etc") / "walgd.yaml"
+        self.cluster = Cluster(self.scratch, 15, segment_mb=1)
+        self.cluster.start()
+        place = {name: value for name, value in self.cluster.environment().items() if name != "PGDATA"}
+        self.walgd = Walgd(self.scratch, place)
+
+    def setting(self, name):
+        return self.cluster.psql(f"select setting || ' ' || pending_restart from pg_settings where name = '{name}'")
+
+    def test_questions_lead_to_a_checked_file_and_a_server_that_archives(self):
+        terminal = Terminal(self, [self.scratch.bin / "walg", "init", "--write", self.file], self.walgd.env)
+        terminal.asked(r"Where is the archive to be\? .*: $", str(self.folder))
+        terminal.asked(rf"data directory \[{self.cluster.data}\]: $", "")
+        terminal.asked(r"ALTER SYSTEM\? yes or no \[no\]: $", "yes")
+        self.assertEqual(terminal.end(), 0, terminal.text)
+        self.assertIn(f"{self.file} is written", terminal.text)
+        self.assertIn("archive_mode needs a restart of PostgreSQL", terminal.text)
+        written = self.file.read_text()
+        self.assertIn(f'file_prefix: "{self.folder}"\n', written)
+        self.assertIn(f'pgdata: "{self.cluster.data}"\n', written)
+        self.assertEqual(self.file.stat().st_mode & 0o777, 0o640)
+        self.assertEqual(self.setting("archive_mode"), "off true")
+        self.cluster.stop()
+        # With what was written and set, and nothing else.
+        daemon = Walgd(self.scratch, {"WALG_CONFIG_PATH": str(self.file)}).start()
+        self.cluster.env = daemon.env
+        self.cluster.start()
+        self.assertEqual(self.setting("archive_command"), 'walg-push "%p" false')
+        name = self.cluster.switch()
+        self.assertTrue(list((self.folder / "wal_005").glob(f"{name}*")))
+        daemon.walg("backup-push", self.cluster.data)
+
+    def unattended(self, *words, env=None):
+        result = run([self.scratch.bin / "walg", "init", "--write", self.file, *words], env={**self.walgd.env, **(env or {})}, check=False, input="")
+        return result.returncode, result.stdout + result.stderr
+
+    def test_unattended_it_asks_nothing_and_leaves_the_server_alone_unless_it_is_told(self):
+        code, told = self.unattended("--storage", self.folder, "--yes")
+        self.assertEqual(code, 0, told)
+        self.assertIn("in postgresql.conf: archive_mode = on", told)
+        self.assertEqual(self.setting("archive_mode"), "off false")
+        code, told = self.unattended("--storage", self.folder, "--yes")
+        self.assertEqual(code, 1)
+        self.assertIn("is there already", told)
+        self.cluster.psql("alter system set archive_command = 'wal-g wal-push %p'")
+        self.cluster.psql("select pg_reload_conf()")
+        code, told = self.unattended("--storage", self.folder, "--yes", "--force", "--alter-system")
+        self.assertEqual(code, 0, told)
+        self.assertIn("archive_mode needs a restart", told)
+        self.assertEqual(self.setting("archive_mode"), "off true")
+
+    def test_what_does_not_work_is_not_written(self):
+        code, told = self.unattended("--yes")
+        self.assertEqual(code, 1)
+        self.assertIn("--storage s3://bucket/path", told)
+        code, told = self.unattended("--yes", "--storage", "/nowhere/at/all")
+        self.assertEqual(code, 1)
+        self.assertIn("/nowhere/at/all", told)
+        self.assertEqual(list(self.file.parent.iterdir()), [])
+
+    def test_without_a_server_the_file_is_written_all_the_same(self):
+        self.cluster.stop()
+        code, told = self.unattended("--yes", "--storage", self.folder, "--data-directory", self.cluster.data, "--alter-system")
+        self.assertIn("PostgreSQL does not answer", told)
+        self.assertEqual((code, self.file.exists()), (0, True), told)
+
+    @unittest.skipUnless(os.getuid() == 0, "files of root's")
+    def test_what_root_writes_the_clusters_group_can_read(self):
+        self.file.parent.chmod(0o755)
+        result = subprocess.run([self.scratch.bin / "walg", "init", "--write", self.file, "--yes", "--storage", self.folder], env=self.walgd.env, capture_output=True, text=True)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual((self.file.stat().st_uid, self.file.stat().st_gid), (0, self.cluster.data.stat().st_gid))
+        run(["cat", self.file])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
