@@ -1,0 +1,22 @@
+#include "common/base/error.hpp"
+#include "common/pg/delta_object.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+
+/// What is read says no more than its bytes can, and what proves itself is the same when it is written and read again.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace walgd;
+    try {
+        const auto object = pg::parse_delta_object({reinterpret_cast<const std::byte*>(data), size}, "input");
+        std::uint64_t blocks = 0;
+        for (const auto& [relation, fork] : object.changes.relations()) blocks += fork.blocks.size();
+        if (blocks + object.changes.databases().size() > size / 16) std::abort();
+        if (!object.proof) return 0;
+        const auto text = pg::compose_delta_object(object);
+        const auto again = pg::parse_delta_object(bytes_of(text), "written");
+        if (text.size() > size || again.proof != object.proof || pg::compose_delta_object(again) != text) std::abort();
+    } catch (const Error&) {
+    }
+    return 0;
+}
