@@ -10,6 +10,7 @@
 #include "common/pg/wal_records.hpp"
 
 #include <fmt/format.h>
+#include <utility>
 
 namespace walgd::archive {
 
@@ -21,10 +22,12 @@ public:
         : archive_(archive), files_(files), group_(group), first_(group.number * pg::delta_group_segments) {}
 
     awaitable<pg::DeltaObject> read() {
-        const auto begin = co_await find_begin();
+        auto begin = co_await find_begin();
         const pg::Lsn end((first_ + pg::delta_group_segments) * group_.segment_bytes);
         pg::DeltaObject object;
-        pg::WalBlockReader reader(begin, end, object.changes);
+        pg::BlockChanges changes;
+        pg::WalBlockReader reader(begin, end, changes);
+        object.proof = pg::DeltaProof{system_, begin, end};
         for (auto number = pg::segment_number(begin, group_.segment_bytes); number < first_ + pg::delta_group_segments;
              ++number) {
             const auto name = name_of(number);
@@ -34,8 +37,10 @@ public:
                 reader.segment(content.view(), name);
             };
             co_await run_on(archive_.cpu, std::move(work));
+            object.sections.push_back({begin, std::exchange(changes, {})});
+            begin = reader.whole_until();
         }
-        object.proof = pg::DeltaProof{system_, begin, reader.whole_until()};
+        object.proof->end = begin;
         object.tail = reader.open_record();
         co_return object;
     }

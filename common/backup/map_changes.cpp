@@ -47,7 +47,7 @@ private:
         }
     }
 
-    /// Each map must go on where the one before ended; the first begins before the range, which adds pages and lacks none.
+    /// Each map must go on where the one before ended; in the first one the range begins.
     bool take(const pg::DeltaObject& object, const std::string& name) {
         if (!object.proof)
             return refuse(fmt::format(
@@ -56,7 +56,10 @@ private:
         if (system != system_) return refuse(fmt::format("{} is of another system, {}", name, system.number()));
         if (count_ == 0 ? start > at_ : start != at_)
             return refuse(fmt::format("{} begins at {} and does not go on at {}", name, start.text(), at_.text()));
-        changes_.append(object.changes);
+        for (std::size_t index = 0; index < object.sections.size(); ++index) {
+            const auto section_end = index + 1 < object.sections.size() ? object.sections[index + 1].start : end;
+            if (section_end > at_) changes_.append(object.sections[index].changes);
+        }
         at_ = std::max(at_, end);
         ++count_;
         return true;

@@ -34,6 +34,12 @@ void put(std::string& text, const RelationId& id, const ForkChanges& fork) {
     for (const auto block : fork.blocks.between(0, blocks_end)) put(text, {id.tablespace, id.database, id.relation, block});
 }
 
+void put(std::string& text, const DeltaSection& section) {
+    put(text, Own::start, section.start.bytes());
+    for (const auto& [tablespace, database] : section.changes.databases()) put(text, {0, Own::database, tablespace, database});
+    for (const auto& [id, fork] : section.changes.relations()) put(text, id, fork);
+}
+
 std::uint64_t number_of(const Entry& entry) { return std::uint64_t{entry[2]} << half_bits | entry[3]; }
 
 class Parser {
@@ -42,14 +48,11 @@ public:
 
     DeltaObject run() {
         DeltaObject object;
-        auto entry = take();
-        if (is(entry, Own::system)) {
-            const SystemIdentifier cluster(number_of(entry));
-            const Lsn first(number_of(take(Own::start))), behind(number_of(take(Own::end)));
-            object.proof = DeltaProof{cluster, first, behind};
-            entry = take();
-        }
-        for (; entry != last_entry; entry = take()) add(entry, object.changes);
+        const auto entry = take();
+        if (is(entry, Own::system))
+            read_ours(SystemIdentifier(number_of(entry)), object);
+        else
+            read_pages(entry, object.sections.emplace_back().changes);
         object.tail = tail();
         return object;
     }
@@ -73,6 +76,23 @@ private:
         const auto entry = take();
         if (!is(entry, kind)) refuse(fmt::format("an entry 0/{} where 0/{} belongs", entry[1], static_cast<unsigned>(kind)));
         return entry;
+    }
+    void read_ours(SystemIdentifier cluster, DeltaObject& object) {
+        auto entry = take(Own::start);
+        while (is(entry, Own::start)) {
+            const Lsn begin(number_of(entry));
+            if (!object.sections.empty() && begin < object.sections.back().start) refuse("its sections are out of order");
+            auto& section = object.sections.emplace_back(begin);
+            for (entry = take(); !is(entry, Own::start) && !is(entry, Own::end); entry = take()) add(entry, section.changes);
+        }
+        object.proof = DeltaProof{cluster, object.sections.front().start, Lsn(number_of(entry))};
+        if (take() != last_entry) refuse("something follows its last entry");
+    }
+    void read_pages(Entry entry, BlockChanges& changes) {
+        for (; entry != last_entry; entry = take()) {
+            if (entry[0] == 0) refuse("an entry of no tablespace");
+            changes.of({entry[0], entry[1], entry[2]}).blocks.add(entry[3]);
+        }
     }
     void add(const Entry& entry, BlockChanges& changes) {
         if (entry[0] != 0) {
@@ -104,13 +124,11 @@ std::string delta_object_name(TimelineId timeline, std::uint64_t group, std::uin
 }
 
 std::string compose_delta_object(const DeltaObject& object) {
-    assert(object.proof);
+    assert(object.proof && !object.sections.empty());
     std::string text;
     put(text, Own::system, object.proof->system.number());
-    put(text, Own::start, object.proof->start.bytes());
+    for (const auto& section : object.sections) put(text, section);
     put(text, Own::end, object.proof->end.bytes());
-    for (const auto& [tablespace, database] : object.changes.databases()) put(text, {0, Own::database, tablespace, database});
-    for (const auto& [id, fork] : object.changes.relations()) put(text, id, fork);
     put(text, last_entry);
     const auto tail_bytes = static_cast<std::uint32_t>(object.tail.size());
     text.append(reinterpret_cast<const char*>(&tail_bytes), sizeof tail_bytes);

@@ -10,8 +10,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try {
         const auto object = pg::parse_delta_object({reinterpret_cast<const std::byte*>(data), size}, "input");
         std::uint64_t blocks = 0;
-        for (const auto& [relation, fork] : object.changes.relations()) blocks += fork.blocks.size();
-        if (blocks + object.changes.databases().size() > size / 16) std::abort();
+        for (const auto& section : object.sections) {
+            for (const auto& [relation, fork] : section.changes.relations()) blocks += fork.blocks.size();
+            blocks += section.changes.databases().size();
+        }
+        if (blocks > size / 16) std::abort();
         if (!object.proof) return 0;
         const auto text = pg::compose_delta_object(object);
         const auto again = pg::parse_delta_object(bytes_of(text), "written");

@@ -581,14 +581,14 @@ class Maps(DeltaCase):
             if entry[0]:
                 pages.setdefault(entry[:3], set()).add(entry[3])
             elif entry[1] <= 3:
-                proof[entry[1]] = entry[2] << 32 | entry[3]
+                proof.setdefault(entry[1], []).append(entry[2] << 32 | entry[3])
             elif entry[1] == 5:
                 folder = entry[2:]
             elif entry[1] == 6:
                 limits[(*folder, entry[2])] = entry[3]
         (tail,) = struct.unpack_from("<I", content, at + 16)
         self.assertEqual(len(content), at + 20 + tail)
-        return (proof[2], proof[3]), pages, limits, content[at + 20:]
+        return (proof[2][0], *proof[3]), pages, limits, content[at + 20:]
 
     def dumped(self, start, end):
         """The same as pg_waldump tells it."""
