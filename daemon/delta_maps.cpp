@@ -29,7 +29,7 @@ awaitable<bool> DeltaMaps::record(archive::DeltaGroup group) {
     }
     if (!failure) co_return true;
     if (failure->kind() == ErrorKind::cancelled) throw *failure;
-    const bool lasting = failure->kind() == ErrorKind::corrupt || failure->kind() == ErrorKind::refused;
+    const bool lasting = failure->kind() != ErrorKind::transient;
     archive_.log.warn(
         "event=delta_map_not_written name={} tried_again={} error=\"{}\" hint=\"a delta across it is made by another "
         "source\"",

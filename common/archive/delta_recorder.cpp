@@ -117,7 +117,7 @@ awaitable<void> make_up_for(Archive& archive, SegmentFiles& files, DeltaGroup gr
         failure = error;
     }
     if (!failure) co_return;
-    if (failure->kind() != ErrorKind::corrupt && failure->kind() != ErrorKind::refused) throw *failure;
+    if (failure->kind() == ErrorKind::transient || failure->kind() == ErrorKind::cancelled) throw *failure;
     archive.log.info("event=delta_map_missing name={} error=\"{}\"", group.object_name(), failure->what());
 }
 

@@ -86,6 +86,8 @@ private:
 
 FoundChanges changes_by_maps(archive::Archive& archive, const std::string& pgdata, const ChangeRange& range,
                              std::uint64_t segment_bytes, pg::SystemIdentifier system, std::stop_token stop) {
+    if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt())
+        return {std::nullopt, "they are encrypted, and this host has no key that decrypts"};
     Maps maps(archive, range, segment_bytes, system, stop);
     maps.run();
     const ChangeRange rest{maps.at(), range.to, range.history};

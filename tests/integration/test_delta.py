@@ -660,6 +660,35 @@ class Maps(DeltaCase):
                 used.write_bytes(content)
         self.assertEqual(self.checksums(self.recovered(name)), expected)
 
+    def test_across_a_promotion_and_beside_a_primary_that_goes_on(self):
+        self.start()
+        self.segments(20)
+        full, _ = self.push("--full")
+        self.segments(4)
+        self.cluster.switch()
+        first, self.cluster = self.cluster, self.recovered(full)
+        self.cluster.psql("alter system set archive_mode = on")
+        self.cluster.psql(f"alter system set archive_command = '{self.daemon.archive_command()}'")
+        self.cluster.stop()
+        self.cluster.start()
+        # The one that was left writes maps of its own timeline, for the same places in the WAL.
+        second, self.cluster = self.cluster, first
+        self.segments(50)
+        self.cluster = second
+        second.psql("update t set m = m || 'second' where id % 77 = 0")
+        self.segments(50)
+        across, said = self.delta(full)
+        self.assertRegex(said, "No use of maps of changed pages: .* has no 00000002[0-9A-F]{16}_delta")
+        self.assertIn("made by scan of page LSNs", said)
+        parent, _ = self.push("--full")
+        self.segments(40)
+        after, said = self.delta(parent)
+        self.assertIn("made by maps of changed pages", said)
+        second.switch()
+        expected = self.checksums(second)
+        for name in (across, after):
+            self.assertEqual(self.checksums(self.recovered(name)), expected)
+
     def test_without_a_daemon_after_a_restart_and_where_a_segment_is_missing(self):
         self.start(daemon=False)
         self.segments(45)
