@@ -37,7 +37,7 @@ private:
     std::size_t enter_page(ByteView content, std::string_view file);
     void read_page(ByteView rest, std::string_view file);
     void begin_record(ByteView rest, std::string_view file);
-    void end_record(std::string_view file);
+    void end_record(ByteView record, std::string_view file);
     [[noreturn]] void refuse(std::string_view file, const std::string& cause) const;
 
     Lsn at_, to_;
