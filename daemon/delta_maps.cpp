@@ -2,14 +2,8 @@
 
 namespace walgd::daemon {
 
-namespace {
-
-constexpr std::chrono::seconds try_again{60};
-
-} // namespace
-
-DeltaMaps::DeltaMaps(archive::Archive& archive, const std::string& pgdata)
-    : archive_(archive), pg_wal_(pgdata.empty() ? "" : pgdata + "/pg_wal"), more_(archive.io) {}
+DeltaMaps::DeltaMaps(archive::Archive& archive, const std::string& pgdata, std::chrono::milliseconds try_again)
+    : archive_(archive), pg_wal_(pgdata.empty() ? "" : pgdata + "/pg_wal"), try_again_(try_again), more_(archive.io) {}
 
 void DeltaMaps::stored(const std::string& name, std::uint64_t file_bytes) {
     const auto group = archive::DeltaGroup::ended_by(name, file_bytes);
@@ -47,7 +41,7 @@ awaitable<void> DeltaMaps::run() {
         if (done) {
             due_.erase(group);
         } else {
-            co_await more_.wait(Clock::now() + try_again);
+            co_await more_.wait(Clock::now() + try_again_);
         }
     }
 }

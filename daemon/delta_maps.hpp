@@ -12,8 +12,9 @@ namespace walgd::daemon {
 /// thread.
 class DeltaMaps {
 public:
-    /// `pgdata`: empty if not known.
-    DeltaMaps(archive::Archive& archive, const std::string& pgdata);
+    /// `pgdata`: empty if not known. `try_again`: so long after the storage did not answer.
+    DeltaMaps(archive::Archive& archive, const std::string& pgdata,
+              std::chrono::milliseconds try_again = std::chrono::seconds(60));
 
     /// A WAL file of so many bytes was stored. Returns at once.
     void stored(const std::string& name, std::uint64_t file_bytes);
@@ -27,6 +28,7 @@ private:
 
     archive::Archive& archive_;
     const std::string pg_wal_;
+    const std::chrono::milliseconds try_again_;
     std::set<archive::DeltaGroup> due_;
     Signal more_;
 };

@@ -16,36 +16,49 @@ namespace walgd::archive {
 
 namespace {
 
+class BlobSink : public codec::Sink {
+public:
+    void write(ByteView bytes) override { blob.append(bytes); }
+    void finish() override {}
+    Blob blob;
+};
+
+/// Follows the WAL of a group, and packs what it changed segment by segment.
 class GroupReader {
 public:
     GroupReader(Archive& archive, SegmentFiles& files, DeltaGroup group)
-        : archive_(archive), files_(files), group_(group), first_(group.number * pg::delta_group_segments) {}
+        : archive_(archive), files_(files), group_(group), first_(group.number * pg::delta_group_segments),
+          chain_(archive.packing, codec::Content::pages, packed_) {}
 
-    awaitable<pg::DeltaObject> read() {
-        auto begin = co_await find_begin();
-        const pg::Lsn end((first_ + pg::delta_group_segments) * group_.segment_bytes);
-        pg::DeltaObject object;
+    awaitable<void> read() {
+        start_ = co_await find_begin();
+        end_ = start_;
+        const pg::Lsn group_end((first_ + pg::delta_group_segments) * group_.segment_bytes);
         pg::BlockChanges changes;
-        pg::WalBlockReader reader(begin, end, changes);
-        object.proof = pg::DeltaProof{system_, begin, end};
-        for (auto number = pg::segment_number(begin, group_.segment_bytes); number < first_ + pg::delta_group_segments;
+        pg::WalBlockReader reader(start_, group_end, changes);
+        put(pg::delta_object_begin(system_));
+        for (auto number = pg::segment_number(start_, group_.segment_bytes); number < first_ + pg::delta_group_segments;
              ++number) {
             const auto name = name_of(number);
             auto file = co_await files_.open(name);
             auto work = [&] {
                 const MappedFile content(std::move(file), name);
                 reader.segment(content.view(), name);
+                put(pg::delta_object_section({end_, std::exchange(changes, {})}));
+                end_ = reader.whole_until();
             };
             co_await run_on(archive_.cpu, std::move(work));
-            object.sections.push_back({begin, std::exchange(changes, {})});
-            begin = reader.whole_until();
         }
-        object.proof->end = begin;
-        object.tail = reader.open_record();
-        co_return object;
+        put(pg::delta_object_end(end_, reader.open_record()));
+        chain_.head().finish();
     }
+    /// The object's content, once it was read.
+    ByteView packed() const { return packed_.blob.view(); }
+    pg::Lsn start() const { return start_; }
+    pg::Lsn end() const { return end_; }
 
 private:
+    void put(const std::string& text) { chain_.head().write(bytes_of(text)); }
     std::string name_of(std::uint64_t number) const { return pg::segment_name({group_.timeline, number}, group_.segment_bytes); }
 
     /// Of the first record that no group before has: the one that goes on into this group, if one does.
@@ -80,32 +93,18 @@ private:
     const DeltaGroup group_;
     const std::uint64_t first_; ///< its first segment's number
     pg::SystemIdentifier system_{0};
+    pg::Lsn start_{0}, end_{0}; ///< what was followed so far
+    BlobSink packed_;
+    PackChain chain_;
 };
-
-class BlobSink : public codec::Sink {
-public:
-    void write(ByteView bytes) override { blob.append(bytes); }
-    void finish() override {}
-    Blob blob;
-};
-
-Blob packed(const Packing& packing, const std::string& text) {
-    BlobSink end;
-    PackChain chain(packing, codec::Content::pages, end);
-    chain.head().write(bytes_of(text));
-    chain.head().finish();
-    return std::move(end.blob);
-}
 
 awaitable<void> write_map(Archive& archive, SegmentFiles& files, DeltaGroup group) {
     GroupReader reader(archive, files, group);
-    const auto object = co_await reader.read();
-    auto work = [&] { return packed(archive.packing, pg::compose_delta_object(object)); };
-    const auto blob = co_await run_on(archive.cpu, std::move(work));
+    co_await reader.read();
     const auto key = wal_key(group.object_name(), archive.packing.compression->suffix());
-    co_await archive.storage.put(key, blob.view(), {});
-    archive.log.info("event=delta_map_written key={} from={} to={} bytes={}", key.path(), object.proof->start.text(),
-                     object.proof->end.text(), blob.size());
+    co_await archive.storage.put(key, reader.packed(), {});
+    archive.log.info("event=delta_map_written key={} from={} to={} bytes={}", key.path(), reader.start().text(),
+                     reader.end().text(), reader.packed().size());
 }
 
 /// The one before: its own end was the time for it, and what has become of it since is told, not mended.

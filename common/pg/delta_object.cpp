@@ -4,7 +4,6 @@
 #include "common/pg/wal_name.hpp"
 
 #include <array>
-#include <cassert>
 #include <cstring>
 #include <fmt/format.h>
 
@@ -32,12 +31,6 @@ void put(std::string& text, const RelationId& id, const ForkChanges& fork) {
         put(text, {0, Own::limit, id.relation, *fork.limit});
     }
     for (const auto block : fork.blocks.between(0, blocks_end)) put(text, {id.tablespace, id.database, id.relation, block});
-}
-
-void put(std::string& text, const DeltaSection& section) {
-    put(text, Own::start, section.start.bytes());
-    for (const auto& [tablespace, database] : section.changes.databases()) put(text, {0, Own::database, tablespace, database});
-    for (const auto& [id, fork] : section.changes.relations()) put(text, id, fork);
 }
 
 std::uint64_t number_of(const Entry& entry) { return std::uint64_t{entry[2]} << half_bits | entry[3]; }
@@ -123,16 +116,27 @@ std::string delta_object_name(TimelineId timeline, std::uint64_t group, std::uin
     return segment_name({timeline, group * delta_group_segments}, segment_bytes) + "_delta";
 }
 
-std::string compose_delta_object(const DeltaObject& object) {
-    assert(object.proof && !object.sections.empty());
+std::string delta_object_begin(SystemIdentifier system) {
     std::string text;
-    put(text, Own::system, object.proof->system.number());
-    for (const auto& section : object.sections) put(text, section);
-    put(text, Own::end, object.proof->end.bytes());
+    put(text, Own::system, system.number());
+    return text;
+}
+
+std::string delta_object_section(const DeltaSection& section) {
+    std::string text;
+    put(text, Own::start, section.start.bytes());
+    for (const auto& [tablespace, database] : section.changes.databases()) put(text, {0, Own::database, tablespace, database});
+    for (const auto& [id, fork] : section.changes.relations()) put(text, id, fork);
+    return text;
+}
+
+std::string delta_object_end(Lsn end, std::string_view tail) {
+    std::string text;
+    put(text, Own::end, end.bytes());
     put(text, last_entry);
-    const auto tail_bytes = static_cast<std::uint32_t>(object.tail.size());
+    const auto tail_bytes = static_cast<std::uint32_t>(tail.size());
     text.append(reinterpret_cast<const char*>(&tail_bytes), sizeof tail_bytes);
-    return text + object.tail;
+    return text.append(tail);
 }
 
 DeltaObject parse_delta_object(ByteView content, std::string_view file) { return Parser(content, file).run(); }

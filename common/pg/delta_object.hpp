@@ -50,8 +50,10 @@ struct DeltaObject {
 /// Of the segments from `group` * 16 on.
 std::string delta_object_name(TimelineId timeline, std::uint64_t group, std::uint64_t segment_bytes);
 
-/// `object` has a proof, and sections.
-std::string compose_delta_object(const DeltaObject& object);
+/// An object of ours, from its begin to its end: so much of one is in memory as a section has.
+std::string delta_object_begin(SystemIdentifier system);
+std::string delta_object_section(const DeltaSection& section);
+std::string delta_object_end(Lsn end, std::string_view tail);
 
 /// Error(corrupt), naming `file`, when it is cut or has entries that nobody knows.
 DeltaObject parse_delta_object(ByteView content, std::string_view file);
