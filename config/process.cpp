@@ -77,9 +77,11 @@ backup::DeltaWish delta_wish(const Settings& settings) {
     using Source = backup::DeltaWish::Source;
     const auto source = settings.text("delta_source");
     wish.source = source == "summaries" ? Source::summaries
+                  : source == "map"     ? Source::map
                   : source == "wal"     ? Source::wal
                   : source == "scan"    ? Source::scan
                                         : Source::best;
+    wish.use_maps = settings.flag("use_wal_delta");
     wish.from_name = settings.text("delta_from_name");
     wish.from_user_data = settings.text("delta_from_user_data");
     if (!wish.from_name.empty() && !wish.from_user_data.empty())

@@ -38,7 +38,7 @@ constexpr std::array sentinel_user_data_aliases{"WALE_SENTINEL_USER_DATA"sv};
 constexpr std::array delta_max_steps_aliases{"WALE_DELTA_MAX_STEPS"sv};
 constexpr std::array delta_origin_aliases{"WALE_DELTA_ORIGIN"sv};
 constexpr std::array delta_origin_choices{"LATEST"sv, "LATEST_FULL"sv};
-constexpr std::array delta_source_choices{"best"sv, "summaries"sv, "wal"sv, "scan"sv};
+constexpr std::array delta_source_choices{"best"sv, "summaries"sv, "map"sv, "wal"sv, "scan"sv};
 constexpr std::array pgsslmode_choices{"disable"sv, "allow"sv, "prefer"sv, "require"sv, "verify-ca"sv, "verify-full"sv};
 constexpr std::array log_level_aliases{"WALE_LOG_LEVEL"sv};
 constexpr std::array log_format_choices{"text"sv, "json"sv};
@@ -112,7 +112,8 @@ constexpr Setting table[] = {
     {"delta_origin", "WALG_DELTA_ORIGIN", delta_origin_aliases, Type::text, "", "LATEST", "What a delta is based on: the latest backup, or the full backup at the root of its chain", false, delta_origin_choices},
     {"delta_from_name", "WALG_DELTA_FROM_NAME", no_words, Type::text, "", "", "The backup that the next delta is based on, instead of the latest", false, no_words},
     {"delta_from_user_data", "WALG_DELTA_FROM_USER_DATA", no_words, Type::json, "", "", "The same, by the user data of that backup", false, no_words},
-    {"delta_source", "WALGD_DELTA_SOURCE", no_words, Type::text, "", "best", "What tells a delta which pages changed: summaries (PostgreSQL 17 and later, summarize_wal = on), the wal since the parent, or a scan of all pages; best: the first of them that can and is worth it. A scan takes the place of what does not tell all", false, delta_source_choices},
+    {"use_wal_delta", "WALG_USE_WAL_DELTA", no_words, Type::flag, "", "false", "Keep a map of the pages that each 16 segments of WAL change, while they are archived (<first segment>_delta, as WAL-G), and let it tell a delta what changed; needs pgdata to read WAL where PostgreSQL has it, else it is fetched", false, no_words},
+    {"delta_source", "WALGD_DELTA_SOURCE", no_words, Type::text, "", "best", "What tells a delta which pages changed: summaries (PostgreSQL 17 and later, summarize_wal = on), the map that use_wal_delta keeps, the wal since the parent, or a scan of all pages; best: the first of them that can and is worth it. A scan takes the place of what does not tell all", false, delta_source_choices},
     {"without_files_metadata", "WALG_WITHOUT_FILES_METADATA", no_words, Type::flag, "", "false", "Do not write files_metadata.json; the backup is a full one, and no delta can be based on it", false, no_words},
     {"use_database_composer", "WALG_USE_DATABASE_COMPOSER", no_words, Type::flag, "", "false", "Begin a part of its own for the files of each database, so that fewer are fetched to restore one", false, no_words},
     {"stop_wal_timeout", "WALGD_STOP_WAL_TIMEOUT", no_words, Type::duration, "s", "1h", "How long the last WAL of a backup may take to reach the archive", false, no_words},

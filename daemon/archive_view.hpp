@@ -1,5 +1,5 @@
 #pragma once
-#include "common/archive/wal_check.hpp"
+#include "common/archive/wal_integrity.hpp"
 
 #include <chrono>
 #include <nlohmann/json_fwd.hpp>

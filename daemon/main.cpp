@@ -5,6 +5,7 @@
 #include "config/process.hpp"
 #include "config/settings.hpp"
 #include "config/setup.hpp"
+#include "daemon/delta_maps.hpp"
 #include "daemon/drain.hpp"
 #include "daemon/gap_healer.hpp"
 #include "daemon/listener.hpp"
@@ -219,6 +220,7 @@ private:
     archive::Archive& archive_ = setup_.archive();
     daemon::CommitIndexer index_{archive_};
     bool indexing_ = settings_.flag("commit_index");
+    std::optional<daemon::DeltaMaps> delta_maps_;
     daemon::WalService wal_{archive_, wal_limits(settings_), prefetch_options(settings_), indexing_ ? &index_ : nullptr};
     daemon::LookAhead look_ahead_{archive_, wal_, {settings_.text("pgdata"), settings_.flag("pg_ready_rename")}};
     daemon::Jobs jobs_{archive_};
@@ -253,8 +255,12 @@ Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
       tasks_(io_.get_executor(), [this](std::exception_ptr what) {
           if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error={:?}", describe(what));
       }) {
+    if (settings_.flag("use_wal_delta")) delta_maps_.emplace(archive_, settings_.text("pgdata"));
     archive_.health->on_turn(daemon::storage_state_logger(log_));
-    wal_.on_stored([this](const std::string& name) { archive_watch_.stored(name); });
+    wal_.on_stored([this](const std::string& name, std::uint64_t bytes) {
+        archive_watch_.stored(name);
+        if (delta_maps_) delta_maps_->stored(name, bytes);
+    });
     jobs_.on_end([this] { archive_watch_.look_again(); });
     archive_watch_.on_look([this](const daemon::ArchiveView& view) { return heal_gaps(view); });
 }
@@ -314,6 +320,7 @@ void Daemon::spawn_tasks() {
     tasks_.spawn(hooks_.run());
     tasks_.spawn(daemon::watch_lag(wal_, hooks_, settings_.duration("hook_lag")));
     if (indexing_) tasks_.spawn(index_.run());
+    if (delta_maps_) tasks_.spawn(delta_maps_->run());
     tasks_.spawn(daemon::watchdog());
     tasks_.spawn(daemon::reload_on_signal(reload_signals_, log_, [this] { return reload(); }));
 }

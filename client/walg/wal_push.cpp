@@ -1,5 +1,6 @@
 #include "common/archive/wal_push.hpp"
 #include "client/walg/verb.hpp"
+#include "common/archive/delta_recorder.hpp"
 #include "common/archive/layout.hpp"
 #include "common/base/files.hpp"
 
@@ -37,7 +38,22 @@ private:
             const auto pushed = co_await pusher->push(name, std::move(file));
             co_return pushed;
         };
-        return run_blocking(context.io, task(), context.stop);
+        const auto pushed = run_blocking(context.io, task(), context.stop);
+        if (context.settings.flag("use_wal_delta")) record_changes(context, name, pushed, options.overwrite);
+        return pushed;
+    }
+
+    /// The segment is stored, whatever becomes of this.
+    void record_changes(Context& context, const std::string& name, const archive::WalPushed& pushed, bool replace) {
+        const auto group = archive::DeltaGroup::ended_by(name, pushed.plain_bytes);
+        if (!group) return;
+        const auto pg_wal = std::filesystem::absolute(path_).parent_path().string();
+        try {
+            run_blocking(context.io, archive::record_group(context.archive(), pg_wal, *group, replace), context.stop);
+        } catch (const Error& error) {
+            context.log.warn("{} was not written: {}. A delta across it is made by another source", group->object_name(),
+                             error.what());
+        }
     }
 
     int push(Context& context, const std::string& name) {

@@ -32,6 +32,11 @@ struct FoundChanges {
 FoundChanges changes_by_summaries(archive::Archive& archive, pg::Server& server, const std::string& pgdata,
                                   const ChangeRange& range, std::stop_token stop);
 
+/// By the maps of changed pages that the archive has of every sixteen segments (common/pg/delta_object.hpp), and by the WAL
+/// behind the last of them, as long as that is short.
+FoundChanges changes_by_maps(archive::Archive& archive, const std::string& pgdata, const ChangeRange& range,
+                             std::uint64_t segment_bytes, pg::SystemIdentifier system, std::stop_token stop);
+
 /// By the block references of the WAL itself: each segment from the server's pg_wal, else from the archive.
 FoundChanges changes_by_wal(archive::Archive& archive, const std::string& pgdata, const ChangeRange& range,
                             std::uint64_t segment_bytes, std::stop_token stop);

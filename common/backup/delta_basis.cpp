@@ -25,10 +25,10 @@ void tell_full(Log& log, const std::string& why, bool unexpected) {
 
 } // namespace
 
-DeltaBasis::DeltaBasis(archive::Archive& archive, DeltaWish::Source wish, DeltaParent parent, ParentFiles files,
+DeltaBasis::DeltaBasis(archive::Archive& archive, const DeltaWish& wish, DeltaParent parent, ParentFiles files,
                        const pg::ServerFacts& facts, std::string pgdata, std::stop_token stop)
-    : archive_(archive), wish_(wish), parent_(std::move(parent)), parent_files_(std::move(files)), facts_(facts),
-      pgdata_(std::move(pgdata)), stop_(std::move(stop)) {}
+    : archive_(archive), wish_(wish.source), use_maps_(wish.use_maps), parent_(std::move(parent)),
+      parent_files_(std::move(files)), facts_(facts), pgdata_(std::move(pgdata)), stop_(std::move(stop)) {}
 
 std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
                                                const std::string& pgdata, std::stop_token stop) {
@@ -55,7 +55,7 @@ std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const 
         return nullptr;
     }
     return std::unique_ptr<DeltaBasis>(
-        new DeltaBasis(archive, wish.source, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
+        new DeltaBasis(archive, wish, std::move(*choice.parent), std::move(files), facts, pgdata, std::move(stop)));
 }
 
 bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start, std::uint64_t cluster_bytes) {
@@ -98,6 +98,9 @@ void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range, std:
     if (facts_.relation_file_bytes != relation_file_bytes_default) return;
     if (wanted(Source::summaries) && facts_.version_num >= first_with_summaries &&
         take(changes_by_summaries(archive_, server, pgdata_, range, stop_), "WAL summaries"))
+        return;
+    if (((wish_ == Source::best && use_maps_) || wish_ == Source::map) &&
+        take(changes_by_maps(archive_, pgdata_, range, facts_.segment_bytes, facts_.system, stop_), "maps of changed pages"))
         return;
     const auto wal_bytes = range.to.bytes() - range.from.bytes();
     if (wish_ == Source::wal || (wish_ == Source::best && wal_bytes <= cluster_bytes / wal_share))

@@ -32,13 +32,14 @@ public:
     void tell(const PartsResult& copied) const;
 
 private:
-    DeltaBasis(archive::Archive& archive, DeltaWish::Source wish, DeltaParent parent, ParentFiles files,
+    DeltaBasis(archive::Archive& archive, const DeltaWish& wish, DeltaParent parent, ParentFiles files,
                const pg::ServerFacts& facts, std::string pgdata, std::stop_token stop);
 
     void find_changes(pg::Server& server, const ChangeRange& range, std::uint64_t cluster_bytes);
 
     archive::Archive& archive_;
     DeltaWish::Source wish_;
+    bool use_maps_;
     DeltaParent parent_;
     ParentFiles parent_files_;
     pg::ServerFacts facts_;

@@ -19,8 +19,9 @@ struct DeltaWish {
     std::string from_name;       ///< --delta-from-name
     std::string from_user_data;  ///< --delta-from-user-data, JSON
     bool permanent = false;      ///< the new one is
-    enum class Source { best, summaries, wal, scan };
+    enum class Source { best, summaries, map, wal, scan };
     Source source = Source::best; ///< what tells the pages that changed; a scan where it cannot
+    bool use_maps = false;        ///< WALG_USE_WAL_DELTA: maps are among the best
 };
 
 /// The chosen parent with all that it is based on: itself first, the full backup last.

@@ -1,7 +1,7 @@
 #include "common/backup/change_source.hpp"
 
-#include "common/backup/mapped_file.hpp"
 #include "common/base/files.hpp"
+#include "common/base/mapped_file.hpp"
 
 #include <algorithm>
 #include <fcntl.h>

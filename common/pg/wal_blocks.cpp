@@ -89,12 +89,19 @@ void WalBlockReader::read_page(ByteView rest, std::string_view file) {
             done_ = at_ == to_;
             if (done_) return;
             begin_record(rest, file);
+            if (record_bytes_ <= rest.size()) { // the everyday case
+                const auto whole = rest.first(record_bytes_);
+                rest = rest.subspan(whole.size());
+                at_ = Lsn(at_.bytes() + whole.size());
+                end_record(whole, file);
+                continue;
+            }
         }
         const auto count = std::min(rest.size(), record_bytes_ - record_.size());
         record_ += text_of(rest.first(count));
         rest = rest.subspan(count);
         at_ = Lsn(at_.bytes() + count);
-        if (record_.size() == record_bytes_) end_record(file);
+        if (record_.size() == record_bytes_) end_record(bytes_of(record_), file);
     }
 }
 
@@ -106,8 +113,7 @@ void WalBlockReader::begin_record(ByteView rest, std::string_view file) {
     record_at_ = at_;
 }
 
-void WalBlockReader::end_record(std::string_view file) {
-    const auto record = bytes_of(record_);
+void WalBlockReader::end_record(ByteView record, std::string_view file) {
     const auto sum = crc32c(record.first(checksum_at), crc32c(record.subspan(record_header_bytes)));
     if (sum != number_at<std::uint32_t>(record, checksum_at))
         refuse(file, fmt::format("the record at {} is damaged", record_at_.text()));

@@ -28,12 +28,16 @@ public:
     bool done() const { return done_; }
     /// Where the next segment must go on.
     Lsn at() const { return at_; }
+    /// Behind the last record that came whole: where the one under way begins, else the next one.
+    Lsn whole_until() const { return record_bytes_ != 0 ? record_at_ : at_; }
+    /// What came of the record under way.
+    const std::string& open_record() const { return record_; }
 
 private:
     std::size_t enter_page(ByteView content, std::string_view file);
     void read_page(ByteView rest, std::string_view file);
     void begin_record(ByteView rest, std::string_view file);
-    void end_record(std::string_view file);
+    void end_record(ByteView record, std::string_view file);
     [[noreturn]] void refuse(std::string_view file, const std::string& cause) const;
 
     Lsn at_, to_;

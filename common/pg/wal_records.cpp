@@ -28,6 +28,20 @@ private:
     Lsn before_;
 };
 
+class Nobody : public RecordSink {
+public:
+    void record(const RecordHeader&, Lsn, ByteView) override {}
+};
+
+RecordScan scanned(ByteView segment, std::string_view file, RecordSink& sink) {
+    const auto header = parse_wal_header(segment.first(std::min(segment.size(), wal_header_bytes)), file);
+    check_page_bytes(header, file);
+    RecordScan scan({header.address, header.magic, header.page_bytes}, sink);
+    for (; segment.size() >= header.page_bytes && !scan.ended(); segment = segment.subspan(header.page_bytes))
+        scan.page(segment.first(header.page_bytes));
+    return scan;
+}
+
 } // namespace
 
 void check_page_bytes(const WalHeader& header, std::string_view file) {
@@ -36,13 +50,21 @@ void check_page_bytes(const WalHeader& header, std::string_view file) {
                     "the file is damaged");
 }
 
+bool begins_within_record(ByteView segment) {
+    constexpr unsigned continues_record = 1, overwrites_record = 8;
+    return segment.size() > 2 && (std::to_integer<unsigned>(segment[2]) & (continues_record | overwrites_record)) != 0;
+}
+
+std::optional<Lsn> cut_record(ByteView segment, std::string_view file) {
+    Nobody nobody;
+    const auto scan = scanned(segment, file, nobody);
+    if (scan.ended() || !scan.within_record() || scan.in_head()) return std::nullopt;
+    return scan.open_begin();
+}
+
 std::optional<Lsn> last_checkpoint_record(ByteView segment, Lsn before, std::string_view file) {
-    const auto header = parse_wal_header(segment.first(std::min(segment.size(), wal_header_bytes)), file);
-    check_page_bytes(header, file);
     LastCheckpoint checkpoint(before);
-    RecordScan scan({header.address, header.magic, header.page_bytes}, checkpoint);
-    for (; segment.size() >= header.page_bytes && !scan.ended(); segment = segment.subspan(header.page_bytes))
-        scan.page(segment.first(header.page_bytes));
+    const auto scan = scanned(segment, file, checkpoint);
     // The segment's end may cut it off.
     const auto open = scan.open_record();
     if (open.size() >= RecordHeader::bytes) checkpoint.look_at(RecordHeader::parse(open, scan.open_begin()));

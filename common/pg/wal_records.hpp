@@ -15,4 +15,10 @@ void check_page_bytes(const WalHeader& header, std::string_view file);
 /// access/xlog_internal.h) and stops where they end. Error(corrupt), naming `file`, when the first page is none.
 std::optional<Lsn> last_checkpoint_record(ByteView segment, Lsn before, std::string_view file);
 
+/// True if a record goes on at this segment's begin, or was given up there, so that it begins in a segment before.
+bool begins_within_record(ByteView segment);
+
+/// Where the record begins that the segment's end cuts; nothing if it cuts none, or one that began before the segment.
+std::optional<Lsn> cut_record(ByteView segment, std::string_view file);
+
 } // namespace walgd::pg

@@ -84,12 +84,12 @@ class Archive:
 class DeltaCase(TestCase):
     version = 15
 
-    def make(self, version=15, checksums=True, extra="", **settings):
+    def make(self, version=15, checksums=True, extra="", segment_mb=16, **settings):
         self.version = version
         self.folder, self.settings = self.store()
         self.settings.update(WALG_COMPRESSION_METHOD="none", WALG_DELTA_MAX_STEPS="10", **settings)
         self.archive = Archive(self.folder)
-        self.cluster = Cluster(self.scratch, version, "data", extra=extra)
+        self.cluster = Cluster(self.scratch, version, "data", extra=extra, segment_mb=segment_mb)
         if not checksums:
             run([self.cluster.programs / "pg_checksums", "--disable", "-D", self.cluster.data])
         self.daemon = Walgd(self.scratch, self.settings, self.cluster)
@@ -97,6 +97,15 @@ class DeltaCase(TestCase):
         self.daemon.start()
         self.cluster.start()
         self.restored = 0
+        self.wal = pathlib.Path(self.folder) / "wal_005"
+        self.ready = lambda: None
+
+    def wait_for_maps(self):
+        """Until the map of the last whole group of segments of 1 MiB is written."""
+        timeline, high, low = (int(self.cluster.psql("select pg_walfile_name(pg_current_wal_insert_lsn())")[at:at + 8], 16) for at in (0, 8, 16))
+        group = (high * 4096 + low) // 16 - 1
+        name = f"{timeline:08X}{group * 16 // 4096:08X}{group * 16 % 4096:08X}_delta"
+        until(f"{name} to be written", lambda: group < 1 or (self.wal / name).exists())
 
     def alone(self, **extra):
         return Walgd(self.scratch, {**self.settings, **extra}, self.cluster)
@@ -480,6 +489,7 @@ class Sources(DeltaCase):
         self.cluster.psql("update other set m = repeat('x', 90)", "reused")
         full, _ = self.push("--full")
         self.change()
+        self.ready()
         one, said = self.push(*words, **extra)
         self.assertIn(f"made by {source}", said)
         self.cluster.psql("update t set m = 'second' where id % 321 = 0; insert into visible select id + 50000, m from t where id < 100")
@@ -526,6 +536,186 @@ class Sources(DeltaCase):
     def test_by_the_wal_13(self):
         self.make(13)
         self.check_all("block references of the WAL", WALGD_DELTA_SOURCE="wal")
+
+    def check_by_maps(self, version, **options):
+        self.make(version, segment_mb=1, WALG_USE_WAL_DELTA="true", **options)
+        self.ready = lambda: self.wait_for_maps()
+        self.check_all("maps of changed pages", WALGD_DELTA_SOURCE="map")
+        self.assertGreater(len(list(self.wal.glob("*_delta"))), 5)
+
+    def test_by_maps_without_checksums(self):
+        self.check_by_maps(15, checksums=False)
+
+    def test_by_maps_18(self):
+        self.check_by_maps(18)
+
+    def test_by_maps_13(self):
+        self.check_by_maps(13)
+
+
+class Maps(DeltaCase):
+    """The maps of changed pages that are kept while WAL is archived: right, and used only where they prove that they are whole."""
+
+    def start(self, daemon=True):
+        self.make(15, segment_mb=1, WALG_USE_WAL_DELTA="true", extra="wal_keep_size = 1GB")
+        if not daemon:
+            self.daemon.kill()
+            settings = " ".join(f"{name}={value}" for name, value in self.settings.items())
+            self.cluster.psql(f"alter system set archive_command = '{settings} {self.scratch.bin}/walg wal-push %p'")
+            self.cluster.psql("select pg_reload_conf()")
+        self.cluster.psql("create table t as select g id, md5(g::text) m from generate_series(1, 20000) g; create index on t (id)")
+        self.cluster.psql("create table still as select * from t; create table shrunk as select * from t")
+
+    def segments(self, count):
+        """So many segments, each with a change, and the maps of all groups that are whole by then."""
+        for turn in range(count):
+            self.cluster.psql(f"update t set m = m || 'x' where id % 2000 = {turn}")
+            self.cluster.psql("select pg_switch_wal()")
+        self.wait_for_maps()
+
+    def read(self, path):
+        """By the format's description alone: what proves it, pages by relation, limits by relation."""
+        content, proof, pages, limits, at, folder = path.read_bytes(), {}, {}, {}, 0, None
+        while any(entry := struct.unpack_from("<4I", content, at)):
+            at += 16
+            if entry[0]:
+                pages.setdefault(entry[:3], set()).add(entry[3])
+            elif entry[1] <= 3:
+                proof.setdefault(entry[1], []).append(entry[2] << 32 | entry[3])
+            elif entry[1] == 5:
+                folder = entry[2:]
+            elif entry[1] == 6:
+                limits[(*folder, entry[2])] = entry[3]
+        (tail,) = struct.unpack_from("<I", content, at + 16)
+        self.assertEqual(len(content), at + 20 + tail)
+        return (proof[2][0], *proof[3]), pages, limits, content[at + 20:]
+
+    def dumped(self, start, end):
+        """The same as pg_waldump tells it."""
+        text = run([self.cluster.programs / "pg_waldump", "-p", self.cluster.data / "pg_wal", "-s", f"{start >> 32:X}/{start & 0xFFFFFFFF:X}",
+                    "-e", f"{end >> 32:X}/{end & 0xFFFFFFFF:X}"]).stdout
+        pages = {}
+        for line in text.splitlines():
+            (at,) = re.findall("lsn: ([0-9A-F/]+)", line)
+            high, low = at.split("/")
+            if int(high, 16) << 32 | int(low, 16) >= end:
+                continue
+            for relation, block in re.findall(r"blkref #[0-9]+: rel ([0-9/]+) blk ([0-9]+)", line):
+                pages.setdefault(tuple(map(int, relation.split("/"))), set()).add(int(block))
+        return pages
+
+    def check_right(self, path):
+        (start, end), pages, limits, tail = self.read(path)
+        dumped = self.dumped(start, end)
+        for relation in dumped.keys() | pages.keys():
+            told, seen = pages.get(relation, set()), dumped.get(relation, set())
+            with self.subTest(map=path.name, relation=relation):
+                self.assertLessEqual(told, seen)
+                self.assertFalse([block for block in seen - told if relation not in limits or block < limits[relation]])
+        return start, end
+
+    def delta(self, of, **extra):
+        name, said = self.push("--delta-from-name", of, WALGD_DELTA_SOURCE="map", **extra)
+        return name, said
+
+    def test_maps_are_right_and_gaps_and_foreign_ones_are_not_used(self):
+        self.start()
+        self.segments(17)
+        full, _ = self.push("--full")
+        self.cluster.psql("delete from shrunk where id > 100")
+        self.cluster.psql("vacuum (truncate on) shrunk")
+        self.segments(56)
+        maps = sorted(self.wal.glob("*_delta"))
+        self.assertGreaterEqual(len(maps), 4)
+        ranges = [self.check_right(path) for path in maps]
+        for (_, end), (start, _) in zip(ranges, ranges[1:]):
+            self.assertEqual(end, start, "each goes on where the one before ended")
+        one, said = self.delta(full)
+        self.assertIn("made by maps of changed pages", said)
+        count = int(re.search("([0-9]+) maps of changed pages were read", said).group(1))
+        self.assertGreaterEqual(count, 3)
+        best, said = self.push("--delta-from-name", full)
+        self.assertIn("made by maps of changed pages", said)
+        self.cluster.switch()
+        expected = self.checksums(self.cluster)
+        self.assertEqual(self.checksums(self.recovered(one)), expected)
+        used = maps[-2]
+        content = used.read_bytes()
+        golden = pathlib.Path(__file__).parents[1] / "golden/delta-zstd/archive/wal_005/000000010000000000000020_delta.zst"
+        cases = {
+            f"has no {used.name}": lambda: used.unlink(),
+            "is WAL-G's": lambda: (used.unlink(), shutil.copy(golden, f"{used}.zst")),
+            "of another system": lambda: used.write_bytes(content[:8] + b"\1" + content[9:]),
+            "does not go on at": lambda: used.write_bytes(maps[-3].read_bytes()),
+            "it is cut": lambda: used.write_bytes(content[:-len(content) // 2]),
+        }
+        for reason, spoil in cases.items():
+            with self.subTest(reason=reason):
+                spoil()
+                self.scratch.own_tree(self.wal)
+                name, said = self.delta(full)
+                self.assertIn("made by scan of page LSNs", said)
+                self.assertRegex(said, f"No use of maps of changed pages: .*{reason}")
+                (self.wal / f"{used.name}.zst").unlink(missing_ok=True)
+                used.write_bytes(content)
+        self.assertEqual(self.checksums(self.recovered(name)), expected)
+
+    def test_across_a_promotion_and_beside_a_primary_that_goes_on(self):
+        self.start()
+        self.segments(20)
+        full, _ = self.push("--full")
+        self.segments(4)
+        self.cluster.switch()
+        first, self.cluster = self.cluster, self.recovered(full)
+        self.cluster.psql("alter system set archive_mode = on")
+        self.cluster.psql(f"alter system set archive_command = '{self.daemon.archive_command()}'")
+        self.cluster.stop()
+        self.cluster.start()
+        # The one that was left writes maps of its own timeline, for the same places in the WAL.
+        second, self.cluster = self.cluster, first
+        self.segments(50)
+        self.cluster = second
+        second.psql("update t set m = m || 'second' where id % 77 = 0")
+        self.segments(50)
+        across, said = self.delta(full)
+        self.assertRegex(said, "No use of maps of changed pages: .* has no 00000002[0-9A-F]{16}_delta")
+        self.assertIn("made by scan of page LSNs", said)
+        parent, _ = self.push("--full")
+        self.segments(40)
+        after, said = self.delta(parent)
+        self.assertIn("made by maps of changed pages", said)
+        second.switch()
+        expected = self.checksums(second)
+        for name in (across, after):
+            self.assertEqual(self.checksums(self.recovered(name)), expected)
+
+    def test_without_a_daemon_after_a_restart_and_where_a_segment_is_missing(self):
+        self.start(daemon=False)
+        self.segments(45)
+        first, second = sorted(self.wal.glob("*_delta"))[:2]
+        content = [path.read_bytes() for path in (first, second)]
+        self.check_right(second)
+        last = f"{second.name[:23]}F"
+        # The process that should have written the one before is gone: the next makes up for it. Twice is once.
+        first.unlink()
+        second.unlink()
+        path = self.cluster.data / "pg_wal" / last
+        for _ in range(2):
+            self.alone().walg("wal-push", path)
+            self.assertEqual([first.read_bytes(), second.read_bytes()], content)
+        # Recycled by PostgreSQL: from the archive.
+        elsewhere = self.scratch.folder("elsewhere")
+        shutil.copy(path, elsewhere / last)
+        second.unlink()
+        self.scratch.own_tree(elsewhere)
+        self.alone().walg("wal-push", elsewhere / last)
+        self.assertEqual(second.read_bytes(), content[1])
+        # In neither: the push is one all the same, and says what there is not.
+        second.unlink()
+        (self.wal / f"{second.name[:23]}7").unlink()
+        result = self.alone().walg("wal-push", elsewhere / last)
+        self.assertIn(f"{second.name} was not written: WAL {second.name[:23]}7 is neither in", result.stderr)
+        self.assertFalse(second.exists())
 
 
 if __name__ == "__main__":

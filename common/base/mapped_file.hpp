@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace walgd::backup {
+namespace walgd {
 
 /// A file's content in memory that the kernel can take back at any time: WAL segments may have 1 GiB. The file must not be cut
 /// meanwhile.
@@ -20,4 +20,4 @@ private:
     std::size_t bytes_ = 0;
 };
 
-} // namespace walgd::backup
+} // namespace walgd

@@ -1,4 +1,4 @@
-#include "common/backup/mapped_file.hpp"
+#include "common/base/mapped_file.hpp"
 
 #include "common/base/error.hpp"
 
@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-namespace walgd::backup {
+namespace walgd {
 
 MappedFile::MappedFile(UniqueFd file, const std::string& path) {
     struct stat about{};
@@ -22,4 +22,4 @@ MappedFile::~MappedFile() {
     if (bytes_ > 0) ::munmap(start_, bytes_);
 }
 
-} // namespace walgd::backup
+} // namespace walgd
