@@ -303,6 +303,10 @@ private:
 } // namespace
 
 std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& facts) {
+    if (pgdata.empty() && ::access(facts.data_directory.c_str(), F_OK) != 0 && errno == ENOENT)
+        throw Error(ErrorKind::refused,
+                    fmt::format("the connected server's data directory {} is not on this host", facts.data_directory),
+                    "a base backup reads the server's files: run it on the server's host, or name where they are mounted");
     const auto given = real_path(pgdata.empty() ? facts.data_directory : pgdata);
     if (!pgdata.empty() && given != facts.data_directory && given != real_path(facts.data_directory))
         throw Error(ErrorKind::refused,

@@ -1,0 +1,21 @@
+#include "common/backup/backup_push.hpp"
+
+#include "common/base/error.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace walgd::backup {
+
+TEST_CASE("backup: a server whose data directory is not on this host is refused by name", "[backup]") {
+    pg::ServerFacts facts;
+    facts.data_directory = "/no-such-folder/data";
+    try {
+        checked_pgdata("", facts);
+        FAIL("taken");
+    } catch (const Error& error) {
+        CHECK(error.kind() == ErrorKind::refused);
+        CHECK(std::string(error.what()).find("/no-such-folder/data is not on this host") != std::string::npos);
+    }
+}
+
+} // namespace walgd::backup
