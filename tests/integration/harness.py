@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import socket
@@ -449,6 +450,16 @@ class TestCase(unittest.TestCase):
             self.scratch.log.flush()
             print("--- end of the log\n" + (self.scratch.path / "log").read_text(errors="replace")[-4000:])
         self.scratch.close(failed)
+
+    def open_terminal(self):
+        """Both ends of a pseudo-terminal: the person's, and the program's."""
+        try:
+            return pty.openpty()
+        except OSError as error:
+            reason = f"{error}: is devpts mounted at /dev/pts? A folder with the machine's /dev needs /dev/pts too"
+            if os.environ.get("CI"):
+                self.fail(reason)
+            self.skipTest(reason)
 
     def store(self):
         folder = self.scratch.folder("store")

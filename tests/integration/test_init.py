@@ -1,6 +1,5 @@
 """walg init: by its questions on a terminal, and unattended."""
 import os
-import pty
 import re
 import select
 import subprocess
@@ -13,7 +12,7 @@ class Terminal:
     """A program on a terminal of its own: waits for what it asks, and types."""
 
     def __init__(self, test, command, env):
-        self.own, theirs = pty.openpty()
+        self.own, theirs = test.open_terminal()
         self.process = subprocess.Popen(as_server_user(command), env=env, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True)
         os.close(theirs)
         self.text = ""

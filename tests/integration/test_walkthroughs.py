@@ -7,7 +7,6 @@ import grp
 import json
 import os
 import pathlib
-import pty
 import re
 import shutil
 import signal
@@ -620,7 +619,7 @@ class PostgresFlex(Walkthrough):
     """Its supervisor gives every process a session and a pty of its own, and ends them with SIGINT to the group and SIGKILL 5 s later."""
 
     def supervised(self, command, env):
-        master, slave = pty.openpty()
+        master, slave = self.open_terminal()
         process = subprocess.Popen(as_server_user(command), env=env, cwd="/", stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
         os.close(slave)
         os.set_blocking(master, False)
