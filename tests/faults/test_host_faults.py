@@ -74,7 +74,8 @@ class HostFaults(TestCase):
         return pathlib.Path(f"/proc/{walgd.process.pid}/root")
 
     def inside(self, walgd, *command):
-        return subprocess.run(["nsenter", "-t", str(walgd.process.pid), "-m", "--", *as_server_user(command)], env=walgd.env, stdout=subprocess.PIPE,
+        """In walgd's mount namespace, below its root: that of the namespace is another where the tests run in a folder (chroot)."""
+        return subprocess.run(["nsenter", "-t", str(walgd.process.pid), "-m", "-r", "--", *as_server_user(command)], env=walgd.env, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, timeout=60)
 
     def test_a_full_disk_fails_the_push_cleanly_and_clears_up_by_itself(self):
