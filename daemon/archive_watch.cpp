@@ -1,6 +1,7 @@
 #include "daemon/archive_watch.hpp"
 
 #include "common/archive/lost_segments.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -41,7 +42,7 @@ awaitable<void> ArchiveWatch::run() {
             if (as_error(failure).kind() == ErrorKind::cancelled) co_return;
             view_.trouble = fmt::format("the archive could not be listed: {}", describe(failure));
             ++view_.looks_failed;
-            archive_.log.debug("event=archive_look error={:?}", describe(failure));
+            archive_.log.debug("event=archive_look error={}", in_quotes(describe(failure)));
         }
         if (changed) continue;
         const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, options_.every) : options_.every;
@@ -77,8 +78,8 @@ awaitable<void> ArchiveWatch::look() {
     judge(next, history);
     if (called) next.lost = archive::lost_segments(*called, next.wal, oldest_start(next)).size();
     if (next.lost.value_or(0) > view_.lost.value_or(0))
-        archive_.log.error("event=wal_lost segments={} text={:?}", *next.lost,
-                           "PostgreSQL calls them archived, and the archive lacks them: walg doctor names them");
+        archive_.log.error("event=wal_lost segments={} text={}", *next.lost,
+                           in_quotes("PostgreSQL calls them archived, and the archive lacks them: walg doctor names them"));
     view_ = std::move(next);
     archive_.log.info("event=archive_listed backups={} segments={} missing={} ms={}", view_.backups.size(), view_.wal.objects,
                       view_.missing,

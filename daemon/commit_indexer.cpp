@@ -1,4 +1,5 @@
 #include "daemon/commit_indexer.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -86,7 +87,7 @@ awaitable<void> CommitIndexer::merge_with_stored(archive::IndexPlace place) {
         failure = error;
     }
     if (failure && failure->kind() != ErrorKind::corrupt) throw *failure;
-    if (failure) archive_.log.warn("event=commit_index_replaced error={:?}", failure->what());
+    if (failure) archive_.log.warn("event=commit_index_replaced error={}", in_quotes(failure->what()));
     auto& block = blocks_[place];
     block.merged = true;
     if (!there || there->system != block.notes.system || there->segment_bytes != block.notes.segment_bytes) co_return;
@@ -126,10 +127,9 @@ awaitable<void> CommitIndexer::run() {
         if (!failure) continue;
         if (failure->kind() == ErrorKind::cancelled) throw *failure;
         ++counters_.failed;
-        archive_.log.warn(
-            "event=commit_index_not_written error={:?} hint=\"it is tried again, and can be made from the WAL: walg "
-            "restorable --rebuild\"",
-            failure->what());
+        archive_.log.warn("event=commit_index_not_written error={} hint=\"it is tried again, and can be made from the WAL: walg "
+                          "restorable --rebuild\"",
+                          in_quotes(failure->what()));
     }
 }
 

@@ -1,4 +1,5 @@
 #include "daemon/gap_healer.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -57,7 +58,7 @@ awaitable<std::size_t> GapHealer::heal(std::vector<archive::CheckedRun> missing,
         if (left == 0 || !told_.insert(first).second) continue;
         const auto cost = fmt::format("no moment after it can be reached from a base backup before it; {}",
                                       backup_since ? "a base backup since then can be recovered" : "take a full base backup now");
-        log_.error("event=wal_gap first={} segments={} text={:?}", first, left, cost);
+        log_.error("event=wal_gap first={} segments={} text={}", first, left, in_quotes(cost));
         hooks_.notify("wal_gap", {{"first", first}, {"segments", left}, {"text", cost}});
     }
     co_return stored;

@@ -2,6 +2,7 @@
 
 #include "common/base/files.hpp"
 #include "common/base/handles.hpp"
+#include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 #include "common/storage/s3/http.hpp"
 
@@ -144,8 +145,8 @@ awaitable<void> Hooks::tell(std::string event, std::string json) {
     for (const auto& failure : failures) {
         if (!failure) continue;
         if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
-        log_.error("event=hook_failed what={} of={} error={:?}", &failure == failures ? options_.command : "hook_url", event,
-                   describe(failure));
+        log_.error("event=hook_failed what={} of={} error={}", &failure == failures ? options_.command : "hook_url", event,
+                   in_quotes(describe(failure)));
     }
 }
 

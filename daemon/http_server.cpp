@@ -1,6 +1,7 @@
 #include "daemon/http_server.hpp"
 
 #include "common/base/counted.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
@@ -69,7 +70,8 @@ HttpAnswer refusal(unsigned status, std::string text) { return {status, "text/pl
 struct HttpServer::Parts {
     Parts(asio::any_io_executor executor, Log& logger, HttpOptions given, Pages what)
         : io(executor), log(logger), options(std::move(given)), pages(std::move(what)), acceptor(io),
-          connections(io, [this](std::exception_ptr failure) { log.debug("event=http_ended error={:?}", describe(failure)); }) {}
+          connections(
+              io, [this](std::exception_ptr failure) { log.debug("event=http_ended error={}", in_quotes(describe(failure))); }) {}
 
     void listen();
     void use_tls();

@@ -1,5 +1,6 @@
 #include "daemon/jobs.hpp"
 
+#include "common/base/in_quotes.hpp"
 #include "common/base/request_scope.hpp"
 #include "common/base/time_text.hpp"
 
@@ -36,10 +37,11 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
             job->woken.cancel();
             if (on_end_) on_end_();
             if (failure)
-                archive_.log.error("event=backup_failed error={:?}", describe(failure));
+                archive_.log.error("event=backup_failed error={}", in_quotes(describe(failure)));
             else
-                archive_.log.info("event=backup_done name={} bytes={} stored={} read={} parent={} source={:?}", result->name,
-                                  result->plain_bytes, result->stored_bytes, result->read_bytes, result->parent, result->source);
+                archive_.log.info("event=backup_done name={} bytes={} stored={} read={} parent={} source={}", result->name,
+                                  result->plain_bytes, result->stored_bytes, result->read_bytes, result->parent,
+                                  in_quotes(result->source));
         });
     });
     archive_.log.info("event=backup_started");

@@ -1,4 +1,5 @@
 #include "daemon/look_ahead.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <fmt/format.h>
 
@@ -14,7 +15,7 @@ constexpr std::chrono::seconds watch_again{5}, scan_every{30};
 LookAhead::LookAhead(archive::Archive& archive, WalService& wal, Options options)
     : archive_(archive), wal_(wal), options_(std::move(options)), tasks_(archive.io, [this](std::exception_ptr failure) {
           if (as_error(failure).kind() != ErrorKind::cancelled)
-              archive_.log.error("event=look_ahead_failed error={:?}", describe(failure));
+              archive_.log.error("event=look_ahead_failed error={}", in_quotes(describe(failure)));
       }) {
     if (options_.pgdata.empty()) not_watching_ = "PGDATA is not set";
 }
@@ -48,7 +49,7 @@ awaitable<void> LookAhead::follow() {
         wal_.queue().ready_are({});
         if (failure->kind() == ErrorKind::cancelled) throw *failure;
         if (not_watching_ != failure->what())
-            archive_.log.warn("event=not_looking_ahead error={:?} hint={:?}", failure->what(), failure->hint());
+            archive_.log.warn("event=not_looking_ahead error={} hint={}", in_quotes(failure->what()), in_quotes(failure->hint()));
         not_watching_ = failure->what();
         co_await sleep_for(watch_again);
     }
@@ -87,7 +88,7 @@ awaitable<void> LookAhead::scan_now_and_then() {
             failure = error;
         }
         if (failure && failure->kind() == ErrorKind::cancelled) throw *failure;
-        if (failure) archive_.log.debug("event=not_scanned error={:?}", failure->what());
+        if (failure) archive_.log.debug("event=not_scanned error={}", in_quotes(failure->what()));
     }
 }
 
@@ -122,7 +123,7 @@ bool LookAhead::begin(const std::string& name) {
         tasks_.spawn(store(name, identity, std::move(fd)));
         return true;
     } catch (const Error& error) {
-        archive_.log.warn("event=not_stored_ahead segment={} error={:?}", name, error.what());
+        archive_.log.warn("event=not_stored_ahead segment={} error={}", name, in_quotes(error.what()));
         return false;
     }
 }
@@ -138,7 +139,7 @@ void LookAhead::mark_done(const std::string& name) {
     try {
         if (status_->mark_done(name)) wal_.count_ready_renamed();
     } catch (const Error& error) {
-        archive_.log.error("event=ready_not_renamed segment={} error={:?}", name, error.what());
+        archive_.log.error("event=ready_not_renamed segment={} error={}", name, in_quotes(error.what()));
     }
 }
 

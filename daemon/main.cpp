@@ -1,5 +1,6 @@
 // walgd: reads the settings, builds every part, wires them, and ends when PostgreSQL no longer needs it.
 #include "common/base/files.hpp"
+#include "common/base/in_quotes.hpp"
 #include "common/pg/control_file.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
@@ -140,7 +141,7 @@ awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     } catch (const Error& error) {
         failure = error;
     }
-    if (failure) log.debug("event=commit_index_not_written error={:?}", failure->what());
+    if (failure) log.debug("event=commit_index_not_written error={}", in_quotes(failure->what()));
 }
 
 config::Settings load_settings(const std::string& config_file) {
@@ -253,7 +254,7 @@ private:
 Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
     : settings_(std::move(settings)), config_file_(std::move(config_file)), log_(log),
       tasks_(io_.get_executor(), [this](std::exception_ptr what) {
-          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error={:?}", describe(what));
+          if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error={}", in_quotes(describe(what)));
       }) {
     if (settings_.flag("use_wal_delta")) delta_maps_.emplace(archive_, settings_.text("pgdata"));
     archive_.health->on_turn(daemon::storage_state_logger(log_));
@@ -349,7 +350,7 @@ void Daemon::run() {
     spawn_tasks();
     std::exception_ptr failure;
     asio::co_spawn(io_, serve_and_drain(), [&failure](std::exception_ptr what) { failure = what; });
-    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text={:?}", warning);
+    for (const auto& warning : settings_.warnings()) log_.warn("event=settings text={}", in_quotes(warning));
     log_.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
               archive_.storage.describe(), settings_.text("socket"), walg_socket_.path(), http_ ? http_->address() : "",
               archive_.packing.compression->name(),

@@ -1,5 +1,6 @@
 #include "daemon/reload.hpp"
 
+#include "common/base/in_quotes.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
@@ -47,7 +48,7 @@ std::string reload(config::Settings& settings, const std::function<config::Setti
     const auto text = fmt::format("in force now: {}; needs a restart: {}",
                                   applied.empty() ? "nothing new" : fmt::format("{}", fmt::join(applied, ", ")),
                                   later.empty() ? "nothing" : fmt::format("{}", fmt::join(later, ", ")));
-    log.info("event=reloaded text={:?}", text);
+    log.info("event=reloaded text={}", in_quotes(text));
     return text;
 }
 
@@ -63,8 +64,8 @@ awaitable<void> reload_on_signal(asio::signal_set& signals, Log& log, std::funct
             ::sd_notify(0, "RELOADING=1");
             reload();
         } catch (...) {
-            log.error("event=reload_failed error={:?} text=\"what was in force stays in force\"",
-                      describe(std::current_exception()));
+            log.error("event=reload_failed error={} text=\"what was in force stays in force\"",
+                      in_quotes(describe(std::current_exception())));
         }
         ::sd_notify(0, "READY=1");
     }

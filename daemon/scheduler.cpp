@@ -1,6 +1,7 @@
 #include "daemon/scheduler.hpp"
 
 #include "common/base/host_name.hpp"
+#include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 
 #include <fmt/format.h>
@@ -64,7 +65,7 @@ awaitable<void> Scheduler::run() {
         if (failure) {
             if (as_error(failure).kind() == ErrorKind::cancelled) co_return;
             const auto text = describe(failure);
-            if (text != trouble_) parts_.archive.log.warn("event=schedule_waits error={:?}", text);
+            if (text != trouble_) parts_.archive.log.warn("event=schedule_waits error={}", in_quotes(text));
             trouble_ = text;
         }
         co_await sleep_for(look_every);
@@ -89,7 +90,7 @@ Role Scheduler::find_role() const {
     try {
         return pg::Server::connect(parts_.connection)->facts().in_recovery ? Role::standby : Role::primary;
     } catch (const Error& error) {
-        parts_.archive.log.debug("event=schedule_role error={:?}", error.what());
+        parts_.archive.log.debug("event=schedule_role error={}", in_quotes(error.what()));
         return Role::not_known;
     }
 }
@@ -111,7 +112,7 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     if (failure) {
         record.text = describe(failure);
         record.failures = (again ? before->second.failures : 0) + 1;
-        parts_.archive.log.error("event=scheduled_task_failed task={} error={:?}", what, record.text);
+        parts_.archive.log.error("event=scheduled_task_failed task={} error={}", what, in_quotes(record.text));
     }
     record.ended = now();
     const auto kind = run.task == Task::full || run.task == Task::delta ? std::string("backup") : what;
@@ -132,7 +133,7 @@ awaitable<void> Scheduler::keep(Task task, TaskRecord record) {
         failure = std::current_exception();
     }
     // The next look goes by what is remembered here.
-    if (failure) parts_.archive.log.warn("event=schedule_record task={} error={:?}", name_of(task), describe(failure));
+    if (failure) parts_.archive.log.warn("event=schedule_record task={} error={}", name_of(task), in_quotes(describe(failure)));
 }
 
 /// Of each task the newer one of what the archive has and what is remembered.

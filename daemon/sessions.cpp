@@ -1,4 +1,5 @@
 #include "daemon/sessions.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -26,7 +27,8 @@ ClientCounters together(ClientCounters one, const ClientCounters& other) {
 Sessions::Sessions(asio::any_io_executor io, Log& log, int fd, std::size_t connections_max, Serve serve, Serve turn_away)
     : io_(io), log_(log), serve_(std::move(serve)), turn_away_(std::move(turn_away)),
       acceptor_(io, asio::local::stream_protocol(), fd),
-      sessions_(io, [this](std::exception_ptr failure) { log_.debug("event=session_ended error={:?}", describe(failure)); }),
+      sessions_(io,
+                [this](std::exception_ptr failure) { log_.debug("event=session_ended error={}", in_quotes(describe(failure))); }),
       start_(std::random_device()() & 0xFFFF) {
     counters_.connections_max = connections_max;
 }
@@ -47,7 +49,7 @@ ClientCounters Sessions::counters() const {
 }
 
 void Sessions::note_error(std::string text) {
-    log_.error("event=socket_error error={:?}", text);
+    log_.error("event=socket_error error={}", in_quotes(text));
     counters_.last_error = std::move(text);
     counters_.last_error_at = std::chrono::system_clock::now();
 }

@@ -1,5 +1,6 @@
 #include "daemon/storage_state.hpp"
 
+#include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 
 #include <nlohmann/json.hpp>
@@ -26,12 +27,12 @@ public:
     void operator()(const Report& before, const Report& now) {
         switch (now.state) {
         case State::failing:
-            log_.warn("event=storage_failing error={:?} hint={:?}", now.trouble, now.hint);
+            log_.warn("event=storage_failing error={} hint={}", in_quotes(now.trouble), in_quotes(now.hint));
             told_ = true;
             break;
         case State::slow:
             if (now.since - slow_at_ < slow_again) break;
-            log_.warn("event=storage_slow waiting={:?}", now.trouble);
+            log_.warn("event=storage_slow waiting={}", in_quotes(now.trouble));
             slow_at_ = now.since;
             told_ = true;
             break;

@@ -1,6 +1,7 @@
 #include "daemon/wal_prefetch.hpp"
 
 #include "common/base/files.hpp"
+#include "common/base/in_quotes.hpp"
 #include "daemon/prefetch_folder.hpp"
 
 #include <algorithm>
@@ -35,7 +36,7 @@ void write_buffer(SegmentBuffer& buffer, std::uint64_t bytes, int fd, const std:
 WalPrefetch::WalPrefetch(archive::Archive& archive, archive::WalFetcher& fetcher, PrefetchOptions options)
     : archive_(archive), fetcher_(fetcher), options_(std::move(options)), memory_(archive.budget), window_(options_.depth_max),
       idle_(archive.io, never), tasks_(archive.io, [this](std::exception_ptr failure) {
-          archive_.log.debug("event=wal_prefetch_ended error={:?}", describe(failure));
+          archive_.log.debug("event=wal_prefetch_ended error={}", in_quotes(describe(failure)));
       }) {}
 
 awaitable<void> WalPrefetch::run() {
@@ -149,7 +150,8 @@ awaitable<void> WalPrefetch::bring(Shared entry) {
     }
     // A failed one stays in its place, so that it is not tried again and again, until it is asked for.
     if (entry->stage == Entry::Stage::coming) settle(*entry, Entry::Stage::failed);
-    if (failure) archive_.log.debug("event=wal_prefetch_failed segment={} error={:?}", entry->identity.name, describe(failure));
+    if (failure)
+        archive_.log.debug("event=wal_prefetch_failed segment={} error={}", entry->identity.name, in_quotes(describe(failure)));
     if (entry->stage == Entry::Stage::failed)
         entry->lease = {};
     else
@@ -266,7 +268,7 @@ awaitable<void> WalPrefetch::unpack(Shared entry) {
     }
     if (failure) {
         entry->buffer.reset();
-        archive_.log.debug("event=wal_prefetch_failed segment={} error={:?}", entry->identity.name, describe(failure));
+        archive_.log.debug("event=wal_prefetch_failed segment={} error={}", entry->identity.name, in_quotes(describe(failure)));
     }
     settle(*entry, failure ? Entry::Stage::failed : Entry::Stage::ready);
     update();
@@ -344,7 +346,7 @@ awaitable<std::optional<std::uint64_t>> WalPrefetch::write_out(Shared entry, int
         damage = error;
     }
     // What is left of it in the file is no segment: the request begins anew.
-    archive_.log.debug("event=wal_prefetch_failed segment={} error={:?}", entry->identity.name, damage->what());
+    archive_.log.debug("event=wal_prefetch_failed segment={} error={}", entry->identity.name, in_quotes(damage->what()));
     entry->stage = Entry::Stage::failed;
     if (::ftruncate(fd, 0) != 0) throw_errno(fmt::format("cannot empty {}", entry->identity.name));
     co_return std::nullopt;

@@ -1,6 +1,7 @@
 #include "daemon/wal_service.hpp"
 
 #include "common/base/counted.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <fmt/format.h>
 
@@ -30,7 +31,7 @@ WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOpti
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
     counters_.last_error = fmt::format("{} {}: {}", what, name, describe(failure));
     counters_.last_error_at = std::chrono::system_clock::now();
-    archive_.log.error("event={} segment={} error={:?}", what, name, describe(failure));
+    archive_.log.error("event={} segment={} error={}", what, name, in_quotes(describe(failure)));
 }
 
 void WalService::note_stored(const std::string& name, const archive::WalPushed& result) {
@@ -219,7 +220,7 @@ awaitable<void> WalService::find_out_conditional_put() {
             failure = error;
         }
         if (failure->kind() == ErrorKind::cancelled) co_return;
-        archive_.log.warn("event=storage_not_usable error={:?} hint={:?}", failure->what(), failure->hint());
+        archive_.log.warn("event=storage_not_usable error={} hint={}", in_quotes(failure->what()), in_quotes(failure->hint()));
         co_await sleep_for(probe_again);
     }
 }

@@ -1,5 +1,6 @@
 #include "daemon/walg_server.hpp"
 
+#include "common/base/in_quotes.hpp"
 #include "common/base/request_id.hpp"
 #include "common/pg/wal_name.hpp"
 #include "daemon/printable.hpp"
@@ -108,13 +109,14 @@ awaitable<void> WalgServer::serve(Socket socket) {
 /// A cancellation goes on.
 void WalgServer::log_failure(const WalgChannel& channel, const Error& error) {
     if (error.kind() == ErrorKind::cancelled) throw error;
-    archive_.log.warn("event=walg_request_failed peer={:?} error={:?} hint={:?}", channel.peer(), error.what(), error.hint());
+    archive_.log.warn("event=walg_request_failed peer={} error={} hint={}", in_quotes(channel.peer()), in_quotes(error.what()),
+                      in_quotes(error.hint()));
 }
 
 awaitable<WalgReply> WalgServer::answer_or_log(WalgChannel& channel, const proto::WalgRequest& request) {
     std::exception_ptr failure;
     try {
-        archive_.log.debug("event=walg_request type={} peer={:?}", static_cast<char>(request.type), channel.peer());
+        archive_.log.debug("event=walg_request type={} peer={}", static_cast<char>(request.type), in_quotes(channel.peer()));
         const auto reply = co_await answer(request);
         co_return reply;
     } catch (...) {

@@ -6,6 +6,7 @@
 #include "common/archive/wal_pack.hpp"
 #include "common/archive/wal_source.hpp"
 #include "common/archive/wal_stored.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -35,7 +36,7 @@ awaitable<void> WalPusher::warm_up() {
     }
     const auto error = as_error(failure);
     if (error.kind() == ErrorKind::cancelled) throw error;
-    archive_.log.warn("event=warm_up_failed error={:?} hint={:?}", error.what(), error.hint());
+    archive_.log.warn("event=warm_up_failed error={} hint={}", in_quotes(error.what()), in_quotes(error.hint()));
 }
 
 namespace {
@@ -71,7 +72,7 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
     try {
         co_await upload->abort();
     } catch (const Error& error) {
-        archive.log.warn("event=upload_not_aborted key={} error={:?}", key.path(), error.what());
+        archive.log.warn("event=upload_not_aborted key={} error={}", key.path(), in_quotes(error.what()));
     }
     std::rethrow_exception(failure);
 }
@@ -151,7 +152,7 @@ awaitable<ConditionalPut> probe_conditional_put(Archive& archive) {
     std::vector<storage::ObjectKey> used{key};
     const auto failures = co_await archive.storage.remove(std::move(used));
     if (!failures.empty())
-        archive.log.warn("event=probe_not_removed key={} error={:?}", key.path(), failures.front().error.what());
+        archive.log.warn("event=probe_not_removed key={} error={}", key.path(), in_quotes(failures.front().error.what()));
     co_return outcome == storage::PutOutcome::exists ? ConditionalPut::works : ConditionalPut::look_first;
 }
 

@@ -6,7 +6,7 @@
 namespace walgd {
 
 /// Passed in as `Log&`; one line an event: log.info("event=wal_pushed segment={} bytes={}", ...). What may hold spaces or quotes
-/// is written with {:?}.
+/// goes through in_quotes().
 using Log = spdlog::logger;
 
 enum class LogStyle {

@@ -50,7 +50,7 @@ std::string without_control_characters(std::string_view text) {
     return out;
 }
 
-/// From behind the opening quote of what {:?} wrote; `at` ends behind the closing one.
+/// From behind the opening quote of what in_quotes() wrote; `at` ends behind the closing one.
 std::string unquoted(std::string_view line, std::size_t& at) {
     std::string text;
     while (at < line.size() && line[at] != '"') {
@@ -69,7 +69,7 @@ std::string unquoted(std::string_view line, std::size_t& at) {
         else if (escaped == '"' || escaped == '\\')
             text += escaped;
         else
-            (text += '\\') += escaped; // \x7f, \u{e000}: as they stand
+            (text += '\\') += escaped; // none that in_quotes() makes: as it stands
     }
     if (at < line.size()) ++at;
     return text;

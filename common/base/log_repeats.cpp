@@ -1,4 +1,5 @@
 #include "common/base/log_repeats.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <array>
@@ -60,7 +61,7 @@ std::vector<LogRepeats::Count> LogRepeats::due(Time now, bool at_end) {
         }
         if (more > 0) {
             const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - since).count();
-            counts.push_back({level, fmt::format("event=repeated more={} seconds={} like={:?}", more, seconds, first)});
+            counts.push_back({level, fmt::format("event=repeated more={} seconds={} like={}", more, seconds, in_quotes(first))});
         }
         seen = seen_.erase(seen);
     }

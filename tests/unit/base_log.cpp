@@ -1,3 +1,4 @@
+#include "common/base/in_quotes.hpp"
 #include "common/base/log_line.hpp"
 #include "common/base/log_repeats.hpp"
 #include "common/base/request_id.hpp"
@@ -119,10 +120,19 @@ TEST_CASE("a line is one line, also with a line break in a file's name", "[base]
     CHECK(formatted({}, Level::info, "odd\nname") == "2026-11-25T12:00:00.000Z info odd\\x0aname\n");
 }
 
+TEST_CASE("bytes that are no UTF-8 come through a line as they were", "[base]") {
+    const std::string text("\xfcvent\x98GmLSetA3\xa1\xf5\xb3\xac\x9a\x8b\xbe\xce");
+    const auto fields = fields_of_line(fmt::format("event=x error={} ms=3", in_quotes(text)));
+    REQUIRE(fields.size() == 3);
+    CHECK(fields[1].second == text);
+    CHECK(nlohmann::json::parse(formatted({.json = true}, Level::err, fmt::format("event=x error={}", in_quotes(text))))
+              .contains("error"));
+}
+
 TEST_CASE("any text comes through JSON as it was, and cannot make a field of its own", "[base]") {
     for (const std::string text :
          {"plain", "two words", "a \"quoted\" word", "\" level=\"forged", "back\\slash\\", "a\nb\tc", ""}) {
-        const auto line = formatted({.json = true}, Level::err, fmt::format("event=x error={:?} ms=3", text));
+        const auto line = formatted({.json = true}, Level::err, fmt::format("event=x error={} ms=3", in_quotes(text)));
         const auto json = nlohmann::json::parse(line);
         CHECK(json.at("error") == text);
         CHECK(json.at("ms") == 3);

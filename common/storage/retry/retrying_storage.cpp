@@ -1,4 +1,5 @@
 #include "common/storage/retry/retrying_storage.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -37,7 +38,8 @@ public:
             throw Error(ErrorKind::transient,
                         fmt::format("{} (given up after {} attempts in {} ms)", error.what(), made_, spent.count()),
                         error.hint().empty() ? "is the storage reachable? walgd --check tells more" : error.hint());
-        log_.warn("event=retry what={:?} attempt={} wait_ms={} error={:?}", what, made_, delay.count(), error.what());
+        log_.warn("event=retry what={} attempt={} wait_ms={} error={}", in_quotes(what), made_, delay.count(),
+                  in_quotes(error.what()));
         return delay;
     }
 

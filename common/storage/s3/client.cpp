@@ -1,4 +1,5 @@
 #include "common/storage/s3/client.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
@@ -119,7 +120,7 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     const auto began = std::chrono::steady_clock::now();
     try {
         auto answer = co_await transport_->open(to, http);
-        log_.debug("event=s3_request method={} key={:?} status={} ms={}", http.method, http.path, answer->head().status,
+        log_.debug("event=s3_request method={} key={} status={} ms={}", http.method, in_quotes(http.path), answer->head().status,
                    std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count());
         co_return answer;
     } catch (const Error& error) {

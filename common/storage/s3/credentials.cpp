@@ -1,6 +1,7 @@
 #include "common/storage/s3/credentials.hpp"
 
 #include "common/base/files.hpp"
+#include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 #include "common/storage/s3/answers.hpp"
 
@@ -83,7 +84,7 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
         failure = error;
     }
     if (!anew && current_ && current_->expires && *current_->expires > now) {
-        log_.warn("event=credentials_not_renewed error={:?}", failure->what());
+        log_.warn("event=credentials_not_renewed error={}", in_quotes(failure->what()));
         co_return *current_;
     }
     throw *failure;
@@ -212,7 +213,7 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
         failure = error;
     }
     // Off Amazon's machines nobody is there; on them an outage shows as no credentials at all, said with the cause.
-    log_.debug("event=no_instance_metadata error={:?}", failure->what());
+    log_.debug("event=no_instance_metadata error={}", in_quotes(failure->what()));
     co_return std::nullopt;
 }
 
