@@ -1,5 +1,7 @@
 #include "daemon/delta_maps.hpp"
 
+#include "common/base/in_quotes.hpp"
+
 namespace walgd::daemon {
 
 DeltaMaps::DeltaMaps(archive::Archive& archive, const std::string& pgdata, std::chrono::milliseconds try_again)
@@ -24,10 +26,9 @@ awaitable<bool> DeltaMaps::record(archive::DeltaGroup group) {
     if (!failure) co_return true;
     if (failure->kind() == ErrorKind::cancelled) throw *failure;
     const bool lasting = failure->kind() != ErrorKind::transient;
-    archive_.log.warn(
-        "event=delta_map_not_written name={} tried_again={} error=\"{}\" hint=\"a delta across it is made by another "
-        "source\"",
-        group.object_name(), !lasting, failure->what());
+    archive_.log.warn("event=delta_map_not_written name={} tried_again={} error={} hint=\"a delta across it is made by another "
+                      "source\"",
+                      group.object_name(), !lasting, in_quotes(failure->what()));
     co_return lasting;
 }
 

@@ -3,6 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/segment_files.hpp"
+#include "common/base/in_quotes.hpp"
 #include "common/base/mapped_file.hpp"
 #include "common/pg/delta_object.hpp"
 #include "common/pg/wal_blocks.hpp"
@@ -117,7 +118,7 @@ awaitable<void> make_up_for(Archive& archive, SegmentFiles& files, DeltaGroup gr
     }
     if (!failure) co_return;
     if (failure->kind() == ErrorKind::transient || failure->kind() == ErrorKind::cancelled) throw *failure;
-    archive.log.info("event=delta_map_missing name={} error=\"{}\"", group.object_name(), failure->what());
+    archive.log.info("event=delta_map_missing name={} error={}", group.object_name(), in_quotes(failure->what()));
 }
 
 } // namespace
