@@ -9,6 +9,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::size_t shown_max = 200; // backups (the newest), ranges and gaps: a page shows no more
+
 std::uint64_t count_in(const std::vector<archive::CheckedRun>& runs, bool found) {
     std::uint64_t count = 0;
     for (const auto& run : runs) {
@@ -61,11 +63,98 @@ void drop_meant_gaps(ArchiveView& view) {
     view.runs = std::move(kept);
 }
 
+/// The windows among `runs`: a stretch may go over several timelines.
+std::vector<RestoreWindow> windows_of(const ArchiveView& view) {
+    std::vector<RestoreWindow> windows;
+    std::optional<archive::SegmentRun> stretch;
+    auto close = [&](bool open) {
+        const BackupView* first = nullptr;
+        for (const auto& backup : view.backups) {
+            const bool inside =
+                stretch && backup.segment && backup.segment->number >= stretch->first && backup.segment->number <= stretch->last;
+            if (inside && (first == nullptr || backup.segment->number < first->segment->number)) first = &backup;
+        }
+        if (first != nullptr)
+            windows.push_back(
+                {first->name, first->finished, first->segment->timeline, {first->segment->number, stretch->last}, open});
+        stretch.reset();
+    };
+    for (const auto& run : view.runs) {
+        if (run.state != archive::SegmentState::found)
+            close(false);
+        else if (stretch)
+            stretch->last = run.segments.last;
+        else
+            stretch = run.segments;
+    }
+    close(true);
+    return windows;
+}
+
+Json backups_json(const ArchiveView& view) {
+    auto backups = Json::array();
+    const auto skipped = view.backups.size() > shown_max ? view.backups.size() - shown_max : 0;
+    for (auto backup = view.backups.begin() + static_cast<std::ptrdiff_t>(skipped); backup != view.backups.end(); ++backup) {
+        const auto parent = pg::parse_segment(backup->origin, view.wal.segment_bytes);
+        backups.push_back({{"name", backup->name},
+                           {"delta", backup->delta},
+                           {"permanent", backup->permanent},
+                           {"started", backup->started == Time{} ? "" : format_time(backup->started)},
+                           {"finish", backup->finished == Time{} ? "" : format_time(backup->finished)},
+                           {"bytes", backup->bytes},
+                           {"stored_bytes", backup->stored_bytes},
+                           {"timeline", backup->segment ? backup->segment->timeline.number() : 0},
+                           {"segment", backup->segment ? backup->segment->number : 0},
+                           {"parent_segment", parent ? Json(parent->number) : Json()}});
+    }
+    return backups;
+}
+
+Json run_json(const archive::SegmentRun& run, pg::TimelineId timeline, std::uint64_t segment_bytes) {
+    return {{"timeline", timeline.number()},
+            {"from", run.first},
+            {"to", run.last},
+            {"first", pg::segment_name({timeline, run.first}, segment_bytes)},
+            {"last", pg::segment_name({timeline, run.last}, segment_bytes)}};
+}
+
+Json ranges_json(const ArchiveView& view) {
+    auto ranges = Json::array();
+    for (const auto& [id, timeline] : view.wal.timelines) {
+        for (const auto& run : timeline.runs) {
+            if (ranges.size() < shown_max) ranges.push_back(run_json(run, id, view.wal.segment_bytes));
+        }
+    }
+    return ranges;
+}
+
+Json gaps_json(const ArchiveView& view) {
+    auto gaps = Json::array();
+    for (const auto& run : view.runs) {
+        if (run.state != archive::SegmentState::found && gaps.size() < shown_max)
+            gaps.push_back(run_json(run.segments, run.timeline, view.wal.segment_bytes));
+    }
+    return gaps;
+}
+
+Json windows_json(const ArchiveView& view) {
+    auto windows = Json::array();
+    for (const auto& window : view.windows) {
+        auto text = run_json(window.segments, window.timeline, view.wal.segment_bytes);
+        text["backup"] = window.backup;
+        text["since"] = window.since == Time{} ? "" : format_time(window.since);
+        text["open"] = window.open;
+        windows.push_back(std::move(text));
+    }
+    return windows;
+}
+
 } // namespace
 
 void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history) {
     view.newest = newest_of(view.wal);
     view.runs.clear();
+    view.windows.clear();
     view.missing = view.continuous = view.useless = 0;
     view.valid_backups = 0;
     if (!view.newest) return;
@@ -74,6 +163,7 @@ void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history)
     const pg::Segment behind{view.newest->timeline, view.newest->number + 1};
     view.runs = archive::check_segments(view.wal, switches, behind, first, {.delayed = 0, .uploading = 0});
     drop_meant_gaps(view);
+    view.windows = windows_of(view);
     view.missing = count_in(view.runs, false);
     std::uint64_t since = behind.number;
     for (auto run = view.runs.rbegin(); run != view.runs.rend() && run->state == archive::SegmentState::found; ++run) {
@@ -102,6 +192,7 @@ void note_stored(ArchiveView& view, const std::string& segment) {
         view.runs.back().state != archive::SegmentState::found)
         return;
     view.runs.back().segments.last = place->number;
+    if (!view.windows.empty() && view.windows.back().open) view.windows.back().segments.last = place->number;
     ++view.continuous;
 }
 
@@ -127,42 +218,19 @@ BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_
 }
 
 Json archive_json(const ArchiveView& view) {
-    constexpr std::size_t backups_max = 200, ranges_max = 200; // the newest; a page shows no more
-    auto backups = Json::array();
-    const auto skipped = view.backups.size() > backups_max ? view.backups.size() - backups_max : 0;
-    for (auto backup = view.backups.begin() + static_cast<std::ptrdiff_t>(skipped); backup != view.backups.end(); ++backup) {
-        backups.push_back({{"name", backup->name},
-                           {"delta", backup->delta},
-                           {"permanent", backup->permanent},
-                           {"started", backup->started == Time{} ? "" : format_time(backup->started)},
-                           {"finish", backup->finished == Time{} ? "" : format_time(backup->finished)},
-                           {"bytes", backup->bytes},
-                           {"stored_bytes", backup->stored_bytes},
-                           {"timeline", backup->segment ? backup->segment->timeline.number() : 0},
-                           {"segment", backup->segment ? backup->segment->number : 0}});
-    }
-    auto ranges = Json::array();
     std::uint64_t segments = 0;
-    for (const auto& [id, timeline] : view.wal.timelines) {
-        segments += timeline.segments;
-        for (const auto& run : timeline.runs) {
-            if (ranges.size() == ranges_max) break;
-            ranges.push_back({{"timeline", id.number()},
-                              {"from", run.first},
-                              {"to", run.last},
-                              {"first", pg::segment_name({id, run.first}, view.wal.segment_bytes)},
-                              {"last", pg::segment_name({id, run.last}, view.wal.segment_bytes)}});
-        }
-    }
+    for (const auto& [id, timeline] : view.wal.timelines) segments += timeline.segments;
     return {{"at", view.at == std::chrono::system_clock::time_point{} ? "" : time_or_dash(view.at)},
             {"trouble", view.trouble},
             {"backup_count", view.backups.size()},
-            {"backups", std::move(backups)},
+            {"backups", backups_json(view)},
             {"segments", segments},
             {"missing", view.missing},
             {"continuous", view.continuous},
             {"valid_backups", view.valid_backups},
-            {"ranges", std::move(ranges)}};
+            {"ranges", ranges_json(view)},
+            {"gaps", gaps_json(view)},
+            {"windows", windows_json(view)}};
 }
 
 } // namespace walgd::daemon

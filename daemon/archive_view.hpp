@@ -19,6 +19,15 @@ struct BackupView {
     std::optional<pg::Segment> segment; ///< where it starts
 };
 
+/// Any moment from the end of a backup on, as far as no segment is missing.
+struct RestoreWindow {
+    std::string backup; ///< the first that ends in it
+    Time since{};       ///< its end; not known: the default
+    pg::TimelineId timeline{0};
+    archive::SegmentRun segments; ///< from the backup's start
+    bool open = false;            ///< it goes on with what is stored next
+};
+
 /// The archive as of the last look: a value, so that metrics and page tell the same.
 struct ArchiveView {
     std::chrono::system_clock::time_point at{}; ///< never looked: the default
@@ -37,6 +46,7 @@ struct ArchiveView {
     std::uint64_t useless = 0;     ///< segments older than every backup
     std::size_t valid_backups = 0; ///< backups that start after the last gap, or right at its end
     std::optional<pg::Segment> newest;
+    std::vector<RestoreWindow> windows; ///< oldest first; one for each stretch of `runs` without a gap that has a backup
 
     /// Segments that PostgreSQL calls archived and the archive lacks, as of the look; nothing where that cannot be seen.
     std::optional<std::uint64_t> lost;
@@ -49,7 +59,7 @@ void note_stored(ArchiveView& view, const std::string& segment);
 
 BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_bytes);
 
-/// For the page: {"at", "trouble", "backups", "segments", "missing", "ranges"}.
+/// For the page: {"at", "trouble", "backups", "segments", "missing", "ranges", "gaps", "windows"}.
 nlohmann::ordered_json archive_json(const ArchiveView& view);
 
 } // namespace walgd::daemon

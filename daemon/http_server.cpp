@@ -81,7 +81,7 @@ struct HttpServer::Parts {
     template <class Stream> awaitable<void> send_events(Stream& stream);
     bool trusted(const Request& request) const;
     std::optional<HttpAnswer> refused(const Request& request, const HttpQuestion& question) const;
-    HttpAnswer answer_to(const Request& request) const;
+    awaitable<HttpAnswer> answer_to(const Request& request) const;
 
     asio::any_io_executor io;
     Log& log;
@@ -174,15 +174,18 @@ template <class Stream> awaitable<void> HttpServer::Parts::send_events(Stream& s
     }
 }
 
-HttpAnswer HttpServer::Parts::answer_to(const Request& request) const {
+awaitable<HttpAnswer> HttpServer::Parts::answer_to(const Request& request) const {
     const std::string_view target = request.target();
     const auto mark = std::min(target.find('?'), target.size());
-    const HttpQuestion question{std::string(request.method_string()), std::string(target.substr(0, mark)),
-                                std::string(target.substr(std::min(mark + 1, target.size()))), request.body(), trusted(request)};
-    if (auto no = refused(request, question)) return std::move(*no);
-    if (!(question.path == events_path && question.method == "GET")) return pages.answer(question);
-    if (event_streams >= events_max) return refusal(503, "enough pages are open already");
-    return {200, std::string(events_type), {}};
+    HttpQuestion question{std::string(request.method_string()), std::string(target.substr(0, mark)),
+                          std::string(target.substr(std::min(mark + 1, target.size()))), request.body(), trusted(request)};
+    if (auto no = refused(request, question)) co_return std::move(*no);
+    if (question.path == events_path && question.method == "GET") {
+        if (event_streams >= events_max) co_return refusal(503, "enough pages are open already");
+        co_return HttpAnswer{200, std::string(events_type), {}};
+    }
+    auto answer = co_await pages.answer(std::move(question));
+    co_return answer;
 }
 
 template <class Stream> awaitable<void> HttpServer::Parts::serve(Stream& stream) {
@@ -196,7 +199,14 @@ template <class Stream> awaitable<void> HttpServer::Parts::serve(Stream& stream)
         if (error && !is_bad_request(error)) co_return;
         const auto& request = parser.get();
         keep = !error && request.keep_alive();
-        auto answer = error ? refusal(400, error.message()) : answer_to(request);
+        HttpAnswer answer;
+        if (error) {
+            answer = refusal(400, error.message());
+        } else {
+            // The deadline is for reading and writing: what is done in between takes the time it takes.
+            beast::get_lowest_layer(stream).expires_never();
+            answer = co_await answer_to(request);
+        }
         if (answer.content_type == events_type) {
             co_await send_events(stream);
             co_return;

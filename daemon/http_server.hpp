@@ -40,7 +40,7 @@ struct HttpOptions {
 class HttpServer {
 public:
     struct Pages {
-        std::function<HttpAnswer(const HttpQuestion&)> answer;
+        std::function<awaitable<HttpAnswer>(HttpQuestion)> answer;
         /// What GET /events sends every second, as one line of JSON.
         std::function<std::string()> event;
     };

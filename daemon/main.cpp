@@ -202,6 +202,7 @@ private:
     std::unique_ptr<daemon::HttpServer> http_server();
     std::map<daemon::Task, daemon::Scheduler::Work> works();
     awaitable<std::string> scheduled_backup(bool full);
+    awaitable<std::string> verify();
     daemon::StatusSources sources();
     daemon::ClientCounters clients() const { return daemon::together(server_.counters(), walg_socket_.counters()); }
     bool sockets_stay() const { return listener_.inherited() && walg_socket_.stays(); }
@@ -247,8 +248,12 @@ private:
         {archive_, hooks_, config::connection_options(settings_), works(), [this] { return jobs_.running(); }}};
     daemon::ArchiveWatch archive_watch_{archive_, watch_options(settings_)};
     daemon::GapHealer gap_healer_{wal_, hooks_, log_, settings_.text("pgdata")};
-    daemon::Pages pages_{[this] { return sources(); }, [this] { jobs_.start(config::push_options(settings_)); }};
     TaskGroup tasks_;
+    daemon::PageActions actions_{archive_,
+                                 tasks_,
+                                 {[this] { jobs_.start(config::push_options(settings_)); }, [this] { return verify(); },
+                                  [this] { archive_watch_.look_again(); }}};
+    daemon::Pages pages_{[this] { return sources(); }, actions_};
 };
 
 Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
@@ -269,7 +274,7 @@ Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
 /// Nothing where no address is set. It asks the other parts only once it runs.
 std::unique_ptr<daemon::HttpServer> Daemon::http_server() {
     if (settings_.text("http_listen").empty()) return nullptr;
-    daemon::HttpServer::Pages pages{[this](const daemon::HttpQuestion& question) { return pages_.answer(question); },
+    daemon::HttpServer::Pages pages{[this](daemon::HttpQuestion question) { return pages_.answer(std::move(question)); },
                                     [this] { return pages_.event(); }};
     return std::make_unique<daemon::HttpServer>(io_.get_executor(), log_, http_options(settings_), std::move(pages));
 }
@@ -280,11 +285,7 @@ std::map<daemon::Task, daemon::Scheduler::Work> Daemon::works() {
                     "set keep_full, keep_days, keep_weekly or keep_monthly");
     return {{daemon::Task::full, [this] { return scheduled_backup(true); }},
             {daemon::Task::delta, [this] { return scheduled_backup(false); }},
-            {daemon::Task::verify,
-             [this] {
-                 const backup::VerifyOptions options{.since_last = true, .bytes_max = settings_.bytes("verify_bytes")};
-                 return daemon::verify_archive(archive_, job_thread_.get_executor(), options, stopping_.get_token());
-             }},
+            {daemon::Task::verify, [this] { return verify(); }},
             {daemon::Task::retention, [this] { return daemon::apply_retention(archive_, config::retention_policy(settings_)); }}};
 }
 
@@ -292,6 +293,11 @@ awaitable<std::string> Daemon::scheduled_backup(bool full) {
     auto options = config::push_options(settings_);
     options.delta.full = full;
     return jobs_.run(std::move(options));
+}
+
+awaitable<std::string> Daemon::verify() {
+    const backup::VerifyOptions options{.since_last = true, .bytes_max = settings_.bytes("verify_bytes")};
+    return daemon::verify_archive(archive_, job_thread_.get_executor(), options, stopping_.get_token());
 }
 
 daemon::StatusSources Daemon::sources() {

@@ -30,19 +30,15 @@ HttpAnswer Pages::ready() const {
     return {503, text_type, lines_of(reasons)};
 }
 
-HttpAnswer Pages::backup() const {
-    try {
-        start_backup_();
-        return {202, text_type, "a base backup has begun: /status tells how far it is\n"};
-    } catch (const Error& error) {
-        return {409, text_type, describe(std::current_exception()) + "\n"};
-    }
+awaitable<HttpAnswer> Pages::answer(HttpQuestion question) {
+    if (!PageActions::is_action(question.path)) co_return read(question);
+    if (question.method != "POST") co_return HttpAnswer{405, text_type, "POST does this\n"};
+    auto done = co_await actions_.perform(question.path);
+    co_return done;
 }
 
-HttpAnswer Pages::answer(const HttpQuestion& question) const {
+HttpAnswer Pages::read(const HttpQuestion& question) const {
     const auto& path = question.path;
-    if (path == "/backup")
-        return question.method == "POST" ? backup() : HttpAnswer{405, text_type, "POST starts a base backup\n"};
     if (question.method != "GET" && question.method != "HEAD") return {405, text_type, "this is for reading\n"};
     if (path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_())};
     if (path == "/livez") return {200, text_type, "ok\n"};
@@ -57,6 +53,7 @@ std::string Pages::event() const {
     const auto reasons = reasons_of(sources);
     const nlohmann::ordered_json event{{"status", nlohmann::ordered_json::parse(status_text(sources, true))},
                                        {"archive", archive_json(sources.archive_watch.view())},
+                                       {"verify", actions_.verify_json()},
                                        {"ready", reasons.empty()},
                                        {"reasons", reasons}};
     return event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

@@ -1,29 +1,29 @@
 #pragma once
 #include "daemon/http_server.hpp"
+#include "daemon/page_actions.hpp"
 #include "daemon/status.hpp"
 
 #include <functional>
 
 namespace walgd::daemon {
 
-/// What the HTTP server answers: /metrics, /livez, /readyz, /status, the page at /, and POST /backup.
+/// What the HTTP server answers: /metrics, /livez, /readyz, /status, the page at /, and what the page may start.
 class Pages {
 public:
     using Sources = std::function<StatusSources()>;
-    /// `start_backup` starts one; throws what a person is to know.
-    Pages(Sources sources, std::function<void()> start_backup)
-        : sources_(std::move(sources)), start_backup_(std::move(start_backup)) {}
+    /// `actions` lives longer.
+    Pages(Sources sources, PageActions& actions) : sources_(std::move(sources)), actions_(actions) {}
 
-    HttpAnswer answer(const HttpQuestion& question) const;
-    /// One line: {"status", "archive", "ready", "reasons"}.
+    awaitable<HttpAnswer> answer(HttpQuestion question);
+    /// One line: {"status", "archive", "verify", "ready", "reasons"}.
     std::string event() const;
 
 private:
     HttpAnswer ready() const;
-    HttpAnswer backup() const;
+    HttpAnswer read(const HttpQuestion& question) const;
 
     Sources sources_;
-    std::function<void()> start_backup_;
+    PageActions& actions_;
 };
 
 /// The page at /, in one file.

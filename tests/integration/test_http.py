@@ -173,6 +173,9 @@ class Http(TestCase):
         self.assertEqual(self.ask("/backup", "POST", Authorization="Bearer secret-tokem")[0], 401)
         self.assertEqual(self.ask("/backup", "POST", Authorization="Bearer secret-token")[0], 202)
         self.assertEqual(self.ask("/backup", Authorization="Bearer secret-token")[0], 405)
+        for path in ("/verify", "/mark/base_000000010000000000000002", "/unmark/x"):
+            self.assertEqual(self.ask(path, "POST")[0], 401)
+        self.assertEqual(self.ask("/mark/base_000000010000000000000002", "POST", Authorization="Bearer secret-token")[0], 409, "there is none")
         self.assertNotIn("secret-token", self.ask("/status")[1] + self.ask("/metrics")[1] + (self.scratch.path / "log").read_text(errors="replace"))
 
     def test_other_machines_are_served_with_tls_and_token_or_metrics_alone(self):

@@ -58,6 +58,19 @@ TEST_CASE("a backup right behind a gap is valid, one before it is not", "[daemon
     CHECK(view.valid_backups == 1);
 }
 
+TEST_CASE("each stretch without a gap that has a backup is a window, and the last one grows", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 6}}, {1, {8, 9}}, {1, {11, 20}}}, {{1, 5}, {1, 3}, {1, 12}});
+    judge(view, std::nullopt);
+    REQUIRE(view.windows.size() == 2);
+    CHECK(view.windows[0].segments.first == 3);
+    CHECK(view.windows[0].segments.last == 6);
+    CHECK_FALSE(view.windows[0].open);
+    CHECK(view.windows[1].segments.first == 12);
+    CHECK(view.windows[1].open);
+    note_stored(view, "000000010000000000000015");
+    CHECK(view.windows[1].segments.last == 21);
+}
+
 TEST_CASE("what retention left of a week is no gap, and a permanent backup asks for no WAL behind it", "[daemon]") {
     auto view = view_with(16 * mib, {{1, {1, 2}}, {1, {10, 11}}, {1, {30, 40}}}, {{1, 1}, {1, 10}, {1, 31}});
     view.backups[0].permanent = true;
