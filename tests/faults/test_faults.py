@@ -1,13 +1,14 @@
 """What walgd makes of what networks and servers do: each fault, and its outcome as PostgreSQL and a person see it. Against Ceph's gateway."""
 import pathlib
 import re
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
 import proxy as faults
-from harness import Cluster, Rgw, Scratch, TestCase, Walgd, run
+from harness import Cluster, Rgw, Scratch, TestCase, Walgd, run, until
 
 
 class Faults(TestCase):
@@ -160,6 +161,25 @@ class Faults(TestCase):
         self.proxy.clear()
         walgd.walg("backup-push", cluster.data)
         self.assertEqual(len(direct.walg("backup-list").stdout.splitlines()), 2)
+
+    def test_backup_goes_on_from_the_pieces_stored_when_the_storage_comes_back(self):
+        cluster, walgd, direct = self.backup_cluster()
+        seen = []
+        self.proxy.change = lambda request: seen.append((request.method, request.target)) or request
+        self.proxy.fault(faults.reset, "PUT", "partNumber=([2-9]|[1-9][0-9])")
+        pushing = subprocess.Popen([self.scratch.bin / "walg", "backup-push", cluster.data], env={**walgd.env, "WALGD_STORAGE_DEADLINE": "120s", "WALGD_STORAGE_STALL_TIMEOUT": "30s"},
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(pushing.kill)
+        until("first pieces to be stored, and later ones refused", lambda: self.proxy.met_count() > 3)
+        self.proxy.clear()
+        told, _ = pushing.communicate(timeout=120)
+        self.assertEqual(pushing.returncode, 0, told)
+        begun = [target.split("?")[0] for method, target in seen if method == "POST" and "uploads" in target]
+        self.assertEqual(len(begun), len(set(begun)), "no object is begun again")
+        firsts = [target for method, target in seen if method == "PUT" and re.search("partNumber=1&", target)]
+        self.assertEqual(len(firsts), len(set(firsts)), "what was stored is not sent again")
+        self.assertGreater(len(firsts), 0)
+        direct.walg("backup-fetch", self.scratch.path / "new", "LATEST")
 
     def test_backup_and_restore_get_through_a_bad_network(self):
         cluster, walgd, direct = self.backup_cluster()
