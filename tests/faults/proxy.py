@@ -229,7 +229,7 @@ class Proxy:
     def __init__(self, server):
         self.server = server
         self.lock = threading.Lock()
-        self.faults, self.met, self.clients = [], [], set()
+        self.faults, self.met, self.clients, self.deaf = [], [], set(), set()
         self.change, self.tls, self.intake = (lambda request: request), None, None
         self.port = self.requests = 0
         self.open()
@@ -251,6 +251,11 @@ class Proxy:
         for client in clients:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
+
+    def silence(self):
+        """Nothing that comes on a connection made until now is answered, or even refused: what a suspended machine finds when it wakes."""
+        with self.lock:
+            self.deaf |= self.clients
 
     def fault(self, what, method=None, part="", times=None, skip=0, head=""):
         """`what` for the requests of that method whose target and head match the regular expressions, after `skip` of them; for ever without `times`."""
@@ -315,6 +320,9 @@ class Proxy:
             while True:
                 head, body, buffer = read_message(client, buffer, received=self.take)
                 request = Request(head, body)
+                if plain in self.deaf:
+                    stall(request, upstream, client)
+                    return
                 fault = self.chosen(request)
                 request = self.change(request)
                 if not fault:
@@ -326,6 +334,7 @@ class Proxy:
         finally:
             with self.lock:
                 self.clients.discard(plain)
+                self.deaf.discard(plain)
             client.close()
             if upstream:
                 upstream.socket.close()

@@ -1,6 +1,7 @@
 """A storage that cannot be reached or trusted, or that does not trust us: names, clocks, certificates, credentials. Against Ceph's
 gateway, whose own refusals are what is tested wherever it can be brought to make them. The table of all faults: README.md."""
 import os
+import signal
 import ssl
 import subprocess
 import time
@@ -65,6 +66,22 @@ class StorageTrust(FaultCase):
                 self.assert_pushed(daemon, path)
                 self.assert_state(daemon, "answering")
                 daemon.kill()
+
+    def test_a_machine_that_was_suspended_trusts_no_connection_from_before(self):
+        clock = self.scratch.path / "clock"
+        clock.write_text("+0\n")
+        before, path = self.segment(), self.segment()
+        daemon = self.daemon(preload="faketime/libfaketimeMT.so.1", FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1", FAKETIME_DONT_FAKE_MONOTONIC="1",
+                             WALGD_STORAGE_STALL_TIMEOUT="120s")
+        self.assert_pushed(daemon, before)
+        daemon.process.send_signal(signal.SIGSTOP)
+        self.proxy.silence()
+        clock.write_text("+10m\n")  # the storage bears a quarter of an hour
+        daemon.process.send_signal(signal.SIGCONT)
+        push = self.push_in_background(daemon, path)
+        self.assertEqual(push.wait(30), 0, "it waited for an answer on a connection of ten minutes ago")
+        self.assert_stored(path)
+        self.assert_state(daemon, "answering")
 
     def certificate(self, name, *when):
         key, crt = self.scratch.path / f"{name}.key", self.scratch.path / f"{name}.crt"

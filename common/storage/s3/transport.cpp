@@ -117,14 +117,22 @@ public:
 
     /// Still there and silent: fit for one more request.
     bool fit() {
-        if (std::chrono::steady_clock::now() - idle_since_ > idle_max || buffer_.size() > 0) return false;
+        if (rested_too_long() || buffer_.size() > 0) return false;
         char byte;
         const auto count = ::recv(tcp_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     }
-    void rest() { idle_since_ = std::chrono::steady_clock::now(); }
+    void rest() {
+        idle_since_ = std::chrono::steady_clock::now();
+        idle_since_by_wall_ = std::chrono::system_clock::now();
+    }
 
 private:
+    /// The steady clock stands still while the machine is suspended: then it is the wall clock that jumps.
+    bool rested_too_long() const {
+        return std::chrono::steady_clock::now() - idle_since_ > idle_max ||
+               std::chrono::system_clock::now() - idle_since_by_wall_ > idle_max;
+    }
     /// No answer, as an Error: what can be tried again.
     [[noreturn]] void give_up(std::string_view doing, const error_code& error) {
         if (error == asio::error::operation_aborted) throw Error(ErrorKind::cancelled, "cancelled");
@@ -183,6 +191,7 @@ private:
     beast::flat_buffer buffer_;
     bool used_ = false, stalled_ = false;
     std::chrono::steady_clock::time_point idle_since_{};
+    std::chrono::system_clock::time_point idle_since_by_wall_{};
 };
 
 class BeastTransport;
