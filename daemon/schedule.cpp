@@ -12,7 +12,8 @@ namespace {
 
 using namespace std::chrono;
 
-constexpr minutes standby_first{30};
+/// How long whoever has the first right may take to begin.
+constexpr minutes others_first{30};
 
 /// After so many failures in a row: 10 minutes, then twice as long each time, two hours at most.
 minutes delay_after(unsigned failures) {
@@ -66,8 +67,11 @@ std::string Schedule::hindrance(Task task, const Due& due, const Facts& facts, C
         if (facts.role == Role::not_known) return "PostgreSQL does not answer";
         if (options_.runs_on == RunsOn::primary && facts.role == Role::standby)
             return "this server is a standby, and schedule_on is primary";
-        if (options_.runs_on == RunsOn::standby && facts.role == Role::primary && now < due.due + standby_first)
+        if (options_.runs_on == RunsOn::standby && facts.role != Role::standby && now < due.due + others_first)
             return "a standby may take it for half an hour (schedule_on)";
+        if (facts.role == Role::left && now < due.due + others_first)
+            return "the archive has a newer timeline than this server, which may have been left in a failover: the newer one's "
+                   "server may take it for half an hour";
         return {};
     }
     if (task != Task::retention) return {};

@@ -22,7 +22,12 @@ struct TaskRecord {
     std::string host;
 };
 
-enum class Role { primary, standby, not_known };
+enum class Role {
+    primary,
+    left, ///< a primary, but the archive has a newer timeline: another server may have been promoted
+    standby,
+    not_known
+};
 enum class RunsOn { primary, standby, any }; ///< standby: the primary takes it when no standby did within half an hour
 
 /// The calendar's rules, without a clock, a server or a storage of their own.

@@ -1,8 +1,10 @@
 #include "daemon/scheduler.hpp"
 
+#include "common/archive/layout.hpp"
 #include "common/base/host_name.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -78,21 +80,43 @@ awaitable<void> Scheduler::look() {
     for (const auto& line : schedule_.lines(facts(), now())) due = due || (line.overdue && line.next && *line.next <= now());
     if (!due) co_return;
     co_await read_records();
-    auto ask = [this] { return find_role(); };
-    role_ = co_await run_on(thread_.get_executor(), std::move(ask));
+    role_ = co_await find_role();
     const auto run = schedule_.choose(facts(), now());
     if (run) {
         co_await perform(*run);
     }
 }
 
-Role Scheduler::find_role() const {
-    try {
-        return pg::Server::connect(parts_.connection)->facts().in_recovery ? Role::standby : Role::primary;
-    } catch (const Error& error) {
-        parts_.archive.log.debug("event=schedule_role error={}", in_quotes(error.what()));
-        return Role::not_known;
-    }
+awaitable<Role> Scheduler::find_role() {
+    auto ask = [this]() -> std::optional<pg::ServerFacts> {
+        try {
+            return pg::Server::connect(parts_.connection)->facts();
+        } catch (const Error& error) {
+            parts_.archive.log.debug("event=schedule_role error={}", in_quotes(error.what()));
+            return std::nullopt;
+        }
+    };
+    const auto facts = co_await run_on(thread_.get_executor(), std::move(ask));
+    if (!facts) co_return Role::not_known;
+    if (facts->in_recovery) co_return Role::standby;
+    const bool left = co_await archive_is_ahead(facts->timeline);
+    co_return left ? Role::left : Role::primary;
+}
+
+/// Whether the WAL folder has the history of a timeline after `timeline`: the first that a promoted server archives.
+awaitable<bool> Scheduler::archive_is_ahead(pg::TimelineId timeline) {
+    constexpr std::size_t name_length = std::string_view("TTTTTTTT.history").size();
+    storage::ListOptions options;
+    options.after = fmt::format("{:08X}", timeline.number() + 1);
+    do {
+        const auto page = co_await parts_.archive.storage.list(std::string(archive::wal_folder), options);
+        for (const auto& object : page.objects) {
+            const auto name = object.key.path().substr(archive::wal_folder.size());
+            if (pg::wal_file_kind(name.substr(0, name_length)) == pg::WalFileKind::history) co_return true;
+        }
+        options.token = page.next;
+    } while (options.token);
+    co_return false;
 }
 
 awaitable<void> Scheduler::perform(Schedule::Run run) {

@@ -34,7 +34,8 @@ private:
     awaitable<void> perform(Schedule::Run run);
     awaitable<void> read_records();
     awaitable<void> keep(Task task, TaskRecord record);
-    Role find_role() const;
+    awaitable<Role> find_role();
+    awaitable<bool> archive_is_ahead(pg::TimelineId timeline);
     Schedule::Facts facts() const { return {role_, parts_.backup_running(), records_}; }
 
     Schedule schedule_;

@@ -116,11 +116,21 @@ class Failover(TestCase):
         until("what it writes then", lambda: stray in {name.split(".")[0] for name in self.wal(1)})
         after = self.contents("wal_005")
         self.assertEqual({path: after[path] for path in before}, before, "nothing is overwritten")
+        self.check_schedule_of(old, new)
 
         told = json.loads(new.walgd.walg("restorable", "--json").stdout)
         self.assertEqual([(timeline["timeline"], timeline["gaps"]) for timeline in told["timelines"]], [(1, []), (2, [])])
         self.assertTrue(told["timelines"][1]["windows"], "the new timeline can be restored to")
         self.check_restore(old, new)
+
+    def check_schedule_of(self, old, new):
+        """The one that was left lets the other go first, and says why."""
+        tasks = len(old.told("scheduled_task"))
+        new.walgd.process.send_signal(signal.SIGSTOP)
+        why = lambda: next(line["why"] for line in json.loads(old.walgd.walg("schedule", "--json").stdout) if line["what"] == "full")
+        until("it to say why it waits", lambda: "newer timeline" in why(), 90)
+        new.walgd.process.send_signal(signal.SIGCONT)
+        self.assertEqual(len(old.told("scheduled_task")), tasks)
 
     def check_restore(self, old, new):
         """By a new host: the latest timeline, from the first backup on, over the turn."""

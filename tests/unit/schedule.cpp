@@ -106,6 +106,16 @@ TEST_CASE("backups run where schedule_on says, and follow a failover", "[daemon]
     CHECK(host.chosen("2026-03-01T03:40:00Z") == "nothing");
 }
 
+TEST_CASE("a primary that a failover may have left lets the newer timeline's server go first", "[daemon]") {
+    Host host;
+    host.role = Role::left;
+    CHECK(host.chosen("2026-03-01T03:29:00Z") == "nothing");
+    CHECK(host.why("2026-03-01T03:10:00Z", Task::full).find("newer timeline") != std::string::npos);
+    CHECK(host.chosen("2026-03-01T03:30:00Z") == "full"); // it did not: that timeline may be of a test long ago
+    host.options.runs_on = RunsOn::any;
+    CHECK(host.chosen("2026-03-01T03:29:00Z") == "nothing");
+}
+
 TEST_CASE("jitter delays by what one host and due time always give, and no more than it may", "[daemon]") {
     Host host;
     host.options.jitter = 600s;
