@@ -7,7 +7,7 @@ import os
 import signal
 import unittest
 
-from harness import Cluster, Failed, TestCase, Walgd, until
+from harness import Cluster, Failed, TestCase, Walgd, free_port, until
 
 EVERY_MINUTE = "* * * * *"
 
@@ -19,7 +19,8 @@ class Host:
         self.name, self.scratch = name, test.scratch
         self.cluster = Cluster(test.scratch, 15, name, initdb=initdb, segment_mb=1, extra="wal_keep_size = 64MB")
         self.logfile = test.scratch.folder(f"log-{name}") / "log"
-        self.walgd = Walgd(test.scratch, {**test.settings, "WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALG_LOG_DESTINATION": str(self.logfile)}, self.cluster)
+        self.walgd = Walgd(test.scratch, {**test.settings, "WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALG_LOG_DESTINATION": str(self.logfile),
+                                           "WALGD_HTTP_LISTEN": f"127.0.0.1:{free_port()}"}, self.cluster)
         self.cluster.env = self.walgd.env
         self.cluster.archive_with(self.walgd.archive_command())
 
@@ -122,6 +123,19 @@ class Failover(TestCase):
         self.assertEqual([(timeline["timeline"], timeline["gaps"]) for timeline in told["timelines"]], [(1, []), (2, [])])
         self.assertTrue(told["timelines"][1]["windows"], "the new timeline can be restored to")
         self.check_restore(old, new)
+
+    def test_a_gap_that_the_primary_cannot_heal_is_healed_from_the_standby(self):
+        self.settings["WALGD_CATALOGUE_REFRESH"] = "1s"
+        old, new = self.make_pair()
+        first, lost, _ = [old.cluster.switch() for _ in range(3)]
+        until("the standby to have it", lambda: (new.cluster.data / "pg_wal" / lost).exists())
+        (old.cluster.data / "pg_wal" / lost).unlink()
+        (stored,) = (self.folder / "wal_005").glob(f"{lost}.*")
+        content = stored.read_bytes()
+        stored.unlink()
+        until("the gap to be healed", lambda: [line for line in new.told("wal_gap_healed") if lost in line])
+        self.assertEqual(stored.read_bytes(), content)
+        self.assertEqual(old.told("wal_gap_healed"), [])
 
     def check_schedule_of(self, old, new):
         """The one that was left lets the other go first, and says why."""
