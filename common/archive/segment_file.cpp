@@ -4,7 +4,6 @@
 #include "common/base/files.hpp"
 
 #include <fcntl.h>
-#include <filesystem>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,7 +20,7 @@ UniqueFd in_memory() {
     return fd;
 }
 
-UniqueFd on_disk() { return open_file(std::filesystem::temp_directory_path().string(), O_TMPFILE | O_RDWR | O_CLOEXEC); }
+UniqueFd on_disk() { return unnamed_file(); }
 
 } // namespace
 

@@ -3,7 +3,6 @@
 #include "common/base/files.hpp"
 
 #include <fcntl.h>
-#include <filesystem>
 #include <fmt/format.h>
 
 namespace walgd::archive {
@@ -23,7 +22,7 @@ awaitable<UniqueFd> SegmentFiles::open(std::string name) {
 }
 
 awaitable<UniqueFd> SegmentFiles::open_stored(std::string name) {
-    auto file = open_file(std::filesystem::temp_directory_path().string(), O_TMPFILE | O_RDWR | O_CLOEXEC);
+    auto file = unnamed_file();
     const auto bytes = co_await fetcher_.fetch_into(name, file.get());
     if (!bytes) co_return UniqueFd();
     co_return file;

@@ -3,8 +3,6 @@
 #include "common/base/files.hpp"
 
 #include <algorithm>
-#include <fcntl.h>
-#include <filesystem>
 
 namespace walgd::backup {
 
@@ -14,8 +12,7 @@ constexpr std::size_t buffer_bytes = 128 << 10;
 
 } // namespace
 
-TextSpool::TextSpool(std::string what)
-    : what_(std::move(what)), file_(open_file(std::filesystem::temp_directory_path().string(), O_TMPFILE | O_RDWR | O_CLOEXEC)) {}
+TextSpool::TextSpool(std::string what) : what_(std::move(what)), file_(unnamed_file()) {}
 
 void TextSpool::flush() {
     write_all_at(file_.get(), bytes_of(buffer_), written_, what_);

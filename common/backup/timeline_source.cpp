@@ -3,8 +3,6 @@
 #include "common/archive/wal_fetch.hpp"
 #include "common/base/files.hpp"
 
-#include <fcntl.h>
-#include <filesystem>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -14,8 +12,7 @@ namespace {
 
 /// The content of a WAL file in the archive; nothing, if it has none.
 std::optional<std::string> archived_text(archive::Archive& archive, const std::string& name, std::stop_token stop) {
-    const auto folder = std::filesystem::temp_directory_path().string();
-    const auto file = open_file(folder, O_TMPFILE | O_RDWR | O_CLOEXEC);
+    const auto file = unnamed_file();
     archive::WalFetcher fetcher(archive);
     const auto bytes = run_blocking(archive.io, fetcher.fetch_into(name, file.get()), std::move(stop));
     if (!bytes) return std::nullopt;

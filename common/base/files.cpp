@@ -2,6 +2,8 @@
 
 #include "common/base/error.hpp"
 
+#include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
@@ -20,6 +22,16 @@ void UniqueFd::close(const std::string& path) {
 UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
     const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
     if (fd < 0) throw_errno(fmt::format("cannot open {}", path));
+    return UniqueFd(fd);
+}
+
+UniqueFd unnamed_file() {
+    const auto given = std::getenv("TMPDIR");
+    const std::string folder = given != nullptr && *given != '\0' ? given : "/tmp";
+    const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        throw Error(ErrorKind::failed, fmt::format("cannot make a temporary file in {}: {}", folder, std::strerror(errno)),
+                    "TMPDIR names another folder; one that this user may write to, with some room");
     return UniqueFd(fd);
 }
 

@@ -10,6 +10,8 @@
 namespace walgd {
 
 UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0600);
+/// An empty file without a name, in the folder for temporary files: $TMPDIR, else /tmp. It is gone when it is closed.
+UniqueFd unnamed_file();
 /// Bytes read, fewer than asked only at the end of the file.
 std::size_t read_some(int fd, MutableBytes into, const std::string& path);
 std::size_t read_at(int fd, MutableBytes into, std::uint64_t offset, const std::string& path);
