@@ -97,6 +97,7 @@ constexpr Setting table[] = {
     {"daemon_wal_upload_timeout", "WALG_DAEMON_WAL_UPLOAD_TIMEOUT", no_words, Type::duration, "s", "60s", "The daemon answers an archive_command after so long, stored or not", false, no_words},
     {"fetch_timeout", "WALGD_FETCH_TIMEOUT", no_words, Type::duration, "s", "5m", "A WAL file that the storage did not give after so long is an error, never absent", false, no_words},
     {"pg_wal_size", "WALG_PG_WAL_SIZE", no_words, Type::number, "MiB", "", "Size of WAL segments (initdb --wal-segsize); where it is not given, the header of a stored segment tells", false, no_words},
+    {"pgbackrest_stanza", "PGBACKREST_STANZA", no_words, Type::text, "", "main", "walg pgbackrest: the stanza of the pgBackRest repository that is read", false, no_words},
     {"integrity_max_delayed_wals", "WALG_INTEGRITY_MAX_DELAYED_WALS", no_words, Type::number, "", "0", "wal-verify: so many of the newest segments may be missing because they are late", false, no_words},
     {"slotname", "WALG_SLOTNAME", no_words, Type::text, "", "walg", "Physical replication slot of wal-receive; made when it is not there", false, no_words},
     // Base backup

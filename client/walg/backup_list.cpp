@@ -1,11 +1,10 @@
 #include "client/walg/backup_json.hpp"
+#include "client/walg/backup_times.hpp"
 #include "client/walg/listing.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/catalogue.hpp"
 
 #include <algorithm>
-#include <ctime>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <iostream>
 
@@ -15,16 +14,6 @@ namespace {
 
 using Listed = archive::BackupDetails; ///< with details only for --detail
 
-std::tm utc(Time time) {
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-    std::tm parts{};
-    const std::time_t when = seconds;
-    ::gmtime_r(&when, &parts);
-    return parts;
-}
-
-std::string short_time(Time time) { return time == Time() ? "-" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", utc(time)); }
-std::string long_time(Time time) { return time == Time() ? "-" : fmt::format("{:%A, %d-%b-%y %H:%M:%S} UTC", utc(time)); }
 std::string lsn_text(const std::optional<pg::Lsn>& lsn) { return lsn ? lsn->text() : "-"; }
 
 class BackupList : public Verb {

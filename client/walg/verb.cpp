@@ -34,6 +34,7 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_backup_show());
     verbs.push_back(make_copy());
     verbs.push_back(make_st());
+    verbs.push_back(make_pgbackrest());
     verbs.push_back(make_restore());
     verbs.push_back(make_restorable());
     verbs.push_back(make_backup_mark());

@@ -75,6 +75,7 @@ std::unique_ptr<Verb> make_help();          // help.cpp
 std::unique_ptr<Verb> make_completion();    // help.cpp
 std::unique_ptr<Verb> make_copy();          // copy.cpp
 std::unique_ptr<Verb> make_st();            // st.cpp
+std::unique_ptr<Verb> make_pgbackrest();    // pgbackrest.cpp
 std::unique_ptr<Verb> make_restore();       // restore.cpp
 std::unique_ptr<Verb> make_restorable();    // restorable.cpp
 std::unique_ptr<Verb> make_backup_mark();   // backup_mark.cpp

@@ -10,7 +10,7 @@ build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config git ca-certi
 demo_packages=(postgresql-15 postgresql-client-15 procps util-linux)
 # What the tests need besides: sanitizers' runtimes, a real S3 server, judges of what we write, clocks and names that can be wrong.
 test_packages=(catch2 libarchive-dev libclang-rt-19-dev llvm-19 python3 openssl curl radosgw ceph-mon ceph-osd ceph-common zstd lz4 xz-utils brotli gnupg tar
-    faketime libnss-wrapper systemd dpkg-dev file chromium chromium-driver)
+    faketime libnss-wrapper systemd dpkg-dev file chromium chromium-driver pgbackrest)
 
 if [ "$(id -u)" = 0 ]; then
     WALGD_TEST_CACHE=${WALGD_TEST_CACHE:-/var/cache/walgd-tests}

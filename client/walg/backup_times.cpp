@@ -1,0 +1,23 @@
+#include "client/walg/backup_times.hpp"
+
+#include <ctime>
+#include <fmt/chrono.h>
+
+namespace walgd::cli {
+
+namespace {
+
+std::tm utc(Time time) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+    std::tm parts{};
+    const std::time_t when = seconds;
+    ::gmtime_r(&when, &parts);
+    return parts;
+}
+
+} // namespace
+
+std::string short_time(Time time) { return time == Time() ? "-" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", utc(time)); }
+std::string long_time(Time time) { return time == Time() ? "-" : fmt::format("{:%A, %d-%b-%y %H:%M:%S} UTC", utc(time)); }
+
+} // namespace walgd::cli

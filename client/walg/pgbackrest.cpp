@@ -1,0 +1,46 @@
+#include "client/walg/pgbackrest.hpp"
+
+namespace walgd::cli {
+
+namespace {
+
+class Pgbackrest : public Verb {
+public:
+    Pgbackrest() {
+        for (auto* make : {&make_pgbackrest_backup_list}) words_.push_back(make());
+    }
+    std::string name() const override { return "pgbackrest"; }
+    std::string help() const override {
+        return "Read a repository that pgBackRest wrote: the prefix is its root, PGBACKREST_STANZA names the stanza";
+    }
+
+    void options(CLI::App& command) override {
+        command.require_subcommand(1);
+        for (const auto& word : words_) {
+            auto* sub = command.add_subcommand(word->name(), word->help());
+            sub->fallthrough();
+            word->options(*sub);
+            // Known before its arguments are parsed: the exit code of wrong usage is the word's too.
+            sub->preparse_callback([this, word = word.get()](std::size_t) { chosen_ = word; });
+        }
+    }
+
+    int run(Context& context) override {
+        pgbackrest::Repository repository(context.archive(), context.settings.text("pgbackrest_stanza"));
+        return chosen_->run(context, repository);
+    }
+
+    int failure_code(bool as_walg) const override {
+        return chosen_ == nullptr ? Verb::failure_code(as_walg) : chosen_->failure_code(as_walg);
+    }
+
+private:
+    std::vector<std::unique_ptr<PgbackrestWord>> words_;
+    PgbackrestWord* chosen_ = nullptr;
+};
+
+} // namespace
+
+std::unique_ptr<Verb> make_pgbackrest() { return std::make_unique<Pgbackrest>(); }
+
+} // namespace walgd::cli
