@@ -7,7 +7,9 @@ namespace {
 class Pgbackrest : public Verb {
 public:
     Pgbackrest() {
-        for (auto* make : {&make_pgbackrest_backup_list}) words_.push_back(make());
+        for (auto* make :
+             {&make_pgbackrest_backup_list, &make_pgbackrest_backup_fetch, &make_pgbackrest_wal_fetch, &make_pgbackrest_wal_show})
+            words_.push_back(make());
     }
     std::string name() const override { return "pgbackrest"; }
     std::string help() const override {

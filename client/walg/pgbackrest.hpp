@@ -20,6 +20,9 @@ public:
     }
 };
 
+std::unique_ptr<PgbackrestWord> make_pgbackrest_backup_fetch(); // pgbackrest_backup_fetch.cpp
 std::unique_ptr<PgbackrestWord> make_pgbackrest_backup_list();  // pgbackrest_backup_list.cpp
+std::unique_ptr<PgbackrestWord> make_pgbackrest_wal_fetch();    // pgbackrest_wal_fetch.cpp
+std::unique_ptr<PgbackrestWord> make_pgbackrest_wal_show();     // pgbackrest_wal_show.cpp
 
 } // namespace walgd::cli

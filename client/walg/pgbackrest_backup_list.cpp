@@ -12,9 +12,9 @@ namespace walgd::cli {
 
 namespace {
 
+using archive::json_string;
 using pgbackrest::BackupInfo;
 using pgbackrest::Manifest;
-using archive::json_string;
 
 /// WAL-G's keys and their order; the modes are numbers in it.
 std::string detail_json(const Manifest& backup) {
@@ -55,8 +55,9 @@ public:
         const auto backups = run_blocking(context.io, repository.backups(), context.stop);
         for (const auto& backup : backups) {
             if (backup.damaged)
-                context.log.warn("backup {} has pages whose checksums were wrong when it was made: backup-fetch names their files",
-                                 backup.label);
+                context.log.warn(
+                    "backup {} has pages whose checksums were wrong when it was made: backup-fetch names their files",
+                    backup.label);
         }
         if (backups.empty()) context.log.info("No backups found");
         // WAL-G prints nothing then, not even [].
@@ -85,8 +86,8 @@ private:
         if (json_) return print_json(json(backups, &brief_json));
         std::vector<Row> rows;
         for (const auto& backup : backups)
-            rows.push_back({backup.label, pretty_ ? long_time(backup.stop_time) : short_time(backup.stop_time),
-                            backup.archive_start, ""});
+            rows.push_back(
+                {backup.label, pretty_ ? long_time(backup.stop_time) : short_time(backup.stop_time), backup.archive_start, ""});
         if (pretty_)
             std::cout << boxed_table({"BACKUP NAME", "MODIFIED", "WAL FILE NAME", "STORAGE NAME"}, rows);
         else
@@ -100,7 +101,7 @@ private:
             rows.push_back({backup.label, short_time(backup.stop_time), backup.archive_start, backup.type,
                             short_time(backup.start_time), short_time(backup.stop_time), backup.pg_version,
                             backup.start_lsn.value_or(pg::Lsn(0)).text(), backup.stop_lsn.value_or(pg::Lsn(0)).text()});
-        const Row titles{"name", "modified", "wal_segment_backup_start", "type", "start_time", "finish_time", "pg_version",
+        const Row titles{"name",      "modified",  "wal_segment_backup_start", "type", "start_time", "finish_time", "pg_version",
                          "start_lsn", "finish_lsn"};
         std::cout << (pretty_ ? boxed_table(titles, rows) : tabbed_table(titles, rows));
     }

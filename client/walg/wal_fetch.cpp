@@ -1,16 +1,12 @@
 #include "common/archive/wal_fetch.hpp"
 #include "client/walg/verb.hpp"
+#include "client/walg/wal_fetch_codes.hpp"
 
 #include <fmt/format.h>
 
 namespace walgd::cli {
 
 namespace {
-
-/// As restore_command: what PostgreSQL makes of them is in design.md's table of programs. Under 126 it goes on without the
-/// file, above it stops instead of promoting.
-constexpr int code_absent = 1, code_failed = 200;
-constexpr int walg_code_absent = 74, walg_code_failed = 1;
 
 class WalFetch : public Verb {
 public:
@@ -19,7 +15,7 @@ public:
         return "Fetch one WAL file (restore_command = 'walg wal-fetch \"%f\" \"%p\"'); exit 1: the archive has none, 200: "
                "anything else";
     }
-    int failure_code(bool as_walg) const override { return as_walg ? walg_code_failed : code_failed; }
+    int failure_code(bool as_walg) const override { return fetch_code_failed(as_walg); }
 
     void options(CLI::App& command) override {
         command.add_option("wal_name", name_, "Name of the WAL file, as PostgreSQL says it in %f")->required();
@@ -41,7 +37,7 @@ public:
             context.log.error("Archive '{}' does not exist.", name_);
         else
             context.log.info("{} is not in {}", name_, archive.storage.describe());
-        return context.as_walg ? walg_code_absent : code_absent;
+        return fetch_code_absent(context.as_walg);
     }
 
 private:

@@ -40,7 +40,7 @@ awaitable<std::optional<std::uint64_t>> WalFetcher::fetch_into(std::string name,
     co_return bytes;
 }
 
-awaitable<Fetched> WalFetcher::fetch(std::string name, std::string destination, bool exclusive) {
+awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool exclusive, FillFile fill) {
     static std::atomic<unsigned> counter = 0;
     const auto parent = std::filesystem::path(destination).parent_path();
     const auto folder = parent.empty() ? std::string(".") : parent.string();
@@ -49,11 +49,11 @@ awaitable<Fetched> WalFetcher::fetch(std::string name, std::string destination, 
         throw Error(ErrorKind::refused, fmt::format("open {}: file exists", destination),
                     "remove it first, or name another destination");
     auto fd = open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
-    std::optional<std::uint64_t> bytes;
+    bool filled = false;
     std::exception_ptr failure;
     try {
-        bytes = co_await fetch_into(name, fd.get());
-        if (bytes) {
+        filled = co_await fill(fd.get());
+        if (filled) {
             sync_file(fd.get(), temporary);
             fd.close(temporary);
             const auto flags = exclusive ? RENAME_NOREPLACE : 0U;
@@ -64,9 +64,18 @@ awaitable<Fetched> WalFetcher::fetch(std::string name, std::string destination, 
     } catch (...) {
         failure = std::current_exception();
     }
-    if (failure || !bytes) ::unlink(temporary.c_str());
+    if (failure || !filled) ::unlink(temporary.c_str());
     if (failure) std::rethrow_exception(failure);
-    co_return bytes ? Fetched::stored : Fetched::absent;
+    co_return filled ? Fetched::stored : Fetched::absent;
+}
+
+awaitable<Fetched> WalFetcher::fetch(std::string name, std::string destination, bool exclusive) {
+    FillFile fill = [this, &name](int fd) -> awaitable<bool> {
+        const auto bytes = co_await fetch_into(name, fd);
+        co_return bytes.has_value();
+    };
+    const auto fetched = co_await fetch_durably(name, destination, exclusive, std::move(fill));
+    co_return fetched;
 }
 
 } // namespace walgd::archive

@@ -2,12 +2,19 @@
 #include "common/archive/archive.hpp"
 #include "common/archive/wal_find.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 
 namespace walgd::archive {
 
 enum class Fetched { stored, absent /* the storage answered, for every suffix, that there is no such object */ };
+
+/// Writes a WAL file into the empty file at `fd`. False: there is none.
+using FillFile = std::function<awaitable<bool>(int fd)>;
+/// Has `destination` filled with the WAL file `name`, durably: under a temporary name beside it, fsynced, then renamed. Nothing
+/// is left behind on failure. `exclusive`, as wal-g: an existing destination is an Error.
+awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool exclusive, FillFile fill);
 
 /// Fetches WAL files from one archive, remembering which suffix worked last. On the I/O thread.
 class WalFetcher {
@@ -20,8 +27,7 @@ public:
     /// fetches again what a crash tore before.
     awaitable<std::optional<std::uint64_t>> fetch_into(std::string name, int fd);
 
-    /// The same into `destination`, durably: under a temporary name beside it, fsynced, then renamed. Nothing is left behind on
-    /// failure. `exclusive`, as wal-g: an existing destination is an Error.
+    /// The same into `destination`, as fetch_durably() does it.
     awaitable<Fetched> fetch(std::string name, std::string destination, bool exclusive);
 
     /// An object that the finder found, into the file at `fd`, as fetch_into() does it.

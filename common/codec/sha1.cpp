@@ -11,7 +11,8 @@ namespace walgd::codec {
 namespace {
 
 void require(int result) {
-    if (result != 1) throw Error(ErrorKind::failed, "cannot compute SHA-1: OpenSSL failed", "does its policy (FIPS) allow SHA-1?");
+    if (result != 1)
+        throw Error(ErrorKind::failed, "cannot compute SHA-1: OpenSSL failed", "does its policy (FIPS) allow SHA-1?");
 }
 
 } // namespace

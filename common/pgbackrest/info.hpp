@@ -12,8 +12,8 @@ namespace walgd::pgbackrest {
 
 /// One backup as backup.info has it.
 struct BackupInfo {
-    std::string label; ///< "20261126-033339F_20261126-033344I"
-    std::string type;  ///< full, diff, incr
+    std::string label;                       ///< "20261126-033339F_20261126-033344I"
+    std::string type;                        ///< full, diff, incr
     std::string archive_start, archive_stop; ///< WAL segments
     std::optional<pg::Lsn> start_lsn, stop_lsn;
     Time start_time{}, stop_time{};

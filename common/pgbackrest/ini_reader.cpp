@@ -23,8 +23,7 @@ std::string plain_json(std::string_view text) {
 
 } // namespace
 
-IniReader::IniReader(TakeEntry take_entry, std::string object)
-    : take_entry_(std::move(take_entry)), object_(std::move(object)) {}
+IniReader::IniReader(TakeEntry take_entry, std::string object) : take_entry_(std::move(take_entry)), object_(std::move(object)) {}
 
 void IniReader::refuse(std::string_view why) const {
     throw Error(ErrorKind::corrupt, fmt::format("{} line {}: {}", object_, line_number_, why),

@@ -106,7 +106,8 @@ std::uint32_t ManifestReader::index_of(const std::string& label) {
 Manifest ManifestReader::finish() {
     ini_.finish();
     if (manifest_.label.empty() || manifest_.file_mode == 0 || manifest_.folder_mode == 0)
-        throw Error(ErrorKind::corrupt, fmt::format("{} has no backup-label or no default modes", object_), "is the file damaged?");
+        throw Error(ErrorKind::corrupt, fmt::format("{} has no backup-label or no default modes", object_),
+                    "is the file damaged?");
     for (auto& label : manifest_.labels) {
         if (label.find('/') != std::string::npos || label.starts_with("."))
             throw Error(ErrorKind::corrupt, fmt::format("{} refers to '{}', which is no backup's label", object_, label));

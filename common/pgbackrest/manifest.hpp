@@ -34,12 +34,12 @@ struct Manifest {
     Time start_time{}, stop_time{};
     pg::SystemIdentifier system{0};
     const codec::Compression* compression = nullptr;
-    unsigned file_mode = 0, folder_mode = 0;                   ///< of all that have none of their own
+    unsigned file_mode = 0, folder_mode = 0; ///< of all that have none of their own
     std::vector<ManifestFolder> folders;
-    std::vector<archive::TablespaceSpec::Entry> tablespaces;   ///< by oid
-    std::vector<std::string> links;                            ///< others: what they led to is among files and folders
-    std::vector<std::string> labels;                           ///< whose folders hold the files
-    std::vector<ManifestFile> files;                           ///< none when they were not asked for
+    std::vector<archive::TablespaceSpec::Entry> tablespaces; ///< by oid
+    std::vector<std::string> links;                          ///< others: what they led to is among files and folders
+    std::vector<std::string> labels;                         ///< whose folders hold the files
+    std::vector<ManifestFile> files;                         ///< none when they were not asked for
 
     std::uint64_t bytes() const;
 };

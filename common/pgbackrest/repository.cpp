@@ -26,8 +26,8 @@ template <class Reader> awaitable<bool> read_object(archive::Archive& archive, s
 }
 
 /// What the reader that `make` makes for an object makes of it; nothing: the object is not there.
-template <class Make> auto read_one(archive::Archive& archive, storage::ObjectKey key, Make make) ->
-    awaitable<std::optional<decltype(make(std::string())->finish())>> {
+template <class Make> auto read_one(archive::Archive& archive, storage::ObjectKey key, Make make)
+    -> awaitable<std::optional<decltype(make(std::string())->finish())>> {
     auto reader = make(fmt::format("{} in {}", key.path(), archive.storage.describe()));
     const bool there = co_await read_object(archive, key, reader);
     if (!there) co_return std::nullopt;
@@ -35,8 +35,8 @@ template <class Make> auto read_one(archive::Archive& archive, storage::ObjectKe
 }
 
 /// The object, or else its copy; nothing: neither is there.
-template <class Make> auto read_either(archive::Archive& archive, storage::ObjectKey key, Make make) ->
-    awaitable<std::optional<decltype(make(std::string())->finish())>> {
+template <class Make> auto read_either(archive::Archive& archive, storage::ObjectKey key, Make make)
+    -> awaitable<std::optional<decltype(make(std::string())->finish())>> {
     const storage::ObjectKey copy(key.path() + std::string(copy_suffix));
     std::optional<Error> damage;
     std::optional<decltype(make(std::string())->finish())> found;
@@ -55,8 +55,9 @@ template <class Make> auto read_either(archive::Archive& archive, storage::Objec
 
 } // namespace
 
-Repository::Repository(archive::Archive& archive, std::string stanza) : archive_(archive), stanza_(std::move(stanza)) {
+Repository::Repository(const archive::Archive& archive, std::string stanza) : archive_(archive), stanza_(std::move(stanza)) {
     check_stanza(stanza_);
+    archive_.packing.cipher = nullptr;
 }
 
 awaitable<std::vector<std::string>> Repository::stanzas(std::string folder) {
@@ -112,10 +113,14 @@ awaitable<Manifest> Repository::manifest(std::string label, ManifestReader::File
 }
 
 awaitable<std::string> Repository::wal_folder() {
+    if (wal_folder_) co_return *wal_folder_;
     const auto key = archive_info_key(stanza_);
     auto make = [](std::string object) { return std::make_unique<ArchiveInfoReader>(std::move(object)); };
     const auto id = co_await read_either(archive_, key, make);
-    if (id) co_return fmt::format("{}{}/{}/", archive_folder, stanza_, *id);
+    if (id) {
+        wal_folder_ = fmt::format("{}{}/{}/", archive_folder, stanza_, *id);
+        co_return *wal_folder_;
+    }
     const auto there = co_await stanzas(std::string(archive_folder));
     refuse_absent(key, there);
 }

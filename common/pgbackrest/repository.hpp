@@ -8,14 +8,14 @@
 
 namespace walgd::pgbackrest {
 
-/// One stanza of a repository that pgBackRest wrote. Only read. On the I/O thread. Where an info file or a manifest is missing or
-/// damaged, its .copy is read, with a warning in the log.
+/// One stanza of a repository that pgBackRest wrote. Only read; no key of ours applies to it. On the I/O thread. Where an info
+/// file or a manifest is missing or damaged, its .copy is read, with a warning in the log.
 class Repository {
 public:
     /// Error(misconfigured) for what can be no stanza's name. `archive`'s storage has the repository's root as its prefix.
-    Repository(archive::Archive& archive, std::string stanza);
+    Repository(const archive::Archive& archive, std::string stanza);
 
-    archive::Archive& archive() const { return archive_; }
+    archive::Archive& archive() { return archive_; }
     const std::string& stanza() const { return stanza_; }
 
     /// By the time they ended. Error(misconfigured), naming the stanzas that are there, when this one is not.
@@ -30,8 +30,9 @@ private:
     [[noreturn]] void refuse_absent(const storage::ObjectKey& key, const std::vector<std::string>& stanzas) const;
     awaitable<std::vector<std::string>> stanzas(std::string folder);
 
-    archive::Archive& archive_;
+    archive::Archive archive_;
     std::string stanza_;
+    std::optional<std::string> wal_folder_; ///< once it was read
 };
 
 } // namespace walgd::pgbackrest

@@ -2,6 +2,7 @@
 #include "common/pgbackrest/info.hpp"
 #include "common/pgbackrest/layout.hpp"
 #include "common/pgbackrest/manifest.hpp"
+#include "common/pgbackrest/restore_plan.hpp"
 #include "tests/unit/pgbackrest_support.hpp"
 
 #include <cstdlib>
@@ -20,6 +21,31 @@ template <class Reader> void read(Reader reader, std::string_view text) {
     }
 }
 
+/// Every file is read once, within its run.
+void check_plan(const std::string& text) {
+    pgbackrest::Manifest manifest;
+    try {
+        pgbackrest::ManifestReader reader("x", pgbackrest::ManifestReader::Files::wanted);
+        reader.write(text);
+        manifest = reader.finish();
+    } catch (const Error&) {
+        return;
+    }
+    const auto plan = pgbackrest::plan_runs(manifest);
+    std::size_t read = 0;
+    for (const auto& run : plan.runs) {
+        if (run.first != read) std::abort();
+        for (auto at = run.first; at < run.first + run.count; ++at) {
+            const auto& file = manifest.files[plan.order[at]];
+            const auto begin = run.whole ? 0 : file.bundle_offset;
+            if (begin < run.offset && !run.whole) std::abort();
+            if (begin + file.stored_bytes > run.offset + run.bytes) std::abort();
+        }
+        read += run.count;
+    }
+    if (read != plan.order.size()) std::abort();
+}
+
 } // namespace
 
 /// Info files and manifests of a repository, with a checksum that is right: the fuzzer need not find it.
@@ -31,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     read(std::make_unique<BackupInfoReader>("x"), closed);
     read(std::make_unique<ArchiveInfoReader>("x"), closed);
     read(std::make_unique<ManifestReader>("x", ManifestReader::Files::wanted), closed);
-    read(std::make_unique<ManifestReader>("x", ManifestReader::Files::wanted), with_checksum(manifest_text(text)));
+    check_plan(with_checksum(manifest_text(text)));
     if (const auto name = parse_archived_name(text); name && !text.starts_with(name->file)) std::abort();
     return 0;
 }

@@ -2,9 +2,11 @@
 #include "common/pgbackrest/info.hpp"
 #include "common/pgbackrest/layout.hpp"
 #include "common/pgbackrest/manifest.hpp"
+#include "common/pgbackrest/restore_plan.hpp"
 #include "tests/unit/pgbackrest_support.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 using namespace walgd;
 using namespace walgd::pgbackrest;
@@ -107,11 +109,12 @@ TEST_CASE("what is no info file is told with its line", "[pgbackrest]") {
 
 TEST_CASE("backup.info tells the complete backups by the time they ended", "[pgbackrest]") {
     const auto backups = read_backups(with_checksum(
-        head + "[backup:current]\n"
-               R"(20260102-000000F={"backup-archive-start":"000000010000000000000004","backup-archive-stop":"000000010000000000000005","backup-error":true,"backup-lsn-start":"0/4000028","backup-lsn-stop":"0/5000100","backup-timestamp-start":20,"backup-timestamp-stop":40,"backup-type":"full"})"
-               "\n"
-               R"(20260103-000000F={"backup-archive-start":null,"backup-error":false,"backup-timestamp-start":25,"backup-timestamp-stop":30,"backup-type":"full"})"
-               "\n"));
+        head +
+        "[backup:current]\n"
+        R"(20260102-000000F={"backup-archive-start":"000000010000000000000004","backup-archive-stop":"000000010000000000000005","backup-error":true,"backup-lsn-start":"0/4000028","backup-lsn-stop":"0/5000100","backup-timestamp-start":20,"backup-timestamp-stop":40,"backup-type":"full"})"
+        "\n"
+        R"(20260103-000000F={"backup-archive-start":null,"backup-error":false,"backup-timestamp-start":25,"backup-timestamp-stop":30,"backup-type":"full"})"
+        "\n"));
     REQUIRE(backups.size() == 2);
     CHECK(backups[0].label == "20260103-000000F");
     CHECK(backups[0].archive_start.empty()); // made offline
@@ -135,10 +138,11 @@ TEST_CASE("values of another type than they must have are an error that names th
 }
 
 TEST_CASE("a manifest tells where each file is, its size, mode and checksum", "[pgbackrest]") {
-    const auto manifest = read_manifest(with_checksum(manifest_text(
-        R"(pg_data/a={"bni":2,"bno":7,)" + sha1 + R"(,"checksum-page":true,"reference":"20261126-033339F","repo-size":12,"size":3})" + "\n" +
-        R"(pg_data/b={)" + sha1 + R"(,"checksum-page":false,"checksum-page-error":[1],"mode":"0640","size":9})" + "\n" +
-        R"(pg_tblspc/16384/PG_15/5/7={"checksum-page":true,"size":0})" + "\n")));
+    const auto manifest = read_manifest(with_checksum(
+        manifest_text(R"(pg_data/a={"bni":2,"bno":7,)" + sha1 +
+                      R"(,"checksum-page":true,"reference":"20261126-033339F","repo-size":12,"size":3})" + "\n" +
+                      R"(pg_data/b={)" + sha1 + R"(,"checksum-page":false,"checksum-page-error":[1],"mode":"0640","size":9})" +
+                      "\n" + R"(pg_tblspc/16384/PG_15/5/7={"checksum-page":true,"size":0})" + "\n")));
     CHECK(manifest.label == "20261126-033339F_20261126-033344I");
     CHECK(manifest.type == "incr");
     CHECK(manifest.pg_version == "15");
@@ -161,7 +165,9 @@ TEST_CASE("a manifest tells where each file is, its size, mode and checksum", "[
 }
 
 TEST_CASE("a manifest's files are left out when only its head is wanted", "[pgbackrest]") {
-    const auto text = with_checksum(manifest_text(R"(pg_data/a={"size":0})" "\n", "option-compress-type=\"bz2\"\n"));
+    const auto text = with_checksum(manifest_text(R"(pg_data/a={"size":0})"
+                                                  "\n",
+                                                  "option-compress-type=\"bz2\"\n"));
     CHECK(read_manifest(text, ManifestReader::Files::left_out).files.empty());
     CHECK_THROWS_WITH(read_manifest(text), Contains("bzip2"));
 }
@@ -209,5 +215,49 @@ TEST_CASE("the codecs of a repository are found, bzip2 is refused by name", "[pg
 
 TEST_CASE("a stanza's name stays within its folder", "[pgbackrest]") {
     CHECK_NOTHROW(check_stanza("main-1.x"));
-    for (const auto* name : {"", ".", "..", "a/b", ".hidden"}) CHECK_THROWS_WITH(check_stanza(name), Contains("PGBACKREST_STANZA"));
+    for (const auto* name : {"", ".", "..", "a/b", ".hidden"})
+        CHECK_THROWS_WITH(check_stanza(name), Contains("PGBACKREST_STANZA"));
+}
+
+TEST_CASE("near files of a bundle come in one request, others each in their own", "[pgbackrest]") {
+    auto file = [](const std::string& name, int bundle, int offset, int stored, const std::string& more = "") {
+        return fmt::format(R"({}={{"bni":{},"bno":{},{},"repo-size":{},"size":3{}}})", name, bundle, offset, sha1, stored, more) +
+               "\n";
+    };
+    const auto other = R"(,"reference":"20261126-033339F")";
+    const auto manifest = read_manifest(with_checksum(
+        manifest_text(file("pg_data/a", 1, 50, 10) + file("pg_data/b", 1, 0, 50) + file("pg_data/c", 1, 1000, 5) +
+                      file("pg_data/d", 1, 900'000, 5) + file("pg_data/e", 1, 60, 10, other) + file("pg_data/f", 2, 70, 10) +
+                      R"(pg_data/g={)" + sha1 + R"(,"repo-size":9,"size":3})" + "\n" + R"(pg_data/h={"size":0})" + "\n" +
+                      R"(pg_data/tablespace_map={)" + sha1 + R"(,"size":3})" + "\n")));
+    const auto plan = plan_runs(manifest);
+    std::vector<std::string> runs;
+    for (const auto& run : plan.runs) {
+        std::string names;
+        for (std::size_t at = run.first; at < run.first + run.count; ++at) names += manifest.files[plan.order[at]].name.back();
+        const auto key = key_of(manifest, manifest.files[plan.order[run.first]], "main").path();
+        runs.push_back(fmt::format("{} {} {}+{}{}", key, names, run.offset, run.bytes, run.whole ? " whole" : ""));
+    }
+    const std::string own = "backup/main/20261126-033339F_20261126-033344I/", full = "backup/main/20261126-033339F/";
+    CHECK(runs == std::vector<std::string>{own + "pg_data/g.zst g 0+9 whole", own + "bundle/1 bac 0+1005",
+                                           own + "bundle/1 d 900000+5", own + "bundle/2 f 70+10", full + "bundle/1 e 60+10"});
+    REQUIRE(plan.empty.size() == 1);
+    CHECK(manifest.files[plan.empty[0]].name == "pg_data/h");
+}
+
+TEST_CASE("files that begin within another one are read on their own", "[pgbackrest]") {
+    auto file = [](const std::string& name, std::uint64_t offset) {
+        return fmt::format(R"({}={{"bni":1,"bno":{},{},"repo-size":50,"size":3}})", name, offset, sha1) + "\n";
+    };
+    const auto manifest =
+        read_manifest(with_checksum(manifest_text(file("pg_data/a", 0) + file("pg_data/b", 0) + file("pg_data/c", 20))));
+    const auto plan = plan_runs(manifest);
+    CHECK(plan.runs.size() == 3);
+}
+
+TEST_CASE("a manifest's names lead into the data directory or a tablespace", "[pgbackrest]") {
+    CHECK(member_of("pg_data").empty());
+    CHECK(member_of("pg_data/base/1/1259") == "base/1/1259");
+    CHECK(member_of("pg_tblspc/16384/PG_15/5/1") == "pg_tblspc/16384/PG_15/5/1");
+    for (const auto* name : {"", "pg_database/x", "/etc/passwd", "../x", "pg_tblspcx"}) CHECK_THROWS_AS(member_of(name), Error);
 }

@@ -21,7 +21,8 @@ inline std::string with_checksum(const std::string& text) {
             continue;
         }
         auto equals = line.find('=');
-        while (equals != std::string::npos && !nlohmann::json::accept(line.substr(equals + 1))) equals = line.find('=', equals + 1);
+        while (equals != std::string::npos && !nlohmann::json::accept(line.substr(equals + 1)))
+            equals = line.find('=', equals + 1);
         if (equals == std::string::npos) continue;
         auto text_of = [](const std::string& plain) {
             return nlohmann::json(plain).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
