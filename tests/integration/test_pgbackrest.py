@@ -55,7 +55,12 @@ class Repository:
         return name
 
     def to_the_next_timeline(self):
+        """With a file and a folder of the cluster behind links from then on."""
         self.cluster.stop()
+        elsewhere = self.scratch.folder("elsewhere")
+        for name in ("pg_hba.conf", "pg_wal"):
+            (self.cluster.data / name).rename(elsewhere / name)
+            (self.cluster.data / name).symlink_to(elsewhere / name)
         self.cluster.configure("restore_command = 'false'")
         (self.cluster.data / "recovery.signal").touch()
         self.scratch.own(self.cluster.data / "recovery.signal")
@@ -302,6 +307,7 @@ class Pgbackrest(TestCase):
                 expected = self.expected(self.labels[kind])
                 data, place = self.fetch(self.labels[kind], "restored")
                 self.assertEqual(os.readlink(data / f"pg_tblspc/{self.tablespace}"), str(place))
+                self.assertFalse((data / "pg_hba.conf").is_symlink() or (data / "pg_wal").is_symlink())
                 self.assertEqual(self.tree(data, place), expected)
 
     def test_bundles_of_every_codec_are_read(self):
