@@ -22,6 +22,7 @@ std::string_view sqlstate_of_words(std::string_view message) {
         says("REPLICATION") || says("must be superuser or replication role"))
         return "28000";
     if (says("database \"") && says("does not exist")) return "3D000";
+    if (says("max_wal_senders")) return "53300";
     return "";
 }
 
@@ -42,6 +43,8 @@ void refuse(const std::string& what, const std::string& name, const std::string&
     if (sqlstate == "42501")
         throw Error(ErrorKind::denied, text,
                     "a superuser can do it, or a user that was granted EXECUTE on the backup functions and pg_read_all_settings");
+    if (sqlstate == "53300")
+        throw Error(ErrorKind::transient, text, "wait for the others to end, or raise the limit and restart the server");
     if (!connected || sqlstate.starts_with("57P") || sqlstate.starts_with("08"))
         throw Error(ErrorKind::transient, text, "is the server running, and are PGHOST and PGPORT right?");
     throw Error(ErrorKind::failed, text);
@@ -98,6 +101,19 @@ OpenConnection open_connection(ConnectionOptions options) {
     }
     PQsetNoticeProcessor(connection.get(), [](void*, const char*) {}, nullptr);
     return {std::move(connection), std::move(name)};
+}
+
+OpenConnection open_replication(ConnectionOptions options) {
+    options["replication"] = "true";
+    options["dbname"] = "replication"; // what password files call it
+    try {
+        return open_connection(std::move(options));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::denied) throw;
+        throw Error(
+            error.kind(), error.what(),
+            "the user needs the REPLICATION attribute, its password, and a line for the database `replication` in pg_hba.conf");
+    }
 }
 
 } // namespace walgd::pg

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-/// What the two kinds of connections, Server and Replication, share. Nobody else includes libpq.
+/// What the kinds of connections, Server, Replication and BaseBackup, share. Nobody else includes libpq.
 namespace walgd::pg {
 
 using Connection = std::unique_ptr<PGconn, FreeWith<&PQfinish>>;
@@ -21,6 +21,8 @@ struct OpenConnection {
 
 /// Connects with TCP keepalives and a limit of time. Throws as Server::connect() says.
 OpenConnection open_connection(ConnectionOptions options);
+/// The same for physical replication; Error(denied) says what that needs.
+OpenConnection open_replication(ConnectionOptions options);
 
 /// Throws what a failed statement or connection means, by SQLSTATE.
 [[noreturn]] void refuse(const std::string& what, const std::string& name, const std::string& message, std::string_view sqlstate,

@@ -212,17 +212,7 @@ void LibpqReplication::finish() {
 } // namespace
 
 std::unique_ptr<Replication> Replication::connect(const ConnectionOptions& options) {
-    auto physical = options;
-    physical["replication"] = "true";
-    physical["dbname"] = "replication"; // what password files call it
-    try {
-        return std::make_unique<LibpqReplication>(open_connection(std::move(physical)), options);
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::denied) throw;
-        throw Error(
-            error.kind(), error.what(),
-            "the user needs the REPLICATION attribute, its password, and a line for the database `replication` in pg_hba.conf");
-    }
+    return std::make_unique<LibpqReplication>(open_replication(options), options);
 }
 
 void check_slot_name(const std::string& name) {
