@@ -174,8 +174,9 @@ void LibpqServer::check_same_standby() {
 std::unique_ptr<Server> Server::connect(const ConnectionOptions& options) {
     auto [connection, name] = open_connection(options);
     auto server = std::make_unique<LibpqServer>(std::move(connection), std::move(name));
-    server->value("select set_config('statement_timeout', '0', false) || set_config('lock_timeout', '0', false) || "
-                  "set_config('idle_in_transaction_session_timeout', '0', false)");
+    // Not every version has the last one; a connection is idle while a server sends its files on another.
+    server->value("select count(set_config(name, '0', false)) from pg_settings where name in "
+                  "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')");
     return server;
 }
 
