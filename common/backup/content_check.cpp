@@ -4,9 +4,8 @@
 #include "common/archive/documents.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal_unpack.hpp"
-#include "common/backup/pgdata_walk.hpp"
+#include "common/backup/page_scan.hpp"
 #include "common/codec/tar_reader.hpp"
-#include "common/pg/page.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -18,7 +17,6 @@ namespace {
 
 constexpr std::size_t chunk_bytes = 512 << 10;
 constexpr std::size_t page_bytes = 8192;
-constexpr std::uint32_t blocks_of_a_file = (1U << 30) / page_bytes;
 constexpr std::size_t named_blocks_max = 5;
 /// What an increment of WAL-G's begins with (walg-format.md, 4.1).
 constexpr std::string_view increment_magic = "wi1U";
@@ -94,31 +92,21 @@ private:
 /// Looks at the pages of the relations in a tar.
 class PageCheck : public codec::TarReader::Handler {
 public:
-    explicit PageCheck(pg::Lsn start) : start_(start) {}
+    explicit PageCheck(pg::Lsn start) : pages_(start, page_bytes) {}
 
     void begin(const codec::TarMember& member) override {
         name_ = member.name;
-        page_.clear();
         bad_.clear();
-        block_ = 0;
-        RelationFile relation;
-        const auto name = std::string_view(member.name).substr(member.name.rfind('/') + 1);
-        const bool in_place = member.name.find("base/") != std::string::npos ||
-                              member.name.find("global/") != std::string::npos ||
-                              member.name.find("pg_tblspc/") != std::string::npos;
-        has_pages_ = in_place && member.size % page_bytes == 0 && parse_relation_file(name, relation) && relation.fork.empty();
-        block_ = static_cast<std::uint32_t>(relation.segment * blocks_of_a_file);
+        has_pages_ = pages_.begin(member.name) && member.size % page_bytes == 0;
         at_begin_ = true;
     }
     void data(ByteView bytes) override {
         if (at_begin_ && text_of(bytes).starts_with(increment_magic)) has_pages_ = false;
         at_begin_ = false;
-        while (has_pages_ && !bytes.empty()) {
-            const auto count = std::min(bytes.size(), page_bytes - page_.size());
-            page_.append(bytes.first(count));
-            bytes = bytes.subspan(count);
-            if (page_.size() == page_bytes) check();
-        }
+        if (!has_pages_) return;
+        pages_.write(bytes, [this](std::uint32_t block) {
+            if (bad_.size() < named_blocks_max) bad_.push_back(pages_.first_block() + block);
+        });
     }
     void end() override {
         if (bad_.empty()) return;
@@ -127,21 +115,9 @@ public:
     }
 
 private:
-    void check() {
-        const auto page = page_.view();
-        const auto state = pg::check_page(page, block_);
-        const bool torn = state == pg::PageState::bad_checksum && pg::page_lsn(page) > start_;
-        const bool fine = state == pg::PageState::valid || state == pg::PageState::fresh || torn;
-        if (!fine && bad_.size() < named_blocks_max) bad_.push_back(block_);
-        ++block_;
-        page_.clear();
-    }
-
-    pg::Lsn start_;
+    PageScan pages_;
     std::string name_;
-    Blob page_{page_bytes};
     std::vector<std::uint32_t> bad_;
-    std::uint32_t block_ = 0;
     bool has_pages_ = false, at_begin_ = false;
 };
 

@@ -1,0 +1,57 @@
+#include "common/backup/page_scan.hpp"
+
+#include "common/backup/pgdata_walk.hpp"
+#include "common/pg/page.hpp"
+
+#include <algorithm>
+
+namespace walgd::backup {
+
+namespace {
+
+/// PostgreSQL cuts relations into files of 1 GiB.
+constexpr std::uint64_t file_bytes = 1ULL << 30;
+
+} // namespace
+
+PageScan::PageScan(pg::Lsn start, std::uint32_t block_bytes) : start_(start), block_bytes_(block_bytes), page_(block_bytes) {}
+
+bool PageScan::begin(std::string_view member) {
+    page_.clear();
+    block_ = 0;
+    if (member.starts_with("./")) member.remove_prefix(1);
+    if (member.starts_with('/')) member.remove_prefix(1);
+    const bool in_place = member.starts_with("base/") || member.starts_with("global/") || member.starts_with("pg_tblspc/");
+    RelationFile relation;
+    if (!in_place || !parse_relation_file(member.substr(member.rfind('/') + 1), relation) || !relation.fork.empty()) return false;
+    first_block_ = static_cast<std::uint32_t>(relation.segment * (file_bytes / block_bytes_));
+    return true;
+}
+
+bool PageScan::damaged(ByteView page, std::uint32_t block) const {
+    const auto state = pg::check_page(page, first_block_ + block);
+    const bool torn = state == pg::PageState::bad_checksum && pg::page_lsn(page) > start_;
+    return state != pg::PageState::valid && state != pg::PageState::fresh && !torn;
+}
+
+void PageScan::write(ByteView bytes, const OnDamage& on_damage) {
+    auto check = [&](ByteView page) {
+        if (damaged(page, block_)) on_damage(block_);
+        ++block_;
+    };
+    while (!bytes.empty()) {
+        if (page_.empty() && bytes.size() >= block_bytes_) {
+            check(bytes.first(block_bytes_));
+            bytes = bytes.subspan(block_bytes_);
+            continue;
+        }
+        const auto count = std::min<std::size_t>(bytes.size(), block_bytes_ - page_.size());
+        page_.append(bytes.first(count));
+        bytes = bytes.subspan(count);
+        if (page_.size() < block_bytes_) continue;
+        check(page_.view());
+        page_.clear();
+    }
+}
+
+} // namespace walgd::backup
