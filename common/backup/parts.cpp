@@ -1,7 +1,7 @@
 #include "common/backup/parts.hpp"
 
-#include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/backup/tar_upload.hpp"
 #include "common/base/error.hpp"
 
 #include <atomic>
@@ -56,39 +56,6 @@ private:
     std::deque<WalkedEntry> entries_;
     bool ended_ = false, closed_ = false;
 };
-
-/// One tar on its way: tar, compress, encrypt, upload.
-class Tar {
-public:
-    Tar(UploadRoom& room, const std::string& backup, std::string name)
-        : name_(std::move(name)), upload_(room, archive::tar_key(backup, name_)),
-          chain_(room.archive.packing, codec::Content::pages, upload_), writer_(chain_.head()) {}
-
-    codec::TarWriter& writer() { return writer_; }
-    const std::string& name() const { return name_; }
-    std::uint64_t finish() {
-        writer_.finish();
-        return upload_.bytes();
-    }
-
-    std::vector<std::string> members;
-    std::uint64_t content_bytes = 0;
-
-private:
-    std::string name_;
-    ObjectUpload upload_;
-    archive::PackChain chain_;
-    codec::TarWriter writer_;
-};
-
-/// True if `member` may follow in a part that holds one database.
-bool same_database(const std::vector<std::string>& members, std::string_view member) {
-    const auto folder = [](std::string_view path) {
-        const auto place = relation_place(path);
-        return place ? place->folder : std::string_view();
-    };
-    return members.empty() || folder(members.back()) == folder(member);
-}
 
 class PartsPush {
 public:
@@ -148,7 +115,7 @@ private:
             room.progress.bytes_done += bytes;
             if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "the backup was cancelled");
         });
-        std::optional<Tar> tar;
+        std::optional<TarUpload> tar;
         std::uint64_t skipped = 0, incremented = 0;
         while (auto entry = queue_.pop()) {
             if (const auto description = copier.skipped(*entry)) {
@@ -157,7 +124,8 @@ private:
                 files_.add(entry->member, *description);
                 continue;
             }
-            if (tar && options_.by_database && !same_database(tar->members, entry->member)) close(tar);
+            if (tar && options_.by_database && !tar->members.empty() && !same_database(tar->members.back(), entry->member))
+                close(tar);
             if (!tar)
                 tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
             const auto copied = copier.copy(*entry, tar->writer());
@@ -178,7 +146,7 @@ private:
         result_.files_incremented += incremented;
     }
 
-    void close(std::optional<Tar>& tar) {
+    void close(std::optional<TarUpload>& tar) {
         const auto stored = tar->finish();
         files_.part(tar->name(), tar->members);
         {
@@ -211,7 +179,7 @@ PartsResult push_parts(UploadRoom& room, const CopySource& source, FilesSpool& f
 }
 
 PartsResult push_tar(UploadRoom& room, const std::string& backup, std::string_view stem, const std::vector<SmallFile>& files) {
-    Tar tar(room, backup, archive::tar_name(stem, room.archive.packing.compression->suffix()));
+    TarUpload tar(room, backup, archive::tar_name(stem, room.archive.packing.compression->suffix()));
     PartsResult result;
     for (const auto& file : files) {
         auto member = file.member;
