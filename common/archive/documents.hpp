@@ -84,8 +84,8 @@ struct FileDescription {
     std::vector<std::uint32_t> corrupt_blocks; ///< some of them, or all
 };
 
-/// Writes files_metadata.json as a stream of text: it can pass 1 GB. Call order: add() for each file, then part() for each tar,
-/// then databases(), then finish().
+/// Writes files_metadata.json as a stream of text: it can pass 1 GB. Call order: add() for each file, part() for each tar or
+/// none, then databases(), then finish().
 class FilesMetadataWriter {
 public:
     using Out = std::function<void(std::string_view)>;

@@ -15,6 +15,12 @@ namespace walgd::archive {
 
 void FilesMetadataWriter::enter(At next) {
     static constexpr std::string_view heads[] = {"", "\"Files\":{", "\"TarFileSets\":{", ""};
+    if (next == At::end && at_ < At::tars) {
+        enter(At::files);
+        out_("}");
+        at_ = At::end;
+        return;
+    }
     while (at_ < next) {
         if (at_ == At::files || at_ == At::tars) out_("}");
         const bool opened = at_ != At::start;

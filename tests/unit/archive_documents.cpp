@@ -109,7 +109,7 @@ TEST_CASE("files_metadata.json of WAL-G is read in any cut, entry by entry", "[a
     }
 }
 
-TEST_CASE("files_metadata.json of ours is WAL-G's shape, also when empty", "[archive]") {
+TEST_CASE("files_metadata.json of ours is WAL-G's shape, also when empty or without parts", "[archive]") {
     std::string text;
     FilesMetadataWriter writer([&](std::string_view part) { text += part; });
     FileDescription plain, damaged;
@@ -127,7 +127,14 @@ TEST_CASE("files_metadata.json of ours is WAL-G's shape, also when empty", "[arc
     text.clear();
     FilesMetadataWriter empty([&](std::string_view part) { text += part; });
     empty.finish();
-    CHECK(nlohmann::json::parse(text)["Files"].empty());
+    CHECK(text == R"({"Files":{}})");
+    text.clear();
+    FilesMetadataWriter of_remote([&](std::string_view part) { text += part; });
+    of_remote.add("base/1/1259", plain);
+    of_remote.databases("{}");
+    of_remote.finish();
+    CHECK(nlohmann::json::parse(text).contains("DatabasesByNames"));
+    CHECK_FALSE(nlohmann::json::parse(text).contains("TarFileSets"));
 }
 
 TEST_CASE("a damaged files_metadata.json is an error that names it", "[archive]") {
