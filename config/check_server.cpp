@@ -2,6 +2,7 @@
 
 #include "common/archive/wal_push.hpp"
 #include "common/backup/backup_push.hpp"
+#include "common/pg/base_backup.hpp"
 #include "common/pg/server.hpp"
 #include "config/setup.hpp"
 
@@ -59,6 +60,12 @@ std::string check_rights(pg::Server& server, const pg::ServerFacts& facts) {
     return fmt::format("the user {} may start and stop one", server.value("select current_user"));
 }
 
+/// Of backups that the server sends.
+std::string check_sending(const Settings& settings) {
+    const auto stream = pg::BaseBackup::connect(connection_options(settings));
+    return fmt::format("the server sends one when it is asked ({})", stream->name());
+}
+
 } // namespace
 
 void check_server(const Settings& settings, archive::Archive& archive, Checks& checks) {
@@ -70,13 +77,15 @@ void check_server(const Settings& settings, archive::Archive& archive, Checks& c
         return connected(facts);
     });
     if (!there) return;
-    checks.run("PostgreSQL: data directory", [&] {
-        const auto path = backup::checked_pgdata(settings.text("pgdata"), facts);
-        return fmt::format("{} is the connected server's, and can be read", path);
+    const auto pgdata = settings.text("pgdata");
+    checks.run("PostgreSQL: data directory", [&]() -> std::string {
+        if (pgdata.empty()) return "none is named: the server sends backups itself (BASE_BACKUP)";
+        return fmt::format("{} is the connected server's, and can be read", backup::checked_pgdata(pgdata, facts));
     });
     check_archiving(facts, checks);
     checks.run("PostgreSQL: archive's owner", [&] { return check_owner(archive, facts); });
-    checks.run("PostgreSQL: backup rights", [&] { return check_rights(*server, facts); });
+    checks.run("PostgreSQL: backup rights",
+               [&] { return pgdata.empty() ? check_sending(settings) : check_rights(*server, facts); });
 }
 
 } // namespace walgd::config

@@ -101,7 +101,7 @@ constexpr Setting table[] = {
     {"integrity_max_delayed_wals", "WALG_INTEGRITY_MAX_DELAYED_WALS", no_words, Type::number, "", "0", "wal-verify: so many of the newest segments may be missing because they are late", false, no_words},
     {"slotname", "WALG_SLOTNAME", no_words, Type::text, "", "walg", "Physical replication slot of wal-receive; made when it is not there", false, no_words},
     // Base backup
-    {"pgdata", "PGDATA", no_words, Type::path, "", "", "The cluster's data directory", false, no_words},
+    {"pgdata", "PGDATA", no_words, Type::path, "", "", "The cluster's data directory; without it backup-push lets the server send its files", false, no_words},
     {"upload_disk_concurrency", "WALG_UPLOAD_DISK_CONCURRENCY", upload_disk_concurrency_aliases, Type::number, "", "1", "Threads that read and pack the data directory", false, no_words},
     {"tar_size_threshold", "WALG_TAR_SIZE_THRESHOLD", tar_size_threshold_aliases, Type::bytes, "bytes", "1073741823", "A part is closed when it has more plain bytes; without it parts are smaller where that lets a restore use every core", false, no_words},
     {"tar_disable_fsync", "WALG_TAR_DISABLE_FSYNC", no_words, Type::flag, "", "false", "Do not write a restored backup out to disk before it counts as restored", false, no_words},

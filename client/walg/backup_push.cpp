@@ -17,7 +17,8 @@ public:
 
     void options(CLI::App& command) override {
         command.add_option("db_directory", pgdata_,
-                           "The cluster's data directory; PGDATA or the connected server's if not given");
+                           "The cluster's data directory, or PGDATA; with neither, the server sends its files (BASE_BACKUP), from "
+                           "any host: always a full backup");
         command.add_flag("-p,--permanent", permanent_, "Keep it until it is marked impermanent");
         command.add_flag("-f,--full", full_, "Take a full backup, not a delta");
         command.add_option("--delta-from-name", from_name_, "The backup to base a delta on, instead of the latest");

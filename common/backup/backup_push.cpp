@@ -1,38 +1,23 @@
 #include "common/backup/backup_push.hpp"
 
-#include "common/archive/documents.hpp"
-#include "common/archive/layout.hpp"
-#include "common/archive/system_guard.hpp"
 #include "common/backup/database_names.hpp"
 #include "common/backup/delta_basis.hpp"
-#include "common/backup/intent.hpp"
-#include "common/backup/parts.hpp"
+#include "common/backup/push.hpp"
 #include "common/backup/server_watch.hpp"
-#include "common/backup/stop_wal.hpp"
 #include "common/base/files.hpp"
-#include "common/base/host_name.hpp"
 #include "common/pg/control_file.hpp"
-#include "common/pg/wal_name.hpp"
 
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <thread>
 #include <unistd.h>
 
 namespace walgd::backup {
 
 namespace {
 
-/// Held by the session that takes a backup, in the connected database: "walgd" as a number.
-constexpr std::string_view take_lock = "select pg_try_advisory_lock(512970878564)";
-constexpr std::chrono::seconds cleanup_limit{60};
-constexpr std::uint64_t part_bytes_least = 32 << 20;
-/// So many parts for each core, so that a restore keeps all busy until the end.
-constexpr std::uint64_t parts_a_core = 4;
-constexpr unsigned cores_least = 4;
 constexpr int control_reads_max = 10;
 
 std::string real_path(const std::string& path) {
@@ -41,59 +26,15 @@ std::string real_path(const std::string& path) {
     return real.get();
 }
 
-Time now() { return std::chrono::ceil<std::chrono::microseconds>(std::chrono::system_clock::now()); }
-
-std::uint64_t part_bytes(const PushOptions& options, std::uint64_t total) {
-    if (options.part_bytes_given) return options.part_bytes_max;
-    const auto cores = std::max(cores_least, std::thread::hardware_concurrency());
-    return std::clamp(total / (parts_a_core * cores), part_bytes_least, std::max(part_bytes_least, options.part_bytes_max));
-}
-
-/// One backup being taken, step by step.
-class Push {
+/// We read the server's files.
+class LocalPush : public Push {
 public:
-    Push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop)
-        : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)), places_(options.uploads),
-          room_{archive, options.piece_bytes, places_, progress, stop_} {}
-
-    PushResult run() {
-        if (!options_.user_data.empty()) user_data_ = archive::normalized_user_data(options_.user_data);
-        prepare();
-        start();
-        try {
-            claim(archive_, {name_, host_, facts_.data_directory}, stop_);
-        } catch (...) {
-            server_.reset(); // out of backup mode
-            throw;
-        }
-        try {
-            copy();
-            finish();
-        } catch (...) {
-            server_.reset();
-            rethrow_cleaned_up(as_error(std::current_exception()));
-        }
-        release(archive_, name_);
-        progress_.phase = Phase::done;
-        PushResult result{name_, plain_bytes_, stored_bytes_, corrupt_blocks_, read_bytes_, {}, {}};
-        if (basis_) result.parent = basis_->parent().name();
-        if (basis_) result.source = basis_->source();
-        return result;
-    }
+    using Push::Push;
 
 private:
-    /// Everything that can be refused before the server starts a backup.
-    void prepare() {
-        host_ = host_name();
-        server_ = pg::Server::connect(options_.connection);
-        facts_ = server_->facts();
+    void prepare() override {
         pgdata_ = checked_pgdata(options_.pgdata, facts_);
-        archive::SystemGuard guard(archive_);
-        run_blocking(archive_.io, guard.check(facts_.system, pgdata_), stop_);
-        if (server_->value(std::string(take_lock)) != "t")
-            throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
-                        "wait for it; the session that takes it is in pg_stat_activity as application walgd");
-        remove_leftovers(archive_, host_, facts_.data_directory, stop_);
+        enter(pgdata_, facts_.data_directory);
         if (options_.files_metadata) basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
         PgdataWalk walk(pgdata_);
         std::uint64_t total = 0;
@@ -104,19 +45,20 @@ private:
         progress_.bytes_total = total;
     }
 
-    void start() {
-        started_ = now();
+    void start() override {
         archive_.log.info("Starting a {} of {} ({} MiB); the server makes a checkpoint first",
                           basis_ ? "delta backup" : "full base backup", pgdata_, progress_.bytes_total.load() >> 20);
         start_ = server_->start_backup(format_time(started_));
         if (basis_ && !basis_->begin(*server_, start_, progress_.bytes_total)) basis_.reset();
         name_ = "base_" + start_.start_segment + (basis_ ? basis_->name_suffix() : "");
-        spec_.base_prefix = facts_.data_directory;
+        archive::TablespaceSpec spec;
+        spec.base_prefix = facts_.data_directory;
         for (const auto& tablespace : server_->tablespaces())
-            spec_.tablespaces.push_back({std::to_string(tablespace.oid), tablespace.location});
+            spec.tablespaces.push_back({std::to_string(tablespace.oid), tablespace.location});
+        if (!spec.tablespaces.empty()) spec_ = spec;
     }
 
-    void copy() {
+    void copy() override {
         if (options_.table_names && options_.files_metadata)
             collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
         progress_.phase = Phase::copying;
@@ -129,7 +71,7 @@ private:
                                 .delta = basis_ ? &basis_->files() : nullptr};
         const PartsOptions parts{.pgdata = pgdata_,
                                  .backup = name_,
-                                 .part_bytes_max = part_bytes(options_, progress_.bytes_total),
+                                 .part_bytes_max = part_bytes(progress_.bytes_total),
                                  .readers = std::max(1U, options_.readers),
                                  .by_database = options_.by_database};
         const auto copied = copy_parts(source, parts);
@@ -152,7 +94,7 @@ private:
         return copied;
     }
 
-    void finish() {
+    void stop() override {
         const auto stopped = server_->stop_backup();
         finish_lsn_ = stopped.lsn;
         std::vector<SmallFile> labels;
@@ -163,29 +105,6 @@ private:
             labels.push_back({member, *text});
         }
         add(push_tar(room_, name_, "backup_label", labels));
-        finished_ = now();
-        put_document(archive::metadata_key(name_), to_json(metadata()));
-        if (options_.files_metadata) {
-            ObjectUpload files(room_, archive::files_metadata_key(name_));
-            files_.finish(files);
-        }
-        wait_for_last_wal(stopped.lsn);
-        progress_.phase = Phase::finishing;
-        put_document(archive::sentinel_key(name_), to_json(sentinel()));
-    }
-
-    void wait_for_last_wal(pg::Lsn stop_lsn) {
-        const auto number = (stop_lsn.bytes() - 1) / facts_.segment_bytes;
-        const auto segment = pg::segment_name({start_.timeline, number}, facts_.segment_bytes);
-        progress_.phase = Phase::waiting_for_wal;
-        // Of a standby that does not count: its primary archives.
-        if (facts_.archive_mode == "off" && !facts_.in_recovery) {
-            archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_,
-                              segment);
-            return;
-        }
-        const StopWalOptions waiting{.limit = options_.wal_wait, .from_standby = facts_.in_recovery};
-        wait_for_wal(archive_, *server_, segment, waiting, stop_);
     }
 
     SmallFile control_file() const {
@@ -213,102 +132,28 @@ private:
         return control;
     }
 
-    void put_document(const storage::ObjectKey& key, const std::string& text) {
-        const storage::PutOptions first{.if_absent = true, .metadata = {}};
-        const auto outcome = run_blocking(archive_.io, archive_.storage.put(key, bytes_of(text), first), stop_);
-        if (outcome == storage::PutOutcome::exists)
-            throw Error(ErrorKind::refused, fmt::format("{} exists already, and nothing is overwritten", key.path()),
-                        "another backup of the same name was taken meanwhile: run backup-push again");
-    }
-
-    void add(const PartsResult& part) {
-        plain_bytes_ += part.plain_bytes;
-        stored_bytes_ += part.stored_bytes;
-        catalog_bytes_ += part.catalog_bytes;
-        corrupt_blocks_ += part.corrupt_blocks;
-        read_bytes_ += part.read_bytes;
-    }
-
-    archive::BackupMetadata metadata() const {
-        archive::BackupMetadata metadata;
-        metadata.start_time = started_;
-        metadata.finish_time = finished_;
-        metadata.hostname = host_;
-        metadata.data_dir = facts_.data_directory;
-        metadata.pg_version = facts_.version_num;
-        metadata.start_lsn = start_.lsn;
-        metadata.finish_lsn = finish_lsn_;
-        metadata.is_permanent = options_.delta.permanent;
-        metadata.system = facts_.system;
-        metadata.uncompressed_bytes = static_cast<std::int64_t>(plain_bytes_);
-        metadata.compressed_bytes = static_cast<std::int64_t>(stored_bytes_);
-        metadata.user_data = user_data_;
-        return metadata;
-    }
-
-    archive::Sentinel sentinel() const {
-        archive::Sentinel sentinel;
-        sentinel.start_lsn = start_.lsn;
-        sentinel.finish_lsn = finish_lsn_;
+    void describe(archive::Sentinel& sentinel) const override {
         if (basis_) sentinel.delta = basis_->parent().origin();
-        sentinel.data_checksums = facts_.data_checksums;
-        sentinel.pg_version = facts_.version_num;
-        sentinel.system = facts_.system;
-        sentinel.uncompressed_bytes = static_cast<std::int64_t>(plain_bytes_);
-        sentinel.compressed_bytes = static_cast<std::int64_t>(stored_bytes_);
-        sentinel.data_catalog_bytes = static_cast<std::int64_t>(catalog_bytes_);
-        if (!spec_.tablespaces.empty()) sentinel.spec = spec_;
-        sentinel.user_data = user_data_;
-        sentinel.files_metadata_disabled = !options_.files_metadata;
-        sentinel.version = 2;
-        sentinel.start_time = started_;
-        sentinel.finish_time = finished_;
-        sentinel.hostname = host_;
-        sentinel.data_dir = facts_.data_directory;
-        sentinel.is_permanent = options_.delta.permanent;
-        return sentinel;
+    }
+    void describe(PushResult& result) const override {
+        if (!basis_) return;
+        result.parent = basis_->parent().name();
+        result.source = basis_->source();
     }
 
-    [[noreturn]] void rethrow_cleaned_up(const Error& error) {
-        // Nothing can be told apart once a sentinel may have been stored: then the backup is what it is.
-        std::string rest;
-        try {
-            remove_unfinished(archive_, name_, cleanup_limit);
-        } catch (const std::exception&) {
-            rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push removes it", name_,
-                               describe(std::current_exception()));
-        }
-        throw Error(error.kind(), error.what(),
-                    rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);
-    }
-
-    archive::Archive& archive_;
-    const PushOptions& options_;
-    Progress& progress_;
-    std::stop_token stop_;
-    MemoryBudget places_;
-    UploadRoom room_;
-    FilesSpool files_;
-    std::unique_ptr<pg::Server> server_;
     std::unique_ptr<DeltaBasis> basis_; ///< nothing: a full backup
-    pg::ServerFacts facts_;
-    pg::BackupStart start_;
-    pg::Lsn finish_lsn_{0};
-    archive::TablespaceSpec spec_;
-    std::string host_, pgdata_, name_, user_data_;
-    Time started_{}, finished_{};
-    std::uint64_t plain_bytes_ = 0, stored_bytes_ = 0, catalog_bytes_ = 0, corrupt_blocks_ = 0, read_bytes_ = 0;
+    std::string pgdata_;
 };
 
 } // namespace
 
 std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& facts) {
-    if (pgdata.empty() && ::access(facts.data_directory.c_str(), F_OK) != 0 && errno == ENOENT)
+    if (::access(facts.data_directory.c_str(), F_OK) != 0 && errno == ENOENT)
         throw Error(ErrorKind::refused,
                     fmt::format("the connected server's data directory {} is not on this host", facts.data_directory),
-                    "a base backup reads the server's files: run it on the server's host, or name where they are mounted");
-    const auto given = real_path(pgdata.empty() ? facts.data_directory : pgdata);
-    if (!pgdata.empty() && given != facts.data_directory && given != real_path(facts.data_directory))
+                    "run it on the server's host; or leave the directory out, and PGDATA unset: then the server sends its files");
+    const auto given = real_path(pgdata);
+    if (given != facts.data_directory && given != real_path(facts.data_directory))
         throw Error(ErrorKind::refused,
                     fmt::format("Data directory from command line '{}' is not the same as Postgres' one '{}'", pgdata,
                                 facts.data_directory),
@@ -323,8 +168,9 @@ std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& fac
 }
 
 PushResult backup_push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop) {
-    Push push(archive, options, progress, std::move(stop));
-    const auto result = push.run();
+    const auto push = options.pgdata.empty() ? make_remote_push(archive, options, progress, std::move(stop))
+                                             : std::make_unique<LocalPush>(archive, options, progress, std::move(stop));
+    const auto result = push->run();
     archive.log.info("Wrote backup with name {}", result.name);
     return result;
 }
