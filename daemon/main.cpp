@@ -329,9 +329,11 @@ std::string Daemon::reload() {
 daemon::Server::Services::Catalogue Daemon::catalogue(const proto::Frame& request) {
     if (request.field(0) != place_) return {.text = {}, .refusal = "it keeps another archive: " + place_};
     if (auto why = archive_watch_.stale(); !why.empty()) return {.text = {}, .refusal = std::move(why)};
-    const bool backups = request.field(1) == "b";
-    return {
-        .text = archive::to_text(daemon::summary_of(archive_watch_.view(), backups)), .refusal = {}, .age = archive_watch_.age()};
+    const bool whole = request.field(1) == "d";
+    const auto summary = daemon::summary_of(archive_watch_.view(), whole || request.field(1) == "b");
+    return {.text = archive::to_text(summary, whole ? archive::Documents::whole : archive::Documents::places),
+            .refusal = {},
+            .age = archive_watch_.age()};
 }
 
 void Daemon::note_change(const proto::Frame& request, bool trusted) {

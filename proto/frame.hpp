@@ -32,7 +32,7 @@ enum class Type : std::uint8_t {
     backup_push = 5,
     cancel_job = 6, ///< of the job that runs
     reload = 7,     ///< the settings; ok with what came of it
-    /// What the daemon knows of the archive: where it is, "b" with the backups; parts of a text
+    /// What the daemon knows of the archive: where it is, "b" with the backups, "d" with their documents; parts of a text
     /// (common/archive/archive_summary.hpp),
     /// then ok with its age in milliseconds. absent with the reason: its listing is not what the archive holds now, or of another
     /// archive.

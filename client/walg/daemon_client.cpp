@@ -102,10 +102,14 @@ struct Told {
     std::uint64_t age_milliseconds = 0;
 };
 
-Told ask_catalogue(proto::Client& client, const std::string& place, bool with_backups) {
+Told ask_catalogue(proto::Client& client, const std::string& place, Backups backups) {
     Told told;
     proto::Frame frame;
-    if (!client.send({proto::Type::catalogue, 1, {place, with_backups ? "b" : ""}}))
+    if (!client.send({proto::Type::catalogue,
+                      1,
+                      {place, backups == Backups::none     ? ""
+                              : backups == Backups::places ? "b"
+                                                           : "d"}}))
         return {.text = {}, .refusal = client.error()};
     while (client.receive(frame, catalogue_seconds_max)) {
         if (frame.type == proto::Type::part)
@@ -121,10 +125,10 @@ Told ask_catalogue(proto::Client& client, const std::string& place, bool with_ba
 
 } // namespace
 
-std::optional<archive::ArchiveSummary> summary_by_daemon(Context& context, bool with_backups) {
+std::optional<archive::ArchiveSummary> summary_by_daemon(Context& context, Backups backups) {
     proto::Client client;
     if (client.connect(context.settings.text("socket")) != Connected::yes) return std::nullopt;
-    auto told = ask_catalogue(client, config::archive_place(context.settings), with_backups);
+    auto told = ask_catalogue(client, config::archive_place(context.settings), backups);
     std::optional<archive::ArchiveSummary> summary;
     if (told.refusal.empty()) {
         try {

@@ -25,7 +25,8 @@ public:
     }
 
     int run(Context& context) override {
-        auto summary = no_daemon_ ? std::nullopt : summary_by_daemon(context, !without_backups_);
+        const auto backups = without_backups_ ? Backups::none : json_ ? Backups::whole : Backups::places;
+        auto summary = no_daemon_ ? std::nullopt : summary_by_daemon(context, backups);
         if (!summary) summary = list(context);
         tell_troubles(context, *summary);
         std::ranges::reverse(summary->backups); // the newest first

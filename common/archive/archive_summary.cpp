@@ -24,16 +24,19 @@ Json timeline_json(const WalTimeline& timeline, const TimelineParents& parents) 
     return json;
 }
 
-/// metadata.json says 0 where there is no LSN; here that difference stays.
-Json backup_json(const BackupDetails& backup) {
+Json place_json(const std::optional<pg::Lsn>& lsn) { return lsn ? Json(lsn->bytes()) : Json(); }
+
+Json backup_json(const BackupDetails& backup, Documents documents) {
     const auto& [entry, metadata, trouble] = backup;
-    return {{"name", entry.name},
-            {"modified", entry.modified.time_since_epoch().count()},
-            {"wal_file", entry.wal_file},
-            {"metadata", to_json(metadata)},
-            {"starts", metadata.start_lsn.has_value()},
-            {"finishes", metadata.finish_lsn.has_value()},
-            {"trouble", trouble}};
+    Json json{{"name", entry.name},
+              {"modified", entry.modified.time_since_epoch().count()},
+              {"wal_file", entry.wal_file},
+              // metadata.json says 0 where there is no LSN; here that difference stays.
+              {"start", place_json(metadata.start_lsn)},
+              {"finish", place_json(metadata.finish_lsn)}};
+    if (documents == Documents::whole) json["metadata"] = to_json(metadata);
+    if (!trouble.empty()) json["trouble"] = trouble;
+    return json;
 }
 
 [[noreturn]] void refuse(std::string_view why) {
@@ -74,16 +77,21 @@ TimelineParent parse_parent(const Json& json) {
     return parent;
 }
 
+std::optional<pg::Lsn> parse_place(const Json& json) {
+    return json.is_null() ? std::nullopt : std::optional(pg::Lsn(number(json)));
+}
+
 BackupDetails parse_backup(const Json& json) {
     if (!json.at("modified").is_number_integer()) refuse("a time is none");
     BackupDetails backup;
     backup.entry.name = json.at("name").get<std::string>();
     backup.entry.modified = storage::Modified(std::chrono::nanoseconds(json.at("modified").get<std::int64_t>()));
     backup.entry.wal_file = json.at("wal_file").get<std::string>();
-    backup.metadata = parse_metadata(json.at("metadata").get<std::string>(), backup.entry.name);
-    if (!json.at("starts").get<bool>()) backup.metadata.start_lsn.reset();
-    if (!json.at("finishes").get<bool>()) backup.metadata.finish_lsn.reset();
-    backup.trouble = json.at("trouble").get<std::string>();
+    if (const auto document = json.find("metadata"); document != json.end())
+        backup.metadata = parse_metadata(document->get<std::string>(), backup.entry.name);
+    backup.metadata.start_lsn = parse_place(json.at("start"));
+    backup.metadata.finish_lsn = parse_place(json.at("finish"));
+    backup.trouble = json.value("trouble", "");
     return backup;
 }
 
@@ -123,7 +131,7 @@ awaitable<TimelineParents> read_parents(Archive& archive, const WalCatalogue& wa
     co_return parents;
 }
 
-std::string to_text(const ArchiveSummary& summary) {
+std::string to_text(const ArchiveSummary& summary, Documents documents) {
     const auto& wal = summary.wal;
     auto timelines = Json::array(), odd = Json::array(), backups = Json::array();
     for (const auto& [id, timeline] : wal.timelines) timelines.push_back(timeline_json(timeline, summary.parents));
@@ -131,7 +139,7 @@ std::string to_text(const ArchiveSummary& summary) {
         if (odd.size() == odd_named_max) break;
         odd.push_back({one.name, one.what});
     }
-    for (const auto& backup : summary.backups) backups.push_back(backup_json(backup));
+    for (const auto& backup : summary.backups) backups.push_back(backup_json(backup, documents));
     const Json json{{"version", format_version}, {"segment_bytes", wal.segment_bytes}, {"timelines", std::move(timelines)},
                     {"odd", std::move(odd)},     {"odd_objects", summary.odd_objects}, {"backups", std::move(backups)}};
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);

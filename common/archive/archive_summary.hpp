@@ -34,8 +34,11 @@ struct ArchiveSummary {
 /// So many odd objects are named, and of the others the number is told.
 inline constexpr std::size_t odd_named_max = 100;
 
+/// Of the backups' documents: all that they say, or where the backups start and finish alone, which is a quarter of the work.
+enum class Documents { whole, places };
+
 /// A JSON document of this release's own; names that are no UTF-8 are told with replacement characters.
-std::string to_text(const ArchiveSummary& summary);
+std::string to_text(const ArchiveSummary& summary, Documents documents);
 /// Error(protocol) when the text is no summary of this release, or one that no archive can have.
 ArchiveSummary parse_summary(std::string_view text);
 

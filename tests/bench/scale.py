@@ -140,7 +140,9 @@ def run(command, env, scratch):
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-    errors = (scratch / "err").read_text(errors="replace")
+    with open(scratch / "err", "rb") as err:
+        err.seek(max(0, err.seek(0, os.SEEK_END) - 4096))  # a plan names every object
+        errors = err.read().decode(errors="replace")
     told = re.search(r"(\d+) storage requests", errors)
     return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024, "exit": process.returncode,
             "requests": int(told[1]) if told else None, "error": errors.strip().splitlines()[-1][:200] if process.returncode not in (0, 1) and errors.strip() else None}

@@ -7,11 +7,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace walgd;
     std::string first;
     try {
-        first = archive::to_text(archive::parse_summary({reinterpret_cast<const char*>(data), size}));
+        first = archive::to_text(archive::parse_summary({reinterpret_cast<const char*>(data), size}), archive::Documents::whole);
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::protocol) std::abort();
         return 0;
     }
-    if (archive::to_text(archive::parse_summary(first)) != first) std::abort();
+    if (archive::to_text(archive::parse_summary(first), archive::Documents::whole) != first) std::abort();
     return 0;
 }

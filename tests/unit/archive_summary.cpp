@@ -35,9 +35,9 @@ ArchiveSummary made_summary() {
 
 TEST_CASE("a summary comes out of its text as it went in", "[archive]") {
     const auto summary = made_summary();
-    const auto text = to_text(summary);
+    const auto text = to_text(summary, Documents::whole);
     const auto again = parse_summary(text);
-    CHECK(to_text(again) == text);
+    CHECK(to_text(again, Documents::whole) == text);
     CHECK(again.parents == summary.parents);
     CHECK(again.wal.odd == summary.wal.odd);
     REQUIRE(again.wal.timelines.size() == 2);
@@ -56,17 +56,27 @@ TEST_CASE("a summary comes out of its text as it went in", "[archive]") {
     }
 }
 
+TEST_CASE("without documents a summary tells where backups start and finish", "[archive]") {
+    const auto summary = made_summary();
+    const auto again = parse_summary(to_text(summary, Documents::places));
+    REQUIRE(again.backups.size() == 2);
+    CHECK(again.backups[0].metadata.start_lsn == pg::Lsn(0x1000028));
+    CHECK_FALSE(again.backups[0].metadata.finish_lsn);
+    CHECK(again.backups[0].metadata.hostname.empty());
+    CHECK(again.backups[1].trouble == summary.backups[1].trouble);
+}
+
 TEST_CASE("of odd objects a summary names the first, and tells how many there are", "[archive]") {
     ArchiveSummary summary;
     summary.wal.odd.assign(odd_named_max + 5, {"strange", "is empty"});
     summary.odd_objects = summary.wal.odd.size();
-    const auto again = parse_summary(to_text(summary));
+    const auto again = parse_summary(to_text(summary, Documents::whole));
     CHECK(again.wal.odd.size() == odd_named_max);
     CHECK(again.odd_objects == odd_named_max + 5);
 }
 
 TEST_CASE("a summary that no archive can have is refused", "[archive]") {
-    const auto text = to_text(made_summary());
+    const auto text = to_text(made_summary(), Documents::whole);
     auto changed = [&text](std::string_view from, std::string_view to) {
         auto other = text;
         REQUIRE(other.find(from) != std::string::npos);
