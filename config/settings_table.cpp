@@ -150,7 +150,7 @@ constexpr Setting table[] = {
     {"hook_command", "WALGD_HOOK_COMMAND", no_words, Type::path, "", "", "Program that is run at backup_done, backup_failed, archive_lag ...: the event's name as its argument, its JSON as its input", false, no_words},
     {"hook_url", "WALGD_HOOK_URL", no_words, Type::text, "", "", "URL that the same events are posted to, as JSON", true, no_words},
     {"hook_lag", "WALGD_HOOK_LAG", no_words, Type::duration, "s", "10m", "WAL that waits for so long without one file stored is the event archive_lag", false, no_words},
-    {"catalogue_refresh", "WALGD_CATALOGUE_REFRESH", no_words, Type::duration, "s", "1h", "How often the daemon lists the archive anew, for metrics, page and gaps; what it stores itself is known at once", false, no_words},
+    {"catalogue_refresh", "WALGD_CATALOGUE_REFRESH", no_words, Type::duration, "s", "1h", "How often the daemon lists the archive anew, for metrics, page, gaps and wal-show; what it stores itself is known at once", false, no_words},
     {"http_listen", "WALGD_HTTP_LISTEN", no_words, Type::text, "", "", "Where metrics, health and the status page are served: 127.0.0.1:9351; without it nowhere", false, no_words},
     {"http_token", "WALGD_HTTP_TOKEN", no_words, Type::text, "", "", "Token (Authorization: Bearer) that other machines must send, and everyone who starts something by HTTP", true, no_words},
     {"http_tls_cert", "WALGD_HTTP_TLS_CERT", no_words, Type::path, "", "", "Certificate (PEM) of the HTTP listener", false, no_words},

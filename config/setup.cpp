@@ -38,6 +38,12 @@ std::string joined(std::string path, std::string_view below) {
     return below.empty() ? path : path.empty() ? std::string(below) : fmt::format("{}/{}", path, below);
 }
 
+std::string file_root(const Settings& settings) {
+    auto root = settings.text("file_prefix");
+    if (root.starts_with("file://localhost")) root.erase(0, 16);
+    return joined(root, settings.text("storage_prefix"));
+}
+
 std::unique_ptr<storage::Storage> open_file_storage(const Opening& opening) {
     // Who asks for encryption must not find plain files.
     for (const auto* name : {"s3_sse", "s3_sse_kms_id", "s3_sse_c"}) {
@@ -46,9 +52,7 @@ std::unique_ptr<storage::Storage> open_file_storage(const Opening& opening) {
                         fmt::format("{} is given ({}), but a folder encrypts nothing", name, opening.settings.source(name)),
                         "take it out; WALG_LIBSODIUM_KEY or WALG_PGP_KEY encrypt on every storage");
     }
-    auto root = opening.settings.text("file_prefix");
-    if (root.starts_with("file://localhost")) root.erase(0, 16);
-    return storage::make_file_storage(joined(root, opening.settings.text("storage_prefix")), opening.disk);
+    return storage::make_file_storage(file_root(opening.settings), opening.disk);
 }
 
 void check_customer_key(const storage::S3Options& options) {
@@ -116,15 +120,22 @@ std::unique_ptr<storage::Storage> open_s3_storage(const Opening& opening) {
     return storage::make_s3_storage(s3_options(opening.settings), opening.io, opening.log);
 }
 
+std::string s3_place(const Settings& settings) {
+    const auto options = s3_options(settings);
+    return fmt::format("{} s3://{}/{}", options.endpoint.empty() ? options.region : options.endpoint, options.bucket,
+                       options.prefix);
+}
+
 /// One line a storage.
 struct StorageKind {
     std::string_view setting;
     std::unique_ptr<storage::Storage> (*open)(const Opening&);
+    std::string (*place)(const Settings&);
     bool over_a_network;
 };
 constexpr StorageKind storage_kinds[] = {
-    {"s3_prefix", &open_s3_storage, true},
-    {"file_prefix", &open_file_storage, false},
+    {"s3_prefix", &open_s3_storage, &s3_place, true},
+    {"file_prefix", &open_file_storage, &file_root, false},
 };
 
 const StorageKind& chosen_storage(const Settings& settings) {
@@ -216,6 +227,8 @@ archive::Packing packing_of(const Settings& settings, const codec::Cipher* ciphe
 }
 
 } // namespace
+
+std::string archive_place(const Settings& settings) { return chosen_storage(settings).place(settings); }
 
 struct ArchiveSetup::Parts {
     Parts(const Settings& settings, asio::any_io_executor io, Log& log)

@@ -23,6 +23,10 @@ private:
     std::unique_ptr<Parts> parts_;
 };
 
+/// Tells one archive from another by the settings alone: endpoint, bucket and prefix, or the folder. Error(misconfigured) as
+/// ArchiveSetup's.
+std::string archive_place(const Settings& settings);
+
 /// libpq's keywords from PGHOST, PGPORT ... settings; what was not given is left to libpq.
 pg::ConnectionOptions connection_options(const Settings& settings);
 

@@ -179,21 +179,48 @@ void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history)
     }
 }
 
-void note_stored(ArchiveView& view, const std::string& segment) {
-    const auto place = pg::wal_file_kind(segment) == pg::WalFileKind::segment ? pg::parse_segment(segment, view.wal.segment_bytes)
-                                                                              : std::nullopt;
-    // Before the first look there is nothing to add to; one that fills a gap, or begins a timeline, is found by the next look.
-    if (!place || !view.newest || place->timeline != view.newest->timeline || place->number != view.newest->number + 1) return;
-    auto& timeline = view.wal.timelines.at(place->timeline);
-    timeline.runs.back().last = place->number;
-    ++timeline.segments;
-    view.newest = place;
-    if (view.runs.empty() || view.runs.back().timeline != place->timeline ||
-        view.runs.back().state != archive::SegmentState::found)
-        return;
-    view.runs.back().segments.last = place->number;
-    if (!view.windows.empty() && view.windows.back().open) view.windows.back().segments.last = place->number;
-    ++view.continuous;
+namespace {
+
+/// Segments that follow the newest one without a gap count at once.
+void go_on(ArchiveView& view) {
+    while (view.wal.has({view.newest->timeline, view.newest->number + 1})) {
+        ++view.newest->number;
+        if (view.runs.empty() || view.runs.back().timeline != view.newest->timeline ||
+            view.runs.back().state != archive::SegmentState::found)
+            continue;
+        view.runs.back().segments.last = view.newest->number;
+        if (!view.windows.empty() && view.windows.back().open) view.windows.back().segments.last = view.newest->number;
+        ++view.continuous;
+    }
+}
+
+} // namespace
+
+bool note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t stored_bytes) {
+    const auto kind = pg::wal_file_kind(wal_file);
+    if (kind == pg::WalFileKind::history) return false;
+    const auto place = kind == pg::WalFileKind::segment ? pg::parse_segment(wal_file, view.wal.segment_bytes) : std::nullopt;
+    if (!place) return true;
+    const auto timeline = view.wal.timelines.find(place->timeline);
+    if (timeline == view.wal.timelines.end()) return false;
+    if (timeline->second.has(place->number)) return true;
+    timeline->second.add(place->number, stored_bytes);
+    ++view.wal.objects;
+    view.wal.bytes += stored_bytes;
+    if (place->timeline == view.newest->timeline) go_on(view);
+    return stored_bytes != 0;
+}
+
+archive::ArchiveSummary summary_of(const ArchiveView& view, bool backups) {
+    archive::ArchiveSummary summary;
+    summary.wal.segment_bytes = view.wal.segment_bytes;
+    summary.wal.timelines = view.wal.timelines;
+    summary.wal.odd.assign(view.wal.odd.begin(), view.wal.odd.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                            view.wal.odd.size(), archive::odd_named_max)));
+    summary.odd_objects = view.wal.odd.size();
+    summary.parents = view.parents;
+    if (backups) summary.backups = view.details;
+    return summary;
 }
 
 BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_bytes) {

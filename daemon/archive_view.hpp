@@ -1,4 +1,5 @@
 #pragma once
+#include "common/archive/archive_summary.hpp"
 #include "common/archive/wal_integrity.hpp"
 
 #include <chrono>
@@ -30,12 +31,14 @@ struct RestoreWindow {
 
 /// The archive as of the last look: a value, so that metrics and page tell the same.
 struct ArchiveView {
-    std::chrono::system_clock::time_point at{}; ///< never looked: the default
+    std::chrono::system_clock::time_point began{}, at{}; ///< of the look; never looked: the default
     std::chrono::duration<double> backups_took{}, wal_took{};
     std::string trouble; ///< why the last look failed; the rest is as of the one before
     std::uint64_t looks_failed = 0;
     std::vector<BackupView> backups; ///< by start
     archive::WalCatalogue wal;
+    archive::TimelineParents parents;
+    std::vector<archive::BackupDetails> details; ///< of the backups, by modification
 
     // Computed from the two above, along the newest timeline's history.
     /// From the oldest backup that is not permanent, or the oldest segment, to the newest one; without backups that were kept
@@ -54,8 +57,13 @@ struct ArchiveView {
 
 /// Fills what is computed. `history`: of the newest timeline that has segments; nothing where the archive has none.
 void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history);
-/// A segment that was stored since the look.
-void note_stored(ArchiveView& view, const std::string& segment);
+/// A WAL file that was stored since the look, and now has `stored_bytes` there. The catalogue has it then; what is computed goes
+/// on while segments follow each other, and waits for the next look where one fills a gap. False: only another look can tell
+/// what it means (the first segment of a timeline, a history), or how large it is (0: not known).
+bool note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t stored_bytes);
+
+/// For who asks what the archive holds. Without `backups` their documents are left out.
+archive::ArchiveSummary summary_of(const ArchiveView& view, bool backups);
 
 BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_bytes);
 

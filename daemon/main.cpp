@@ -24,6 +24,7 @@
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <charconv>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
@@ -203,11 +204,14 @@ private:
     std::map<daemon::Task, daemon::Scheduler::Work> works();
     awaitable<std::string> scheduled_backup(bool full);
     awaitable<std::string> verify();
+    awaitable<std::string> scheduled_retention();
     daemon::StatusSources sources();
     daemon::ClientCounters clients() const { return daemon::together(server_.counters(), walg_socket_.counters()); }
     bool sockets_stay() const { return listener_.inherited() && walg_socket_.stays(); }
     std::string status(bool json) { return daemon::status_text(sources(), json); }
     std::string reload();
+    daemon::Server::Services::Catalogue catalogue(const proto::Frame& request);
+    void note_change(const proto::Frame& request, bool trusted);
     awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
     void spawn_tasks();
     awaitable<void> serve_and_drain();
@@ -220,6 +224,7 @@ private:
     asio::signal_set signals_{io_, SIGTERM, SIGINT}, reload_signals_{io_, SIGHUP, SIGUSR1};
     config::ArchiveSetup setup_{settings_, io_.get_executor(), log_};
     archive::Archive& archive_ = setup_.archive();
+    std::string place_ = config::archive_place(settings_);
     daemon::CommitIndexer index_{archive_};
     bool indexing_ = settings_.flag("commit_index");
     std::optional<daemon::DeltaMaps> delta_maps_;
@@ -235,7 +240,9 @@ private:
     daemon::Listener listener_{{settings_.text("socket"), "WALGD_SOCKET"}, std::move(sockets_.walgd)};
     daemon::Server server_{{archive_, wal_, jobs_,
                             [this](const proto::Frame& request) { return push_options(settings_, request); },
-                            [this](bool json) { return status(json); }, [this] { return reload(); }},
+                            [this](bool json) { return status(json); }, [this] { return reload(); },
+                            [this](const proto::Frame& request) { return catalogue(request); },
+                            [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); }},
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{io_.get_executor(),
@@ -252,7 +259,7 @@ private:
     daemon::PageActions actions_{archive_,
                                  tasks_,
                                  {[this] { jobs_.start(config::push_options(settings_)); }, [this] { return verify(); },
-                                  [this] { archive_watch_.look_again(); }}};
+                                  [this] { archive_watch_.changed(); }}};
     daemon::Pages pages_{[this] { return sources(); }, actions_};
 };
 
@@ -263,11 +270,12 @@ Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
       }) {
     if (settings_.flag("use_wal_delta")) delta_maps_.emplace(archive_, settings_.text("pgdata"));
     archive_.health->on_turn(daemon::storage_state_logger(log_));
-    wal_.on_stored([this](const std::string& name, std::uint64_t bytes) {
-        archive_watch_.stored(name);
-        if (delta_maps_) delta_maps_->stored(name, bytes);
+    wal_.on_stored([this](const std::string& name, const archive::WalPushed& result) {
+        // Of what somebody else stored, the size there is not known.
+        archive_watch_.stored(name, result.already_there ? 0 : result.stored_bytes);
+        if (delta_maps_) delta_maps_->stored(name, result.plain_bytes);
     });
-    jobs_.on_end([this] { archive_watch_.look_again(); });
+    jobs_.on_end([this] { archive_watch_.changed(); });
     archive_watch_.on_look([this](const daemon::ArchiveView& view) { return heal_gaps(view); });
 }
 
@@ -286,7 +294,17 @@ std::map<daemon::Task, daemon::Scheduler::Work> Daemon::works() {
     return {{daemon::Task::full, [this] { return scheduled_backup(true); }},
             {daemon::Task::delta, [this] { return scheduled_backup(false); }},
             {daemon::Task::verify, [this] { return verify(); }},
-            {daemon::Task::retention, [this] { return daemon::apply_retention(archive_, config::retention_policy(settings_)); }}};
+            {daemon::Task::retention, [this] { return scheduled_retention(); }}};
+}
+
+awaitable<std::string> Daemon::scheduled_retention() {
+    // Also where it ends in the middle: what was removed until then is gone.
+    struct Changed {
+        daemon::ArchiveWatch& watch;
+        ~Changed() { watch.changed(); }
+    } const changed{archive_watch_};
+    auto told = co_await daemon::apply_retention(archive_, config::retention_policy(settings_));
+    co_return told;
 }
 
 awaitable<std::string> Daemon::scheduled_backup(bool full) {
@@ -306,6 +324,27 @@ daemon::StatusSources Daemon::sources() {
 
 std::string Daemon::reload() {
     return daemon::reload(settings_, [this] { return load_settings(config_file_); }, log_);
+}
+
+daemon::Server::Services::Catalogue Daemon::catalogue(const proto::Frame& request) {
+    if (request.field(0) != place_) return {.text = {}, .refusal = "it keeps another archive: " + place_};
+    if (auto why = archive_watch_.stale(); !why.empty()) return {.text = {}, .refusal = std::move(why)};
+    const bool whole = request.field(1) == "d";
+    const auto summary = daemon::summary_of(archive_watch_.view(), whole || request.field(1) == "b");
+    return {.text = archive::to_text(summary, whole ? archive::Documents::whole : archive::Documents::places),
+            .refusal = {},
+            .age = archive_watch_.age()};
+}
+
+void Daemon::note_change(const proto::Frame& request, bool trusted) {
+    if (request.fields.empty() || !trusted) {
+        archive_watch_.changed();
+        return;
+    }
+    std::uint64_t bytes = 0;
+    const auto digits = request.field(2);
+    std::from_chars(digits.data(), digits.data() + digits.size(), bytes);
+    if (request.field(0) == place_) archive_watch_.stored(std::string(request.field(1)), bytes);
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {

@@ -138,6 +138,13 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
     case proto::Type::reload:
         check_operates(channel);
         co_return proto::Frame{proto::Type::ok, id, {services_.reload()}};
+    case proto::Type::catalogue: {
+        auto reply = co_await tell_catalogue(channel, request.frame);
+        co_return reply;
+    }
+    case proto::Type::archive_changed:
+        services_.archive_changed(request.frame, channel.peer_operates());
+        co_return proto::Frame{proto::Type::ok, id, {}};
     case proto::Type::cancel_job:
         check_operates(channel);
         services_.jobs.cancel();
@@ -146,6 +153,17 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
         throw Error(ErrorKind::protocol, fmt::format("request type {} is unknown", static_cast<int>(request.frame.type)),
                     "install shims, walg and daemon of one release");
     }
+}
+
+awaitable<proto::Frame> Server::tell_catalogue(Channel& channel, const proto::Frame& request) {
+    constexpr std::size_t part_bytes = proto::frame_bytes_max / 2;
+    const auto told = services_.catalogue(request);
+    if (!told.refusal.empty()) co_return proto::Frame{proto::Type::absent, request.request, {told.refusal}};
+    for (std::size_t at = 0; at < told.text.size(); at += part_bytes) {
+        const proto::Frame part{proto::Type::part, request.request, {told.text.substr(at, part_bytes)}};
+        co_await channel.send(part);
+    }
+    co_return proto::Frame{proto::Type::ok, request.request, {std::to_string(told.age.count())}};
 }
 
 /// The job goes on when the client leaves: only cancel_job ends it.

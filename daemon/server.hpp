@@ -20,6 +20,14 @@ public:
         std::function<std::string(bool json)> status;
         /// Reads the settings again and says what came of it.
         std::function<std::string()> reload;
+        /// What is known of the archive, or why that is not told.
+        struct Catalogue {
+            std::string text, refusal;
+            std::chrono::milliseconds age{};
+        };
+        std::function<Catalogue(const proto::Frame&)> catalogue;
+        /// A client changed the archive, as the frame says; `trusted`: by whom a name may be taken.
+        std::function<void(const proto::Frame&, bool trusted)> archive_changed;
     };
     /// Takes over the listening socket `fd`.
     Server(Services services, int fd, std::size_t connections_max = 1024);
@@ -38,6 +46,7 @@ private:
     awaitable<void> answer(Channel& channel, Request request);
     std::string wal_name_in(const proto::Frame& frame, const Channel& channel);
     awaitable<proto::Frame> handle(Channel& channel, Request& request);
+    awaitable<proto::Frame> tell_catalogue(Channel& channel, const proto::Frame& request);
     awaitable<proto::Frame> run_backup(Channel& channel, const proto::Frame& request);
 
     Services services_;

@@ -37,7 +37,7 @@ void WalService::note_failure(std::string_view what, const std::string& name, co
 void WalService::note_stored(const std::string& name, const archive::WalPushed& result) {
     counters_.last_pushed = name;
     counters_.last_pushed_at = std::chrono::system_clock::now();
-    if (on_stored_) on_stored_(name, result.plain_bytes);
+    if (on_stored_) on_stored_(name, result);
     if (result.already_there || result.stored_bytes == 0) return; // counted when it was stored
     counters_.plain_bytes += result.plain_bytes;
     counters_.stored_bytes += result.stored_bytes;

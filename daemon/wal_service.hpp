@@ -62,8 +62,10 @@ public:
     /// Fetches ahead of PostgreSQL, until cancelled.
     awaitable<void> run_prefetch() { return prefetch_.run(); }
 
-    /// `listener` is told the name of each file that was stored, and its bytes.
-    void on_stored(std::function<void(const std::string&, std::uint64_t)> listener) { on_stored_ = std::move(listener); }
+    /// `listener` is told the name of each file that is stored now, or was already.
+    void on_stored(std::function<void(const std::string&, const archive::WalPushed&)> listener) {
+        on_stored_ = std::move(listener);
+    }
 
     const WalCounters& counters() const { return counters_; }
     const CommitIndexer* index() const { return index_; }
@@ -92,7 +94,7 @@ private:
     Signal queue_changed_;
     std::multiset<std::string> asked_for_;
     WalCounters counters_;
-    std::function<void(const std::string&, std::uint64_t)> on_stored_;
+    std::function<void(const std::string&, const archive::WalPushed&)> on_stored_;
     bool conditional_put_known_ = false;
     std::chrono::steady_clock::time_point last_request_ = std::chrono::steady_clock::now();
 };

@@ -32,11 +32,20 @@ enum class Type : std::uint8_t {
     backup_push = 5,
     cancel_job = 6, ///< of the job that runs
     reload = 7,     ///< the settings; ok with what came of it
+    /// What the daemon knows of the archive: where it is, "b" with the backups, "d" with their documents; parts of a text
+    /// (common/archive/archive_summary.hpp),
+    /// then ok with its age in milliseconds. absent with the reason: its listing is not what the archive holds now, or of another
+    /// archive.
+    catalogue = 8,
+    /// The client changed an archive. Of a WAL file that it stored: where the archive is, the file's name, its bytes in the
+    /// storage. No fields: something else, somewhere.
+    archive_changed = 9,
     // answers
     ok = 64,       ///< text
     absent = 65,   ///< the storage says that there is no such object
     error = 66,    ///< kind, message, hint, the request's id in the daemon's log
     progress = 67, ///< bytes done, bytes total, stored bytes, as decimal numbers
+    part = 68,     ///< a piece of a text
 };
 
 struct Frame {

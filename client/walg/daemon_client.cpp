@@ -1,6 +1,7 @@
 #include "client/walg/daemon_client.hpp"
 
 #include "client/walg/progress_printer.hpp"
+#include "config/process.hpp"
 #include "proto/client.hpp"
 
 #include <charconv>
@@ -83,6 +84,82 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
     }
     throw Error(ErrorKind::failed, fmt::format("the daemon's answer was lost: {}", client.error()),
                 "the backup may be going on: walg status shows it");
+}
+
+namespace {
+
+/// Who waits for it can list the storage instead.
+constexpr int catalogue_seconds_max = 10, notice_seconds_max = 2;
+
+std::string age_text(std::uint64_t milliseconds) {
+    const auto seconds = milliseconds / 1000;
+    return seconds < 120 ? fmt::format("{} s", seconds) : fmt::format("{} min", seconds / 60);
+}
+
+/// The text and its age, or nothing and why.
+struct Told {
+    std::string text, refusal;
+    std::uint64_t age_milliseconds = 0;
+};
+
+Told ask_catalogue(proto::Client& client, const std::string& place, Backups backups) {
+    Told told;
+    proto::Frame frame;
+    if (!client.send({proto::Type::catalogue,
+                      1,
+                      {place, backups == Backups::none     ? ""
+                              : backups == Backups::places ? "b"
+                                                           : "d"}}))
+        return {.text = {}, .refusal = client.error()};
+    while (client.receive(frame, catalogue_seconds_max)) {
+        if (frame.type == proto::Type::part)
+            told.text += frame.field(0);
+        else if (frame.type == proto::Type::ok) {
+            told.age_milliseconds = number(frame.field(0));
+            return told;
+        } else
+            return {.text = {}, .refusal = std::string(frame.field(frame.type == proto::Type::absent ? 0 : 1))};
+    }
+    return {.text = {}, .refusal = client.error()};
+}
+
+} // namespace
+
+std::optional<archive::ArchiveSummary> summary_by_daemon(Context& context, Backups backups) {
+    proto::Client client;
+    if (client.connect(context.settings.text("socket")) != Connected::yes) return std::nullopt;
+    auto told = ask_catalogue(client, config::archive_place(context.settings), backups);
+    std::optional<archive::ArchiveSummary> summary;
+    if (told.refusal.empty()) {
+        try {
+            summary = archive::parse_summary(told.text);
+        } catch (const Error& error) {
+            told.refusal = error.what();
+        }
+    }
+    const auto segment_bytes = config::segment_bytes(context.settings);
+    if (summary && segment_bytes != 0 && segment_bytes != summary->wal.segment_bytes) {
+        told.refusal = "it takes segments to have another size";
+        summary.reset();
+    }
+    if (summary)
+        context.log.info("As the daemon listed it {} ago, with what it stored since; --no-daemon lists the storage now",
+                         age_text(told.age_milliseconds));
+    else
+        context.log.debug("The storage is listed, the daemon's catalogue is not used: {}", told.refusal);
+    return summary;
+}
+
+void tell_daemon_of_changes(const Context& context) {
+    const auto& stored = context.stored_wal;
+    const auto requests = context.requests();
+    const bool wrote = requests.contains("put") || requests.contains("complete upload") || requests.contains("remove");
+    if (!wrote || (stored && stored->bytes == 0)) return;
+    proto::Client client;
+    proto::Frame notice{proto::Type::archive_changed, 1, {}}, answer;
+    if (stored) notice.fields = {config::archive_place(context.settings), stored->wal_file, std::to_string(stored->bytes)};
+    if (client.connect(context.settings.text("socket")) == Connected::yes && client.send(notice))
+        client.receive(answer, notice_seconds_max);
 }
 
 namespace {

@@ -1,5 +1,6 @@
 // walg: the operator's command line. Called as wal-g, it is WAL-G to the letter: its texts and exit codes. Called as
 // walg-daemon-client, it is that.
+#include "client/walg/daemon_client.hpp"
 #include "client/walg/daemon_client_verb.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/words.hpp"
@@ -136,6 +137,17 @@ int run(const CommandLine& line, bool as_walg) {
         }
     };
     const Stats stats{context, line.stats};
+    struct Changes {
+        const cli::Context& context;
+        ~Changes() {
+            try {
+                cli::tell_daemon_of_changes(context);
+            } catch (const std::exception& error) {
+                context.log.debug("the daemon was not told of what changed: {}", error.what());
+            }
+        }
+    };
+    const Changes changes{context};
     try {
         return line.verb->run(context);
     } catch (const std::exception&) {

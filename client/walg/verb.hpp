@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -24,6 +25,12 @@ public:
     bool as_walg;              ///< called as wal-g: its messages and exit codes to the letter
     std::stop_token stop;      ///< SIGINT, SIGTERM, SIGHUP
     std::string config_file{}; ///< --config, if it was given
+    /// The one WAL file that is all that this command changed.
+    struct StoredWal {
+        std::string wal_file;
+        std::uint64_t bytes; ///< in the storage; 0: it was there already
+    };
+    std::optional<StoredWal> stored_wal{};
 
     /// Made from the settings at the first call.
     archive::Archive& archive();

@@ -57,6 +57,7 @@ public:
     int run(Context& context) override {
         if (!bytes_.empty()) options_.bytes_max = checked(config::parse_bytes(bytes_), "--bytes", bytes_, "10GiB");
         if (!time_.empty()) options_.time_max = checked(config::parse_duration(time_), "--time", time_, "30m");
+        options_.at_once = static_cast<unsigned>(context.settings.number("download_concurrency"));
         const auto report = backup::verify(context.archive(), options_, context.stop);
         std::cout << (json_ ? json(report) + "\n" : text(report));
         return report.sound() ? 0 : 1;

@@ -39,6 +39,7 @@ private:
             co_return pushed;
         };
         const auto pushed = run_blocking(context.io, task(), context.stop);
+        context.stored_wal = {name, pushed.already_there ? 0 : pushed.stored_bytes};
         if (context.settings.flag("use_wal_delta")) record_changes(context, name, pushed, options.overwrite);
         return pushed;
     }

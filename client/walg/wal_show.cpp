@@ -1,8 +1,9 @@
 #include "client/walg/backup_json.hpp"
+#include "client/walg/daemon_client.hpp"
 #include "client/walg/odd_objects.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/wal_timelines.hpp"
-#include "common/archive/wal_catalogue.hpp"
+#include "common/archive/archive_summary.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
@@ -19,49 +20,51 @@ public:
     void options(CLI::App& command) override {
         command.add_flag("--detailed-json,--json", json_, "As JSON, with the missing segments and the backups");
         command.add_flag("--without-backups", without_backups_, "Do not look for backups");
+        command.add_flag("--no-daemon", no_daemon_,
+                         "List the storage, also where a daemon that knows the archive could be asked");
     }
 
     int run(Context& context) override {
-        auto& archive = context.archive();
-        auto list = archive::list_wal(archive, config::segment_bytes(context.settings), context.at_once());
-        const auto wal = run_blocking(context.io, std::move(list), context.stop);
-        tell_odd_objects(context.log, wal);
-        std::vector<archive::BackupDetails> backups;
-        if (!without_backups_) backups = read_backups(context);
+        const auto backups = without_backups_ ? Backups::none : json_ ? Backups::whole : Backups::places;
+        auto summary = no_daemon_ ? std::nullopt : summary_by_daemon(context, backups);
+        if (!summary) summary = list(context);
+        tell_troubles(context, *summary);
+        std::ranges::reverse(summary->backups); // the newest first
+        const auto& wal = summary->wal;
         std::vector<ShownTimeline> timelines;
         for (const auto& [id, timeline] : wal.timelines)
-            timelines.push_back(shown_timeline(timeline, wal.segment_bytes, parent_of(context, wal, id), backups));
+            timelines.push_back(shown_timeline(timeline, wal.segment_bytes, summary->parents.at(id).left, summary->backups));
         print_timelines(timelines, {wal.segment_bytes, json_, !without_backups_, context.as_walg});
         return 0;
     }
 
 private:
-    static std::vector<archive::BackupDetails> read_backups(Context& context) {
-        auto& storage = context.archive().storage;
-        auto entries = run_blocking(context.io, archive::list_backups(storage), context.stop);
-        if (entries.empty()) context.log.info("No backups found in storage.");
-        auto read = archive::read_details(storage, std::move(entries), context.at_once());
-        auto backups = run_blocking(context.io, std::move(read), context.stop);
-        tell_troubles(context.log, backups);
-        std::ranges::reverse(backups);
-        return backups;
+    archive::ArchiveSummary list(Context& context) const {
+        auto& archive = context.archive();
+        archive::ArchiveSummary summary;
+        auto list_wal = archive::list_wal(archive, config::segment_bytes(context.settings), context.at_once());
+        summary.wal = run_blocking(context.io, std::move(list_wal), context.stop);
+        summary.odd_objects = summary.wal.odd.size();
+        summary.parents = run_blocking(context.io, archive::read_parents(archive, summary.wal), context.stop);
+        if (without_backups_) return summary;
+        auto entries = run_blocking(context.io, archive::list_backups(archive.storage), context.stop);
+        auto read = archive::read_details(archive.storage, std::move(entries), context.at_once());
+        summary.backups = run_blocking(context.io, std::move(read), context.stop);
+        return summary;
     }
 
-    static std::optional<pg::PastTimeline> parent_of(Context& context, const archive::WalCatalogue& wal,
-                                                     pg::TimelineId timeline) {
-        try {
-            auto read = archive::stored_history(context.archive(), timeline, wal.others);
-            const auto history = run_blocking(context.io, std::move(read), context.stop);
-            if (history && !history->past.empty()) return history->past.back();
-        } catch (const Error& error) {
-            if (error.kind() != ErrorKind::corrupt) throw;
-            context.log.warn("the history of timeline {} cannot be read, its parent is not known: {}", timeline.number(),
-                             error.what());
+    void tell_troubles(Context& context, const archive::ArchiveSummary& summary) const {
+        tell_odd_objects(context.log, summary.wal, archive::wal_folder, summary.odd_objects - summary.wal.odd.size());
+        if (summary.backups.empty() && !without_backups_) context.log.info("No backups found in storage.");
+        cli::tell_troubles(context.log, summary.backups);
+        for (const auto& [id, parent] : summary.parents) {
+            if (!parent.trouble.empty())
+                context.log.warn("the history of timeline {} cannot be read, its parent is not known: {}", id.number(),
+                                 parent.trouble);
         }
-        return std::nullopt;
     }
 
-    bool json_ = false, without_backups_ = false;
+    bool json_ = false, without_backups_ = false, no_daemon_ = false;
 };
 
 } // namespace

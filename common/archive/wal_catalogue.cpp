@@ -55,6 +55,23 @@ bool WalTimeline::has(std::uint64_t number) const {
     return after != runs.begin() && std::prev(after)->last >= number;
 }
 
+void WalTimeline::add(std::uint64_t number, std::uint64_t stored_bytes) {
+    ++segments;
+    bytes += stored_bytes;
+    auto after = std::ranges::upper_bound(runs, number, {}, &SegmentRun::first);
+    const bool joins_before = after != runs.begin() && std::prev(after)->last + 1 == number;
+    const bool joins_after = after != runs.end() && after->first == number + 1;
+    if (joins_before && joins_after) {
+        std::prev(after)->last = after->last;
+        runs.erase(after);
+    } else if (joins_before)
+        std::prev(after)->last = number;
+    else if (joins_after)
+        after->first = number;
+    else
+        runs.insert(after, {number, number});
+}
+
 std::vector<SegmentRun> WalTimeline::gaps() const {
     std::vector<SegmentRun> gaps;
     for (std::size_t index = 1; index < runs.size(); ++index) gaps.push_back({runs[index - 1].last + 1, runs[index].first - 1});

@@ -28,6 +28,8 @@ struct WalTimeline {
     std::uint64_t first() const { return runs.front().first; }
     std::uint64_t last() const { return runs.back().last; }
     bool has(std::uint64_t number) const;
+    /// A segment that was not there; `stored_bytes` in the storage.
+    void add(std::uint64_t number, std::uint64_t stored_bytes);
     /// What is missing between the first and the last, ascending.
     std::vector<SegmentRun> gaps() const;
 };

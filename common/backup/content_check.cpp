@@ -15,7 +15,7 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 512 << 10;
+constexpr std::size_t chunk_bytes = check_bytes / 2;
 constexpr std::size_t page_bytes = 8192;
 constexpr std::size_t named_blocks_max = 5;
 /// What an increment of WAL-G's begins with (walg-format.md, 4.1).
@@ -25,7 +25,6 @@ constexpr std::string_view increment_magic = "wi1U";
 void read_object(archive::Archive& archive, const storage::ObjectKey& key, codec::Sink& sink, std::stop_token stop) {
     const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(key, {}), stop));
     if (!reader) throw Error(ErrorKind::corrupt, "it was listed, and is not there any more");
-    const auto lease = archive.budget.acquire(2 * chunk_bytes, stop);
     Blob chunks[2] = {Blob(chunk_bytes), Blob(chunk_bytes)};
     auto ask = [&](Blob& chunk) {
         return asio::co_spawn(archive.io, reader->read({chunk.data(), chunk.capacity()}), asio::use_future);
@@ -123,28 +122,83 @@ private:
 
 } // namespace
 
-bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, pg::WalCheck& wal, std::stop_token stop) {
+namespace {
+
+/// The WAL file that an object's name says it is.
+struct WalName {
+    std::string file;
+    std::optional<pg::WalFileKind> kind; ///< nothing: nobody's
+    const codec::Compression* compression;
+};
+
+WalName wal_name_of(const storage::ObjectKey& key) {
     const auto object = std::string_view(key.path()).substr(archive::wal_folder.size());
     const auto dot = object.rfind('.');
     const bool suffixed = dot != std::string_view::npos && compression_of(object.substr(dot)) != nullptr;
-    const auto name = std::string(suffixed ? object.substr(0, dot) : object);
-    const auto kind = pg::wal_file_kind(name);
-    if (!kind) return false;
-    const auto* compression = suffixed ? compression_of(object.substr(dot)) : codec::compression_by_suffix("");
-    naming(key, [&] {
-        if (kind == pg::WalFileKind::segment) {
-            wal.begin(name, key.path());
+    auto file = std::string(suffixed ? object.substr(0, dot) : object);
+    const auto kind = pg::wal_file_kind(file);
+    return {std::move(file), kind, suffixed ? compression_of(object.substr(dot)) : codec::compression_by_suffix("")};
+}
+
+/// Keeps what fits.
+class BoundedSink : public codec::Sink {
+public:
+    explicit BoundedSink(std::uint64_t bytes_max) : content_(static_cast<std::size_t>(bytes_max)) {}
+    void write(ByteView bytes) override {
+        if (bytes.size() > content_.room().size()) throw Error(ErrorKind::corrupt, "it is larger than a segment");
+        content_.append(bytes);
+    }
+    void finish() override {}
+    Blob take() { return std::move(content_); }
+
+private:
+    Blob content_;
+};
+
+} // namespace
+
+bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, pg::WalCheck& wal, std::stop_token stop) {
+    const auto name = wal_name_of(key);
+    if (!name.kind) return false;
+    if (name.kind == pg::WalFileKind::segment) {
+        naming(key, [&] {
+            wal.begin(name.file, key.path());
             SegmentSink end(wal);
-            archive::UnpackChain chain(archive.packing.cipher, *compression, end);
+            archive::UnpackChain chain(archive.packing.cipher, *name.compression, end);
             read_object(archive, key, chain.head(), stop);
-            return;
-        }
+        });
+        return true;
+    }
+    naming(key, [&] {
         FileSink end;
-        archive::UnpackChain chain(archive.packing.cipher, *compression, end);
+        archive::UnpackChain chain(archive.packing.cipher, *name.compression, end);
         read_object(archive, key, chain.head(), stop);
-        archive::check_wal_content({name, key, compression}, end.first(), end.bytes());
+        archive::check_wal_content({name.file, key, name.compression}, end.first(), end.bytes());
     });
     return true;
+}
+
+std::optional<Blob> unpack_segment(archive::Archive& archive, const storage::ObjectKey& key, std::uint64_t bytes_max,
+                                   std::stop_token stop) {
+    const auto name = wal_name_of(key);
+    if (name.kind != pg::WalFileKind::segment) return std::nullopt;
+    BoundedSink end(bytes_max);
+    try {
+        archive::UnpackChain chain(archive.packing.cipher, *name.compression, end);
+        read_object(archive, key, chain.head(), stop);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        return std::nullopt;
+    }
+    return end.take();
+}
+
+void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck& wal) {
+    naming(key, [&] {
+        wal.begin(wal_name_of(key).file, key.path());
+        wal.write(content);
+        wal.finish();
+    });
 }
 
 void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, std::stop_token stop) {

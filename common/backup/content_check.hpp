@@ -3,17 +3,27 @@
 #include "common/pg/lsn.hpp"
 #include "common/pg/wal_check.hpp"
 
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 
 /// Reads stored objects back as a restore would: decrypts, decompresses, and looks at what comes out. What is wrong is an
-/// Error(corrupt) that names the object; nothing is written. Synchronous: for a job's thread.
+/// Error(corrupt) that names the object; nothing is written. Synchronous: for a job's thread, or several. Whoever calls holds
+/// `check_bytes` of the memory budget.
 namespace walgd::backup {
+
+inline constexpr std::uint64_t check_bytes = 1 << 20;
 
 /// An object of wal_005/: a segment goes through `wal`, which knows the one before; of other files it is seen that they unpack.
 /// False: what is stored under such a name is nobody's WAL file, and was not read.
 bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, pg::WalCheck& wal, std::stop_token stop);
+
+/// The content of a segment's object, for check_segment() when its turn has come. Nothing where the name is no segment's, or what
+/// is stored does not unpack to at most `bytes_max`: then check_wal_object() says what is wrong with it.
+std::optional<Blob> unpack_segment(archive::Archive& archive, const storage::ObjectKey& key, std::uint64_t bytes_max,
+                                   std::stop_token stop);
+void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck& wal);
 
 /// A tar of a backup that was begun at `start`: its members, and the page headers and checksums of relations that are in it
 /// whole. Pages written since the start may be torn: those come out of the WAL.

@@ -4,6 +4,7 @@
 #include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal_needs.hpp"
+#include "common/backup/check_ahead.hpp"
 #include "common/backup/content_check.hpp"
 
 #include <algorithm>
@@ -28,14 +29,7 @@ public:
 
     VerifyReport run() {
         choose();
-        const auto end = Clock::now() + options_.time_max;
-        std::size_t done = 0;
-        for (; done < chosen_.size(); ++done) {
-            const bool late = options_.time_max.count() > 0 && Clock::now() >= end;
-            const bool full = options_.bytes_max > 0 && report_.bytes + chosen_[done]->bytes > options_.bytes_max;
-            if (late || (full && done > 0)) break;
-            check(*chosen_[done]);
-        }
+        const auto done = read();
         report_.left_out = chosen_.size() - done;
         report_.wal_records = wal_.records();
         remember(done);
@@ -44,6 +38,40 @@ public:
     }
 
 private:
+    /// Reads what was chosen until a budget ends that; says how many. While the first is looked at, others are read.
+    std::size_t read() {
+        const auto end = Clock::now() + options_.time_max;
+        CheckAhead ahead(options_.at_once, archive_.budget, stop_);
+        std::size_t begun = 0;
+        for (;;) {
+            const bool late = options_.time_max.count() > 0 && Clock::now() >= end;
+            // Of those under way some may turn out to be nobody's, and then count for nothing.
+            const bool full = begun < chosen_.size() && begun > 0 && options_.bytes_max > 0 &&
+                              report_.bytes + ahead.bytes() + chosen_[begun]->bytes > options_.bytes_max;
+            if (begun < chosen_.size() && !late && !full && begin(ahead, *chosen_[begun])) {
+                ++begun;
+                continue;
+            }
+            if (ahead.empty()) return begun;
+            auto first = ahead.take_first();
+            check(first);
+        }
+    }
+
+    /// False: it has to wait for those under way.
+    bool begin(CheckAhead& ahead, const archive::HeldObject& object) {
+        if (!object.key.path().starts_with(archive::wal_folder)) {
+            auto look = [this, &object](std::stop_token stop) {
+                return CheckAhead::Outcome{.whole = object.bytes > 0 && check_backup_object(object.key, stop)};
+            };
+            return ahead.begin(object, check_bytes, std::move(look));
+        }
+        auto unpack = [this, &object](std::stop_token stop) {
+            return CheckAhead::Outcome{.segment = unpack_segment(archive_, object.key, inventory_.segment_bytes, stop)};
+        };
+        return ahead.begin(object, check_bytes + inventory_.segment_bytes, std::move(unpack));
+    }
+
     void choose() {
         for (const auto& object : inventory_.wal_objects) chosen_.push_back(&object);
         for (const auto& object : inventory_.backup_objects) chosen_.push_back(&object);
@@ -81,15 +109,13 @@ private:
         run_blocking(archive_.io, archive_.storage.put(state_key(), bytes_of(text), {}), stop_);
     }
 
-    void check(const archive::HeldObject& object) {
+    void check(CheckAhead::Begun& begun) {
+        const auto& object = begun.object;
         const auto& path = object.key.path();
         bool read = true;
         try {
             if (object.bytes == 0) throw Error(ErrorKind::corrupt, "it has no bytes");
-            if (path.starts_with(archive::wal_folder))
-                read = check_wal_object(archive_, object.key, wal_, stop_);
-            else
-                read = check_backup_object(object.key);
+            read = look_at(begun);
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::corrupt) throw;
             damaged_.insert(path);
@@ -99,16 +125,26 @@ private:
         if (read) report_.bytes += object.bytes;
     }
 
-    bool check_backup_object(const storage::ObjectKey& key) {
+    /// In the objects' order: a segment goes on where the one before ended.
+    bool look_at(CheckAhead::Begun& begun) {
+        const auto& key = begun.object.key;
+        const auto outcome = begun.outcome();
+        if (!key.path().starts_with(archive::wal_folder)) return outcome ? outcome->whole : check_backup_object(key, stop_);
+        if (!outcome || !outcome->segment) return check_wal_object(archive_, key, wal_, stop_);
+        check_segment(key, outcome->segment->view(), wal_);
+        return true;
+    }
+
+    bool check_backup_object(const storage::ObjectKey& key, std::stop_token stop) const {
         const std::string_view path = key.path();
         const auto folder = archive::backup_of_data_object(path);
         const bool sentinel = folder.empty() && !archive::backup_of_sentinel(path.substr(path.rfind('/') + 1)).empty();
         const auto* backup = graph_.find(folder);
         const bool document = path.ends_with("/metadata.json") || path.ends_with("/files_metadata.json");
         if (sentinel || (backup != nullptr && document))
-            check_document(archive_, key, stop_);
+            check_document(archive_, key, stop);
         else if (backup != nullptr && path.find("/tar_partitions/") != std::string_view::npos)
-            check_backup_tar(archive_, key, backup->start, stop_);
+            check_backup_tar(archive_, key, backup->start, stop);
         else
             return false;
         return true;

@@ -13,6 +13,8 @@ struct VerifyOptions {
     bool since_last = false;     ///< only what was stored since the last one; goes on where a budget ended it
     std::uint64_t bytes_max = 0; ///< of stored objects; 0: no limit
     std::chrono::milliseconds time_max{0};
+    /// Objects that are read at once, as far as the memory budget goes. The report is the same.
+    unsigned at_once = 1;
 };
 
 struct Damage {

@@ -3,8 +3,9 @@
 
 Fills a MinIO on loopback, or a folder, with N segments (a gap in every 10,000, a history of two timelines) and M backups, then runs each command --repeat times and
 prints a JSON line for each: wall time, CPU, peak memory, requests (walgd's own count). The objects of a MinIO are made by copying on its disk what it wrote for one of them.
-Programs from the environment: WALGD_DIR (folder with walg), MINIO, WALRUS (left out when it is not given).
-Exit code: 1 when walgd needs more memory or time than --max-mib and --max-seconds allow.
+Then it starts walgd, and asks it when it has listed the archive: how long that took and in how much memory, and how long wal-show takes, whose output must be that of a listing.
+Programs from the environment: WALGD_DIR (folder with walg and walgd), MINIO, WALRUS (left out when it is not given).
+Exit code: 1 when walgd needs more memory or time than --max-mib, --max-seconds and --max-daemon-ms allow.
 """
 import argparse
 import http.client
@@ -122,10 +123,12 @@ def subjects(segments):
     at = (segments + 1) * (16 << 20)
     lsn = f"{at >> 32:X}/{at & 0xFFFFFFFF:X}"
     walg = pathlib.Path(os.environ["WALGD_DIR"]) / "walg"
-    lanes = {"backup-list": ["backup-list"], "list-detail": ["backup-list", "--detail", "--json"], "wal-show": ["wal-show"], "wal-verify": ["wal-verify", "integrity", "timeline", "--lsn", lsn, "--timeline", "2"]}
+    lanes = {"backup-list": ["backup-list"], "list-detail": ["backup-list", "--detail", "--json"], "wal-show": ["wal-show"], "wal-verify": ["wal-verify", "integrity", "timeline", "--lsn", lsn, "--timeline", "2"],
+             "delete-plan": ["delete", "retain", "7"]}
     rows = [("walgd", lane, [walg, *words, "--stats"]) for lane, words in lanes.items()]
     if os.environ.get("WALRUS"):
-        rows += [("walrus", lane, [os.environ["WALRUS"], lane]) for lane in ("backup-list", "wal-show")]
+        theirs = {"backup-list": ["backup-list"], "wal-show": ["wal-show"], "wal-verify": ["wal-verify", "integrity"], "delete-plan": ["delete", "retain", "7"]}
+        rows += [("walrus", lane, [os.environ["WALRUS"], *words]) for lane, words in theirs.items()]
     return rows
 
 
@@ -137,10 +140,52 @@ def run(command, env, scratch):
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-    errors = (scratch / "err").read_text(errors="replace")
+    with open(scratch / "err", "rb") as err:
+        err.seek(max(0, err.seek(0, os.SEEK_END) - 4096))  # a plan names every object
+        errors = err.read().decode(errors="replace")
     told = re.search(r"(\d+) storage requests", errors)
     return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024, "exit": process.returncode,
             "requests": int(told[1]) if told else None, "error": errors.strip().splitlines()[-1][:200] if process.returncode not in (0, 1) and errors.strip() else None}
+
+
+class Daemon:
+    """walgd, which lists the archive when it starts."""
+
+    def __init__(self, scratch, settings):
+        self.env = {**settings, "WALGD_HTTP_LISTEN": f"127.0.0.1:{free_port()}"}
+        self.began = time.monotonic()
+        self.log = open(scratch / "log", "wb")
+        self.process = subprocess.Popen([pathlib.Path(os.environ["WALGD_DIR"]) / "walgd"], env=self.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+    def listed_seconds(self):
+        while b"event=archive_listed" not in pathlib.Path(self.log.name).read_bytes():
+            if self.process.poll() is not None or time.monotonic() > self.began + 300:
+                raise AssertionError("walgd did not list the archive")
+            time.sleep(0.005)
+        return time.monotonic() - self.began
+
+    def peak_mib(self):
+        return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def ask_daemon(scratch, env, repeat):
+    """The row of wal-show by a daemon."""
+    walg = pathlib.Path(os.environ["WALGD_DIR"]) / "walg"
+    daemon = Daemon(scratch, env)
+    try:
+        listed = daemon.listed_seconds()
+        rows = [run([walg, "wal-show", "--stats"], env, scratch) for _ in range(max(5, repeat))]
+        told = (scratch / "out").read_bytes()
+        run([walg, "wal-show", "--no-daemon"], env, scratch)
+        return {"lane": "wal-show by the daemon", "subject": "walgd", "seconds": round(statistics.median(one["seconds"] for one in rows), 3), "requests": rows[0]["requests"],
+                "mib": round(max(one["mib"] for one in rows), 1), "same": told == (scratch / "out").read_bytes(), "daemon_listed_seconds": round(listed, 2),
+                "daemon_mib": round(daemon.peak_mib(), 1)}
+    finally:
+        daemon.stop()
 
 
 def main():
@@ -152,6 +197,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--max-mib", type=float, default=200)
     parser.add_argument("--max-seconds", type=float, default=20)
+    parser.add_argument("--max-daemon-ms", type=float, default=100)
     parser.add_argument("--lock", help="a file that is locked while commands are measured, where others use the machine too")
     chosen = parser.parse_args()
     scratch = pathlib.Path(chosen.dir) / "scale"
@@ -163,7 +209,7 @@ def main():
         began = time.monotonic()
         store.fill(names(chosen.segments, chosen.backups))
         print(json.dumps({"filled_seconds": round(time.monotonic() - began, 1), "segments": chosen.segments, "backups": chosen.backups, "storage": chosen.storage}), flush=True)
-        env = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "WALG_COMPRESSION_METHOD": "lz4", "WALG_PG_WAL_SIZE": "16", **store.environment()}
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "WALG_COMPRESSION_METHOD": "lz4", "WALG_PG_WAL_SIZE": "16", "WALGD_SOCKET": str(scratch / "walgd.sock"), **store.environment()}
         if chosen.lock:
             import fcntl
             lock = open(chosen.lock, "r+")
@@ -177,6 +223,9 @@ def main():
             print(json.dumps(row), flush=True)
             if subject == "walgd":
                 within = within and row["mib"] <= chosen.max_mib and row["cold_seconds"] <= chosen.max_seconds and row["exit"] in (0, 1)
+        row = ask_daemon(scratch, env, chosen.repeat)
+        print(json.dumps(row), flush=True)
+        within = within and row["same"] and row["requests"] == 0 and row["seconds"] * 1000 <= chosen.max_daemon_ms and row["daemon_mib"] <= chosen.max_mib
     finally:
         store.stop()
         shutil.rmtree(scratch, ignore_errors=True)

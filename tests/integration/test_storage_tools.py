@@ -215,7 +215,14 @@ class StorageTools(TestCase):
         for words, told in ((["backup-list"], "1 storage requests (list 1)"), (["wal-show", "--without-backups"], "2 storage requests (get 1, list 1)"),
                             (["wal-show"], "8 storage requests (get 6, list 2)"), (["wal-verify", "timeline", "--lsn", "0/4800000", "--timeline", "2"], "1 storage requests (list 1)"),
                             (["backup-list", "--detail"], "6 storage requests (get 5, list 1)"), (["st", "ls"], "1 storage requests (list 1)"),
-                            (["st", "stat", "wal_005/000000010000000000000026.zst"], "1 storage requests (head 1)")):
+                            (["st", "stat", "wal_005/000000010000000000000026.zst"], "1 storage requests (head 1)"),
+                            (["st", "cat", "wal_005/000000010000000000000026.zst"], "1 storage requests (get 1)"),
+                            (["wal-fetch", "000000020000000000000046", self.scratch.path / "fetched"], "1 storage requests (get 1)"),
+                            (["wal-verify", "integrity", "--lsn", "0/4800000", "--timeline", "2"], "8 storage requests (get 6, list 2)"),
+                            (["backup-show", "LATEST"], "2 storage requests (get 1, list 1)"),
+                            # Of each of the five backups sentinel and metadata, and the history.
+                            (["delete", "garbage"], "13 storage requests (get 11, list 2)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "13 storage requests (get 11, list 2)"),
+                            (["verify", "--sample", "1"], "14 storage requests (get 12, list 2)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
             self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
 
     def test_wal_verify_asks_the_server_where_it_is(self):

@@ -121,6 +121,26 @@ class Verify(TestCase):
         self.assertGreater(report["foreign"], 0)
         self.assertEqual(report["backups"], [])
 
+    def test_many_at_once_report_what_one_after_the_other_does(self):
+        self.archive()
+        dice = random.Random(7)
+        objects = [path for path in self.objects() if path.stat().st_size > 0]
+        for path in dice.sample(objects, 6):
+            content = bytearray(path.read_bytes())
+            content[dice.randrange(len(content))] ^= 0x10
+            self.write(path, bytes(content))
+        self.write(self.folder / "wal_005/strange", b"x")
+        largest = max(path.stat().st_size for path in objects)
+        for words in ([], ["--json"], ["--bytes", str(3 * largest)], ["--since-last", "--bytes", str(largest)]):
+            # What --since-last leaves behind is taken away: both begin at the same place.
+            told = []
+            for concurrency, budget in (("1", "512MiB"), ("8", "512MiB"), ("8", "80MiB")):
+                (self.folder / "walgd_005/verify.json").unlink(missing_ok=True)
+                env = {"WALG_DOWNLOAD_CONCURRENCY": concurrency, "WALGD_MEMORY_BUDGET": budget}
+                told.append(self.walgd.walg("verify", *words, check=False, env=env).stdout)
+            self.assertIn("damaged", told[0])
+            self.assertEqual(told[1:], [told[0]] * 2, words)
+
     def test_a_sample_a_budget_and_what_came_since_the_last_time(self):
         self.archive()
         self.assertEqual(self.verify("--sample", "3")["objects"], 3)

@@ -66,8 +66,14 @@ private:
         options.connection["host"] = folder_.path();
         return options;
     }
+    /// More than a frame, of the archive "here" alone.
+    static Server::Services::Catalogue catalogue(const proto::Frame& asked) {
+        if (asked.field(0) != "here") return {.text = {}, .refusal = "it keeps another archive"};
+        return {.text = std::string(3 * proto::frame_bytes_max, 'x'), .refusal = {}, .age = std::chrono::milliseconds(1500)};
+    }
     Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
-                    [](bool json) { return json ? "{}" : "fine"; }, [] { return "reloaded"; }},
+                    [](bool json) { return json ? "{}" : "fine"; }, [] { return "reloaded"; },
+                    [](const proto::Frame& asked) { return catalogue(asked); }, [](const proto::Frame&, bool) {}},
                    listener_.release()};
     TaskGroup tasks_ = start();
     std::thread thread_;
@@ -103,6 +109,22 @@ TEST_CASE("pushes of many connections at once are all stored and answered", "[da
     CHECK(stored == 12);
     for (std::uint64_t number = 1; number <= 12; ++number)
         CHECK(std::filesystem::exists(served.stored(name_of_segment(number) + ".zst")));
+}
+
+TEST_CASE("what is known of the archive comes in parts, and to who asks for another archive not at all", "[daemon]") {
+    const Served served;
+    proto::Client client;
+    REQUIRE(client.connect(served.socket()) == proto::Client::Connected::yes);
+    REQUIRE(client.send({proto::Type::catalogue, 1, {"here", "b"}}));
+    std::string text;
+    proto::Frame frame;
+    while (client.receive(frame, 30) && frame.type == proto::Type::part) text += frame.field(0);
+    CHECK(text == std::string(3 * proto::frame_bytes_max, 'x'));
+    CHECK(frame.type == proto::Type::ok);
+    CHECK(frame.field(0) == "1500");
+    const auto refused = served.ask({proto::Type::catalogue, 1, {"there"}});
+    CHECK(refused.type == proto::Type::absent);
+    CHECK(refused.field(0) == "it keeps another archive");
 }
 
 TEST_CASE("a fetch fills the descriptor that it was given, or says that there is none", "[daemon]") {

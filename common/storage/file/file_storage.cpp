@@ -135,17 +135,7 @@ public:
     }
 
     awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
-        auto work = [this, keys = std::move(keys)] {
-            std::vector<RemoveFailure> failures;
-            for (const auto& key : keys) {
-                try {
-                    folder_.remove(key);
-                } catch (const Error& error) {
-                    failures.push_back({key, error});
-                }
-            }
-            return failures;
-        };
+        auto work = [this, keys = std::move(keys)] { return folder_.remove(keys); };
         auto failures = co_await run_on(pool_, std::move(work));
         co_return failures;
     }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <map>
 #include <random>
 #include <regex>
 #include <sys/file.h>
@@ -19,22 +20,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view temporary_folder = "walgd_005/tmp";
-/// Each page reads the whole folder: few large pages.
-constexpr std::size_t page_objects = 20'000;
-
 std::string random_name() {
     thread_local std::mt19937_64 dice{std::random_device{}()};
     return fmt::format("{:016x}", dice());
-}
-
-ObjectInfo info_of(ObjectKey key, const struct stat& about) {
-    ObjectInfo info;
-    info.key = std::move(key);
-    info.bytes = static_cast<std::uint64_t>(about.st_size);
-    info.modified = Modified(std::chrono::seconds(about.st_mtim.tv_sec) + std::chrono::nanoseconds(about.st_mtim.tv_nsec));
-    info.etag = fmt::format("{:x}-{:x}-{:x}", about.st_ino, about.st_size, info.modified.time_since_epoch().count());
-    return info;
 }
 
 /// link(2) and friends without replacing. False: something has that name.
@@ -55,7 +43,17 @@ bool link_exclusively(const std::string& from, const std::string& to) {
 
 } // namespace
 
+ObjectInfo info_of(ObjectKey key, const struct stat& about) {
+    ObjectInfo info;
+    info.key = std::move(key);
+    info.bytes = static_cast<std::uint64_t>(about.st_size);
+    info.modified = Modified(std::chrono::seconds(about.st_mtim.tv_sec) + std::chrono::nanoseconds(about.st_mtim.tv_nsec));
+    info.etag = fmt::format("{:x}-{:x}-{:x}", about.st_ino, about.st_size, info.modified.time_since_epoch().count());
+    return info;
+}
+
 bool is_walg_temporary(std::string_view name) {
+    if (name.find(".tmp.") == std::string_view::npos) return false; // a million names are no WAL-G's
     static const std::regex pattern(R"(\.tmp\.\d{8}T\d{6}Z-[0-9a-f]{16}$)");
     return std::regex_search(name.begin(), name.end(), pattern);
 }
@@ -102,7 +100,7 @@ void Folder::make_parents(const std::string& path) const {
 
 Folder::Temporary Folder::create_temporary() const {
     Temporary temporary;
-    temporary.path = fmt::format("{}/{}/{}", root_, temporary_folder, random_name());
+    temporary.path = fmt::format("{}/{}{}", root_, temporary_folder, random_name());
     make_parents(temporary.path);
     // Read too: an upload's pieces may be looked at again.
     temporary.fd = open_file(temporary.path, O_RDWR | O_CREAT | O_EXCL, 0666);
@@ -154,92 +152,63 @@ std::optional<ObjectInfo> Folder::stat(const ObjectKey& key) const {
     return info_of(key, about);
 }
 
-namespace {
-
-struct Entry {
-    std::string path; ///< relative to the root; folders with a trailing slash
-    bool folder;
-};
-
-/// The entries of one folder whose names begin with `prefix`, unsorted; none if it is not there.
-std::vector<Entry> entries_of(const std::string& root, const std::string& folder, std::string_view prefix = {}) {
-    std::vector<Entry> entries;
-    std::error_code error;
-    fs::directory_iterator iterator(root + "/" + folder, error);
-    if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return entries;
-    if (error) throw_errno(fmt::format("cannot list {}/{}", root, folder), error.value());
-    for (; iterator != fs::directory_iterator(); iterator.increment(error)) {
-        const auto name = iterator->path().filename().string();
-        if (!name.starts_with(prefix)) continue;
-        std::error_code gone;
-        if (iterator->is_directory(gone))
-            entries.push_back({folder + name + "/", true});
-        else if (iterator->is_regular_file(gone) && !is_walg_temporary(name))
-            entries.push_back({folder + name, false});
-    }
-    if (error) throw Error(ErrorKind::failed, fmt::format("cannot list {}/{}: {}", root, folder, error.message()));
-    return entries;
+ListPage Folder::list(const std::string& folder, const ListOptions& options) const {
+    check_root();
+    return listings_.list(root_, folder, options);
 }
 
-void collect(const std::string& root, const std::string& folder, std::string_view prefix, std::vector<std::string>& files) {
-    for (const auto& entry : entries_of(root, folder, prefix)) {
-        if (!entry.folder)
-            files.push_back(entry.path);
-        else if (entry.path != std::string(temporary_folder) + "/")
-            collect(root, entry.path, {}, files);
+namespace {
+
+/// Removes a file's name, not yet durably.
+void unlink_object(const std::string& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) throw_errno(fmt::format("cannot remove {}", path));
+}
+
+/// Removes folders that are left empty, up to the root.
+void remove_empty(fs::path folder, const std::string& root) {
+    for (; folder != root && ::rmdir(folder.c_str()) == 0; folder = folder.parent_path()) {
     }
 }
 
 } // namespace
 
-ListPage Folder::list(const std::string& folder, const ListOptions& options) const {
-    check_root();
-    ListPage page;
-    std::vector<std::string> files;
-    if (options.recursive)
-        collect(root_, folder, options.name_prefix, files);
-    else {
-        for (const auto& entry : entries_of(root_, folder, options.name_prefix)) {
-            if (!entry.folder)
-                files.push_back(entry.path);
-            else if (!options.token)
-                page.folders.push_back(entry.path);
+std::vector<RemoveFailure> Folder::remove(const std::vector<ObjectKey>& keys) const {
+    std::vector<RemoveFailure> failures;
+    std::map<std::string, std::vector<const ObjectKey*>> folders; ///< with what was removed of each
+    for (const auto& key : keys) {
+        try {
+            check_root();
+            const auto path = path_of(key);
+            unlink_object(path);
+            folders[fs::path(path).parent_path().string()].push_back(&key);
+        } catch (const Error& error) {
+            failures.push_back({key, error});
         }
     }
-    const auto after = options.token.value_or(options.after.empty() ? std::string() : folder + options.after);
-    std::erase_if(files, [&](const std::string& path) { return path <= after; });
-    std::erase_if(page.folders, [&](const std::string& path) { return path <= after; });
-    std::ranges::sort(files);
-    std::ranges::sort(page.folders);
-    auto file = files.begin();
-    for (; file != files.end() && page.objects.size() < page_objects; ++file) {
-        // Removed since it was listed: not there.
-        if (auto info = stat(ObjectKey(*file))) page.objects.push_back(std::move(*info));
+    // The inner ones first: a folder that goes leaves the one above empty.
+    for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+        try {
+            std::error_code unknown;
+            if (fs::exists(folder->first, unknown) || unknown) sync_folder(folder->first);
+            remove_empty(folder->first, root_);
+        } catch (const Error& error) {
+            for (const auto* key : folder->second) failures.push_back({*key, error});
+        }
     }
-    if (file != files.end()) page.next = *std::prev(file);
-    return page;
-}
-
-void Folder::remove(const ObjectKey& key) const {
-    const auto path = path_of(key);
-    if (::unlink(path.c_str()) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR) throw_errno(fmt::format("cannot remove {}", path));
-        check_root();
-        return;
-    }
-    auto folder = fs::path(path).parent_path();
-    sync_folder(folder.string());
-    for (; folder != root_ && ::rmdir(folder.c_str()) == 0; folder = folder.parent_path()) {
-    }
+    return failures;
 }
 
 std::size_t Folder::remove_old_temporaries(std::chrono::seconds age) const {
     std::size_t removed = 0;
     const auto oldest = std::chrono::system_clock::now() - age;
-    for (const auto& entry : entries_of(root_, std::string(temporary_folder) + "/")) {
-        const auto info = entry.folder ? std::nullopt : stat(ObjectKey(entry.path));
+    std::vector<std::string> names;
+    for_each_entry(fmt::format("{}/{}", root_, temporary_folder), [&](std::string_view name, bool is_folder) {
+        if (!is_folder) names.emplace_back(name);
+    });
+    for (const auto& name : names) {
+        const auto info = stat(ObjectKey(std::string(temporary_folder) + name));
         if (!info || info->modified > oldest) continue;
-        const auto path = root_ + "/" + entry.path;
+        const auto path = fmt::format("{}/{}{}", root_, temporary_folder, name);
         const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
         if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue; // gone, or being written
         if (::unlink(path.c_str()) == 0) ++removed;

@@ -1,9 +1,11 @@
 #pragma once
 #include "common/base/handles.hpp"
+#include "common/storage/file/folder_listing.hpp"
 #include "common/storage/storage.hpp"
 
-#include <set>
 #include <string>
+#include <sys/stat.h>
+#include <vector>
 
 /// The blocking half of the file storage: runs on a pool's thread.
 namespace walgd::storage {
@@ -31,8 +33,9 @@ public:
 
     std::optional<ObjectInfo> stat(const ObjectKey& key) const;
     ListPage list(const std::string& folder, const ListOptions& options) const;
-    /// Absent is fine; folders left empty below the root go too.
-    void remove(const ObjectKey& key) const;
+    /// Removes all of them, then makes that durable, at one fsync a folder, and only then returns. Absent is fine; folders left
+    /// empty below the root go too. Cut short by a crash, any of them may be there or not.
+    std::vector<RemoveFailure> remove(const std::vector<ObjectKey>& keys) const;
     std::size_t remove_old_temporaries(std::chrono::seconds age) const;
 
 private:
@@ -40,7 +43,13 @@ private:
     void give_to_owner(const std::string& path) const;
 
     std::string root_;
+    mutable FolderListings listings_;
 };
+
+/// Where objects are written before they have their name; not listed.
+inline constexpr std::string_view temporary_folder = "walgd_005/tmp/";
+
+ObjectInfo info_of(ObjectKey key, const struct stat& about);
 
 /// Names that WAL-G's file storage gives to files that it has not finished.
 bool is_walg_temporary(std::string_view name);
