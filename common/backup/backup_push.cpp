@@ -1,7 +1,6 @@
 #include "common/backup/backup_push.hpp"
 
 #include "common/archive/documents.hpp"
-#include "common/archive/layout.hpp"
 #include "common/archive/system_guard.hpp"
 #include "common/backup/database_names.hpp"
 #include "common/backup/delta_basis.hpp"
@@ -53,7 +52,8 @@ std::uint64_t part_bytes(const PushOptions& options, std::uint64_t total) {
 class Push {
 public:
     Push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop)
-        : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)), places_(options.uploads),
+        : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)),
+          folder_(options.catchup_from ? archive::catchup_folder : archive::backup_folder), places_(options.uploads),
           room_{archive, options.piece_bytes, places_, progress, stop_} {}
 
     PushResult run() {
@@ -61,7 +61,7 @@ public:
         prepare();
         start();
         try {
-            claim(archive_, {name_, host_, facts_.data_directory}, stop_);
+            claim(archive_, intent(), stop_);
         } catch (...) {
             server_.reset(); // out of backup mode
             throw;
@@ -73,15 +73,22 @@ public:
             server_.reset();
             rethrow_cleaned_up(as_error(std::current_exception()));
         }
-        release(archive_, name_);
+        release(archive_, intent());
         progress_.phase = Phase::done;
         PushResult result{name_, plain_bytes_, stored_bytes_, corrupt_blocks_, read_bytes_, {}, {}};
-        if (basis_) result.parent = basis_->parent().name();
+        if (basis_) result.parent = basis_->parent_name();
         if (basis_) result.source = basis_->source();
         return result;
     }
 
 private:
+    Intent intent() const { return {name_, host_, facts_.data_directory, std::string(folder_)}; }
+    bool is_catchup() const { return options_.catchup_from.has_value(); }
+    /// What the walk leaves out beside what no backup has.
+    std::span<const std::string_view> left_out() const {
+        return is_catchup() ? std::span<const std::string_view>(own_settings) : std::span<const std::string_view>();
+    }
+
     /// Everything that can be refused before the server starts a backup.
     void prepare() {
         host_ = host_name();
@@ -94,8 +101,11 @@ private:
             throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");
         remove_leftovers(archive_, host_, facts_.data_directory, stop_);
-        if (options_.files_metadata) basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
-        PgdataWalk walk(pgdata_);
+        if (is_catchup())
+            basis_ = DeltaBasis::for_standby(archive_, options_.delta, *options_.catchup_from, facts_, pgdata_, stop_);
+        else if (options_.files_metadata)
+            basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
+        PgdataWalk walk(pgdata_, left_out());
         std::uint64_t total = 0;
         walk.run([&](const WalkedEntry& entry) {
             if (entry.type == WalkedEntry::Type::file) total += static_cast<std::uint64_t>(entry.about.st_size);
@@ -107,7 +117,10 @@ private:
     void start() {
         started_ = now();
         archive_.log.info("Starting a {} of {} ({} MiB); the server makes a checkpoint first",
-                          basis_ ? "delta backup" : "full base backup", pgdata_, progress_.bytes_total.load() >> 20);
+                          is_catchup() ? "catchup backup"
+                          : basis_     ? "delta backup"
+                                       : "full base backup",
+                          pgdata_, progress_.bytes_total.load() >> 20);
         start_ = server_->start_backup(format_time(started_));
         if (basis_ && !basis_->begin(*server_, start_, progress_.bytes_total)) basis_.reset();
         name_ = "base_" + start_.start_segment + (basis_ ? basis_->name_suffix() : "");
@@ -120,7 +133,7 @@ private:
         if (options_.table_names && options_.files_metadata)
             collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
         progress_.phase = Phase::copying;
-        if (basis_ && options_.delta.permanent) make_chain_permanent(archive_, basis_->parent(), stop_);
+        if (basis_ && options_.delta.permanent) basis_->make_permanent();
         const CopySource source{.verify = options_.verify && facts_.data_checksums,
                                 .block_bytes = facts_.block_bytes,
                                 .start = start_.lsn,
@@ -131,11 +144,13 @@ private:
                                  .backup = name_,
                                  .part_bytes_max = part_bytes(options_, progress_.bytes_total),
                                  .readers = std::max(1U, options_.readers),
-                                 .by_database = options_.by_database};
+                                 .by_database = options_.by_database,
+                                 .folder = folder_,
+                                 .left_out = left_out()};
         const auto copied = copy_parts(source, parts);
         add(copied);
         if (basis_) basis_->tell(copied);
-        add(push_tar(room_, name_, "pg_control", {control_file()}));
+        add(push_tar(room_, {folder_, name_, "pg_control"}, {control_file()}));
     }
 
     PartsResult copy_parts(const CopySource& source, const PartsOptions& parts) {
@@ -162,16 +177,17 @@ private:
             member.name = name;
             labels.push_back({member, *text});
         }
-        add(push_tar(room_, name_, "backup_label", labels));
+        add(push_tar(room_, {folder_, name_, "backup_label"}, labels));
         finished_ = now();
-        put_document(archive::metadata_key(name_), to_json(metadata()));
+        put_document(archive::metadata_key(name_, folder_), to_json(metadata()));
         if (options_.files_metadata) {
-            ObjectUpload files(room_, archive::files_metadata_key(name_));
+            ObjectUpload files(room_, archive::files_metadata_key(name_, folder_));
             files_.finish(files);
         }
-        wait_for_last_wal(stopped.lsn);
+        // A standby that catches up has the WAL behind it from its primary.
+        if (!is_catchup()) wait_for_last_wal(stopped.lsn);
         progress_.phase = Phase::finishing;
-        put_document(archive::sentinel_key(name_), to_json(sentinel()));
+        put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
     }
 
     void wait_for_last_wal(pg::Lsn stop_lsn) {
@@ -218,7 +234,7 @@ private:
         const auto outcome = run_blocking(archive_.io, archive_.storage.put(key, bytes_of(text), first), stop_);
         if (outcome == storage::PutOutcome::exists)
             throw Error(ErrorKind::refused, fmt::format("{} exists already, and nothing is overwritten", key.path()),
-                        "another backup of the same name was taken meanwhile: run backup-push again");
+                        "another backup of the same name was taken meanwhile: take this one again");
     }
 
     void add(const PartsResult& part) {
@@ -250,7 +266,7 @@ private:
         archive::Sentinel sentinel;
         sentinel.start_lsn = start_.lsn;
         sentinel.finish_lsn = finish_lsn_;
-        if (basis_) sentinel.delta = basis_->parent().origin();
+        if (basis_) sentinel.delta = basis_->origin();
         sentinel.data_checksums = facts_.data_checksums;
         sentinel.pg_version = facts_.version_num;
         sentinel.system = facts_.system;
@@ -273,10 +289,11 @@ private:
         // Nothing can be told apart once a sentinel may have been stored: then the backup is what it is.
         std::string rest;
         try {
-            remove_unfinished(archive_, name_, cleanup_limit);
+            remove_unfinished(archive_, intent(), cleanup_limit);
         } catch (const std::exception&) {
-            rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push removes it", name_,
-                               describe(std::current_exception()));
+            rest =
+                fmt::format("what was stored of {} is still in the storage ({}); the next backup-push or catchup-push removes it",
+                            name_, describe(std::current_exception()));
         }
         throw Error(error.kind(), error.what(),
                     rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);
@@ -286,6 +303,7 @@ private:
     const PushOptions& options_;
     Progress& progress_;
     std::stop_token stop_;
+    std::string_view folder_;
     MemoryBudget places_;
     UploadRoom room_;
     FilesSpool files_;

@@ -1,7 +1,6 @@
 #include "common/backup/parts.hpp"
 
 #include "common/archive/chain.hpp"
-#include "common/archive/layout.hpp"
 #include "common/base/error.hpp"
 
 #include <atomic>
@@ -60,9 +59,9 @@ private:
 /// One tar on its way: tar, compress, encrypt, upload.
 class Tar {
 public:
-    Tar(UploadRoom& room, const std::string& backup, std::string name)
-        : name_(std::move(name)), upload_(room, archive::tar_key(backup, name_)),
-          chain_(room.archive.packing, codec::Content::pages, upload_), writer_(chain_.head()) {}
+    Tar(UploadRoom& room, std::string name, const storage::ObjectKey& key)
+        : name_(std::move(name)), upload_(room, key), chain_(room.archive.packing, codec::Content::pages, upload_),
+          writer_(chain_.head()) {}
 
     codec::TarWriter& writer() { return writer_; }
     const std::string& name() const { return name_; }
@@ -131,7 +130,7 @@ private:
 
     void walk() {
         struct Ended {};
-        PgdataWalk walk(options_.pgdata);
+        PgdataWalk walk(options_.pgdata, options_.left_out);
         try {
             walk.run([&](WalkedEntry entry) {
                 if (!queue_.push(std::move(entry))) throw Ended();
@@ -158,8 +157,7 @@ private:
                 continue;
             }
             if (tar && options_.by_database && !same_database(tar->members, entry->member)) close(tar);
-            if (!tar)
-                tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
+            if (!tar) begin(tar, room);
             const auto copied = copier.copy(*entry, tar->writer());
             if (!copied) continue;
             const auto& description = copied->description;
@@ -176,6 +174,12 @@ private:
         result_.read_bytes += copier.bytes_read();
         result_.files_skipped += skipped;
         result_.files_incremented += incremented;
+    }
+
+    void begin(std::optional<Tar>& tar, UploadRoom& room) {
+        auto name = archive::part_name(++numbers_, room.archive.packing.compression->suffix());
+        const auto key = archive::tar_key(options_.backup, name, options_.folder);
+        tar.emplace(room, std::move(name), key);
     }
 
     void close(std::optional<Tar>& tar) {
@@ -210,8 +214,9 @@ PartsResult push_parts(UploadRoom& room, const CopySource& source, FilesSpool& f
     return PartsPush(room, source, files, options).run();
 }
 
-PartsResult push_tar(UploadRoom& room, const std::string& backup, std::string_view stem, const std::vector<SmallFile>& files) {
-    Tar tar(room, backup, archive::tar_name(stem, room.archive.packing.compression->suffix()));
+PartsResult push_tar(UploadRoom& room, const SmallTar& what, const std::vector<SmallFile>& files) {
+    const auto name = archive::tar_name(what.stem, room.archive.packing.compression->suffix());
+    Tar tar(room, name, archive::tar_key(what.backup, name, what.folder));
     PartsResult result;
     for (const auto& file : files) {
         auto member = file.member;
