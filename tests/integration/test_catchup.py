@@ -233,6 +233,22 @@ class Catchup(TestCase):
         self.assertIn("was the file copied by CREATE DATABASE since?", result.stderr)
         self.assertFalse((self.standby.data / "global/pg_control").exists(), "PostgreSQL does not start")
 
+    def test_what_a_killed_push_left_is_removed_by_the_next(self):
+        self.make_pair(settings={"WALG_TAR_SIZE_THRESHOLD": "300000"})
+        process = start([self.scratch.bin / "walg", "catchup-push", self.primary.data, "--from-lsn", "0/0"], self.scratch.log, env=self.walgd.env)
+        parts = lambda: list(self.folder.glob("catchup_005/*/tar_partitions/*"))
+        until("some parts to be stored", lambda: process.poll() is not None or parts(), 60, 0.0005)
+        process.send_signal(signal.SIGKILL)
+        self.assertEqual(process.wait(), -signal.SIGKILL, "it came to its end before it was killed")
+        [intent] = (self.folder / "walgd_005/jobs").iterdir()
+        self.assertTrue(intent.name.startswith("catchup-"), intent.name)
+        left = parts()[0].parent.parent
+        # A base backup sees to it as well.
+        self.assertIn(f"removing what an interrupted backup left: {left.name}", self.walgd.walg("backup-push", self.primary.data).stderr)
+        self.assertEqual((parts(), list(self.folder.glob("walgd_005/jobs/*"))), ([], []))
+        self.push()
+        self.assertEqual(len(self.names()), 1)
+
     def test_killed_on_the_way_it_goes_on(self):
         self.make_pair(settings={"WALG_TAR_SIZE_THRESHOLD": "300000", "WALG_DOWNLOAD_CONCURRENCY": "1"})
         databases = self.go_on()
