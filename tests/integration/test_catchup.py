@@ -159,6 +159,35 @@ class Catchup(TestCase):
     def test_what_changed_is_told_by_wal_summaries_where_there_are_some(self):
         self.bring_up(18, SUMMARIES, "summarize_wal = on\n")
 
+    def promote(self, cluster):
+        """As a failover would: the cluster goes on, on the next timeline."""
+        cluster.stop()
+        (cluster.data / "standby.signal").touch()
+        self.scratch.own(cluster.data / "standby.signal")
+        cluster.start()
+        self.assertEqual(cluster.psql("select pg_promote(true, 60)"), "t")
+
+    def test_a_standby_of_before_a_failover_catches_up_and_one_that_left_is_refused(self):
+        self.make_pair()
+        self.promote(self.primary)
+        databases = self.go_on()
+        self.push()
+        lost = self.fetch(check=False)
+        self.assertEqual(lost.returncode, 1)
+        self.assertIn("00000002.history", lost.stderr)
+        self.walgd.walg("wal-push", self.primary.data / "pg_wal/00000002.history")
+        self.fetch()
+        self.check_equal(databases)
+        # Promoted by itself, and a standby again: of a timeline that is nobody else's.
+        self.promote(self.standby)
+        self.standby.stop()
+        (self.standby.data / "standby.signal").touch()
+        self.scratch.own(self.standby.data / "standby.signal")
+        self.standby.configure("primary_conninfo = ''")
+        self.standby.start()
+        self.standby.stop()
+        self.refuse(self.standby, "is on timeline 3, which is not in the history of timeline 2")
+
     def test_the_list_has_backup_lists_forms(self):
         self.make_pair()
         empty = self.walgd.walg("catchup-list", name="wal-g")
