@@ -16,23 +16,28 @@ using Listed = archive::BackupDetails; ///< with details only for --detail
 
 std::string lsn_text(const std::optional<pg::Lsn>& lsn) { return lsn ? lsn->text() : "-"; }
 
+/// Of base backups, or of those that catchup-push made.
 class BackupList : public Verb {
 public:
-    std::string name() const override { return "backup-list"; }
-    std::string help() const override { return "The backups in the archive, oldest first"; }
+    explicit BackupList(std::string_view folder) : folder_(folder) {}
+    std::string name() const override { return is_catchup() ? "catchup-list" : "backup-list"; }
+    std::string help() const override {
+        return is_catchup() ? "The backups that catchup-push made, oldest first" : "The backups in the archive, oldest first";
+    }
 
     void options(CLI::App& command) override {
         command.add_flag("--pretty", pretty_, "A table with lines; with --json, indented");
         command.add_flag("--json", json_, "As JSON");
         command.add_flag("--detail", detail_, "With times, host, LSNs and whether it is permanent");
+        if (is_catchup()) return;
         command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
             ->check(CLI::IsMember({"default"}));
     }
 
     int run(Context& context) override {
         auto& archive = context.archive();
-        if (context.as_walg) context.log.info("List backups from storages: [default]");
-        auto entries = run_blocking(context.io, archive::list_backups(archive.storage), context.stop);
+        if (context.as_walg && !is_catchup()) context.log.info("List backups from storages: [default]");
+        auto entries = run_blocking(context.io, archive::list_backups(archive.storage, folder_), context.stop);
         tell_odd_times(context.log, entries);
         const auto backups = detail_ ? with_details(context, std::move(entries)) : bare(entries);
         if (json_)
@@ -46,13 +51,14 @@ public:
     }
 
 private:
+    bool is_catchup() const { return folder_ == archive::catchup_folder; }
     static std::vector<Listed> bare(const std::vector<archive::BackupEntry>& entries) {
         std::vector<Listed> backups;
         for (const auto& entry : entries) backups.push_back({entry, {}, {}});
         return backups;
     }
-    static std::vector<Listed> with_details(Context& context, std::vector<archive::BackupEntry> entries) {
-        auto read = archive::read_details(context.archive().storage, std::move(entries), context.at_once());
+    std::vector<Listed> with_details(Context& context, std::vector<archive::BackupEntry> entries) const {
+        auto read = archive::read_details(context.archive().storage, std::move(entries), context.at_once(), folder_);
         auto backups = run_blocking(context.io, std::move(read), context.stop);
         tell_troubles(context.log, backups);
         const bool all_started =
@@ -108,12 +114,14 @@ private:
         return pretty_ ? indented_json(text) : text;
     }
 
+    std::string_view folder_;
     bool pretty_ = false, json_ = false, detail_ = false;
     std::string target_storage_;
 };
 
 } // namespace
 
-std::unique_ptr<Verb> make_backup_list() { return std::make_unique<BackupList>(); }
+std::unique_ptr<Verb> make_backup_list() { return std::make_unique<BackupList>(archive::backup_folder); }
+std::unique_ptr<Verb> make_catchup_list() { return std::make_unique<BackupList>(archive::catchup_folder); }
 
 } // namespace walgd::cli

@@ -29,6 +29,11 @@ std::vector<std::unique_ptr<Verb>> all_verbs() {
     verbs.push_back(make_backup_push());
     verbs.push_back(make_backup_fetch());
     verbs.push_back(make_backup_list());
+    verbs.push_back(make_catchup_push());
+    verbs.push_back(make_catchup_fetch());
+    verbs.push_back(make_catchup_list());
+    verbs.push_back(make_catchup_send());
+    verbs.push_back(make_catchup_receive());
     verbs.push_back(make_wal_show());
     verbs.push_back(make_wal_verify());
     verbs.push_back(make_backup_show());

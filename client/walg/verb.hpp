@@ -67,38 +67,43 @@ public:
 };
 
 // One line a verb, here and in verb.cpp.
-std::unique_ptr<Verb> make_wal_push();      // wal_push.cpp
-std::unique_ptr<Verb> make_wal_fetch();     // wal_fetch.cpp
-std::unique_ptr<Verb> make_wal_restore();   // wal_restore.cpp
-std::unique_ptr<Verb> make_wal_receive();   // wal_receive.cpp
-std::unique_ptr<Verb> make_backup_push();   // backup_push.cpp
-std::unique_ptr<Verb> make_backup_fetch();  // backup_fetch.cpp
-std::unique_ptr<Verb> make_backup_list();   // backup_list.cpp
-std::unique_ptr<Verb> make_wal_show();      // wal_show.cpp
-std::unique_ptr<Verb> make_wal_verify();    // wal_verify.cpp
-std::unique_ptr<Verb> make_backup_show();   // backup_show.cpp
-std::unique_ptr<Verb> make_flags();         // help.cpp
-std::unique_ptr<Verb> make_help();          // help.cpp
-std::unique_ptr<Verb> make_completion();    // help.cpp
-std::unique_ptr<Verb> make_copy();          // copy.cpp
-std::unique_ptr<Verb> make_st();            // st.cpp
-std::unique_ptr<Verb> make_pgbackrest();    // pgbackrest.cpp
-std::unique_ptr<Verb> make_restore();       // restore.cpp
-std::unique_ptr<Verb> make_restorable();    // restorable.cpp
-std::unique_ptr<Verb> make_backup_mark();   // backup_mark.cpp
-std::unique_ptr<Verb> make_delete();        // delete.cpp
-std::unique_ptr<Verb> make_verify();        // verify.cpp
-std::unique_ptr<Verb> make_doctor();        // doctor.cpp
-std::unique_ptr<Verb> make_config();        // config.cpp
-std::unique_ptr<Verb> make_adopt_system();  // adopt_system.cpp
-std::unique_ptr<Verb> make_daemon_status(); // status.cpp
-std::unique_ptr<Verb> make_show_schedule(); // schedule.cpp
-std::unique_ptr<Verb> make_reload();        // reload.cpp
-std::unique_ptr<Verb> make_init();          // init.cpp
-std::unique_ptr<Verb> make_top();           // top.cpp
-std::unique_ptr<Verb> make_man();           // man.cpp
-std::unique_ptr<Verb> make_daemon();        // daemon.cpp
-std::unique_ptr<Verb> make_daemon_client(); // daemon_client_verb.cpp
+std::unique_ptr<Verb> make_wal_push();        // wal_push.cpp
+std::unique_ptr<Verb> make_wal_fetch();       // wal_fetch.cpp
+std::unique_ptr<Verb> make_wal_restore();     // wal_restore.cpp
+std::unique_ptr<Verb> make_wal_receive();     // wal_receive.cpp
+std::unique_ptr<Verb> make_backup_push();     // backup_push.cpp
+std::unique_ptr<Verb> make_backup_fetch();    // backup_fetch.cpp
+std::unique_ptr<Verb> make_backup_list();     // backup_list.cpp
+std::unique_ptr<Verb> make_catchup_push();    // catchup_push.cpp
+std::unique_ptr<Verb> make_catchup_fetch();   // catchup_fetch.cpp
+std::unique_ptr<Verb> make_catchup_list();    // backup_list.cpp
+std::unique_ptr<Verb> make_catchup_send();    // catchup_tcp.cpp
+std::unique_ptr<Verb> make_catchup_receive(); // catchup_tcp.cpp
+std::unique_ptr<Verb> make_wal_show();        // wal_show.cpp
+std::unique_ptr<Verb> make_wal_verify();      // wal_verify.cpp
+std::unique_ptr<Verb> make_backup_show();     // backup_show.cpp
+std::unique_ptr<Verb> make_flags();           // help.cpp
+std::unique_ptr<Verb> make_help();            // help.cpp
+std::unique_ptr<Verb> make_completion();      // help.cpp
+std::unique_ptr<Verb> make_copy();            // copy.cpp
+std::unique_ptr<Verb> make_st();              // st.cpp
+std::unique_ptr<Verb> make_pgbackrest();      // pgbackrest.cpp
+std::unique_ptr<Verb> make_restore();         // restore.cpp
+std::unique_ptr<Verb> make_restorable();      // restorable.cpp
+std::unique_ptr<Verb> make_backup_mark();     // backup_mark.cpp
+std::unique_ptr<Verb> make_delete();          // delete.cpp
+std::unique_ptr<Verb> make_verify();          // verify.cpp
+std::unique_ptr<Verb> make_doctor();          // doctor.cpp
+std::unique_ptr<Verb> make_config();          // config.cpp
+std::unique_ptr<Verb> make_adopt_system();    // adopt_system.cpp
+std::unique_ptr<Verb> make_daemon_status();   // status.cpp
+std::unique_ptr<Verb> make_show_schedule();   // schedule.cpp
+std::unique_ptr<Verb> make_reload();          // reload.cpp
+std::unique_ptr<Verb> make_init();            // init.cpp
+std::unique_ptr<Verb> make_top();             // top.cpp
+std::unique_ptr<Verb> make_man();             // man.cpp
+std::unique_ptr<Verb> make_daemon();          // daemon.cpp
+std::unique_ptr<Verb> make_daemon_client();   // daemon_client_verb.cpp
 
 /// All of them, in the order of --help.
 std::vector<std::unique_ptr<Verb>> all_verbs();

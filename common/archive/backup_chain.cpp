@@ -14,14 +14,6 @@ constexpr int version_max = 2;
 constexpr std::uint64_t sentinel_bytes_max = 256 << 20;
 constexpr std::string_view another = "restore another backup: walg backup-list";
 
-void check_version(const ChainLink& link) {
-    if (link.sentinel.version <= version_max) return;
-    throw Error(ErrorKind::refused,
-                fmt::format("the sentinel of {} is of version {}, this program knows them up to {}", link.backup,
-                            link.sentinel.version, version_max),
-                "restore it with the program that made it, or with a newer walgd");
-}
-
 /// The parent is the backup that the delta was made on, not another one of that name.
 void check_step(const ChainLink& delta, const ChainLink& parent) {
     const auto& origin = *delta.sentinel.delta;
@@ -62,6 +54,14 @@ void check_root(const std::vector<ChainLink>& chain) {
 }
 
 } // namespace
+
+void check_version(const ChainLink& link) {
+    if (link.sentinel.version <= version_max) return;
+    throw Error(ErrorKind::refused,
+                fmt::format("the sentinel of {} is of version {}, this program knows them up to {}", link.backup,
+                            link.sentinel.version, version_max),
+                "restore it with the program that made it, or with a newer walgd");
+}
 
 awaitable<std::vector<ChainLink>> read_chain(storage::Storage& storage, std::string backup) {
     std::vector<ChainLink> chain;

@@ -13,6 +13,9 @@ struct ChainLink {
     Sentinel sentinel;
 };
 
+/// Error(refused) for a sentinel of a version that this program does not know.
+void check_version(const ChainLink& link);
+
 /// `backup` and what it is based on: newest first, the full backup last; one link when `backup` is a full one. Read from the
 /// sentinels alone. Error(corrupt) for a loop, a parent that is missing or not the one that the delta was made on, links of two
 /// systems; Error(refused) for a sentinel of a version that this program does not know.

@@ -1,6 +1,5 @@
 #include "common/archive/catalogue.hpp"
 
-#include "common/archive/layout.hpp"
 #include "common/base/run_all.hpp"
 
 #include <algorithm>
@@ -13,10 +12,13 @@ namespace {
 /// Sentinel and metadata are a few hundred bytes; user data and old sentinels with file lists make them larger.
 constexpr std::uint64_t document_bytes_max = 256 << 20;
 
+/// What the commands of a folder begin with: "backup-list", "catchup-list".
+std::string_view word_of(std::string_view folder) { return folder == catchup_folder ? "catchup" : "backup"; }
+
 } // namespace
 
-awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage) {
-    const auto page = co_await storage::list_all(storage, std::string(backup_folder), false);
+awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std::string_view folder) {
+    const auto page = co_await storage::list_all(storage, std::string(folder), false);
     std::vector<BackupEntry> backups;
     for (const auto& object : page.objects) {
         const auto& path = object.key.path();
@@ -32,18 +34,18 @@ awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage) {
     co_return backups;
 }
 
-awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest) {
-    const auto backups = co_await list_backups(storage);
+awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest, std::string_view folder) {
+    const auto backups = co_await list_backups(storage, folder);
     if (name_or_latest == "LATEST") {
         if (backups.empty())
             throw Error(ErrorKind::refused, "No backups found",
-                        fmt::format("is {} the right archive? Take one with: walg backup-push", storage.describe()));
+                        fmt::format("is {} the right archive? Take one with: walg {}-push", storage.describe(), word_of(folder)));
         co_return backups.back();
     }
     const auto found = std::ranges::find(backups, name_or_latest, &BackupEntry::name);
     if (found == backups.end())
         throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name_or_latest),
-                    fmt::format("walg backup-list shows those of {}", storage.describe()));
+                    fmt::format("walg {}-list shows those of {}", word_of(folder), storage.describe()));
     co_return *found;
 }
 
@@ -66,16 +68,16 @@ awaitable<BackupEntry> find_backup_by_user_data(storage::Storage& storage, std::
     co_return found.front();
 }
 
-awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup) {
-    const auto key = sentinel_key(backup);
+awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup, std::string_view folder) {
+    const auto key = sentinel_key(backup, folder);
     const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
     if (!blob)
         throw Error(ErrorKind::corrupt, fmt::format("{} is not there any more", key.path()), "was the backup deleted meanwhile?");
     co_return parse_sentinel(text_of(blob->view()), key.path());
 }
 
-awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup) {
-    const auto key = metadata_key(backup);
+awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup, std::string_view folder) {
+    const auto key = metadata_key(backup, folder);
     const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
     if (!blob) co_return std::nullopt;
     co_return parse_metadata(text_of(blob->view()), key.path());
@@ -111,16 +113,16 @@ template <class Read> awaitable<std::string> trouble_of(Read read) {
     }
 }
 
-awaitable<void> read_one(storage::Storage& storage, BackupDetails& backup) {
+awaitable<void> read_one(storage::Storage& storage, BackupDetails& backup, std::string_view folder) {
     auto from_metadata = [&]() -> awaitable<void> {
-        auto metadata = co_await read_metadata(storage, backup.entry.name);
-        if (!metadata) throw Error(ErrorKind::corrupt, metadata_key(backup.entry.name).path() + " is not there");
+        auto metadata = co_await read_metadata(storage, backup.entry.name, folder);
+        if (!metadata) throw Error(ErrorKind::corrupt, metadata_key(backup.entry.name, folder).path() + " is not there");
         backup.metadata = std::move(*metadata);
     };
     backup.trouble = co_await trouble_of(from_metadata);
     if (backup.trouble.empty()) co_return;
     auto from_sentinel = [&]() -> awaitable<void> {
-        const auto sentinel = co_await read_sentinel(storage, backup.entry.name);
+        const auto sentinel = co_await read_sentinel(storage, backup.entry.name, folder);
         backup.metadata = of_sentinel(sentinel);
     };
     const auto second = co_await trouble_of(from_sentinel);
@@ -129,15 +131,15 @@ awaitable<void> read_one(storage::Storage& storage, BackupDetails& backup) {
 
 } // namespace
 
-awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, std::vector<BackupEntry> backups,
-                                                   unsigned at_once) {
+awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, std::vector<BackupEntry> backups, unsigned at_once,
+                                                   std::string_view folder) {
     std::vector<BackupDetails> details;
     for (auto& entry : backups) details.push_back({std::move(entry), {}, {}});
     std::size_t next = 0;
     auto worker = [&]() -> awaitable<void> {
         while (next < details.size()) {
             auto& backup = details[next++];
-            co_await read_one(storage, backup);
+            co_await read_one(storage, backup, folder);
         }
     };
     std::vector<awaitable<void>> workers;

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/archive/documents.hpp"
+#include "common/archive/layout.hpp"
 
 #include <optional>
 #include <string>
@@ -15,17 +16,20 @@ struct BackupEntry {
     std::string wal_file; ///< first 24-hex run of the name, else 24 "Z"
 };
 
-/// All backups, sentinel's modification time ascending (ties: by name).
-awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage);
+/// All backups of `folder`, here and below backup_folder or catchup_folder: sentinel's modification time ascending (ties: by
+/// name).
+awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std::string_view folder = backup_folder);
 /// The newest by modification time, or the one called `name`. Error(refused) "No backups found" / "Backup 'x' does not exist."
-awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest);
+awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest,
+                                   std::string_view folder = backup_folder);
 /// The one backup whose metadata has this user data (JSON, compared as WAL-G does, by value). Error(refused) when none or several
 /// have it.
 awaitable<BackupEntry> find_backup_by_user_data(storage::Storage& storage, std::string user_data);
 /// Error(corrupt) when it is not there or cannot be read.
-awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup);
+awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup, std::string_view folder = backup_folder);
 /// Nothing if there is no such object.
-awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup);
+awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup,
+                                                       std::string_view folder = backup_folder);
 
 /// A backup with what its documents say of it.
 struct BackupDetails {
@@ -35,6 +39,7 @@ struct BackupDetails {
 };
 /// One for each entry, in their order; `at_once` of them are read in parallel. Documents that are missing or damaged are that
 /// backup's trouble; a storage that does not answer is an Error.
-awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, std::vector<BackupEntry> backups, unsigned at_once);
+awaitable<std::vector<BackupDetails>> read_details(storage::Storage& storage, std::vector<BackupEntry> backups, unsigned at_once,
+                                                   std::string_view folder = backup_folder);
 
 } // namespace walgd::archive

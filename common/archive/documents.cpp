@@ -160,11 +160,15 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
     Sentinel sentinel;
     sentinel.start_lsn = fields.lsn("lsn");
     sentinel.finish_lsn = fields.lsn("finishlsn");
-    if (const auto from = fields.text("deltafrom"); !from.empty()) {
+    const auto from = fields.text("deltafrom");
+    // A catchup backup is based on no backup: WAL-G writes its names as empty texts.
+    const auto* named = fields.find("deltafrom");
+    const bool catchup = from.empty() && named != nullptr && named->is_string() && fields.lsn("deltalsn");
+    if (!from.empty() || catchup) {
         const auto lsn = fields.lsn(fields.find("deltalsn") != nullptr ? "deltalsn" : "deltafromlsn");
         sentinel.delta = DeltaOrigin{lsn.value_or(pg::Lsn(0)), from, fields.text("deltafullname"),
                                      static_cast<int>(fields.number("deltacount"))};
-        if (!lsn || sentinel.delta->full_name.empty())
+        if (!lsn || (!catchup && sentinel.delta->full_name.empty()))
             throw Error(ErrorKind::corrupt, fmt::format("{} is a delta's, but does not tell what it is based on", object),
                         "restore another backup: walg backup-list");
     }

@@ -38,7 +38,7 @@ TablespaceSpec parse_tablespace_spec(std::string_view json, const std::string& o
 /// What makes a delta backup one; all four or none.
 struct DeltaOrigin {
     pg::Lsn lsn{0};
-    std::string from, full_name;
+    std::string from, full_name; ///< empty: a catchup backup, which is based on none
     int count = 0;
 };
 

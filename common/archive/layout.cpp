@@ -1,6 +1,7 @@
 #include "common/archive/layout.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fmt/format.h>
 
 namespace walgd::archive {
@@ -23,19 +24,21 @@ storage::ObjectKey wal_key(std::string_view wal_file, std::string_view suffix) {
     return storage::ObjectKey(with_suffix(fmt::format("{}{}", wal_folder, wal_file), suffix));
 }
 
-storage::ObjectKey sentinel_key(std::string_view backup) {
-    return storage::ObjectKey(fmt::format("{}{}{}", backup_folder, backup, sentinel_tail));
+storage::ObjectKey sentinel_key(std::string_view backup, std::string_view folder) {
+    return storage::ObjectKey(fmt::format("{}{}{}", folder, backup, sentinel_tail));
 }
-storage::ObjectKey metadata_key(std::string_view backup) {
-    return storage::ObjectKey(fmt::format("{}{}/metadata.json", backup_folder, backup));
+storage::ObjectKey metadata_key(std::string_view backup, std::string_view folder) {
+    return storage::ObjectKey(fmt::format("{}{}/metadata.json", folder, backup));
 }
-storage::ObjectKey files_metadata_key(std::string_view backup) {
-    return storage::ObjectKey(fmt::format("{}{}/files_metadata.json", backup_folder, backup));
+storage::ObjectKey files_metadata_key(std::string_view backup, std::string_view folder) {
+    return storage::ObjectKey(fmt::format("{}{}/files_metadata.json", folder, backup));
 }
 
-std::string tar_folder(std::string_view backup) { return fmt::format("{}{}/tar_partitions/", backup_folder, backup); }
-storage::ObjectKey tar_key(std::string_view backup, std::string_view tar) {
-    return storage::ObjectKey(tar_folder(backup) + std::string(tar));
+std::string tar_folder(std::string_view backup, std::string_view folder) {
+    return fmt::format("{}{}/tar_partitions/", folder, backup);
+}
+storage::ObjectKey tar_key(std::string_view backup, std::string_view tar, std::string_view folder) {
+    return storage::ObjectKey(tar_folder(backup, folder) + std::string(tar));
 }
 
 std::string part_name(int number, std::string_view suffix) { return with_suffix(fmt::format("part_{:03}.tar", number), suffix); }
@@ -56,6 +59,14 @@ std::string_view backup_of_sentinel(std::string_view object_name) {
     if (!object_name.ends_with(sentinel_tail)) return {};
     // WAL-G cuts at the first "_backup".
     return object_name.substr(0, object_name.find("_backup"));
+}
+
+std::optional<pg::TimelineId> timeline_of(std::string_view backup) {
+    const auto digits = first_segment_in(backup).substr(0, 8);
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+    if (digits.empty() || error != std::errc() || number == 0) return std::nullopt;
+    return pg::TimelineId(number);
 }
 
 std::string_view first_segment_in(std::string_view name) {

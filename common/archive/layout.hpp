@@ -1,6 +1,8 @@
 #pragma once
+#include "common/pg/lsn.hpp"
 #include "common/storage/storage.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,19 +11,21 @@ namespace walgd::archive {
 
 inline constexpr std::string_view wal_folder = "wal_005/";
 inline constexpr std::string_view backup_folder = "basebackups_005/";
+/// What catchup-push makes, in the same layout; base backups and their WAL know nothing of it.
+inline constexpr std::string_view catchup_folder = "catchup_005/";
 /// What is ours alone: no run of 24 upper-case hex digits in any name, and it may vanish without harm.
 inline constexpr std::string_view own_folder = "walgd_005/";
 
 /// "wal_005/<name>.<suffix>", or "wal_005/<name>" for method none.
 storage::ObjectKey wal_key(std::string_view wal_file, std::string_view suffix);
-/// "basebackups_005/<backup>_backup_stop_sentinel.json"
-storage::ObjectKey sentinel_key(std::string_view backup);
-storage::ObjectKey metadata_key(std::string_view backup);
-storage::ObjectKey files_metadata_key(std::string_view backup);
+/// "basebackups_005/<backup>_backup_stop_sentinel.json"; here and below `folder` is backup_folder or catchup_folder.
+storage::ObjectKey sentinel_key(std::string_view backup, std::string_view folder = backup_folder);
+storage::ObjectKey metadata_key(std::string_view backup, std::string_view folder = backup_folder);
+storage::ObjectKey files_metadata_key(std::string_view backup, std::string_view folder = backup_folder);
 /// "basebackups_005/<backup>/tar_partitions/<tar>", tar = "part_001.tar.lz4"
-storage::ObjectKey tar_key(std::string_view backup, std::string_view tar);
+storage::ObjectKey tar_key(std::string_view backup, std::string_view tar, std::string_view folder = backup_folder);
 /// "basebackups_005/<backup>/tar_partitions/"
-std::string tar_folder(std::string_view backup);
+std::string tar_folder(std::string_view backup, std::string_view folder = backup_folder);
 /// "part_001.tar.lz4"; "part_001.tar" without a suffix.
 std::string part_name(int number, std::string_view suffix);
 /// "pg_control.tar.lz4", "backup_label.tar.lz4"
@@ -31,6 +35,8 @@ std::string tar_name(std::string_view stem, std::string_view suffix);
 bool valid_backup_name(std::string_view name);
 /// The backup's name if `object_name` (without folders) is a sentinel's; empty otherwise.
 std::string_view backup_of_sentinel(std::string_view object_name);
+/// Of the first segment in the backup's name; nothing if there is none.
+std::optional<pg::TimelineId> timeline_of(std::string_view backup);
 /// The first run of 24 [0-9A-F] in a name; empty if there is none.
 std::string_view first_segment_in(std::string_view name);
 

@@ -12,7 +12,6 @@ namespace walgd::archive {
 namespace {
 
 constexpr std::size_t batch_keys = 1000; // as many as one request of S3's may name
-constexpr std::string_view catchup_folder = "catchup_005/";
 
 awaitable<void> check_unchanged(storage::Storage& storage, const Inventory& inventory) {
     std::set<std::string> known;

@@ -1,5 +1,6 @@
 #include "common/backup/backup_fetch.hpp"
 
+#include "common/backup/catchup_target.hpp"
 #include "common/backup/member_name.hpp"
 #include "common/backup/restore_in_place.hpp"
 #include "common/backup/restore_resume.hpp"
@@ -72,11 +73,13 @@ public:
 
 private:
     void look_at_folder();
+    void look_at_standby();
     void add_tablespaces();
     void plan_the_files();
     void extract(RestoreJob& job);
     void finish();
     bool is_complete() const;
+    std::string control_path() const { return fmt::format("{}/{}", target_.path(), control_member); }
     bool is_partial() const { return !options_.mask.empty(); }
 
     archive::Archive& archive_;
@@ -95,14 +98,28 @@ void Restore::look_at_folder() {
     using Holds = RestoreTarget::Holds;
     identity_ = plan_->identity(options_);
     const bool same = !unfinished_ || state_.load(identity_);
-    const bool foreign = state_.is_blank() && !options_.in_place && !target_.holds_only(restore_state_name);
+    const bool foreign = state_.is_blank() && !options_.onto_cluster() && !target_.holds_only(restore_state_name);
     if (!same || foreign)
         throw Error(ErrorKind::refused,
                     fmt::format("{} holds an unfinished restore of something else than {} with these options", target_.path(),
                                 plan_->name()),
                     "nothing was written; name another folder, or remove that one");
-    if (options_.in_place) require_stopped_cluster(target_.path(), plan_->system, unfinished_);
-    target_.set(options_.in_place ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
+    const bool has_control = std::filesystem::exists(control_path());
+    if (options_.onto_cluster()) require_stopped_cluster(target_.path(), plan_->system, unfinished_ && !has_control);
+    if (options_.catchup && has_control) look_at_standby();
+    target_.set(options_.onto_cluster() ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
+}
+
+/// An earlier try looked already, before it took pg_control away; or it came to the end, and put the backup's there.
+void Restore::look_at_standby() {
+    const auto control = pg::read_control_file(target_.path());
+    if (unfinished_ && plan_->control && control.checkpoint == plan_->control->checkpoint &&
+        control.state == plan_->control->state)
+        return;
+    require_lagging_standby(target_.path(), control, catchup_facts(archive_, *plan_, target_.path(), control, stop_));
+    if (!std::filesystem::exists(target_.path() + "/standby.signal"))
+        archive_.log.warn("{} has no standby.signal: touch it before PostgreSQL starts, for it shall be a standby",
+                          target_.path());
 }
 
 /// A cluster that is there has its tablespaces where its own links lead.
@@ -111,7 +128,7 @@ void Restore::add_tablespaces() {
     for (auto entry : plan_->spec->tablespaces) {
         std::error_code error;
         const auto link = std::filesystem::read_symlink(fmt::format("{}/pg_tblspc/{}", target_.path(), entry.name), error);
-        if (options_.in_place && !plan_->spec_given && !error) {
+        if (options_.onto_cluster() && !plan_->spec_given && !error) {
             entry.location = link.string();
             plan_->leave_out_tablespace_map = true;
         }
@@ -156,15 +173,13 @@ void Restore::finish() {
 }
 
 /// Killed between the last two steps: everything was done.
-bool Restore::is_complete() const {
-    return unfinished_ && !options_.in_place && std::filesystem::exists(target_.resolve("global") + "/pg_control");
-}
+bool Restore::is_complete() const { return unfinished_ && !options_.onto_cluster() && std::filesystem::exists(control_path()); }
 
 FetchResult Restore::run() {
     if (options_.in_place && (is_partial() || !options_.restore_only.empty()))
         throw Error(ErrorKind::misconfigured, "--in-place brings a whole cluster up to a backup, not a part of one",
                     "leave --mask and --restore-only out");
-    if (!unfinished_ && !options_.in_place) target_.require_empty();
+    if (!unfinished_ && !options_.onto_cluster()) target_.require_empty();
     plan_ = plan_objects(archive_, options_, stop_);
     look_at_folder();
     if (is_complete()) {
@@ -172,7 +187,7 @@ FetchResult Restore::run() {
         return {plan_->name(), 0, 0};
     }
     add_tablespaces();
-    target_.check_space(plan_->bytes());
+    target_.check_space(plan_->space_bytes());
     plan_the_files();
     RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
     if (goes_on_) take_over(state_, job);
@@ -182,7 +197,7 @@ FetchResult Restore::run() {
     target_.prepare();
     state_.start(identity_, !goes_on_);
     try {
-        if (unfinished_ && !goes_on_ && !options_.in_place) target_.clear();
+        if (unfinished_ && !goes_on_ && !options_.onto_cluster()) target_.clear();
         target_.begin();
         progress_.phase = Phase::copying;
         extract(job);

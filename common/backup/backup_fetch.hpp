@@ -16,8 +16,11 @@ struct FetchOptions {
     std::string restore_only;      ///< databases and tables (DatabaseFilter); empty: all
     bool in_place = false;   ///< the destination is a stopped cluster of the same system: what differs is rewritten, what the
                              ///< backup does not know is removed
+    bool catchup = false;    ///< the destination is a stopped standby that `backup`, one of catchup-push, was made for
     unsigned downloads = 10; ///< WALG_DOWNLOAD_CONCURRENCY: tars at once
     bool fsync = true;       ///< WALG_TAR_DISABLE_FSYNC
+
+    bool onto_cluster() const { return in_place || catchup; }
 };
 
 struct FetchResult {

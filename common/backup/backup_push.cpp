@@ -32,11 +32,19 @@ public:
     using Push::Push;
 
 private:
+    /// What the walk leaves out beside what no backup has.
+    std::span<const std::string_view> left_out() const {
+        return is_catchup() ? std::span<const std::string_view>(own_settings) : std::span<const std::string_view>();
+    }
+
     void prepare() override {
         pgdata_ = checked_pgdata(options_.pgdata, facts_);
         enter(pgdata_, facts_.data_directory);
-        if (options_.files_metadata) basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
-        PgdataWalk walk(pgdata_);
+        if (is_catchup())
+            basis_ = DeltaBasis::for_standby(archive_, options_.delta, *options_.catchup_from, facts_, pgdata_, stop_);
+        else if (options_.files_metadata)
+            basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
+        PgdataWalk walk(pgdata_, left_out());
         std::uint64_t total = 0;
         walk.run([&](const WalkedEntry& entry) {
             if (entry.type == WalkedEntry::Type::file) total += static_cast<std::uint64_t>(entry.about.st_size);
@@ -47,7 +55,10 @@ private:
 
     void start() override {
         archive_.log.info("Starting a {} of {} ({} MiB); the server makes a checkpoint first",
-                          basis_ ? "delta backup" : "full base backup", pgdata_, progress_.bytes_total.load() >> 20);
+                          is_catchup() ? "catchup backup"
+                          : basis_     ? "delta backup"
+                                       : "full base backup",
+                          pgdata_, progress_.bytes_total.load() >> 20);
         start_ = server_->start_backup(format_time(started_));
         if (basis_ && !basis_->begin(*server_, start_, progress_.bytes_total)) basis_.reset();
         name_ = "base_" + start_.start_segment + (basis_ ? basis_->name_suffix() : "");
@@ -62,7 +73,7 @@ private:
         if (options_.table_names && options_.files_metadata)
             collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
         progress_.phase = Phase::copying;
-        if (basis_ && options_.delta.permanent) make_chain_permanent(archive_, basis_->parent(), stop_);
+        if (basis_ && options_.delta.permanent) basis_->make_permanent();
         const CopySource source{.verify = options_.verify && facts_.data_checksums,
                                 .block_bytes = facts_.block_bytes,
                                 .start = start_.lsn,
@@ -73,11 +84,13 @@ private:
                                  .backup = name_,
                                  .part_bytes_max = part_bytes(progress_.bytes_total),
                                  .readers = std::max(1U, options_.readers),
-                                 .by_database = options_.by_database};
+                                 .by_database = options_.by_database,
+                                 .folder = folder_,
+                                 .left_out = left_out()};
         const auto copied = copy_parts(source, parts);
         add(copied);
         if (basis_) basis_->tell(copied);
-        add(push_tar(room_, name_, "pg_control", {control_file()}));
+        add(push_tar(room_, {folder_, name_, "pg_control"}, {control_file()}));
     }
 
     PartsResult copy_parts(const CopySource& source, const PartsOptions& parts) {
@@ -104,7 +117,7 @@ private:
             member.name = name;
             labels.push_back({member, *text});
         }
-        add(push_tar(room_, name_, "backup_label", labels));
+        add(push_tar(room_, {folder_, name_, "backup_label"}, labels));
     }
 
     SmallFile control_file() const {
@@ -133,11 +146,11 @@ private:
     }
 
     void describe(archive::Sentinel& sentinel) const override {
-        if (basis_) sentinel.delta = basis_->parent().origin();
+        if (basis_) sentinel.delta = basis_->origin();
     }
     void describe(PushResult& result) const override {
         if (!basis_) return;
-        result.parent = basis_->parent().name();
+        result.parent = basis_->parent_name();
         result.source = basis_->source();
     }
 
@@ -168,8 +181,9 @@ std::string checked_pgdata(const std::string& pgdata, const pg::ServerFacts& fac
 }
 
 PushResult backup_push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop) {
-    const auto push = options.pgdata.empty() ? make_remote_push(archive, options, progress, std::move(stop))
-                                             : std::make_unique<LocalPush>(archive, options, progress, std::move(stop));
+    const bool remote = options.pgdata.empty() && !options.catchup_from;
+    const auto push = remote ? make_remote_push(archive, options, progress, std::move(stop))
+                             : std::make_unique<LocalPush>(archive, options, progress, std::move(stop));
     const auto result = push->run();
     archive.log.info("Wrote backup with name {}", result.name);
     return result;

@@ -14,7 +14,9 @@ namespace walgd::backup {
 struct PushOptions {
     std::string pgdata; ///< must be the connected server's data directory
     pg::ConnectionOptions connection;
-    DeltaWish delta;                           ///< what it is based on, and whether it is permanent
+    DeltaWish delta; ///< what it is based on, and whether it is permanent
+    /// catchup-push: into catchup_folder, what changed since this place in the WAL, for a standby that has replayed up to it.
+    std::optional<pg::Lsn> catchup_from{};
     bool verify = true;                        ///< page checksums, where the cluster has them
     bool name_all_corrupt = false;             ///< WALG_STORE_ALL_CORRUPT_BLOCKS
     bool files_metadata = true;                ///< false: no files_metadata.json, and a full backup; no delta can be based on it

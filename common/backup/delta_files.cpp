@@ -96,21 +96,23 @@ bool DeltaFiles::made_since_cluster(const std::string& path) const {
 /// CREATE DATABASE may copy the files of its template as they are, with pages older than the parent, into a folder that another
 /// database had when the parent was made. PG_VERSION is written once, when the folder is made.
 bool DeltaFiles::database_replaced(const WalkedEntry& entry, std::string_view folder) {
+    if (options_.for_standby && (changes_ != nullptr || !options_.databases_since)) return false;
     const std::lock_guard lock(mutex_);
     const auto known = replaced_.find(folder);
     if (known != replaced_.end()) return known->second;
     const auto path = folder_of(entry.path) + "/PG_VERSION";
-    const bool replaced =
-        !unchanged(path, std::string(folder) + "/PG_VERSION") && (same_cluster_files_ || made_since_cluster(path));
+    const bool replaced = options_.for_standby ? modified(path).value_or(Time::max()) >= *options_.databases_since
+                                               : !unchanged(path, std::string(folder) + "/PG_VERSION") &&
+                                                     (same_cluster_files_ || made_since_cluster(path));
     replaced_.emplace(folder, replaced);
     return replaced;
 }
 
 DeltaFiles::Way DeltaFiles::way(const WalkedEntry& entry) {
     if (entry.type != WalkedEntry::Type::file) return Way::whole;
-    const auto then = files_.find(entry.member);
-    if (!then) return Way::whole;
-    if (*then == time_of(entry.about.st_mtim)) return Way::skip;
+    const auto then = options_.for_standby ? std::nullopt : files_.find(entry.member);
+    if (!then && !options_.for_standby) return Way::whole;
+    if (then && *then == time_of(entry.about.st_mtim)) return Way::skip;
     const auto place = relation_place(entry.member);
     if (!place || !paged(entry) || database_replaced(entry, place->folder)) return Way::whole;
     if (changes_ != nullptr && changes_->replaced(place->relation.tablespace, place->relation.database)) return Way::whole;

@@ -30,6 +30,11 @@ public:
         pg::Lsn parent_start{0}; ///< pages that were changed since are in the delta
         std::uint32_t block_bytes = 8192;
         bool hint_bits_logged = false; ///< the cluster has checksums, and had them for the parent
+        /// There is no parent, but a standby that replayed the WAL up to parent_start: every file goes, relations by their pages.
+        bool for_standby = false;
+        /// For a standby, where pages tell by their LSN: databases that were made since are whole, for CREATE DATABASE may have
+        /// copied files with pages of any age. Nothing: no file is copied so.
+        std::optional<Time> databases_since{};
     };
     /// `changes` from the parent's start to this backup's; nullptr: pages tell by their LSN. Both are kept by reference.
     DeltaFiles(Options options, const ParentFiles& files, const pg::BlockChanges* changes);

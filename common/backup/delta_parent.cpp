@@ -4,20 +4,11 @@
 #include "common/archive/layout.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 
 namespace walgd::backup {
 
 namespace {
-
-std::optional<pg::TimelineId> timeline_of(const std::string& backup) {
-    const auto digits = archive::first_segment_in(backup).substr(0, 8);
-    std::uint32_t number = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
-    if (digits.empty() || error != std::errc() || number == 0) return std::nullopt;
-    return pg::TimelineId(number);
-}
 
 /// Asks the storage for one backup after the other, and decides.
 class Choice {
@@ -109,7 +100,7 @@ ParentChoice choose_parent(archive::Archive& archive, const DeltaWish& wish, pg:
 }
 
 std::string reason_against(const DeltaParent& parent, const pg::BackupStart& start, const pg::TimelineHistory& history) {
-    const auto timeline = timeline_of(parent.name());
+    const auto timeline = archive::timeline_of(parent.name());
     const auto end = *parent.sentinel().finish_lsn;
     if (!timeline) return fmt::format("the name of {} tells no timeline", parent.name());
     if (*timeline != start.timeline) {

@@ -1,7 +1,6 @@
 #include "common/backup/intent.hpp"
 
 #include "common/archive/json_text.hpp"
-#include "common/archive/layout.hpp"
 
 #include <fmt/format.h>
 
@@ -15,10 +14,10 @@ constexpr std::size_t remove_batch = 1000;
 constexpr std::chrono::seconds release_limit{20};
 
 /// No run of 24 hex digits may stand in a name of ours: WAL-G's delete would take it for WAL.
-storage::ObjectKey intent_key(const std::string& backup) {
-    std::string name;
+storage::ObjectKey intent_key(const Intent& intent) {
+    std::string name = intent.folder == archive::catchup_folder ? "catchup-" : "";
     std::size_t run = 0;
-    for (const char c : backup) {
+    for (const char c : intent.backup) {
         run = std::isxdigit(static_cast<unsigned char>(c)) != 0 ? run + 1 : 0;
         name += c;
         if (run == segment_digits / 3) {
@@ -30,8 +29,9 @@ storage::ObjectKey intent_key(const std::string& backup) {
 }
 
 std::string intent_json(const Intent& intent) {
-    return fmt::format(R"({{"backup":{},"host":{},"data_dir":{}}})", archive::json_string(intent.backup),
-                       archive::json_string(intent.host), archive::json_string(intent.data_dir));
+    return fmt::format(R"({{"backup":{},"host":{},"data_dir":{},"folder":{}}})", archive::json_string(intent.backup),
+                       archive::json_string(intent.host), archive::json_string(intent.data_dir),
+                       archive::json_string(intent.folder));
 }
 
 Intent parse_intent(std::string_view text, const std::string& object) {
@@ -44,7 +44,11 @@ Intent parse_intent(std::string_view text, const std::string& object) {
             throw Error(ErrorKind::corrupt, fmt::format("{} has no {}", object, key), "remove it by hand");
         *into = found->get<std::string>();
     }
-    if (!archive::valid_backup_name(intent.backup))
+    // An older release made base backups only, and told no folder.
+    if (const auto folder = document.find("folder"); folder != document.end())
+        intent.folder = folder->is_string() ? folder->get<std::string>() : std::string();
+    const bool known = intent.folder == archive::backup_folder || intent.folder == archive::catchup_folder;
+    if (!known || !archive::valid_backup_name(intent.backup))
         throw Error(ErrorKind::corrupt, fmt::format("{} names no backup", object), "remove it by hand");
     return intent;
 }
@@ -58,10 +62,10 @@ awaitable<void> remove_keys(archive::Archive& archive, std::vector<storage::Obje
                 failures.front().error.hint());
 }
 
-awaitable<void> remove_objects(archive::Archive& archive, std::string backup) {
-    const auto sentinel = co_await archive.storage.head(archive::sentinel_key(backup));
+awaitable<void> remove_objects(archive::Archive& archive, Intent intent) {
+    const auto sentinel = co_await archive.storage.head(archive::sentinel_key(intent.backup, intent.folder));
     if (!sentinel) {
-        const auto folder = fmt::format("{}{}/", archive::backup_folder, backup);
+        const auto folder = fmt::format("{}{}/", intent.folder, intent.backup);
         const auto found = co_await storage::list_all(archive.storage, folder, true);
         for (std::size_t begin = 0; begin < found.objects.size(); begin += remove_batch) {
             std::vector<storage::ObjectKey> keys;
@@ -71,23 +75,22 @@ awaitable<void> remove_objects(archive::Archive& archive, std::string backup) {
         }
         co_await archive.storage.remove_stale_uploads(folder, std::chrono::seconds(0));
     }
-    std::vector<storage::ObjectKey> intent{intent_key(backup)};
-    co_await remove_keys(archive, std::move(intent));
+    std::vector<storage::ObjectKey> last{intent_key(intent)};
+    co_await remove_keys(archive, std::move(last));
 }
 
 awaitable<void> claim_name(archive::Archive& archive, Intent intent) {
-    const auto sentinel = co_await archive.storage.head(archive::sentinel_key(intent.backup));
+    const auto sentinel = co_await archive.storage.head(archive::sentinel_key(intent.backup, intent.folder));
     if (sentinel)
         throw Error(ErrorKind::refused, fmt::format("backup {} exists already, and nothing is overwritten", intent.backup),
                     "no WAL was written since it was taken: try again when the cluster was written to");
     const auto text = intent_json(intent);
     const storage::PutOptions first{.if_absent = true, .metadata = {}};
-    const auto outcome = co_await archive.storage.put(intent_key(intent.backup), bytes_of(text), first);
+    const auto outcome = co_await archive.storage.put(intent_key(intent), bytes_of(text), first);
     if (outcome == storage::PutOutcome::stored) co_return;
-    throw Error(
-        ErrorKind::refused,
-        fmt::format("backup {} is being taken by another host: {} is there", intent.backup, intent_key(intent.backup).path()),
-        "wait for it; if no other host backs this cluster up, remove that object");
+    throw Error(ErrorKind::refused,
+                fmt::format("backup {} is being taken by another host: {} is there", intent.backup, intent_key(intent).path()),
+                "wait for it; if no other host backs this cluster up, remove that object");
 }
 
 } // namespace
@@ -96,17 +99,17 @@ void claim(archive::Archive& archive, const Intent& intent, std::stop_token stop
     run_blocking(archive.io, claim_name(archive, intent), std::move(stop));
 }
 
-void remove_unfinished(archive::Archive& archive, const std::string& backup, std::chrono::seconds limit) {
+void remove_unfinished(archive::Archive& archive, const Intent& intent, std::chrono::seconds limit) {
     auto late = fmt::format("the storage did not answer within {} s", limit.count());
-    run_blocking(archive.io, within(limit, remove_objects(archive, backup), std::move(late)));
+    run_blocking(archive.io, within(limit, remove_objects(archive, intent), std::move(late)));
 }
 
-void release(archive::Archive& archive, const std::string& backup) {
+void release(archive::Archive& archive, const Intent& intent) {
     try {
-        std::vector<storage::ObjectKey> intent{intent_key(backup)};
-        run_blocking(archive.io, within(release_limit, remove_keys(archive, std::move(intent)), "no answer"));
+        std::vector<storage::ObjectKey> keys{intent_key(intent)};
+        run_blocking(archive.io, within(release_limit, remove_keys(archive, std::move(keys)), "no answer"));
     } catch (const std::exception&) {
-        archive.log.warn("{} could not be removed, the next backup-push does it: {}", intent_key(backup).path(),
+        archive.log.warn("{} could not be removed, the next backup-push does it: {}", intent_key(intent).path(),
                          describe(std::current_exception()));
     }
 }
@@ -124,7 +127,7 @@ void remove_leftovers(archive::Archive& archive, const std::string& host, const 
             continue;
         }
         archive.log.info("removing what an interrupted backup left: {}", intent.backup);
-        run_blocking(archive.io, remove_objects(archive, intent.backup), stop);
+        run_blocking(archive.io, remove_objects(archive, intent), stop);
     }
 }
 

@@ -1,6 +1,5 @@
 #include "common/backup/parts.hpp"
 
-#include "common/archive/layout.hpp"
 #include "common/backup/tar_upload.hpp"
 #include "common/base/error.hpp"
 
@@ -98,7 +97,7 @@ private:
 
     void walk() {
         struct Ended {};
-        PgdataWalk walk(options_.pgdata);
+        PgdataWalk walk(options_.pgdata, options_.left_out);
         try {
             walk.run([&](WalkedEntry entry) {
                 if (!queue_.push(std::move(entry))) throw Ended();
@@ -126,8 +125,7 @@ private:
             }
             if (tar && options_.by_database && !tar->members.empty() && !same_database(tar->members.back(), entry->member))
                 close(tar);
-            if (!tar)
-                tar.emplace(room, options_.backup, archive::part_name(++numbers_, room.archive.packing.compression->suffix()));
+            if (!tar) begin(tar, room);
             const auto copied = copier.copy(*entry, tar->writer());
             if (!copied) continue;
             const auto& description = copied->description;
@@ -144,6 +142,12 @@ private:
         result_.read_bytes += copier.bytes_read();
         result_.files_skipped += skipped;
         result_.files_incremented += incremented;
+    }
+
+    void begin(std::optional<TarUpload>& tar, UploadRoom& room) {
+        auto name = archive::part_name(++numbers_, room.archive.packing.compression->suffix());
+        const auto key = archive::tar_key(options_.backup, name, options_.folder);
+        tar.emplace(room, std::move(name), key);
     }
 
     void close(std::optional<TarUpload>& tar) {
@@ -178,8 +182,9 @@ PartsResult push_parts(UploadRoom& room, const CopySource& source, FilesSpool& f
     return PartsPush(room, source, files, options).run();
 }
 
-PartsResult push_tar(UploadRoom& room, const std::string& backup, std::string_view stem, const std::vector<SmallFile>& files) {
-    TarUpload tar(room, backup, archive::tar_name(stem, room.archive.packing.compression->suffix()));
+PartsResult push_tar(UploadRoom& room, const SmallTar& what, const std::vector<SmallFile>& files) {
+    const auto name = archive::tar_name(what.stem, room.archive.packing.compression->suffix());
+    TarUpload tar(room, name, archive::tar_key(what.backup, name, what.folder));
     PartsResult result;
     for (const auto& file : files) {
         auto member = file.member;

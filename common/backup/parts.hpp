@@ -1,4 +1,5 @@
 #pragma once
+#include "common/archive/layout.hpp"
 #include "common/backup/file_copy.hpp"
 #include "common/backup/files_spool.hpp"
 #include "common/backup/object_upload.hpp"
@@ -12,6 +13,8 @@ struct PartsOptions {
     std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
     unsigned readers = 1;
     bool by_database = false; ///< a part is closed too before the files of another database
+    std::string_view folder = archive::backup_folder;
+    std::span<const std::string_view> left_out{}; ///< of the walk
 };
 
 struct PartsResult {
@@ -32,6 +35,11 @@ struct SmallFile {
     codec::TarMember member;
     std::string content;
 };
-PartsResult push_tar(UploadRoom& room, const std::string& backup, std::string_view stem, const std::vector<SmallFile>& files);
+struct SmallTar {
+    std::string_view folder;
+    const std::string& backup;
+    std::string_view stem;
+};
+PartsResult push_tar(UploadRoom& room, const SmallTar& what, const std::vector<SmallFile>& files);
 
 } // namespace walgd::backup

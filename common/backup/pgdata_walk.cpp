@@ -137,7 +137,7 @@ void PgdataWalk::walk(const std::string& path, const std::string& member, const 
     WalkedEntry entry{member, path, WalkedEntry::Type::directory, *about, {}};
     const auto slash = member.rfind('/');
     const std::string_view name = std::string_view(member).substr(slash + 1);
-    const bool left_out = excluded(slash == 0 ? "/" : member.substr(0, slash), name);
+    const bool left_out = excluded(slash == 0 ? "/" : member.substr(0, slash), name) || has(left_out_, name);
     if (S_ISDIR(about->st_mode)) {
         if (member == "/pg_tblspc") walk_tablespaces(path, member, visit);
         visit(std::move(entry));

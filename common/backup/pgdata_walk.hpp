@@ -1,6 +1,8 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
@@ -26,7 +28,9 @@ struct WalkedEntry {
 class PgdataWalk {
 public:
     using Visit = std::function<void(WalkedEntry)>;
-    explicit PgdataWalk(std::string pgdata) : pgdata_(std::move(pgdata)) {}
+    /// `left_out`: names that are excluded beside those, at any depth.
+    explicit PgdataWalk(std::string pgdata, std::span<const std::string_view> left_out = {})
+        : pgdata_(std::move(pgdata)), left_out_(left_out) {}
 
     /// Calls `visit` for each; a `visit` that throws ends the walk. global/pg_control is not among them: it is copied last.
     void run(const Visit& visit);
@@ -39,8 +43,12 @@ private:
     void walk_tablespaces(const std::string& path, const std::string& member, const Visit& visit);
 
     std::string pgdata_;
+    std::span<const std::string_view> left_out_;
     std::uint64_t catalog_bytes_ = 0;
 };
+
+/// What a standby keeps of its own when it is brought up to another server: catchup-push leaves them out, as WAL-G's does.
+inline constexpr std::array<std::string_view, 3> own_settings{"pg_hba.conf", "postgresql.conf", "postgresql.auto.conf"};
 
 /// What PostgreSQL calls a file of a relation's main fork or segment: "1259", "16385.3", "16385_fsm", "16385_init".
 struct RelationFile {

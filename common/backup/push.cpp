@@ -2,7 +2,6 @@
 
 #include "common/archive/layout.hpp"
 #include "common/archive/system_guard.hpp"
-#include "common/backup/intent.hpp"
 #include "common/backup/stop_wal.hpp"
 #include "common/base/host_name.hpp"
 #include "common/pg/wal_name.hpp"
@@ -28,7 +27,8 @@ Time now() { return std::chrono::ceil<std::chrono::microseconds>(std::chrono::sy
 } // namespace
 
 Push::Push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop)
-    : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)), places_(options.uploads),
+    : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)),
+      folder_(options.catchup_from ? archive::catchup_folder : archive::backup_folder), places_(options.uploads),
       room_{archive, options.piece_bytes, places_, progress, stop_} {}
 
 Push::~Push() = default;
@@ -42,7 +42,7 @@ PushResult Push::run() {
     started_ = now();
     try {
         start();
-        claim(archive_, {name_, host_, intent_place_}, stop_);
+        claim(archive_, intent(), stop_);
     } catch (...) {
         abandon();
         throw;
@@ -54,7 +54,7 @@ PushResult Push::run() {
         abandon();
         rethrow_cleaned_up(as_error(std::current_exception()));
     }
-    release(archive_, name_);
+    release(archive_, intent());
     progress_.phase = Phase::done;
     PushResult result{name_, sum_.plain_bytes, sum_.stored_bytes, sum_.corrupt_blocks, sum_.read_bytes, {}, {}};
     describe(result);
@@ -80,14 +80,15 @@ std::uint64_t Push::part_bytes(std::uint64_t total) const {
 void Push::finish() {
     stop();
     finished_ = now();
-    put_document(archive::metadata_key(name_), to_json(metadata()));
+    put_document(archive::metadata_key(name_, folder_), to_json(metadata()));
     if (options_.files_metadata) {
-        ObjectUpload files(room_, archive::files_metadata_key(name_));
+        ObjectUpload files(room_, archive::files_metadata_key(name_, folder_));
         files_.finish(files);
     }
-    wait_for_last_wal();
+    // A standby that catches up has the WAL behind it from its primary.
+    if (!is_catchup()) wait_for_last_wal();
     progress_.phase = Phase::finishing;
-    put_document(archive::sentinel_key(name_), to_json(sentinel()));
+    put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
 }
 
 void Push::wait_for_last_wal() {
@@ -108,7 +109,7 @@ void Push::put_document(const storage::ObjectKey& key, const std::string& text) 
     const auto outcome = run_blocking(archive_.io, archive_.storage.put(key, bytes_of(text), first), stop_);
     if (outcome == storage::PutOutcome::exists)
         throw Error(ErrorKind::refused, fmt::format("{} exists already, and nothing is overwritten", key.path()),
-                    "another backup of the same name was taken meanwhile: run backup-push again");
+                    "another backup of the same name was taken meanwhile: take this one again");
 }
 
 void Push::add(const PartsResult& part) {
@@ -163,10 +164,10 @@ void Push::rethrow_cleaned_up(const Error& error) {
     // Nothing can be told apart once a sentinel may have been stored: then the backup is what it is.
     std::string rest;
     try {
-        remove_unfinished(archive_, name_, cleanup_limit);
+        remove_unfinished(archive_, intent(), cleanup_limit);
     } catch (const std::exception&) {
-        rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push removes it", name_,
-                           walgd::describe(std::current_exception()));
+        rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push or catchup-push removes it",
+                           name_, walgd::describe(std::current_exception()));
     }
     throw Error(error.kind(), error.what(),
                 rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);

@@ -2,6 +2,7 @@
 #include "common/archive/documents.hpp"
 #include "common/backup/backup_push.hpp"
 #include "common/backup/files_spool.hpp"
+#include "common/backup/intent.hpp"
 #include "common/backup/object_upload.hpp"
 #include "common/backup/parts.hpp"
 
@@ -41,6 +42,7 @@ protected:
     /// runs of `intent_place` left. `subject`: what the archive is asked for, for its error.
     void enter(const std::string& subject, std::string intent_place);
     void add(const PartsResult& part);
+    bool is_catchup() const { return options_.catchup_from.has_value(); }
     /// What a part may have, of a backup of `total` bytes.
     std::uint64_t part_bytes(std::uint64_t total) const;
 
@@ -48,6 +50,7 @@ protected:
     const PushOptions& options_;
     Progress& progress_;
     std::stop_token stop_;
+    std::string_view folder_; ///< of the archive, for this kind of backup
     MemoryBudget places_;
     UploadRoom room_;
     FilesSpool files_;
@@ -61,6 +64,7 @@ protected:
     PartsResult sum_;
 
 private:
+    Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
     void finish();
     void wait_for_last_wal();
     void put_document(const storage::ObjectKey& key, const std::string& text);

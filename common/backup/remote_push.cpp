@@ -75,7 +75,7 @@ private:
                           [this](const std::string& file, std::uint64_t offset) { return page_of(file, offset); });
         finish_lsn_ = guarded([&] { return stream_->receive(copier); });
         add(copier.finish(facts_.system));
-        auto control = push_tar(room_, name_, "pg_control", {copier.control_file()});
+        auto control = push_tar(room_, {folder_, name_, "pg_control"}, {copier.control_file()});
         control.plain_bytes = 0; // counted as it came
         add(control);
     }

@@ -59,6 +59,14 @@ void RestoreFiles::no_metadata(std::size_t link) {
         if (file.base == undecided) file.base = static_cast<std::uint16_t>(link);
 }
 
+void RestoreFiles::own_files(std::size_t link) {
+    for (auto& file : files_) {
+        if (file.base != undecided) continue;
+        file.base = static_cast<std::uint16_t>(link);
+        file.seen = true;
+    }
+}
+
 const RestoreFiles::File* RestoreFiles::find(std::uint64_t name) const {
     const auto found = std::ranges::lower_bound(files_, name, {}, &File::name);
     return found != files_.end() && found->name == name ? &*found : nullptr;

@@ -37,6 +37,8 @@ public:
     /// A link whose backup has no files metadata: the newest one's files are all wanted (only a full can be such), an older
     /// full's are whole.
     void no_metadata(std::size_t link);
+    /// The link is a cluster that is there already: what is left are its own files, which nothing is fetched for.
+    void own_files(std::size_t link);
 
     /// Before end_link(link): whether something of `link` may be needed for the file.
     bool may_need(std::size_t link, std::string_view relative) const;

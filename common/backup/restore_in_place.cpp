@@ -35,10 +35,10 @@ void require_stopped_cluster(const std::string& folder, std::optional<pg::System
     if (unfinished) return;
     if (::access((folder + "/global/pg_control").c_str(), F_OK) != 0)
         throw Error(ErrorKind::refused, fmt::format("{} holds no cluster: there is no global/pg_control", folder),
-                    "nothing was written; restore into an empty folder, without --in-place");
+                    "nothing was written; into an empty folder goes a whole restore: walg backup-fetch");
     if (!system)
         throw Error(ErrorKind::refused, "the backup does not tell of which system it is",
-                    "nothing was written; restore into an empty folder, without --in-place");
+                    "nothing was written; into an empty folder goes a whole restore: walg backup-fetch");
     const auto control = pg::read_control_file(folder);
     if (control.system != *system)
         throw Error(

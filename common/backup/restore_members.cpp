@@ -3,6 +3,7 @@
 #include "common/backup/increment.hpp"
 #include "common/backup/member_name.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace walgd::backup {
@@ -94,10 +95,25 @@ private:
         if (head.file_bytes > job_.target.room())
             throw Error(ErrorKind::corrupt, fmt::format("{} says that its file has {} bytes, more than there is room for",
                                                         member_.name, head.file_bytes));
+        if (job_.plan.catchup) require_pages_below(head);
         head_ = head;
         map_ = job_.pages.find(name_);
         if (map_ == nullptr) map_ = &job_.pages.add(name_, {FilePages(head.file_bytes, job_.plan.block_bytes), member_.mode});
         file_ = std::make_unique<RestoredFile>(job_.target.open_pages(member_.name, map_->mode, map_->pages.file_bytes()));
+    }
+    /// Every page that the increment has not is the standby's. A try before this one may have made the file as long as it will
+    /// be, and had looked then.
+    void require_pages_below(const IncrementHead& head) const {
+        const auto page = std::uint64_t{job_.plan.block_bytes};
+        const auto there = job_.target.file_bytes(member_.name) / page, wanted = head.file_bytes / page;
+        if (wanted <= there) return;
+        const auto first = std::ranges::lower_bound(head.blocks, there);
+        const auto new_pages = static_cast<std::uint64_t>(head.blocks.end() - first);
+        if (new_pages == wanted - there) return;
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} must get {} pages; the standby has {} of them, and of the others {} are not in the backup",
+                                member_.name, wanted, there, wanted - there - new_pages),
+                    "was the file copied by CREATE DATABASE since? Take the standby anew: walg backup-fetch, or pg_basebackup");
     }
     void page(std::uint64_t offset, ByteView bytes) override {
         if (map_->pages.wants(offset)) file_->write_at(offset, bytes);

@@ -1,7 +1,6 @@
 #include "common/backup/restore_plan.hpp"
 
 #include "common/archive/catalogue.hpp"
-#include "common/archive/layout.hpp"
 #include "common/backup/backup_fetch.hpp"
 #include "common/backup/glob.hpp"
 #include "common/backup/member_name.hpp"
@@ -32,8 +31,9 @@ std::string_view object_name(const storage::ObjectKey& key) {
     return path.substr(path.rfind('/') + 1);
 }
 
-std::vector<TarObject> list_tars(archive::Archive& archive, const std::string& backup) {
-    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, archive::tar_folder(backup), true));
+std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& plan, const std::string& backup) {
+    const auto folder = archive::tar_folder(backup, plan.folder());
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true));
     std::vector<TarObject> tars;
     for (const auto& object : page.objects) {
         const auto* compression = compression_of(object_name(object.key));
@@ -87,12 +87,12 @@ void read_control(archive::Archive& archive, RestorePlan& plan, const std::stop_
                     std::string(another));
     plan.system = control.system;
     plan.block_bytes = control.block_bytes;
+    plan.control = control;
 }
 
 /// False if there is no such object.
-bool read_metadata(archive::Archive& archive, const std::string& backup, archive::FilesMetadataReader::Callbacks callbacks,
+bool read_metadata(archive::Archive& archive, const storage::ObjectKey& key, archive::FilesMetadataReader::Callbacks callbacks,
                    const std::stop_token& stop) {
-    const auto key = archive::files_metadata_key(backup);
     const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(key, {}), stop));
     if (!reader) return false;
     archive::FilesMetadataReader document(std::move(callbacks), key.path());
@@ -112,7 +112,7 @@ void read_databases(archive::Archive& archive, RestorePlan& plan, const std::sto
     archive::FilesMetadataReader::Callbacks callbacks;
     callbacks.relation = [&](const archive::RelationEntry& relation) { plan.databases->add_relation(relation); };
     callbacks.database = [&](std::string_view name, std::uint32_t oid) { plan.databases->end_database(name, oid); };
-    read_metadata(archive, plan.name(), std::move(callbacks), stop);
+    read_metadata(archive, archive::files_metadata_key(plan.name()), std::move(callbacks), stop);
     plan.databases->finish(plan.name());
 }
 
@@ -153,8 +153,9 @@ void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
         const auto relative = relative_member(member);
         needed = needed || (index == 0 ? plan.wants(relative) : plan.files.may_need(index, relative));
     };
+    const auto key = archive::files_metadata_key(link.backup.backup, plan.folder());
     if (!link.backup.sentinel.files_metadata_disabled)
-        link.has_metadata = read_metadata(archive, link.backup.backup, std::move(callbacks), stop) && any;
+        link.has_metadata = read_metadata(archive, key, std::move(callbacks), stop) && any;
     if (!link.has_metadata) {
         require_metadata(plan, index);
         if (index == 0)
@@ -163,6 +164,20 @@ void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
     }
     plan.files.end_link(index, link.backup.backup);
     drop_parts(link, parts);
+}
+
+/// What a catchup backup is based on is no backup, but the standby.
+archive::ChainLink read_catchup(archive::Archive& archive, const FetchOptions& options) {
+    const auto folder = archive::catchup_folder;
+    const auto found = run_blocking(archive.io, archive::find_backup(archive.storage, options.backup, folder));
+    archive::ChainLink link{found.name, {}};
+    link.sentinel = run_blocking(archive.io, archive::read_sentinel(archive.storage, link.backup, folder));
+    archive::check_version(link);
+    const auto& sentinel = link.sentinel;
+    if (!sentinel.delta || !sentinel.start_lsn || !sentinel.finish_lsn || sentinel.files_metadata_disabled)
+        throw Error(ErrorKind::corrupt, fmt::format("{} in {} is no catchup backup", link.backup, folder),
+                    "take one with: walg catchup-push");
+    return link;
 }
 
 std::string choose_backup(archive::Archive& archive, const FetchOptions& options) {
@@ -186,6 +201,12 @@ std::uint64_t RestorePlan::bytes() const {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0));
 }
 
+std::uint64_t RestorePlan::space_bytes() const {
+    // A catchup backup's own bytes are pages of files that are there; together they become what its cluster was.
+    const auto whole = catchup ? sentinel().data_catalog_bytes : 0;
+    return whole > 0 ? static_cast<std::uint64_t>(whole) : bytes();
+}
+
 std::uint64_t RestorePlan::stored_bytes() const {
     std::uint64_t bytes = 0;
     for (const auto& link : chain)
@@ -199,7 +220,7 @@ std::string RestorePlan::identity(const FetchOptions& options) const {
         hash.update(bytes_of(std::to_string(text.size()) + ":"));
         hash.update(bytes_of(text));
     };
-    add(options.in_place ? "in place" : "fresh");
+    add(options.catchup ? "catchup" : options.in_place ? "in place" : "fresh");
     add(options.mask);
     add(options.restore_only);
     add(options.restore_spec);
@@ -212,11 +233,16 @@ std::string RestorePlan::identity(const FetchOptions& options) const {
 }
 
 std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const FetchOptions& options, const std::stop_token& stop) {
-    auto chain = run_blocking(archive.io, archive::read_chain(archive.storage, choose_backup(archive, options)));
-    auto plan = std::make_unique<RestorePlan>(chain.size());
+    std::vector<archive::ChainLink> chain;
+    if (options.catchup)
+        chain.push_back(read_catchup(archive, options));
+    else
+        chain = run_blocking(archive.io, archive::read_chain(archive.storage, choose_backup(archive, options)));
+    auto plan = std::make_unique<RestorePlan>(chain.size() + (options.catchup ? 1 : 0));
+    plan->catchup = options.catchup;
     for (auto& backup : chain) {
         PlannedLink link{std::move(backup), {}, false};
-        sort_tars(*plan, link, list_tars(archive, link.backup.backup));
+        sort_tars(*plan, link, list_tars(archive, *plan, link.backup.backup));
         if (link.parts.empty())
             throw Error(ErrorKind::corrupt,
                         fmt::format("backup {} has no parts in {}", link.backup.backup, archive.storage.describe()),
@@ -232,7 +258,7 @@ std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const Fetch
     plan->mask = options.mask;
     if (!options.restore_only.empty()) plan->databases = std::make_unique<DatabaseFilter>(options.restore_only);
     plan->system = plan->sentinel().system;
-    if (plan->chain.size() > 1 || options.in_place) read_control(archive, *plan, stop);
+    if (plan->chain.size() > 1 || options.onto_cluster()) read_control(archive, *plan, stop);
     return plan;
 }
 
@@ -240,6 +266,7 @@ void plan_files(archive::Archive& archive, RestorePlan& plan, const std::functio
                 const std::stop_token& stop) {
     if (plan.databases) read_databases(archive, plan, stop);
     for (std::size_t index = 0; index < plan.chain.size(); ++index) read_link(archive, plan, index, on_name, stop);
+    if (plan.catchup) plan.files.own_files(plan.chain.size());
 }
 
 void require_complete(archive::Archive& archive, const RestorePlan& plan) {
@@ -250,7 +277,7 @@ void require_complete(archive::Archive& archive, const RestorePlan& plan) {
     callbacks.file = [&](std::string_view member, const archive::FileDescription&) {
         if (names.size() < 5 && plan.files.is_missing(relative_member(member))) names.emplace_back(member);
     };
-    read_metadata(archive, plan.name(), std::move(callbacks), {});
+    read_metadata(archive, archive::files_metadata_key(plan.name(), plan.folder()), std::move(callbacks), {});
     throw Error(ErrorKind::corrupt,
                 fmt::format("backup {} names {} members that are in none of its parts: {}{}", plan.name(), count,
                             fmt::join(names, ", "), count > names.size() ? " ..." : ""),

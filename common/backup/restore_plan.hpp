@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/archive/backup_chain.hpp"
+#include "common/archive/layout.hpp"
 #include "common/backup/database_filter.hpp"
 #include "common/backup/restore_files.hpp"
 #include "common/backup/tar_fetch.hpp"
@@ -35,14 +36,20 @@ struct RestorePlan {
     std::unique_ptr<DatabaseFilter> databases;
     std::uint32_t block_bytes = 8192;
     std::optional<pg::SystemIdentifier> system;
+    std::optional<pg::ControlFile> control; ///< of the newest, where the cluster's own word is needed
+    bool catchup = false;                   ///< the one link is a catchup backup, and what it is based on a standby's files
     RestoreFiles files;
 
+    /// Of the storage, where the backups are.
+    std::string_view folder() const { return catchup ? archive::catchup_folder : archive::backup_folder; }
     const std::string& name() const { return chain.front().backup.backup; }
     const archive::Sentinel& sentinel() const { return chain.front().backup.sentinel; }
     /// By the options; `relative` to the data directory.
     bool wants(std::string_view relative) const;
     /// Bytes of the restored files, as far as the sentinels tell; 0: not known.
     std::uint64_t bytes() const;
+    /// What the file systems must have room for.
+    std::uint64_t space_bytes() const;
     std::uint64_t stored_bytes() const;
     /// One text for everything that decides what the restored folder holds.
     std::string identity(const FetchOptions& options) const;

@@ -220,6 +220,12 @@ RestoredFile RestoreTarget::open_pages(std::string_view member, unsigned mode, s
     return file;
 }
 
+std::uint64_t RestoreTarget::file_bytes(std::string_view member) const {
+    struct stat about{};
+    return ::lstat(resolve(member).c_str(), &about) == 0 && S_ISREG(about.st_mode) ? static_cast<std::uint64_t>(about.st_size)
+                                                                                   : 0;
+}
+
 void RestoreTarget::create_folder(std::string_view member, unsigned mode) {
     const auto path = resolve(member);
     make_parents(path + "/x");

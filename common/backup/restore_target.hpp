@@ -55,6 +55,8 @@ public:
     RestoredFile create_file(std::string_view member, unsigned mode);
     /// A file of `bytes`, to be filled in any order; what it holds already stays.
     RestoredFile open_pages(std::string_view member, unsigned mode, std::uint64_t bytes);
+    /// What a file has; 0: there is none.
+    std::uint64_t file_bytes(std::string_view member) const;
     void create_folder(std::string_view member, unsigned mode);
     /// Made by finish(), when no file can be written through it any more. Error(corrupt) for a link that is not in the top of the
     /// data directory: PostgreSQL has none, but for those to tablespaces.

@@ -85,7 +85,11 @@ void ServerCopy::make_room_for(const codec::TarMember& member) {
     const auto bytes = member.type == codec::TarMember::Type::file ? member.size : 0;
     const bool full = tar_ && tar_->content_bytes > 0 && tar_->content_bytes + bytes > options_.part_bytes_max;
     if (full || (tar_ && options_.by_database && !same_database(last_member_, member.name))) close_part();
-    if (!tar_) tar_.emplace(room_, options_.backup, archive::part_name(++parts_, room_.archive.packing.compression->suffix()));
+    if (!tar_) {
+        auto name = archive::part_name(++parts_, room_.archive.packing.compression->suffix());
+        const auto key = archive::tar_key(options_.backup, name);
+        tar_.emplace(room_, std::move(name), key);
+    }
     tar_->content_bytes += bytes;
     last_member_ = member.name;
 }

@@ -1,6 +1,5 @@
 #include "common/backup/tar_upload.hpp"
 
-#include "common/archive/layout.hpp"
 #include "common/backup/delta_files.hpp"
 
 namespace walgd::backup {
@@ -15,9 +14,9 @@ std::string folder_of(std::string_view member) {
 
 } // namespace
 
-TarUpload::TarUpload(UploadRoom& room, const std::string& backup, std::string name)
-    : name_(std::move(name)), upload_(room, archive::tar_key(backup, name_)),
-      chain_(room.archive.packing, codec::Content::pages, upload_), writer_(chain_.head()) {}
+TarUpload::TarUpload(UploadRoom& room, std::string name, const storage::ObjectKey& key)
+    : name_(std::move(name)), upload_(room, key), chain_(room.archive.packing, codec::Content::pages, upload_),
+      writer_(chain_.head()) {}
 
 std::uint64_t TarUpload::finish() {
     writer_.finish();

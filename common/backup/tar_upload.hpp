@@ -12,8 +12,8 @@ namespace walgd::backup {
 /// One tar of a backup on its way: tar, compress, encrypt, upload.
 class TarUpload {
 public:
-    /// `name`: "part_001.tar.zst"
-    TarUpload(UploadRoom& room, const std::string& backup, std::string name);
+    /// `name`: "part_001.tar.zst", the last of `key`.
+    TarUpload(UploadRoom& room, std::string name, const storage::ObjectKey& key);
 
     codec::TarWriter& writer() { return writer_; }
     const std::string& name() const { return name_; }

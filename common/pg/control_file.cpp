@@ -23,7 +23,7 @@ constexpr Layout layout_1300{216, 228, 252, 288};
 constexpr Layout layout_1800{216, 228, 252, 292};
 
 // All versions have these there.
-constexpr std::size_t state_at = 16, checkpoint_at = 32, checkpoint_timeline_at = 48, min_recovery_at = 136,
+constexpr std::size_t state_at = 16, checkpoint_at = 32, redo_at = 40, checkpoint_timeline_at = 48, min_recovery_at = 136,
                       min_recovery_timeline_at = 144;
 
 std::uint64_t u64_at(ByteView bytes, std::size_t offset) {
@@ -57,6 +57,7 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
     control.wal_segment_bytes = u32_at(bytes, layout.wal_segment_bytes);
     control.data_checksum_version = u32_at(bytes, layout.data_checksum_version);
     control.checkpoint = Lsn(u64_at(bytes, checkpoint_at));
+    control.redo = Lsn(u64_at(bytes, redo_at));
     control.min_recovery = Lsn(u64_at(bytes, min_recovery_at));
     control.timeline = TimelineId(std::max(u32_at(bytes, checkpoint_timeline_at), u32_at(bytes, min_recovery_timeline_at)));
     if (crc32c(bytes.first(layout.crc)) != u32_at(bytes, layout.crc))

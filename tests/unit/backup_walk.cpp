@@ -17,9 +17,9 @@ struct Tree {
         write_file_atomically(path, bytes_of(content), 0600);
         return *this;
     }
-    std::vector<std::string> members() {
+    std::vector<std::string> members(std::span<const std::string_view> left_out = {}) {
         std::vector<std::string> members;
-        PgdataWalk(folder.path()).run([&](const WalkedEntry& entry) { members.push_back(entry.member); });
+        PgdataWalk(folder.path(), left_out).run([&](const WalkedEntry& entry) { members.push_back(entry.member); });
         return members;
     }
 };
@@ -44,6 +44,14 @@ TEST_CASE("what a base backup must not hold is left out; excluded folders come e
     CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/5", "/base/5/backup_label", "/base/pgsql_tmp",
                                                      "/global", "/log", "/pg_replslot", "/pg_stat_tmp", "/pg_subtrans", "/pg_wal",
                                                      "/postgresql.conf"});
+}
+
+TEST_CASE("what a standby keeps of its own is left out at any depth where it is asked for", "[backup]") {
+    Tree tree;
+    for (const auto* name : {"pg_hba.conf", "postgresql.conf", "postgresql.auto.conf", "pg_ident.conf", "base/postgresql.conf"})
+        tree.file(name);
+    CHECK(tree.members(own_settings) == std::vector<std::string>{"/", "/base", "/pg_ident.conf"});
+    CHECK(tree.members().size() == 7);
 }
 
 TEST_CASE("of unlogged relations only the init fork goes along, of temporary ones nothing", "[backup]") {
