@@ -16,6 +16,9 @@ namespace {
 
 /// Held by the session that takes a backup, in the connected database: "walgd" as a number.
 constexpr std::string_view take_lock = "select pg_try_advisory_lock(512970878564)";
+/// A server lets go of a session's lock some moments after the session's end.
+constexpr std::chrono::milliseconds lock_wait{100};
+constexpr int lock_tries = 20;
 constexpr std::chrono::seconds cleanup_limit{60};
 constexpr std::uint64_t part_bytes_least = 32 << 20;
 /// So many parts for each core, so that a restore keeps all busy until the end.
@@ -65,9 +68,12 @@ void Push::enter(const std::string& subject, std::string intent_place) {
     intent_place_ = std::move(intent_place);
     archive::SystemGuard guard(archive_);
     run_blocking(archive_.io, guard.check(facts_.system, subject), stop_);
-    if (server_->value(std::string(take_lock)) != "t")
-        throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
-                    "wait for it; the session that takes it is in pg_stat_activity as application walgd");
+    for (int tries_left = lock_tries; server_->value(std::string(take_lock)) != "t"; --tries_left) {
+        if (tries_left == 0)
+            throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
+                        "wait for it; the session that takes it is in pg_stat_activity as application walgd");
+        std::this_thread::sleep_for(lock_wait);
+    }
     remove_leftovers(archive_, host_, intent_place_, stop_);
 }
 
