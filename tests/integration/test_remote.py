@@ -144,7 +144,7 @@ class Remote(TestCase):
                 said = self.elsewhere.walg("backup-push", name="wal-g" if version % 2 else "walg").stderr
                 self.assertIn("sent by the server", said)
                 self.assertNotIn("damaged", said)
-                load.send_signal(signal.SIGINT)
+                load.terminate()
                 load.wait(30)
                 self.cluster.switch()
                 expected = self.cluster.checksum()
