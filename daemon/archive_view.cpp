@@ -196,19 +196,19 @@ void go_on(ArchiveView& view) {
 
 } // namespace
 
-bool note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t stored_bytes) {
+Noted note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t stored_bytes) {
     const auto kind = pg::wal_file_kind(wal_file);
-    if (kind == pg::WalFileKind::history) return false;
+    if (kind == pg::WalFileKind::history) return Noted::not_known;
     const auto place = kind == pg::WalFileKind::segment ? pg::parse_segment(wal_file, view.wal.segment_bytes) : std::nullopt;
-    if (!place) return true;
+    if (!place) return Noted::known;
     const auto timeline = view.wal.timelines.find(place->timeline);
-    if (timeline == view.wal.timelines.end()) return false;
-    if (timeline->second.has(place->number)) return true;
+    if (timeline == view.wal.timelines.end()) return Noted::not_known;
+    if (timeline->second.has(place->number)) return Noted::known;
     timeline->second.add(place->number, stored_bytes);
     ++view.wal.objects;
     view.wal.bytes += stored_bytes;
     if (place->timeline == view.newest->timeline) go_on(view);
-    return stored_bytes != 0;
+    return stored_bytes != 0 ? Noted::known : Noted::without_size;
 }
 
 archive::ArchiveSummary summary_of(const ArchiveView& view, bool backups) {

@@ -57,10 +57,14 @@ struct ArchiveView {
 
 /// Fills what is computed. `history`: of the newest timeline that has segments; nothing where the archive has none.
 void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history);
-/// A WAL file that was stored since the look, and now has `stored_bytes` there. The catalogue has it then; what is computed goes
-/// on while segments follow each other, and waits for the next look where one fills a gap. False: only another look can tell
-/// what it means (the first segment of a timeline, a history), or how large it is (0: not known).
-bool note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t stored_bytes);
+enum class Noted {
+    known,        ///< the view has it
+    without_size, ///< the view has it, but not how large it is
+    not_known     ///< only another look can tell what it means: the first segment of a timeline, a history
+};
+/// A WAL file that was stored since the look, and now has `stored_bytes` there; 0: not known. The catalogue has it then; what is
+/// computed goes on while segments follow each other, and waits for the next look where one fills a gap.
+Noted note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t stored_bytes);
 
 /// For who asks what the archive holds. Without `backups` their documents are left out.
 archive::ArchiveSummary summary_of(const ArchiveView& view, bool backups);

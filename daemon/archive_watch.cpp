@@ -36,7 +36,11 @@ void ArchiveWatch::changed() {
 void ArchiveWatch::stored(const std::string& wal_file, std::uint64_t stored_bytes) {
     if (looking_) stored_meanwhile_.push_back({wal_file, stored_bytes});
     // Before the first look there is nothing to add to.
-    if (view_.began != std::chrono::system_clock::time_point{} && !note_stored(view_, wal_file, stored_bytes)) changed();
+    if (view_.began == std::chrono::system_clock::time_point{}) return;
+    const auto noted = note_stored(view_, wal_file, stored_bytes);
+    if (noted == Noted::not_known) changed();
+    // Where two hosts archive the same WAL that is each second segment: not worth a listing each.
+    if (noted == Noted::without_size) sizes_known_ = false;
 }
 
 std::chrono::milliseconds ArchiveWatch::age() const {
@@ -47,6 +51,7 @@ std::string ArchiveWatch::stale() const {
     if (view_.began == std::chrono::system_clock::time_point{}) return "it has not listed the archive yet";
     if (failed_) return view_.trouble;
     if (changes_ != changes_seen_) return "the archive was changed since it was listed";
+    if (!sizes_known_) return "another host stored WAL since it was listed";
     // The machine may have slept, and its clock may have been set.
     if (age() > options_.every + look_takes || age() < std::chrono::milliseconds(0)) return "its listing is too old";
     return {};
@@ -76,6 +81,9 @@ awaitable<void> ArchiveWatch::run() {
             ++view_.looks_failed;
             archive_.log.debug("event=archive_look error={}", in_quotes(describe(failure)));
         }
+        // Whoever tells of changes without end gets half of the time for listings.
+        const auto took = std::chrono::duration_cast<Clock::duration>(view_.backups_took + view_.wal_took);
+        co_await sleep_for(std::min<Clock::duration>(took, options_.every));
         // Who notified while it looked woke nobody.
         if (changed || (!failure && changes_ != changes_seen_)) continue;
         const auto wait = failure ? std::min<std::chrono::milliseconds>(after_failure, options_.every) : options_.every;
@@ -119,6 +127,7 @@ awaitable<void> ArchiveWatch::look() {
                            in_quotes("PostgreSQL calls them archived, and the archive lacks them: walg doctor names them"));
     view_ = std::move(next);
     changes_seen_ = changes;
+    sizes_known_ = true;
     for (const auto& [wal_file, bytes] : std::exchange(stored_meanwhile_, {})) stored(wal_file, bytes);
     archive_.log.info("event=archive_listed backups={} segments={} missing={} ms={}", view_.backups.size(), view_.wal.objects,
                       view_.missing,

@@ -51,7 +51,7 @@ private:
     };
     std::vector<Stored> stored_meanwhile_; ///< since the look began that is under way: a listing may have passed by
     std::uint64_t changes_ = 0, changes_seen_ = 0;
-    bool looking_ = false, failed_ = false;
+    bool looking_ = false, failed_ = false, sizes_known_ = true;
 };
 
 } // namespace walgd::daemon

@@ -2,7 +2,6 @@
 
 #include "common/backup/member_name.hpp"
 #include "common/base/error.hpp"
-#include "common/base/hex.hpp"
 #include "common/codec/sha256.hpp"
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 #include "common/backup/push.hpp"
 #include "common/backup/server_copy.hpp"
-#include "common/base/hex.hpp"
 #include "common/pg/base_backup.hpp"
 #include "common/pg/wal_name.hpp"
 

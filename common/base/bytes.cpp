@@ -1,6 +1,7 @@
 #include "common/base/bytes.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 namespace walgd {
@@ -33,6 +34,19 @@ std::string to_hex(ByteView bytes) {
         text += digits[std::to_integer<unsigned>(byte) & 15];
     }
     return text;
+}
+
+std::optional<std::string> from_hex(std::string_view text) {
+    if (text.size() % 2 != 0) return std::nullopt;
+    std::string bytes;
+    bytes.reserve(text.size() / 2);
+    for (std::size_t at = 0; at < text.size(); at += 2) {
+        unsigned char byte = 0;
+        const auto [end, error] = std::from_chars(text.data() + at, text.data() + at + 2, byte, 16);
+        if (error != std::errc() || end != text.data() + at + 2) return std::nullopt;
+        bytes += static_cast<char>(byte);
+    }
+    return bytes;
 }
 
 } // namespace walgd

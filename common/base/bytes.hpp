@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,5 +46,7 @@ private:
 
 /// Lower-case hex, two digits a byte.
 std::string to_hex(ByteView bytes);
+/// The bytes that hex digits of either case stand for; nothing when `text` is something else.
+std::optional<std::string> from_hex(std::string_view text);
 
 } // namespace walgd

@@ -1,5 +1,5 @@
 #pragma once
-#include "common/codec/sink.hpp"
+#include "common/codec/evp_hash.hpp"
 
 #include <array>
 #include <optional>
@@ -16,15 +16,12 @@ std::optional<Sha1Digest> parse_sha1(std::string_view hex);
 class Sha1 {
 public:
     Sha1();
-    ~Sha1();
-    Sha1(const Sha1&) = delete;
-    void update(ByteView bytes);
+    void update(ByteView bytes) { hash_.update(bytes); }
     /// Once, at the end.
     Sha1Digest digest();
 
 private:
-    struct State;
-    std::unique_ptr<State> state_;
+    EvpHash hash_;
 };
 
 } // namespace walgd::codec

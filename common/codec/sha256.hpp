@@ -1,4 +1,5 @@
 #pragma once
+#include "common/codec/evp_hash.hpp"
 #include "common/codec/sink.hpp"
 
 #include <array>
@@ -12,15 +13,12 @@ using Sha256Digest = std::array<std::byte, 32>;
 class Sha256 {
 public:
     Sha256();
-    ~Sha256();
-    Sha256(const Sha256&) = delete;
-    void update(ByteView bytes);
+    void update(ByteView bytes) { hash_.update(bytes); }
     /// Once, at the end.
     Sha256Digest digest();
 
 private:
-    struct State;
-    std::unique_ptr<State> state_;
+    EvpHash hash_;
 };
 
 Sha256Digest sha256(ByteView bytes);

@@ -45,7 +45,7 @@ class Cell(Sources):
     def of_standby(self):
         self.fill_all()
         full, _ = self.push("--full")
-        standby = self.make_standby(full)
+        standby = self.start_standby(self.restore(full), "summarize_wal = on" if self.source == "summaries" else "")
         # The primary goes on, so that it closes and archives the segments in which the standby's backups end.
         self.cluster.psql("alter system set archive_timeout = 1")
         self.cluster.psql("select pg_reload_conf()")
@@ -67,17 +67,6 @@ class Cell(Sources):
     def fill_all(self):
         self.fill()
         self.cluster.psql("create database reused template copied")
-
-    def make_standby(self, full):
-        target = self.restore(full)
-        standby = Cluster(self.scratch, self.version, target.name, initdb=False, extra="summarize_wal = on" if self.source == "summaries" else "")
-        standby.configure(f"primary_conninfo = 'host={self.cluster.sockets} port={self.cluster.port} user=postgres'\nrestore_command = '{self.daemon.restore_command()}'")
-        standby.env = self.daemon.env
-        (target / "standby.signal").touch()
-        self.scratch.own(target / "standby.signal")
-        standby.start()
-        until("the standby to stream", lambda: self.cluster.psql("select count(*) from pg_stat_replication where state = 'streaming'") == "1")
-        return standby
 
     def replayed(self, standby):
         place = self.cluster.psql("select pg_current_wal_flush_lsn()")

@@ -107,6 +107,17 @@ class DeltaCase(TestCase):
         name = f"{timeline:08X}{group * 16 // 4096:08X}{group * 16 % 4096:08X}_delta"
         until(f"{name} to be written", lambda: group < 1 or (self.wal / name).exists())
 
+    def start_standby(self, data, extra=""):
+        """Of a restored folder: it streams from the cluster."""
+        standby = Cluster(self.scratch, self.version, data.name, initdb=False, extra=extra)
+        standby.configure(f"primary_conninfo = 'host={self.cluster.sockets} port={self.cluster.port} user=postgres'\nrestore_command = '{self.daemon.restore_command()}'")
+        standby.env = self.daemon.env
+        (data / "standby.signal").touch()
+        self.scratch.own(data / "standby.signal")
+        standby.start()
+        until("the standby to stream", lambda: self.cluster.psql("select count(*) from pg_stat_replication where state = 'streaming'") == "1")
+        return standby
+
     def alone(self, **extra):
         return Walgd(self.scratch, {**self.settings, **extra}, self.cluster)
 
@@ -318,13 +329,7 @@ class Rules(DeltaCase):
         full, _ = self.push()
         data = self.scratch.path / "standby"
         self.alone().walg("backup-fetch", data, full)
-        standby = Cluster(self.scratch, 15, "standby", initdb=False)
-        standby.configure(f"primary_conninfo = 'host={self.cluster.sockets} port={self.cluster.port} user=postgres'\nrestore_command = '{self.daemon.restore_command()}'")
-        standby.env = self.daemon.env
-        (data / "standby.signal").touch()
-        self.scratch.own(data / "standby.signal")
-        standby.start()
-        until("the standby to stream", lambda: self.cluster.psql("select count(*) from pg_stat_replication where state = 'streaming'") == "1")
+        standby = self.start_standby(data)
         self.change()
         # The primary goes on, so that it closes and archives the segment in which the standby's backup ends.
         self.cluster.psql("alter system set archive_timeout = 1")

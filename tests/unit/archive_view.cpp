@@ -67,7 +67,7 @@ TEST_CASE("each stretch without a gap that has a backup is a window, and the las
     CHECK_FALSE(view.windows[0].open);
     CHECK(view.windows[1].segments.first == 12);
     CHECK(view.windows[1].open);
-    CHECK(note_stored(view, "000000010000000000000015", 100));
+    CHECK(note_stored(view, "000000010000000000000015", 100) == Noted::known);
     CHECK(view.windows[1].segments.last == 21);
 }
 
@@ -87,20 +87,21 @@ TEST_CASE("what retention left of a week is no gap, and a permanent backup asks 
 TEST_CASE("what is stored after the look is counted, and an archive without WAL has nothing to count", "[daemon]") {
     auto view = view_with(16 * mib, {{1, {1, 6}}});
     judge(view, std::nullopt);
-    CHECK(note_stored(view, "000000010000000000000007", 100));
-    CHECK(note_stored(view, "000000010000000000000009", 100)); // nobody knows yet what is between
+    CHECK(note_stored(view, "000000010000000000000007", 100) == Noted::known);
+    CHECK(note_stored(view, "000000010000000000000009", 100) == Noted::known); // nobody knows yet what is between
     CHECK(view.continuous == 7);
     CHECK(view.newest->number == 7);
-    CHECK(note_stored(view, "000000010000000000000008", 100));
+    CHECK(note_stored(view, "000000010000000000000008", 100) == Noted::known);
     CHECK(view.continuous == 9); // the one that was there before its turn counts too
     CHECK(view.newest->number == 9);
     CHECK(view.wal.timelines.at(pg::TimelineId(1)).bytes == 900);
-    CHECK_FALSE(note_stored(view, "00000001000000000000000A", 0)); // how large it is, another look tells
-    CHECK(note_stored(view, "00000001000000000000000A", 0));       // it is known
-    CHECK_FALSE(note_stored(view, "00000002.history", 10));
-    CHECK(note_stored(view, "000000010000000000000002.00000028.backup", 10));
+    CHECK(note_stored(view, "00000001000000000000000A", 0) == Noted::without_size); // how large it is, another look tells
+    CHECK(note_stored(view, "00000001000000000000000A", 0) == Noted::known);        // it is known
+    CHECK(note_stored(view, "00000002.history", 10) == Noted::not_known);
+    CHECK(note_stored(view, "000000010000000000000002.00000028.backup", 10) == Noted::known);
     ArchiveView empty;
     judge(empty, std::nullopt);
-    CHECK_FALSE(note_stored(empty, "000000010000000000000007", 100)); // the first of its timeline: another look is due
+    CHECK(note_stored(empty, "000000010000000000000007", 100) ==
+          Noted::not_known); // the first of its timeline: another look is due
     CHECK(empty.continuous == 0);
 }

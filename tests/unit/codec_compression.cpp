@@ -157,8 +157,8 @@ TEST_CASE("output is handed on in bounded pieces, however much a few bytes decod
 }
 
 TEST_CASE("lz4 objects have WAL-G's bytes", "[codec]") {
-    CHECK(packed("lz4", "") == from_hex("04224d186470b900000000055dcc02"));
-    CHECK(packed("lz4", "hello") == from_hex("04224d186470b90500008068656c6c6f00000000f97700fb"));
+    CHECK(packed("lz4", "") == hex("04224d186470b900000000055dcc02"));
+    CHECK(packed("lz4", "hello") == hex("04224d186470b90500008068656c6c6f00000000f97700fb"));
 }
 
 TEST_CASE("every frame of a zstd object carries a checksum", "[codec]") {
@@ -169,15 +169,15 @@ TEST_CASE("every frame of a zstd object carries a checksum", "[codec]") {
             const auto stage = compression_by_name("zstd")->compressor(out, content, level);
             stage->write(bytes_of(sample(100000)));
             stage->finish();
-            CHECK(out.text.substr(0, 4) == from_hex("28b52ffd"));
+            CHECK(out.text.substr(0, 4) == hex("28b52ffd"));
             CHECK((out.text[4] & checksum_flag) != 0);
         }
     }
 }
 
 TEST_CASE("lzma objects have WAL-G's header and end marker", "[codec]") {
-    CHECK(packed("lzma", "") == from_hex("5d00008000ffffffffffffffff0083fffbffffc0000000"));
-    CHECK(packed("lzma", sample(10000)).substr(0, 13) == from_hex("5d00008000ffffffffffffffff"));
+    CHECK(packed("lzma", "") == hex("5d00008000ffffffffffffffff0083fffbffffc0000000"));
+    CHECK(packed("lzma", sample(10000)).substr(0, 13) == hex("5d00008000ffffffffffffffff"));
 }
 
 TEST_CASE("every zstd level is readable, and what is no level is refused with the list", "[codec]") {
@@ -193,7 +193,7 @@ TEST_CASE("every zstd level is readable, and what is no level is refused with th
 }
 
 TEST_CASE("several frames and skippable frames read as one content, where the format has them", "[codec]") {
-    const auto skippable = from_hex("502a4d1803000000aabbcc");
+    const auto skippable = hex("502a4d1803000000aabbcc");
     for (const std::string method : {"lz4", "zstd"}) {
         INFO(method);
         const auto frames =
@@ -251,7 +251,7 @@ TEST_CASE("the command line tools read our objects, and we theirs", "[codec]") {
 }
 
 TEST_CASE("gzip members are read one after the other, and never made", "[codec]") {
-    const auto hello = from_hex("1f8b0800000000000003cb48cdc9c9070086a6103605000000"), twice = hello + hello;
+    const auto hello = hex("1f8b0800000000000003cb48cdc9c9070086a6103605000000"), twice = hello + hello;
     REQUIRE(unpacked("gzip", hello) == "hello");
     CHECK(unpacked("gzip", twice) == "hellohello");
     for (std::size_t size = 0; size < hello.size(); ++size)
@@ -314,7 +314,7 @@ TEST_CASE("an object of another method is corrupt, not content", "[codec]") {
 
 TEST_CASE("a zstd window beyond 512 MiB is refused", "[codec]") {
     // Window descriptor (31 - 10) << 3: 2 GiB.
-    CHECK(is_corrupt(outcome(decompressor("zstd"), from_hex("28b52ffd00a8010000"), "")));
+    CHECK(is_corrupt(outcome(decompressor("zstd"), hex("28b52ffd00a8010000"), "")));
 }
 
 TEST_CASE("a stage that is destroyed unfinished passes nothing more on", "[codec]") {

@@ -75,7 +75,7 @@ TEST_CASE("what libsodium encrypts comes back, for any size and any cut", "[code
 
 TEST_CASE("WAL-G's libsodium vector and objects decrypt", "[codec]") {
     const auto with = cipher();
-    const auto vector = from_hex("059ba78af91ec4e66774d0b1da96091447f31e39139974eee56ef17663de39d68d974681b6169ba55f7dfca0dee3");
+    const auto vector = hex("059ba78af91ec4e66774d0b1da96091447f31e39139974eee56ef17663de39d68d974681b6169ba55f7dfca0dee3");
     CHECK(through(decryptor(*with), vector) == "hello");
 
     struct Variant {

@@ -155,9 +155,9 @@ TEST_CASE("an OpenPGP object of another key, without protection, or not encrypte
     const auto text = sample(20000);
     CHECK(outcome(decryptor(*other), through(encryptor(*with), text), text).find("other keys") != std::string::npos);
     CHECK(outcome(decryptor(*with), text, text).find("not an OpenPGP message") != std::string::npos);
-    CHECK(outcome(decryptor(*with), from_hex("d2") + text, text).starts_with("corrupt"));
-    CHECK(outcome(decryptor(*with), from_hex("c90100"), "").find("integrity protection") != std::string::npos);
-    CHECK(outcome(decryptor(*with), from_hex("cb0a620000000000") + "hello", "hello").find("not an encrypted message") !=
+    CHECK(outcome(decryptor(*with), hex("d2") + text, text).starts_with("corrupt"));
+    CHECK(outcome(decryptor(*with), hex("c90100"), "").find("integrity protection") != std::string::npos);
+    CHECK(outcome(decryptor(*with), hex("cb0a620000000000") + "hello", "hello").find("not an encrypted message") !=
           std::string::npos);
 }
 

@@ -94,12 +94,8 @@ inline std::string sample(std::size_t size, unsigned seed = 1) {
     return text;
 }
 
-inline std::string from_hex(std::string_view hex) {
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-        bytes.push_back(static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16)));
-    return bytes;
-}
+/// The bytes of a constant that is right.
+inline std::string hex(std::string_view digits) { return from_hex(digits).value(); }
 
 inline std::string golden(const std::string& path) { return read_text_file(std::string(WALGD_TEST_DATA) + "/" + path); }
 
