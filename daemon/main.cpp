@@ -362,6 +362,7 @@ void Daemon::spawn_tasks() {
     tasks_.spawn(look_ahead_.run());
     tasks_.spawn(wal_.find_out_conditional_put());
     tasks_.spawn(wal_.run_prefetch());
+    tasks_.spawn(wal_.run_rest());
     tasks_.spawn(scheduler_.run());
     tasks_.spawn(hooks_.run());
     tasks_.spawn(daemon::watch_lag(wal_, hooks_, settings_.duration("hook_lag")));

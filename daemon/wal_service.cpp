@@ -9,7 +9,7 @@ namespace walgd::daemon {
 
 namespace {
 
-constexpr std::chrono::seconds probe_again{10};
+constexpr std::chrono::seconds probe_again{10}, quiet_for{3};
 
 archive::WalPushOptions push_options() {
     archive::WalPushOptions options;
@@ -199,6 +199,13 @@ awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
     prefetch_.answered(name, *bytes);
     archive_.log.info("event=wal_fetched segment={} bytes={} prefetched={} ms={}", name, *bytes, prefetched, ms_since(began));
     co_return archive::Fetched::stored;
+}
+
+awaitable<void> WalService::run_rest() {
+    for (;;) {
+        co_await sleep_for(quiet_for);
+        pusher_.rest_if_quiet();
+    }
 }
 
 awaitable<void> WalService::find_out_conditional_put() {

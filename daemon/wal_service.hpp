@@ -61,6 +61,8 @@ public:
     void count_ready_renamed() { ++counters_.ready_renamed; }
     /// Fetches ahead of PostgreSQL, until cancelled.
     awaitable<void> run_prefetch() { return prefetch_.run(); }
+    /// Lets go of the memory kept for the next file whenever none has come for some seconds, until cancelled.
+    awaitable<void> run_rest();
 
     /// `listener` is told the name of each file that is stored now, or was already.
     void on_stored(std::function<void(const std::string&, const archive::WalPushed&)> listener) {

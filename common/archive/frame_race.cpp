@@ -18,11 +18,18 @@ std::uint64_t frames_of(std::uint64_t plain_bytes) {
     return std::max<std::uint64_t>(1, (plain_bytes + frame_bytes - 1) / frame_bytes);
 }
 
-/// A thread's memory for one frame, kept for the next file.
-MutableBytes frame_memory(Blob& blob, std::size_t bytes) {
-    if (blob.capacity() < bytes) blob = Blob(bytes);
-    return {blob.data(), bytes};
-}
+/// Room for one frame, plain or packed.
+class FrameMemory {
+public:
+    explicit FrameMemory(BlobPool& frames) : frames_(frames) {}
+    FrameMemory(const FrameMemory&) = delete;
+    ~FrameMemory() { frames_.keep(std::move(blob_)); }
+    MutableBytes room() { return blob_.room(); }
+
+private:
+    BlobPool& frames_;
+    Blob blob_ = frames_.take(frame_bound);
+};
 
 /// Memory that was used and is not needed any more; it stays ours, without pages.
 void give_pages_back(MutableBytes unused) {
@@ -36,17 +43,16 @@ void give_pages_back(MutableBytes unused) {
 
 /// What one thread needs.
 struct FrameRace::Tools {
-    Tools(const codec::Compression& compression, const std::string& level)
-        : compressor(compression.frame_compressor(codec::Content::wal, level)) {}
+    explicit Tools(const FrameRace& race)
+        : compressor(race.compression_.frame_compressor(codec::Content::wal, race.level_)), plain(race.frames_) {}
     std::unique_ptr<codec::FrameCompressor> compressor;
-    MutableBytes plain = frame_memory(plain_memory, frame_bytes);
-    static thread_local Blob plain_memory, packed_memory;
+    FrameMemory plain;
 };
-thread_local Blob FrameRace::Tools::plain_memory;
-thread_local Blob FrameRace::Tools::packed_memory;
 
-FrameRace::FrameRace(const WalSource& source, const codec::Compression& compression, std::string level, MutableBytes buffer)
-    : source_(source), compression_(compression), level_(std::move(level)), buffer_(buffer), back_(frames_of(source.bytes())) {}
+FrameRace::FrameRace(const WalSource& source, const codec::Compression& compression, std::string level, MutableBytes buffer,
+                     BlobPool& frames)
+    : source_(source), compression_(compression), level_(std::move(level)), buffer_(buffer), frames_(frames),
+      back_(frames_of(source.bytes())) {}
 
 std::uint64_t FrameRace::room_for(std::uint64_t plain_bytes) { return frames_of(plain_bytes) * frame_bound; }
 
@@ -59,7 +65,7 @@ std::optional<std::uint64_t> FrameRace::take(bool from_front) {
 ByteView FrameRace::read(std::uint64_t frame, Tools& tools) const {
     const auto offset = frame * frame_bytes;
     const auto wanted =
-        tools.plain.first(static_cast<std::size_t>(std::min<std::uint64_t>(frame_bytes, source_.bytes() - offset)));
+        tools.plain.room().first(static_cast<std::size_t>(std::min<std::uint64_t>(frame_bytes, source_.bytes() - offset)));
     if (source_.read(wanted, offset) != wanted.size()) source_.check_unchanged();
     return wanted;
 }
@@ -68,7 +74,7 @@ std::size_t FrameRace::run() {
     std::size_t bytes = 0;
     std::exception_ptr failure;
     try {
-        Tools tools(compression_, level_);
+        Tools tools(*this);
         while (const auto frame = take(true)) bytes += tools.compressor->compress(read(*frame, tools), buffer_.subspan(bytes));
     } catch (...) {
         failure = std::current_exception();
@@ -93,8 +99,9 @@ void FrameRace::help() {
     std::exception_ptr failure;
     try {
         source_.wait_for_tick();
-        Tools tools(compression_, level_);
-        const auto packed = frame_memory(Tools::packed_memory, frame_bound);
+        Tools tools(*this);
+        FrameMemory memory(frames_);
+        const auto packed = memory.room();
         while (const auto frame = take(false)) {
             const auto count = tools.compressor->compress(read(*frame, tools), packed);
             helped_bytes_ += count;

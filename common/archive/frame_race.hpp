@@ -1,5 +1,6 @@
 #pragma once
 #include "common/archive/wal_source.hpp"
+#include "common/base/blob_pool.hpp"
 #include "common/codec/compression.hpp"
 
 #include <condition_variable>
@@ -14,15 +15,16 @@ namespace walgd::archive {
 ///     buffer: | front frames, in order ->        <- back frames, in order |
 class FrameRace {
 public:
-    /// `buffer` has room for every frame at its bound (room_for()).
-    FrameRace(const WalSource& source, const codec::Compression& compression, std::string level, MutableBytes buffer);
+    /// `buffer` has room for every frame at its bound (room_for()). `frames`: for single ones.
+    FrameRace(const WalSource& source, const codec::Compression& compression, std::string level, MutableBytes buffer,
+              BlobPool& frames);
 
     static std::uint64_t room_for(std::uint64_t plain_bytes);
 
     /// The first thread's part: takes frames until none is left, waits for the helper's last one, and puts all together at the
     /// front of the buffer. Returns how many bytes there are. Throws what either met.
     std::size_t run();
-    /// The helper's part. Comes at any time, also after run() has returned; touches source and buffer only before that.
+    /// The helper's part. Comes at any time, also after run() has returned; touches source, buffer and frames only before that.
     void help();
 
 private:
@@ -34,6 +36,7 @@ private:
     const codec::Compression& compression_;
     const std::string level_;
     const MutableBytes buffer_;
+    BlobPool& frames_;
     std::mutex mutex_;
     std::condition_variable helper_left_;
     std::uint64_t front_ = 0, back_; ///< frames not taken yet: from front_ to before back_

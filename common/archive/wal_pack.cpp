@@ -12,8 +12,7 @@ namespace {
 
 constexpr std::size_t read_bytes = codec::frame_bytes;
 /// A kept buffer has at most so many pages of its own; those of a file that did not compress go back to the system.
-constexpr std::size_t resident_bytes_max = 4 << 20;
-constexpr std::size_t kept_max = 2;
+constexpr std::size_t resident_bytes_max = 2 << 20;
 
 /// Worst case of a packed file: incompressible, with every codec's and cipher's framing.
 std::uint64_t packed_bytes_max(std::uint64_t plain_bytes) {
@@ -58,35 +57,29 @@ awaitable<MemoryBudget::Lease> lease_of(MemoryBudget& budget, std::uint64_t byte
     }
 }
 
-Blob WalPacker::buffer_for(std::uint64_t bytes) {
-    for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
-        if (kept->capacity() < bytes) continue;
-        auto buffer = std::move(*kept);
-        kept_.erase(kept);
-        return buffer;
-    }
-    return Blob(static_cast<std::size_t>(bytes));
+void WalPacker::recycle(Blob buffer) {
+    if (buffer.size() <= resident_bytes_max) buffers_.keep(std::move(buffer));
 }
 
-void WalPacker::recycle(Blob buffer) {
-    if (buffer.capacity() == 0 || buffer.size() > resident_bytes_max || kept_.size() == kept_max) return;
-    buffer.clear();
-    kept_.push_back(std::move(buffer));
+void WalPacker::rest() {
+    buffers_.rest();
+    frames_.rest();
 }
 
 awaitable<PackedWal> WalPacker::pack(const WalSource& source, std::string level, bool hash) {
     const auto bytes = packed_bytes_max(source.bytes());
     PackedWal packed;
     packed.lease = co_await lease_of(archive_.budget, bytes);
-    packed.bytes = buffer_for(bytes);
+    packed.bytes = buffers_.take(static_cast<std::size_t>(bytes));
     const Counted counted(packing_);
+    ++packed_;
     auto packing = archive_.packing;
     packing.level = std::move(level);
     const bool framed =
         !hash && packing.cipher == nullptr && packing.compression->frame_compressor(codec::Content::wal, packing.level);
     if (framed) {
         const MutableBytes buffer{packed.bytes.data(), packed.bytes.capacity()};
-        const auto race = std::make_shared<FrameRace>(source, *packing.compression, packing.level, buffer);
+        const auto race = std::make_shared<FrameRace>(source, *packing.compression, packing.level, buffer, frames_);
         if (packing_ == 1) asio::post(archive_.cpu, [race] { race->help(); });
         auto work = [&race, &source] {
             const auto size = race->run();

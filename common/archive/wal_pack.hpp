@@ -2,11 +2,11 @@
 #include "common/archive/archive.hpp"
 #include "common/archive/chain.hpp"
 #include "common/archive/wal_source.hpp"
+#include "common/base/blob_pool.hpp"
 
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace walgd::archive {
 
@@ -33,13 +33,16 @@ public:
     void recycle(Blob buffer);
     /// Files that are being packed.
     unsigned packing() const { return packing_; }
+    /// Files that were packed, or begun.
+    std::uint64_t packed() const { return packed_; }
+    /// Gives the buffers kept for the next files back to the system.
+    void rest();
 
 private:
-    Blob buffer_for(std::uint64_t bytes);
-
     Archive& archive_;
     unsigned packing_ = 0;
-    std::vector<Blob> kept_;
+    std::uint64_t packed_ = 0;
+    BlobPool buffers_{2}, frames_{8};
 };
 
 /// Packs a large file step by step.

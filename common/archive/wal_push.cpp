@@ -89,6 +89,12 @@ awaitable<storage::PutOutcome> WalPusher::put_whole(const WalSource& source, sto
     co_return outcome;
 }
 
+void WalPusher::rest_if_quiet() {
+    const auto packed = parts_->packer.packed();
+    if (packed == packed_seen_) parts_->packer.rest();
+    packed_seen_ = packed;
+}
+
 awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd, WalObserver* observer) {
     const auto kind = pg::wal_file_kind(name);
     if (!kind && !options_.any_name)

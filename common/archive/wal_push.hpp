@@ -44,6 +44,9 @@ public:
     /// meanwhile. A failure is only logged: then they ask themselves.
     awaitable<void> warm_up();
 
+    /// Gives the memory kept for the next files back to the system, when none was pushed since the call before.
+    void rest_if_quiet();
+
     WalPushOptions& options() { return options_; }
 
 private:
@@ -55,6 +58,7 @@ private:
     Archive& archive_;
     WalPushOptions options_;
     std::unique_ptr<Parts> parts_;
+    std::uint64_t packed_seen_ = 0;
 };
 
 /// The cluster whose WAL this archive holds: as adopted or recorded, else from the newest backup's sentinel, else from a stored
