@@ -2,7 +2,7 @@
 
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/wal_push.hpp"
+#include "common/archive/wal/wal_push.hpp"
 #include "config/check_server.hpp"
 
 #include <cerrno>

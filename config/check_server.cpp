@@ -1,7 +1,7 @@
 #include "config/check_server.hpp"
 
-#include "common/archive/wal_push.hpp"
-#include "common/backup/backup_push.hpp"
+#include "common/archive/wal/wal_push.hpp"
+#include "common/backup/push/backup_push.hpp"
 #include "common/pg/base_backup.hpp"
 #include "common/pg/server.hpp"
 #include "config/setup.hpp"

@@ -1,10 +1,10 @@
 #include "config/doctor.hpp"
 
-#include "common/archive/backup_graph.hpp"
 #include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/lost_segments.hpp"
-#include "common/archive/wal_push.hpp"
+#include "common/archive/retention/backup_graph.hpp"
+#include "common/archive/wal/lost_segments.hpp"
+#include "common/archive/wal/wal_push.hpp"
 #include "common/backup/content_check.hpp"
 #include "config/process.hpp"
 

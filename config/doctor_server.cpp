@@ -1,5 +1,5 @@
-#include "common/archive/wal_find.hpp"
-#include "common/archive/wal_push.hpp"
+#include "common/archive/wal/wal_find.hpp"
+#include "common/archive/wal/wal_push.hpp"
 #include "common/pg/server.hpp"
 #include "config/doctor.hpp"
 #include "config/setup.hpp"

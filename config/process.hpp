@@ -1,6 +1,6 @@
 #pragma once
-#include "common/archive/retention_policy.hpp"
-#include "common/backup/backup_push.hpp"
+#include "common/archive/retention/retention_policy.hpp"
+#include "common/backup/push/backup_push.hpp"
 #include "config/settings.hpp"
 
 #include <spdlog/common.h>

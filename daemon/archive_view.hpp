@@ -1,6 +1,6 @@
 #pragma once
 #include "common/archive/archive_summary.hpp"
-#include "common/archive/wal_integrity.hpp"
+#include "common/archive/wal/wal_integrity.hpp"
 
 #include <chrono>
 #include <nlohmann/json_fwd.hpp>

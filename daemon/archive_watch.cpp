@@ -1,6 +1,6 @@
 #include "daemon/archive_watch.hpp"
 
-#include "common/archive/lost_segments.hpp"
+#include "common/archive/wal/lost_segments.hpp"
 #include "common/base/in_quotes.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #pragma once
-#include "common/archive/commit_index.hpp"
-#include "common/archive/segment_scan.hpp"
+#include "common/archive/wal/commit_index.hpp"
+#include "common/archive/wal/segment_scan.hpp"
 #include "common/base/signal.hpp"
 
 #include <memory>

@@ -1,5 +1,5 @@
 #pragma once
-#include "common/archive/delta_recorder.hpp"
+#include "common/archive/wal/delta_recorder.hpp"
 #include "common/base/signal.hpp"
 
 #include <set>

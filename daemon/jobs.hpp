@@ -1,5 +1,5 @@
 #pragma once
-#include "common/backup/backup_push.hpp"
+#include "common/backup/push/backup_push.hpp"
 #include "common/base/async.hpp"
 
 #include <chrono>

@@ -1,6 +1,6 @@
 #include "daemon/page_actions.hpp"
 
-#include "common/archive/backup_mark.hpp"
+#include "common/archive/retention/backup_mark.hpp"
 #include "common/base/in_quotes.hpp"
 #include "daemon/status.hpp"
 

@@ -1,6 +1,6 @@
 #include "daemon/scheduled_work.hpp"
 
-#include "common/archive/retention_apply.hpp"
+#include "common/archive/retention/retention_apply.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,6 +1,6 @@
 #pragma once
 #include "common/archive/archive.hpp"
-#include "common/archive/retention_policy.hpp"
+#include "common/archive/retention/retention_policy.hpp"
 #include "common/backup/verify.hpp"
 
 #include <string>

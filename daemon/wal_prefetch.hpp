@@ -1,6 +1,6 @@
 #pragma once
-#include "common/archive/wal_fetch.hpp"
-#include "common/archive/wal_unpack.hpp"
+#include "common/archive/wal/wal_fetch.hpp"
+#include "common/archive/wal/wal_unpack.hpp"
 #include "common/base/handles.hpp"
 #include "common/base/signal.hpp"
 #include "daemon/prefetch_memory.hpp"

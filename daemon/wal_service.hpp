@@ -1,6 +1,6 @@
 #pragma once
-#include "common/archive/wal_fetch.hpp"
-#include "common/archive/wal_push.hpp"
+#include "common/archive/wal/wal_fetch.hpp"
+#include "common/archive/wal/wal_push.hpp"
 #include "common/base/histogram.hpp"
 #include "common/base/signal.hpp"
 #include "common/base/slots.hpp"

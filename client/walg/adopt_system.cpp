@@ -1,5 +1,5 @@
 #include "client/walg/verb.hpp"
-#include "common/archive/wal_push.hpp"
+#include "common/archive/wal/wal_push.hpp"
 #include "common/pg/control_file.hpp"
 
 #include <fmt/format.h>

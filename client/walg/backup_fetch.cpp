@@ -1,4 +1,4 @@
-#include "common/backup/backup_fetch.hpp"
+#include "common/backup/restore/backup_fetch.hpp"
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/verb.hpp"
 #include "common/base/files.hpp"

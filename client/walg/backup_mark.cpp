@@ -1,4 +1,4 @@
-#include "common/archive/backup_mark.hpp"
+#include "common/archive/retention/backup_mark.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"

@@ -1,6 +1,6 @@
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/verb.hpp"
-#include "common/backup/backup_fetch.hpp"
+#include "common/backup/restore/backup_fetch.hpp"
 #include "common/base/files.hpp"
 
 namespace walgd::cli {

@@ -1,7 +1,7 @@
 #pragma once
 #include "client/walg/verb.hpp"
 #include "common/archive/archive_summary.hpp"
-#include "common/backup/backup_push.hpp"
+#include "common/backup/push/backup_push.hpp"
 
 #include <optional>
 

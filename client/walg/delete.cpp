@@ -3,8 +3,8 @@
 #include "client/walg/verb.hpp"
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/retention_policy.hpp"
-#include "common/archive/retention_select.hpp"
+#include "common/archive/retention/retention_policy.hpp"
+#include "common/archive/retention/retention_select.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #pragma once
 #include "common/archive/layout.hpp"
-#include "common/archive/wal_catalogue.hpp"
+#include "common/archive/wal/wal_catalogue.hpp"
 
 namespace walgd::cli {
 

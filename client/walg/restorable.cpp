@@ -1,6 +1,6 @@
 #include "client/walg/moment_printer.hpp"
 #include "client/walg/verb.hpp"
-#include "common/backup/archive_moments.hpp"
+#include "common/backup/restore/archive_moments.hpp"
 
 #include <fmt/format.h>
 #include <iostream>

@@ -1,10 +1,10 @@
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/recovery_start.hpp"
 #include "client/walg/verb.hpp"
-#include "common/backup/archive_moments.hpp"
-#include "common/backup/backup_fetch.hpp"
-#include "common/backup/preflight.hpp"
-#include "common/backup/recovery_settings.hpp"
+#include "common/backup/restore/archive_moments.hpp"
+#include "common/backup/restore/backup_fetch.hpp"
+#include "common/backup/restore/preflight.hpp"
+#include "common/backup/restore/recovery_settings.hpp"
 #include "common/base/files.hpp"
 
 #include <filesystem>

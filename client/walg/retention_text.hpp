@@ -1,6 +1,6 @@
 #pragma once
 #include "client/walg/verb.hpp"
-#include "common/archive/retention_apply.hpp"
+#include "common/archive/retention/retention_apply.hpp"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-#include "common/archive/wal_fetch.hpp"
+#include "common/archive/wal/wal_fetch.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/wal_fetch_codes.hpp"
 

@@ -1,7 +1,7 @@
-#include "common/archive/wal_push.hpp"
+#include "common/archive/wal/wal_push.hpp"
 #include "client/walg/verb.hpp"
-#include "common/archive/delta_recorder.hpp"
 #include "common/archive/layout.hpp"
+#include "common/archive/wal/delta_recorder.hpp"
 #include "common/base/files.hpp"
 
 #include <fcntl.h>

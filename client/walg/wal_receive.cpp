@@ -1,4 +1,4 @@
-#include "common/archive/wal_receive.hpp"
+#include "common/archive/wal/wal_receive.hpp"
 #include "client/walg/verb.hpp"
 
 namespace walgd::cli {

@@ -1,5 +1,5 @@
-#include "common/archive/wal_fetch.hpp"
 #include "client/walg/verb.hpp"
+#include "common/archive/wal/wal_fetch.hpp"
 #include "common/base/files.hpp"
 #include "common/pg/control_file.hpp"
 #include "common/pg/divergence.hpp"
@@ -85,7 +85,8 @@ private:
     std::uint64_t segment_bytes_;
 };
 
-/// Fetches back to the last checkpoint before `parted`, where pg_rewind begins to read, or to the first segment that cannot be had.
+/// Fetches back to the last checkpoint before `parted`, where pg_rewind begins to read, or to the first segment that cannot be
+/// had.
 void restore_back_to_checkpoint(MissingWal& wal, const TargetWal& target, pg::Lsn parted, std::uint64_t segment_bytes) {
     for (auto number = target.number_of(parted);; --number) {
         const auto name = target.name_of(number);
@@ -136,7 +137,8 @@ private:
         context.log.info("The clusters parted at {} on timeline {}", parted->text(), history.timeline_at(*parted).number());
         const TargetWal names(history, target.wal_segment_bytes);
         restore_back_to_checkpoint(wal, names, *parted, target.wal_segment_bytes);
-        for (auto number = names.number_of(*parted) + 1; number <= names.number_of(end); ++number) wal.ensure(names.name_of(number));
+        for (auto number = names.number_of(*parted) + 1; number <= names.number_of(end); ++number)
+            wal.ensure(names.name_of(number));
     }
 
     std::string target_, source_;

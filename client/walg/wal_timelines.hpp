@@ -1,6 +1,6 @@
 #pragma once
 #include "common/archive/catalogue.hpp"
-#include "common/archive/wal_catalogue.hpp"
+#include "common/archive/wal/wal_catalogue.hpp"
 #include "common/pg/timeline_history.hpp"
 
 #include <optional>

@@ -1,7 +1,7 @@
 #include "client/walg/listing.hpp"
 #include "client/walg/odd_objects.hpp"
 #include "client/walg/verb.hpp"
-#include "common/archive/wal_integrity.hpp"
+#include "common/archive/wal/wal_integrity.hpp"
 #include "common/pg/server.hpp"
 #include "config/process.hpp"
 

@@ -2,7 +2,7 @@
 
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/wal_catalogue.hpp"
+#include "common/archive/wal/wal_catalogue.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

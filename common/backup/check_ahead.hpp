@@ -1,5 +1,5 @@
 #pragma once
-#include "common/archive/retention_inventory.hpp"
+#include "common/archive/retention/retention_inventory.hpp"
 #include "common/base/budget.hpp"
 #include "common/base/bytes.hpp"
 

@@ -3,7 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/documents.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/wal_unpack.hpp"
+#include "common/archive/wal/wal_unpack.hpp"
 #include "common/backup/page_scan.hpp"
 #include "common/codec/tar_reader.hpp"
 

@@ -1,6 +1,6 @@
 #include "common/backup/timeline_source.hpp"
 
-#include "common/archive/wal_fetch.hpp"
+#include "common/archive/wal/wal_fetch.hpp"
 #include "common/base/files.hpp"
 
 #include <fmt/format.h>

@@ -1,9 +1,9 @@
 #include "common/backup/verify.hpp"
 
-#include "common/archive/backup_graph.hpp"
 #include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/wal_needs.hpp"
+#include "common/archive/retention/backup_graph.hpp"
+#include "common/archive/retention/wal_needs.hpp"
 #include "common/backup/check_ahead.hpp"
 #include "common/backup/content_check.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "common/backup/progress.hpp"
-#include "common/backup/restore_target.hpp"
+#include "common/backup/restore/restore_target.hpp"
 #include "common/codec/sink.hpp"
 #include "common/pgbackrest/restore_plan.hpp"
 

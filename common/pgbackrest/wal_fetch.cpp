@@ -1,7 +1,7 @@
 #include "common/pgbackrest/wal_fetch.hpp"
 
 #include "common/archive/chain.hpp"
-#include "common/archive/wal_unpack.hpp"
+#include "common/archive/wal/wal_unpack.hpp"
 #include "common/base/files.hpp"
 #include "common/pg/wal_name.hpp"
 #include "common/pg/wal_page.hpp"

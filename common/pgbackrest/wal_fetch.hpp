@@ -1,5 +1,5 @@
 #pragma once
-#include "common/archive/wal_fetch.hpp"
+#include "common/archive/wal/wal_fetch.hpp"
 #include "common/pgbackrest/repository.hpp"
 
 #include <string>

@@ -1,6 +1,6 @@
 #include "common/pgbackrest/wal_list.hpp"
 
-#include "common/archive/stored_header.hpp"
+#include "common/archive/wal/stored_header.hpp"
 #include "common/pgbackrest/layout.hpp"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 #pragma once
-#include "common/archive/wal_catalogue.hpp"
+#include "common/archive/wal/wal_catalogue.hpp"
 #include "common/pgbackrest/repository.hpp"
 
 #include <optional>

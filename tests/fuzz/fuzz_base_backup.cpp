@@ -1,4 +1,4 @@
-#include "common/backup/backup_manifest.hpp"
+#include "common/backup/push/backup_manifest.hpp"
 #include "common/base/error.hpp"
 #include "common/pg/base_backup_message.hpp"
 

@@ -1,4 +1,4 @@
-#include "common/archive/run_note.hpp"
+#include "common/archive/wal/run_note.hpp"
 #include "common/base/error.hpp"
 
 #include <cstdlib>

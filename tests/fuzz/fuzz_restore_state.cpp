@@ -1,4 +1,4 @@
-#include "common/backup/restore_state.hpp"
+#include "common/backup/restore/restore_state.hpp"
 
 #include <cstdlib>
 

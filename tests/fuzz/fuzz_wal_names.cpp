@@ -1,4 +1,4 @@
-#include "common/archive/wal_integrity.hpp"
+#include "common/archive/wal/wal_integrity.hpp"
 
 #include <cstdlib>
 

@@ -1,8 +1,8 @@
-#include "common/archive/backup_mark.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/retention_apply.hpp"
-#include "common/archive/retention_policy.hpp"
-#include "common/archive/retention_select.hpp"
+#include "common/archive/retention/backup_mark.hpp"
+#include "common/archive/retention/retention_apply.hpp"
+#include "common/archive/retention/retention_policy.hpp"
+#include "common/archive/retention/retention_select.hpp"
 #include "tests/unit/file_backend.hpp"
 
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // Random archives, random requests, and crashes in the middle: what stays can be restored, and nothing else has gone.
 #include "common/archive/layout.hpp"
-#include "common/archive/retention_apply.hpp"
-#include "common/archive/retention_policy.hpp"
-#include "common/archive/retention_select.hpp"
+#include "common/archive/retention/retention_apply.hpp"
+#include "common/archive/retention/retention_policy.hpp"
+#include "common/archive/retention/retention_select.hpp"
 #include "tests/unit/async_support.hpp"
 
 #include <cstdlib>

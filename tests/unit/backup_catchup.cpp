@@ -1,8 +1,8 @@
 #include "common/archive/documents.hpp"
 #include "common/archive/layout.hpp"
-#include "common/backup/catchup_target.hpp"
-#include "common/backup/delta_files.hpp"
-#include "common/backup/restore_files.hpp"
+#include "common/backup/push/delta_files.hpp"
+#include "common/backup/restore/catchup_target.hpp"
+#include "common/backup/restore/restore_files.hpp"
 #include "common/base/files.hpp"
 #include "tests/unit/memory_storage.hpp"
 

@@ -1,6 +1,6 @@
-#include "common/backup/change_source.hpp"
-#include "common/backup/delta_files.hpp"
-#include "common/backup/delta_parent.hpp"
+#include "common/backup/push/change_source.hpp"
+#include "common/backup/push/delta_files.hpp"
+#include "common/backup/push/delta_parent.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 

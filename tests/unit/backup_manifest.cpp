@@ -1,4 +1,4 @@
-#include "common/backup/backup_manifest.hpp"
+#include "common/backup/push/backup_manifest.hpp"
 
 #include "common/codec/sha256.hpp"
 #include "common/pg/crc32c.hpp"

@@ -1,4 +1,4 @@
-#include "common/backup/backup_push.hpp"
+#include "common/backup/push/backup_push.hpp"
 
 #include "common/base/error.hpp"
 

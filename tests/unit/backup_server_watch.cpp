@@ -1,4 +1,4 @@
-#include "common/backup/server_watch.hpp"
+#include "common/backup/push/server_watch.hpp"
 
 #include "tests/unit/async_support.hpp"
 

@@ -1,4 +1,4 @@
-#include "common/backup/files_spool.hpp"
+#include "common/backup/push/files_spool.hpp"
 
 #include "common/codec/sink.hpp"
 #include "tests/unit/async_support.hpp"

@@ -1,6 +1,6 @@
-#include "common/backup/moment_plan.hpp"
-#include "common/archive/run_note.hpp"
-#include "common/backup/recovery_settings.hpp"
+#include "common/backup/restore/moment_plan.hpp"
+#include "common/archive/wal/run_note.hpp"
+#include "common/backup/restore/recovery_settings.hpp"
 #include "tests/unit/record_support.hpp"
 
 #include <fmt/format.h>

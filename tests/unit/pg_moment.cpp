@@ -1,5 +1,5 @@
-#include "common/archive/commit_index.hpp"
-#include "common/archive/run_note.hpp"
+#include "common/archive/wal/commit_index.hpp"
+#include "common/archive/wal/run_note.hpp"
 #include "common/pg/crc32c.hpp"
 #include "common/pg/moment.hpp"
 #include "tests/unit/record_support.hpp"

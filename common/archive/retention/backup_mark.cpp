@@ -1,0 +1,69 @@
+#include "common/archive/retention/backup_mark.hpp"
+
+#include "common/archive/layout.hpp"
+#include "common/archive/retention/backup_graph.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace walgd::archive {
+
+namespace {
+
+constexpr std::uint64_t document_bytes_max = 256 << 20;
+
+/// The document with its mark changed, keys in their order and numbers as they are.
+std::string marked(std::string_view text, bool permanent, const std::string& object) {
+    try {
+        auto document = nlohmann::ordered_json::parse(text);
+        std::string key = "is_permanent";
+        for (const auto& [name, value] : document.items()) {
+            std::string lower = name;
+            for (auto& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+            if (lower == "is_permanent") key = name;
+        }
+        document[key] = permanent;
+        return document.dump();
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not a backup's metadata: {}", object, error.what()),
+                    "restore it from a copy");
+    }
+}
+
+} // namespace
+
+std::vector<std::string> backups_to_mark(const Inventory& inventory, const std::string& name, bool permanent) {
+    const BackupGraph graph(inventory.backups);
+    const auto* backup = graph.find(name);
+    if (backup == nullptr)
+        throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name),
+                    fmt::format("walg backup-list shows those of {}", inventory.where));
+    std::vector<std::string> names;
+    if (permanent) {
+        // What it is based on first: killed in between, no permanent backup stands on one that is not.
+        const auto chain = graph.chain(*backup);
+        for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+            if (!(*link)->permanent || !(*link)->permanence_known) names.push_back((*link)->name);
+        }
+        return names;
+    }
+    for (const auto* dependant : graph.dependants(*backup)) {
+        if (dependant != backup && dependant->permanent)
+            throw Error(ErrorKind::refused, fmt::format("{} is permanent and based on {}", dependant->name, name),
+                        fmt::format("walg backup-mark -i {} first", dependant->name));
+    }
+    if (backup->permanent) names.push_back(name);
+    return names;
+}
+
+awaitable<void> write_mark(storage::Storage& storage, std::string backup, bool permanent) {
+    const auto key = metadata_key(backup);
+    const auto document = co_await storage::get_whole(storage, key, document_bytes_max);
+    if (!document)
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not there, and the mark stands in it", key.path()),
+                    "restore it from a copy");
+    const auto text = marked(text_of(document->view()), permanent, key.path());
+    co_await storage.put(key, bytes_of(text), {});
+}
+
+} // namespace walgd::archive

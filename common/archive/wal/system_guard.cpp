@@ -1,0 +1,86 @@
+#include "common/archive/wal/system_guard.hpp"
+
+#include "common/archive/catalogue.hpp"
+#include "common/archive/json_text.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/wal/stored_header.hpp"
+#include "common/archive/wal/wal_push.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace walgd::archive {
+
+namespace {
+
+/// {"system_identifier": N}: whose archive this is. Ours alone; without it the backups and the WAL tell.
+storage::ObjectKey system_key() { return storage::ObjectKey(std::string(own_folder) + "system.json"); }
+
+std::string system_json(pg::SystemIdentifier system) { return fmt::format(R"({{"system_identifier":{}}})", system.number()); }
+
+} // namespace
+
+awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive) {
+    const auto recorded = co_await storage::get_whole(archive.storage, system_key(), 1 << 20);
+    if (recorded) {
+        const auto document = parse_object(text_of(recorded->view()), system_key().path());
+        const auto found = document.find("system_identifier");
+        if (found == document.end() || !found->is_number_unsigned())
+            throw Error(ErrorKind::corrupt, fmt::format("{} names no system", system_key().path()),
+                        "remove it: walgd makes it again");
+        co_return pg::SystemIdentifier(found->get<std::uint64_t>());
+    }
+    const auto backups = co_await list_backups(archive.storage);
+    for (auto backup = backups.rbegin(); backup != backups.rend(); ++backup) {
+        const auto sentinel = co_await read_sentinel(archive.storage, backup->name);
+        if (sentinel.system) co_return sentinel.system;
+    }
+    // One page: any segment tells.
+    const auto page = co_await archive.storage.list(std::string(wal_folder), {});
+    for (const auto& object : page.objects) {
+        const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
+        const auto dot = name.find('.');
+        const auto* compression =
+            codec::compression_by_suffix(dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1));
+        if (pg::wal_file_kind(name.substr(0, dot)) != pg::WalFileKind::segment || compression == nullptr) continue;
+        if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) break;
+        const auto header = co_await stored_wal_header(archive, object.key, compression);
+        if (header) co_return header->system;
+        co_return std::nullopt;
+    }
+    co_return std::nullopt;
+}
+
+awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system) {
+    const auto text = system_json(system);
+    co_await archive.storage.put(system_key(), bytes_of(text), {});
+}
+
+awaitable<void> SystemGuard::warm_up() {
+    if (known_) co_return;
+    const auto found = co_await archive_system(archive_);
+    if (!known_) known_ = found; // a check may have come first, and know more
+}
+
+awaitable<void> SystemGuard::check(pg::SystemIdentifier system, std::string file) {
+    if (known_ == system) co_return;
+    // Asked anew also when something else is remembered: an operator may have let the archive adopt this system meanwhile.
+    known_ = co_await archive_system(archive_);
+    if (!known_) {
+        const auto text = system_json(system);
+        const storage::PutOptions first{.if_absent = true, .metadata = {}};
+        const auto outcome = co_await archive_.storage.put(system_key(), bytes_of(text), first);
+        if (outcome == storage::PutOutcome::exists)
+            known_ = co_await archive_system(archive_);
+        else
+            known_ = system;
+    }
+    if (known_ == system) co_return;
+    throw Error(ErrorKind::refused,
+                fmt::format("{} is of the cluster {}, the archive {} belongs to the cluster {}", file, system.number(),
+                            archive_.storage.describe(), known_ ? known_->number() : 0),
+                "two ways on: archive this cluster under another prefix; or, if it is the same cluster after pg_upgrade, let the "
+                "archive take it: walg adopt-system --confirm");
+}
+
+} // namespace walgd::archive

@@ -1,0 +1,165 @@
+#include "common/archive/wal/wal_push.hpp"
+
+#include "common/archive/chain.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/wal/system_guard.hpp"
+#include "common/archive/wal/wal_pack.hpp"
+#include "common/archive/wal/wal_source.hpp"
+#include "common/archive/wal/wal_stored.hpp"
+#include "common/base/in_quotes.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <random>
+
+namespace walgd::archive {
+
+struct WalPusher::Parts {
+    explicit Parts(Archive& archive) : guard(archive), stored(archive), packer(archive) {}
+    SystemGuard guard;
+    StoredWal stored;
+    WalPacker packer;
+};
+
+WalPusher::WalPusher(Archive& archive, WalPushOptions options)
+    : archive_(archive), options_(options), parts_(std::make_unique<Parts>(archive)) {}
+WalPusher::~WalPusher() = default;
+
+awaitable<void> WalPusher::warm_up() {
+    std::exception_ptr failure;
+    try {
+        co_await parts_->guard.warm_up();
+        co_await parts_->stored.warm_up();
+        co_return;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto error = as_error(failure);
+    if (error.kind() == ErrorKind::cancelled) throw error;
+    archive_.log.warn("event=warm_up_failed error={} hint={}", in_quotes(error.what()), in_quotes(error.hint()));
+}
+
+namespace {
+
+/// What is stored cannot be read back for a comparison: its hash must stand in.
+bool write_only(const Archive& archive) { return archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt(); }
+
+awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& source, storage::ObjectKey key,
+                                             storage::PutOptions options, WalPushed& result) {
+    const auto lease = co_await lease_of(archive.budget, WalPieces::memory_bytes);
+    if (write_only(archive)) {
+        auto work = [&source] { return source.sha256(); };
+        options.metadata[std::string(plain_sha256)] = co_await run_on(archive.cpu, std::move(work));
+    }
+    const auto upload = co_await archive.storage.start_upload(key, options);
+    WalPieces pieces(source, archive.packing);
+    std::exception_ptr failure;
+    try {
+        std::uint64_t offset = 0;
+        for (int number = 1;; ++number) {
+            auto work = [&pieces] { return pieces.take(); };
+            const auto piece = co_await run_on(archive.cpu, std::move(work));
+            if (!piece) break;
+            co_await upload->put_piece(number, offset, piece->view());
+            offset += piece->size();
+        }
+        result.stored_bytes = offset;
+        const auto outcome = co_await upload->complete();
+        co_return outcome;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    try {
+        co_await upload->abort();
+    } catch (const Error& error) {
+        archive.log.warn("event=upload_not_aborted key={} error={}", key.path(), in_quotes(error.what()));
+    }
+    std::rethrow_exception(failure);
+}
+
+} // namespace
+
+awaitable<storage::PutOutcome> WalPusher::put_whole(const WalSource& source, storage::ObjectKey key, storage::PutOptions options,
+                                                    WalPushed& result) {
+    auto packed = co_await parts_->packer.pack(source, options_.level.value_or(archive_.packing.level), write_only(archive_));
+    if (!packed.plain_sha256.empty()) options.metadata[std::string(plain_sha256)] = packed.plain_sha256;
+    result.stored_bytes = packed.bytes.size();
+    const auto outcome = co_await archive_.storage.put(key, packed.bytes.view(), options);
+    parts_->packer.recycle(std::move(packed.bytes));
+    co_return outcome;
+}
+
+void WalPusher::rest_if_quiet() {
+    const auto packed = parts_->packer.packed();
+    if (packed == packed_seen_) parts_->packer.rest();
+    packed_seen_ = packed;
+}
+
+awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd, WalObserver* observer) {
+    const auto kind = pg::wal_file_kind(name);
+    if (!kind && !options_.any_name)
+        throw Error(ErrorKind::refused, fmt::format("'{}' is not the name of a WAL file of PostgreSQL", name),
+                    "archive_command passes %p: a segment, .partial, .history or .backup file");
+    const WalSource source(name, std::move(fd), observer);
+    std::exception_ptr failure;
+    try {
+        auto pushed = co_await push_source(source, kind);
+        co_return pushed;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto error = as_error(failure);
+    if (std::string_view(error.what()).find(name) != std::string_view::npos) throw error;
+    throw error.within(fmt::format("{} was not stored", name));
+}
+
+awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::optional<pg::WalFileKind> kind) {
+    const auto& name = source.name();
+    if (options_.check_header && kind) {
+        const auto header = source.check_header();
+        if (header) {
+            co_await parts_->guard.check(header->system, name);
+        }
+    }
+    WalPushed result;
+    result.plain_bytes = source.bytes();
+    // A history file is never replaced, whatever the settings.
+    const bool may_replace = options_.overwrite && kind != pg::WalFileKind::history;
+    const auto key = wal_key(name, archive_.packing.compression->suffix());
+    if (!may_replace) {
+        const auto there = co_await parts_->stored.find_before_put(name, options_.conditional_put == ConditionalPut::look_first);
+        if (there) {
+            co_await parts_->stored.check_same(source, *there);
+            result.already_there = true;
+            co_return result;
+        }
+    }
+    const storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
+    storage::PutOutcome outcome;
+    if (source.bytes() <= WalPacker::whole_bytes_max)
+        outcome = co_await put_whole(source, key, put, result);
+    else
+        outcome = co_await put_in_pieces(archive_, source, key, put, result);
+    if (outcome == storage::PutOutcome::exists) {
+        const StoredObject there{key, archive_.packing.compression};
+        co_await parts_->stored.check_same(source, there);
+        result.already_there = true;
+    }
+    co_return result;
+}
+
+awaitable<ConditionalPut> probe_conditional_put(Archive& archive) {
+    std::random_device dice;
+    const storage::ObjectKey key(fmt::format("{}check/{:08x}{:08x}", own_folder, dice(), dice()));
+    const storage::PutOptions exclusive{.if_absent = true, .metadata = {}};
+    const std::string first = "first", second = "second";
+    co_await archive.storage.put(key, bytes_of(first), exclusive);
+    const auto outcome = co_await archive.storage.put(key, bytes_of(second), exclusive);
+    std::vector<storage::ObjectKey> used{key};
+    const auto failures = co_await archive.storage.remove(std::move(used));
+    if (!failures.empty())
+        archive.log.warn("event=probe_not_removed key={} error={}", key.path(), in_quotes(failures.front().error.what()));
+    co_return outcome == storage::PutOutcome::exists ? ConditionalPut::works : ConditionalPut::look_first;
+}
+
+} // namespace walgd::archive

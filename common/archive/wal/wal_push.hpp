@@ -1,0 +1,74 @@
+#pragma once
+#include "common/archive/archive.hpp"
+#include "common/archive/wal/wal_source.hpp"
+#include "common/base/handles.hpp"
+#include "common/pg/lsn.hpp"
+#include "common/pg/wal_name.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace walgd::archive {
+
+/// How much we know of the storage's If-None-Match.
+enum class ConditionalPut { works, look_first };
+
+struct WalPushOptions {
+    ConditionalPut conditional_put = ConditionalPut::works;
+    bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's
+    bool any_name = false;    ///< as wal-g: names that are not PostgreSQL's are taken too, without any check of the content
+    std::optional<std::string> level{}; ///< instead of the archive's; for files that are packed whole
+    bool overwrite = false; ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)
+};
+
+struct WalPushed {
+    bool already_there = false; ///< with the same content
+    std::uint64_t plain_bytes = 0, stored_bytes = 0;
+};
+
+/// Pushes WAL files of one cluster into one archive, remembering what it learnt of it. On the I/O thread.
+class WalPusher {
+public:
+    WalPusher(Archive& archive, WalPushOptions options);
+    ~WalPusher();
+
+    /// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage
+    /// confirmed the whole object. Same content already there, under this or another suffix, is success. Other content is an
+    /// Error(refused) that names both. The descriptor is read from offset 0 with pread; a file whose size or mtime changes while
+    /// it is read is an Error(corrupt).
+    /// `observer` sees what is packed, until the await returns.
+    awaitable<WalPushed> push(std::string name, UniqueFd fd, WalObserver* observer = nullptr);
+
+    /// Learns of the archive what the first push would have to ask for: whose it is, and how its WAL is packed. Pushes may come
+    /// meanwhile. A failure is only logged: then they ask themselves.
+    awaitable<void> warm_up();
+
+    /// Gives the memory kept for the next files back to the system, when none was pushed since the call before.
+    void rest_if_quiet();
+
+    WalPushOptions& options() { return options_; }
+
+private:
+    awaitable<storage::PutOutcome> put_whole(const WalSource& source, storage::ObjectKey key, storage::PutOptions options,
+                                             WalPushed& result);
+    awaitable<WalPushed> push_source(const WalSource& source, std::optional<pg::WalFileKind> kind);
+
+    struct Parts;
+    Archive& archive_;
+    WalPushOptions options_;
+    std::unique_ptr<Parts> parts_;
+    std::uint64_t packed_seen_ = 0;
+};
+
+/// The cluster whose WAL this archive holds: as adopted or recorded, else from the newest backup's sentinel, else from a stored
+/// segment; nothing for an empty archive.
+awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive);
+
+/// After pg_upgrade, on the operator's order: from now on the archive takes `system`. Recorded under walgd_005/.
+awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system);
+
+/// Finds out whether the storage keeps If-None-Match: puts a small object under walgd_005/ twice, and removes it.
+awaitable<ConditionalPut> probe_conditional_put(Archive& archive);
+
+} // namespace walgd::archive

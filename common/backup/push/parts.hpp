@@ -1,0 +1,45 @@
+#pragma once
+#include "common/archive/layout.hpp"
+#include "common/backup/push/file_copy.hpp"
+#include "common/backup/push/files_spool.hpp"
+#include "common/backup/push/object_upload.hpp"
+
+#include <string>
+
+namespace walgd::backup {
+
+struct PartsOptions {
+    std::string pgdata, backup;
+    std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
+    unsigned readers = 1;
+    bool by_database = false; ///< a part is closed too before the files of another database
+    std::string_view folder = archive::backup_folder;
+    std::span<const std::string_view> left_out{}; ///< of the walk
+};
+
+struct PartsResult {
+    std::uint64_t plain_bytes = 0; ///< of the members
+    std::uint64_t stored_bytes = 0;
+    std::uint64_t catalog_bytes = 0;
+    std::uint64_t corrupt_blocks = 0;
+    std::uint64_t read_bytes = 0; ///< of the cluster's files
+    std::uint64_t files_skipped = 0, files_incremented = 0;
+};
+
+/// Copies the cluster's files into part_001.tar, part_002.tar ... of `backup`, several threads at once. Returns when all parts
+/// are stored; on a failure, or a stop, all threads have ended and nothing is on its way any more.
+PartsResult push_parts(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options);
+
+/// One tar of its own: pg_control, backup_label.
+struct SmallFile {
+    codec::TarMember member;
+    std::string content;
+};
+struct SmallTar {
+    std::string_view folder;
+    const std::string& backup;
+    std::string_view stem;
+};
+PartsResult push_tar(UploadRoom& room, const SmallTar& what, const std::vector<SmallFile>& files);
+
+} // namespace walgd::backup

@@ -1,0 +1,182 @@
+#include "common/backup/push/push.hpp"
+
+#include "common/archive/layout.hpp"
+#include "common/archive/wal/system_guard.hpp"
+#include "common/backup/push/stop_wal.hpp"
+#include "common/base/host_name.hpp"
+#include "common/pg/wal_name.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <thread>
+
+namespace walgd::backup {
+
+namespace {
+
+/// Held by the session that takes a backup, in the connected database: "walgd" as a number.
+constexpr std::string_view take_lock = "select pg_try_advisory_lock(512970878564)";
+/// A server lets go of a session's lock some moments after the session's end.
+constexpr std::chrono::milliseconds lock_wait{100};
+constexpr int lock_tries = 20;
+constexpr std::chrono::seconds cleanup_limit{60};
+constexpr std::uint64_t part_bytes_least = 32 << 20;
+/// So many parts for each core, so that a restore keeps all busy until the end.
+constexpr std::uint64_t parts_a_core = 4;
+constexpr unsigned cores_least = 4;
+
+Time now() { return std::chrono::ceil<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+
+} // namespace
+
+Push::Push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop)
+    : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)),
+      folder_(options.catchup_from ? archive::catchup_folder : archive::backup_folder), places_(options.uploads),
+      room_{archive, options.piece_bytes, places_, progress, stop_} {}
+
+Push::~Push() = default;
+
+PushResult Push::run() {
+    if (!options_.user_data.empty()) user_data_ = archive::normalized_user_data(options_.user_data);
+    host_ = host_name();
+    server_ = pg::Server::connect(options_.connection);
+    facts_ = server_->facts();
+    prepare();
+    started_ = now();
+    try {
+        start();
+        claim(archive_, intent(), stop_);
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    try {
+        copy();
+        finish();
+    } catch (...) {
+        abandon();
+        rethrow_cleaned_up(as_error(std::current_exception()));
+    }
+    release(archive_, intent());
+    progress_.phase = Phase::done;
+    PushResult result{name_, sum_.plain_bytes, sum_.stored_bytes, sum_.corrupt_blocks, sum_.read_bytes, {}, {}};
+    describe(result);
+    return result;
+}
+
+void Push::enter(const std::string& subject, std::string intent_place) {
+    intent_place_ = std::move(intent_place);
+    archive::SystemGuard guard(archive_);
+    run_blocking(archive_.io, guard.check(facts_.system, subject), stop_);
+    for (int tries_left = lock_tries; server_->value(std::string(take_lock)) != "t"; --tries_left) {
+        if (tries_left == 0)
+            throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
+                        "wait for it; the session that takes it is in pg_stat_activity as application walgd");
+        std::this_thread::sleep_for(lock_wait);
+    }
+    remove_leftovers(archive_, host_, intent_place_, stop_);
+}
+
+std::uint64_t Push::part_bytes(std::uint64_t total) const {
+    if (options_.part_bytes_given) return options_.part_bytes_max;
+    const auto cores = std::max(cores_least, std::thread::hardware_concurrency());
+    return std::clamp(total / (parts_a_core * cores), part_bytes_least, std::max(part_bytes_least, options_.part_bytes_max));
+}
+
+void Push::finish() {
+    stop();
+    finished_ = now();
+    put_document(archive::metadata_key(name_, folder_), to_json(metadata()));
+    if (options_.files_metadata) {
+        ObjectUpload files(room_, archive::files_metadata_key(name_, folder_));
+        files_.finish(files);
+    }
+    // A standby that catches up has the WAL behind it from its primary.
+    if (!is_catchup()) wait_for_last_wal();
+    progress_.phase = Phase::finishing;
+    put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
+}
+
+void Push::wait_for_last_wal() {
+    const auto number = (finish_lsn_.bytes() - 1) / facts_.segment_bytes;
+    const auto segment = pg::segment_name({start_.timeline, number}, facts_.segment_bytes);
+    progress_.phase = Phase::waiting_for_wal;
+    // Of a standby that does not count: its primary archives.
+    if (facts_.archive_mode == "off" && !facts_.in_recovery) {
+        archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_, segment);
+        return;
+    }
+    const StopWalOptions waiting{.limit = options_.wal_wait, .from_standby = facts_.in_recovery};
+    wait_for_wal(archive_, *server_, segment, waiting, stop_);
+}
+
+void Push::put_document(const storage::ObjectKey& key, const std::string& text) {
+    const storage::PutOptions first{.if_absent = true, .metadata = {}};
+    const auto outcome = run_blocking(archive_.io, archive_.storage.put(key, bytes_of(text), first), stop_);
+    if (outcome == storage::PutOutcome::exists)
+        throw Error(ErrorKind::refused, fmt::format("{} exists already, and nothing is overwritten", key.path()),
+                    "another backup of the same name was taken meanwhile: take this one again");
+}
+
+void Push::add(const PartsResult& part) {
+    sum_.plain_bytes += part.plain_bytes;
+    sum_.stored_bytes += part.stored_bytes;
+    sum_.catalog_bytes += part.catalog_bytes;
+    sum_.corrupt_blocks += part.corrupt_blocks;
+    sum_.read_bytes += part.read_bytes;
+}
+
+archive::BackupMetadata Push::metadata() const {
+    archive::BackupMetadata metadata;
+    metadata.start_time = started_;
+    metadata.finish_time = finished_;
+    metadata.hostname = host_;
+    metadata.data_dir = facts_.data_directory;
+    metadata.pg_version = facts_.version_num;
+    metadata.start_lsn = start_.lsn;
+    metadata.finish_lsn = finish_lsn_;
+    metadata.is_permanent = options_.delta.permanent;
+    metadata.system = facts_.system;
+    metadata.uncompressed_bytes = static_cast<std::int64_t>(sum_.plain_bytes);
+    metadata.compressed_bytes = static_cast<std::int64_t>(sum_.stored_bytes);
+    metadata.user_data = user_data_;
+    return metadata;
+}
+
+archive::Sentinel Push::sentinel() const {
+    archive::Sentinel sentinel;
+    sentinel.start_lsn = start_.lsn;
+    sentinel.finish_lsn = finish_lsn_;
+    sentinel.data_checksums = facts_.data_checksums;
+    sentinel.pg_version = facts_.version_num;
+    sentinel.system = facts_.system;
+    sentinel.uncompressed_bytes = static_cast<std::int64_t>(sum_.plain_bytes);
+    sentinel.compressed_bytes = static_cast<std::int64_t>(sum_.stored_bytes);
+    sentinel.data_catalog_bytes = static_cast<std::int64_t>(sum_.catalog_bytes);
+    sentinel.spec = spec_;
+    sentinel.user_data = user_data_;
+    sentinel.files_metadata_disabled = !options_.files_metadata;
+    sentinel.version = 2;
+    sentinel.start_time = started_;
+    sentinel.finish_time = finished_;
+    sentinel.hostname = host_;
+    sentinel.data_dir = facts_.data_directory;
+    sentinel.is_permanent = options_.delta.permanent;
+    describe(sentinel);
+    return sentinel;
+}
+
+void Push::rethrow_cleaned_up(const Error& error) {
+    // Nothing can be told apart once a sentinel may have been stored: then the backup is what it is.
+    std::string rest;
+    try {
+        remove_unfinished(archive_, intent(), cleanup_limit);
+    } catch (const std::exception&) {
+        rest = fmt::format("what was stored of {} is still in the storage ({}); the next backup-push or catchup-push removes it",
+                           name_, walgd::describe(std::current_exception()));
+    }
+    throw Error(error.kind(), error.what(),
+                rest.empty() || error.hint().empty() ? error.hint() + rest : error.hint() + "; " + rest);
+}
+
+} // namespace walgd::backup

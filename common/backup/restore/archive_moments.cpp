@@ -1,0 +1,342 @@
+#include "common/backup/restore/archive_moments.hpp"
+
+#include "common/archive/catalogue.hpp"
+#include "common/archive/layout.hpp"
+#include "common/archive/wal/wal_push.hpp"
+#include "common/archive/wal/wal_read.hpp"
+#include "common/pg/wal_records.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace walgd::backup {
+
+namespace {
+
+using archive::Archive;
+
+constexpr int newest_version = 18;
+/// WAL-G's name of a backup: base_<timeline, 8 hex>...
+constexpr std::size_t timeline_digits = 8;
+
+std::optional<BackupFacts> facts_of(const std::string& name, const archive::Sentinel& sentinel) {
+    const auto segment = archive::first_segment_in(name);
+    if (segment.empty() || !sentinel.start_lsn || !sentinel.finish_lsn) return std::nullopt;
+    const auto timeline = std::stoul(std::string(segment.substr(0, timeline_digits)), nullptr, 16);
+    return BackupFacts{name,
+                       pg::TimelineId(static_cast<std::uint32_t>(timeline)),
+                       *sentinel.start_lsn,
+                       *sentinel.finish_lsn,
+                       sentinel.start_time,
+                       sentinel.finish_time};
+}
+
+void load_backups(Archive& archive, LoadedView& loaded, std::stop_token stop) {
+    for (const auto& backup : run_blocking(archive.io, archive::list_backups(archive.storage), stop)) {
+        std::optional<archive::Sentinel> sentinel;
+        try {
+            sentinel = run_blocking(archive.io, archive::read_sentinel(archive.storage, backup.name), stop);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw;
+            archive.log.warn("backup {} is left out: {}", backup.name, error.what());
+            continue;
+        }
+        if (sentinel->system && loaded.system && sentinel->system != loaded.system) {
+            archive.log.warn("backup {} is left out: it is of the cluster {}", backup.name, sentinel->system->number());
+            continue;
+        }
+        const auto facts = facts_of(backup.name, *sentinel);
+        if (facts)
+            loaded.view.backups.push_back(*facts);
+        else
+            archive.log.warn("backup {} is left out: its sentinel has no LSNs; backup-fetch restores it", backup.name);
+        loaded.sentinels.emplace(backup.name, std::move(*sentinel));
+    }
+}
+
+std::string history_text(Archive& archive, archive::WalFinder& finder, const std::string& name, std::stop_token stop) {
+    std::string text;
+    archive::TakeWal take = [&text](std::uint64_t, ByteView piece) {
+        text += text_of(piece);
+        return text.size() < 1 << 20;
+    };
+    run_blocking(archive.io, archive::read_wal(archive, finder, name, std::move(take)), stop);
+    return text;
+}
+
+/// The names of all WAL files, without suffixes.
+std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, std::string(archive::wal_folder), false), stop);
+    std::vector<std::string> names;
+    for (const auto& object : page.objects) {
+        auto name = object.key.path().substr(archive::wal_folder.size());
+        if (!pg::wal_file_kind(name)) name = name.substr(0, name.rfind('.'));
+        if (pg::wal_file_kind(name)) names.push_back(std::move(name));
+    }
+    return names;
+}
+
+std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, const std::vector<std::string>& names,
+                               std::stop_token stop) {
+    for (const auto& object : run_blocking(archive.io, archive::list_index(archive), stop)) {
+        try {
+            const auto block = run_blocking(archive.io, archive::read_index(archive, object), stop);
+            if (block) return block->segment_bytes;
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw; // the WAL tells
+        }
+    }
+    std::optional<std::uint64_t> bytes;
+    for (auto name = names.rbegin(); name != names.rend() && !bytes; ++name) {
+        if (pg::wal_file_kind(*name) != pg::WalFileKind::segment) continue;
+        archive::TakeWal take = [&](std::uint64_t, ByteView piece) {
+            bytes = pg::parse_wal_header(piece.first(std::min(piece.size(), pg::wal_header_bytes)), *name).segment_bytes;
+            return false;
+        };
+        run_blocking(archive.io, archive::read_wal(archive, finder, *name, std::move(take)), stop);
+    }
+    return bytes.value_or(pg::segment_bytes_default);
+}
+
+void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, std::stop_token stop) {
+    const auto names = list_wal(archive, stop);
+    auto& view = loaded.view;
+    view.segment_bytes = segment_bytes_of(archive, finder, names, stop);
+    view.histories.emplace(pg::TimelineId(1), pg::TimelineHistory{pg::TimelineId(1), {}});
+    for (const auto& name : names) {
+        const auto kind = pg::wal_file_kind(name);
+        if (kind == pg::WalFileKind::history) {
+            const auto number = std::stoul(name.substr(0, timeline_digits), nullptr, 16);
+            const pg::TimelineId timeline(static_cast<std::uint32_t>(number));
+            view.histories.insert_or_assign(
+                timeline, pg::parse_timeline_history(history_text(archive, finder, name, stop), timeline, name));
+        } else if (kind == pg::WalFileKind::segment) {
+            if (const auto segment = pg::parse_segment(name, view.segment_bytes)) view.segments.insert(*segment);
+        }
+    }
+}
+
+/// A finder lives on the I/O thread.
+std::unique_ptr<archive::WalFinder> make_finder(Archive& archive) { return std::make_unique<archive::WalFinder>(archive); }
+
+/// Only the records that begin in one segment, and are whole.
+class OfSegment : public pg::RecordSink {
+public:
+    OfSegment(std::string name, pg::Lsn end, pg::RecordSink& sink) : name_(std::move(name)), end_(end), sink_(sink) {}
+    void record(const pg::RecordHeader& header, pg::Lsn end, ByteView bytes) override {
+        if (header.begin >= end_) return;
+        // Of one that is longer than what is kept, recovery will tell.
+        if (bytes.size() == header.length && !pg::record_checksum_right(bytes))
+            throw Error(ErrorKind::corrupt, fmt::format("the record at LSN {} in {} is damaged", header.begin.text(), name_),
+                        "recovery ends before it: restore to a moment before");
+        sink_.record(header, end, bytes);
+    }
+
+private:
+    const std::string name_;
+    const pg::Lsn end_;
+    pg::RecordSink& sink_;
+};
+
+/// Feeds pieces of neighbouring segments to one scan.
+class PageFeed {
+public:
+    PageFeed(std::string name, std::optional<pg::SystemIdentifier> system, pg::Wanted wanted, pg::RecordSink& sink)
+        : name_(std::move(name)), system_(system), wanted_(wanted), sink_(sink) {}
+
+    void piece(std::uint64_t offset, ByteView bytes) {
+        if (!scan_) begin(offset, bytes);
+        for (; bytes.size() >= header_.page_bytes; bytes = bytes.subspan(header_.page_bytes))
+            scan_->page(bytes.first(header_.page_bytes));
+    }
+    /// A record goes on behind what came, and may be wanted.
+    bool open() const { return scan_ && !scan_->ended() && scan_->within_record() && !scan_->open_record().empty(); }
+    bool ended() const { return scan_ && scan_->ended(); }
+    std::function<void(int version)> version;
+
+private:
+    void begin(std::uint64_t offset, ByteView bytes) {
+        if (offset != 0) throw Error(ErrorKind::corrupt, fmt::format("{} does not begin at its begin", name_));
+        header_ = pg::parse_wal_header(bytes.first(std::min(bytes.size(), pg::wal_header_bytes)), name_);
+        pg::check_page_bytes(header_, name_);
+        if (system_ && header_.system != *system_)
+            throw Error(
+                ErrorKind::corrupt,
+                fmt::format("{} is of the cluster {}, the archive is of {}", name_, header_.system.number(), system_->number()),
+                "recovery cannot go on over it: restore to a moment before it");
+        if (version) version(pg::server_version_of_magic(header_.magic).value_or(newest_version));
+        scan_.emplace(pg::RecordScan::Start{header_.address, header_.magic, header_.page_bytes, wanted_}, sink_);
+    }
+    const std::string name_;
+    const std::optional<pg::SystemIdentifier> system_;
+    const pg::Wanted wanted_;
+    pg::RecordSink& sink_;
+    pg::WalHeader header_;
+    std::optional<pg::RecordScan> scan_;
+};
+
+} // namespace
+
+LoadedView load_view(Archive& archive, std::stop_token stop) {
+    LoadedView loaded;
+    loaded.system = run_blocking(archive.io, archive::archive_system(archive), stop);
+    load_backups(archive, loaded, stop);
+    OnIoThread finder(archive.io, make_finder(archive));
+    load_wal(archive, *finder, loaded, stop);
+    return loaded;
+}
+
+ArchiveWal::ArchiveWal(Archive& archive, const LoadedView& loaded, bool use_index, std::stop_token stop)
+    : archive_(archive), view_(loaded.view), system_(loaded.system), use_index_(use_index), stop_(std::move(stop)),
+      finder_(make_finder(archive)) {}
+
+ArchiveWal::~ArchiveWal() { const OnIoThread handed_over(archive_.io, std::move(finder_)); }
+
+void ArchiveWal::load(archive::IndexPlace place) {
+    if (!use_index_ || blocks_.contains(place)) return;
+    if (!objects_) objects_ = run_blocking(archive_.io, archive::list_index(archive_), stop_);
+    auto& block = blocks_[place];
+    for (const auto& object : *objects_) {
+        if (object.place != place) continue;
+        try {
+            const auto there = run_blocking(archive_.io, archive::read_index(archive_, object), stop_);
+            const bool ours = there && there->segment_bytes == view_.segment_bytes && (!system_ || there->system == *system_);
+            if (ours) archive::merge(block, *there);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw;
+            archive_.log.warn("{}; the WAL is read instead", error.what());
+        }
+    }
+}
+
+std::optional<archive::WalNote> ArchiveWal::indexed(pg::Segment segment) {
+    load(archive::IndexPlace::of(segment));
+    return find(segment);
+}
+
+std::optional<archive::WalNote> ArchiveWal::find(pg::Segment segment) {
+    const auto& notes = blocks_[archive::IndexPlace::of(segment)].notes;
+    const auto found = std::ranges::lower_bound(notes, segment.number, {}, [](const auto& one) { return one.first; });
+    if (found == notes.end() || found->first != segment.number) return std::nullopt;
+    return found->second;
+}
+
+awaitable<std::optional<archive::RunNote>> ArchiveWal::scanned(pg::Segment segment, std::optional<pg::Segment> next) {
+    archive::SegmentScan scan(name_of(segment));
+    archive::TakeWal take = [&scan](std::uint64_t offset, ByteView piece) {
+        scan.piece(offset, piece);
+        return true;
+    };
+    const bool there = co_await archive::read_wal(archive_, *finder_, name_of(segment), std::move(take));
+    ++segments_read_;
+    auto result = scan.result();
+    if (!there || !result) co_return std::nullopt;
+    auto& run = result->run;
+    archive::TakeWal take_head = [&run](std::uint64_t, ByteView piece) {
+        run.join(archive::RunNote::of(piece, run.end(), archive::SegmentScan::page_bytes).head_only());
+        return run.open_left > 0 && !run.note.ended;
+    };
+    if (next && run.open_left > 0 && !run.open.bytes.empty())
+        co_await archive::read_wal(archive_, *finder_, name_of(*next), std::move(take_head));
+    co_return std::move(run);
+}
+
+archive::WalNote ArchiveWal::note(pg::Segment segment, std::optional<pg::Segment> next) {
+    const auto known = indexed(segment);
+    // One that lacks something may have been made before the segment behind it was there.
+    const bool enough = known && (known->complete || !next || asked_of_wal_.contains(segment));
+    if (enough) return *known;
+    asked_of_wal_.insert(segment);
+    keep(segment, run_blocking(archive_.io, scanned(segment, next), stop_));
+    return *find(segment);
+}
+
+void ArchiveWal::read(pg::Segment segment, std::optional<pg::Segment> next, pg::Wanted wanted, pg::RecordSink& sink,
+                      std::function<bool()> enough, std::function<void(int version)> version) {
+    OfSegment of_segment(name_of(segment), pg::Lsn((segment.number + 1) * view_.segment_bytes), sink);
+    PageFeed feed(name_of(segment), system_, wanted, of_segment);
+    feed.version = std::move(version);
+    archive::TakeWal take = [&](std::uint64_t offset, ByteView piece) {
+        feed.piece(offset, piece);
+        return !enough() && !feed.ended();
+    };
+    const bool there = run_blocking(archive_.io, archive::read_wal(archive_, *finder_, name_of(segment), std::move(take)), stop_);
+    ++segments_read_;
+    if (!there)
+        throw Error(ErrorKind::corrupt, fmt::format("{} was listed, and is not there any more", name_of(segment)),
+                    "is something deleting from this archive? Try again");
+    if (!next || enough() || !feed.open()) return;
+    // Of the next one only the record that goes on in it.
+    archive::TakeWal take_rest = [&](std::uint64_t offset, ByteView piece) {
+        feed.piece(offset, piece);
+        return !enough() && feed.open();
+    };
+    run_blocking(archive_.io, archive::read_wal(archive_, *finder_, name_of(*next), std::move(take_rest)), stop_);
+}
+
+void ArchiveWal::show(pg::Segment segment, std::optional<pg::Segment> next, StopFinder& finder) {
+    read(
+        segment, next, finder.wanted(), finder, [&finder] { return finder.stop().has_value(); },
+        [&finder](int version) { finder.set_version(version); });
+}
+
+void ArchiveWal::keep(pg::Segment segment, const std::optional<archive::RunNote>& run) {
+    archive::WalNote note;
+    note.complete = false;
+    if (run) note = run->closed();
+    const auto place = archive::IndexPlace::of(segment);
+    auto& block = blocks_[place];
+    block.timeline = segment.timeline;
+    block.segment_bytes = view_.segment_bytes;
+    block.system = system_.value_or(pg::SystemIdentifier(0));
+    archive::put_note(block, segment.number, note);
+    changed_.insert(place);
+}
+
+awaitable<void> ArchiveWal::rebuild_one(pg::Segment segment) {
+    std::optional<pg::Segment> next(pg::Segment{segment.timeline, segment.number + 1});
+    if (!view_.has(*next)) next.reset();
+    const auto run = co_await scanned(segment, next);
+    keep(segment, run);
+}
+
+awaitable<void> ArchiveWal::rebuild_all(std::vector<pg::Segment> segments, unsigned at_once, Progressed progressed) {
+    std::size_t next = 0, done = 0;
+    std::exception_ptr failure;
+    auto work = [&]() -> awaitable<void> {
+        while (next < segments.size() && !failure && !stop_.stop_requested()) {
+            const auto segment = segments[next++];
+            co_await rebuild_one(segment);
+            progressed(++done, segments.size());
+        }
+    };
+    TaskGroup workers(archive_.io, [&failure](std::exception_ptr what) { failure = what; });
+    for (unsigned index = 0; index < at_once; ++index) workers.spawn(work());
+    co_await workers.join();
+    if (failure) std::rethrow_exception(failure);
+    if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled");
+}
+
+std::uint64_t ArchiveWal::rebuild(unsigned at_once, Progressed progressed) {
+    std::vector<pg::Segment> segments;
+    for (const auto& segment : view_.segments) {
+        const auto known = indexed(segment);
+        if (!known || !known->complete) segments.push_back(segment);
+    }
+    const auto count = segments.size();
+    changed_.clear();
+    // By objects of the index, so that what is done is kept when it is cut off.
+    while (!segments.empty()) {
+        const auto place = archive::IndexPlace::of(segments.front());
+        const auto end = std::ranges::find_if(segments, [&](const auto& one) { return archive::IndexPlace::of(one) != place; });
+        std::vector<pg::Segment> some(segments.begin(), end);
+        segments.erase(segments.begin(), end);
+        run_blocking(archive_.io, rebuild_all(std::move(some), at_once, progressed), stop_);
+        for (const auto& changed : changed_)
+            run_blocking(archive_.io, archive::write_index(archive_, blocks_[changed], {}), stop_);
+        changed_.clear();
+    }
+    return count;
+}
+
+} // namespace walgd::backup

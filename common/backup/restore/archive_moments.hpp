@@ -1,0 +1,71 @@
+#pragma once
+#include "common/archive/archive.hpp"
+#include "common/archive/documents.hpp"
+#include "common/archive/wal/commit_index.hpp"
+#include "common/archive/wal/segment_scan.hpp"
+#include "common/archive/wal/wal_find.hpp"
+#include "common/backup/restore/moment_plan.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <stop_token>
+
+namespace walgd::backup {
+
+/// The archive as a restore plans with it. Blocks; for a job's thread.
+struct LoadedView {
+    ArchiveView view;
+    std::optional<pg::SystemIdentifier> system; ///< nothing: the archive is empty
+    std::map<std::string, archive::Sentinel> sentinels;
+};
+/// Lists backups, WAL and index. Backups of another system, and those whose sentinel cannot be read, are left out and logged.
+LoadedView load_view(archive::Archive& archive, std::stop_token stop);
+
+/// The archive's WAL by its index, and by itself where that says nothing. Blocks; for a job's thread.
+class ArchiveWal : public MomentWal {
+public:
+    /// Without `use_index` the WAL alone is asked.
+    ArchiveWal(archive::Archive& archive, const LoadedView& loaded, bool use_index, std::stop_token stop);
+    ~ArchiveWal() override;
+
+    archive::WalNote note(pg::Segment segment, std::optional<pg::Segment> next) override;
+    void show(pg::Segment segment, std::optional<pg::Segment> next, StopFinder& finder) override;
+
+    /// Shows `sink` the records that begin in a segment, from its own bytes, until there is `enough`. `version` is told first
+    /// which server wrote them.
+    void read(pg::Segment segment, std::optional<pg::Segment> next, pg::Wanted wanted, pg::RecordSink& sink,
+              std::function<bool()> enough, std::function<void(int version)> version = {});
+    /// What the index says; nothing if nothing.
+    std::optional<archive::WalNote> indexed(pg::Segment segment);
+    /// Of segments of one object of the index. On the I/O thread.
+    using Progressed = std::function<void(std::uint64_t done, std::uint64_t all)>;
+    /// Reads segments that the index says nothing or too little of, several at once, and writes the index. Says how many.
+    std::uint64_t rebuild(unsigned at_once, Progressed progressed);
+
+    /// Segments whose own bytes were read.
+    std::uint64_t segments_read() const { return segments_read_; }
+
+private:
+    std::string name_of(pg::Segment segment) const { return pg::segment_name(segment, view_.segment_bytes); }
+    void load(archive::IndexPlace place);
+    awaitable<std::optional<archive::RunNote>> scanned(pg::Segment segment, std::optional<pg::Segment> next);
+    std::optional<archive::WalNote> find(pg::Segment segment);
+    void keep(pg::Segment segment, const std::optional<archive::RunNote>& run);
+    awaitable<void> rebuild_one(pg::Segment segment);
+    awaitable<void> rebuild_all(std::vector<pg::Segment> segments, unsigned at_once, Progressed progressed);
+
+    archive::Archive& archive_;
+    const ArchiveView& view_;
+    const std::optional<pg::SystemIdentifier> system_;
+    const bool use_index_;
+    const std::stop_token stop_;
+    std::unique_ptr<archive::WalFinder> finder_; ///< used and destroyed on the I/O thread
+    std::optional<std::vector<archive::IndexObject>> objects_;
+    std::map<archive::IndexPlace, archive::NoteBlock> blocks_;
+    std::set<archive::IndexPlace> changed_;
+    std::set<pg::Segment> asked_of_wal_;
+    std::uint64_t segments_read_ = 0;
+};
+
+} // namespace walgd::backup

@@ -1,0 +1,221 @@
+#include "common/backup/restore/backup_fetch.hpp"
+
+#include "common/backup/member_name.hpp"
+#include "common/backup/restore/catchup_target.hpp"
+#include "common/backup/restore/restore_in_place.hpp"
+#include "common/backup/restore/restore_resume.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <fmt/format.h>
+#include <optional>
+#include <thread>
+
+namespace walgd::backup {
+
+namespace {
+
+/// Takes the tars off a list, several threads at once; the first failure ends all.
+class Extraction {
+public:
+    Extraction(archive::Archive& archive, RestoreJob& job, RestoreState& state, std::stop_token stop)
+        : archive_(archive), job_(job), state_(state), stop_(std::move(stop)) {}
+
+    /// `noted`: what is done need not be done again by a later try.
+    void run(std::size_t link, const std::vector<TarObject>& tars, unsigned threads, bool noted) {
+        next_ = 0;
+        std::vector<std::jthread> workers;
+        for (unsigned index = 0; index < std::min<std::size_t>(threads, tars.size()); ++index)
+            workers.emplace_back([&, link, noted] { work(link, tars, noted); });
+        workers.clear(); // joins
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+private:
+    void work(std::size_t link, const std::vector<TarObject>& tars, bool noted) {
+        try {
+            for (auto index = next_++; index < tars.size() && !failed_; index = next_++) extract(link, tars[index], noted);
+        } catch (...) {
+            const std::lock_guard lock(mutex_);
+            if (!failed_.exchange(true)) failure_ = std::current_exception();
+        }
+    }
+
+    void extract(std::size_t link, const TarObject& tar, bool noted) {
+        MemberWriter writer(job_, link);
+        fetch_tar(archive_, tar, writer, stop_, [this](std::size_t count) {
+            if (stop_.stop_requested() || failed_) throw Error(ErrorKind::cancelled, "cancelled");
+            job_.progress.stored_bytes += count;
+        });
+        writer.mark().key = tar.key.path();
+        if (noted) state_.add(writer.mark());
+    }
+
+    archive::Archive& archive_;
+    RestoreJob& job_;
+    RestoreState& state_;
+    std::stop_token stop_;
+    std::atomic<std::size_t> next_ = 0;
+    std::atomic<bool> failed_ = false;
+    std::mutex mutex_;
+    std::exception_ptr failure_;
+};
+
+/// One restore, from the look at the folder to its end.
+class Restore {
+public:
+    Restore(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop)
+        : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)), target_(options.destination),
+          unfinished_(RestoreState::exists(target_.path())), state_(target_.path()) {}
+
+    FetchResult run();
+
+private:
+    void look_at_folder();
+    void look_at_standby();
+    void add_tablespaces();
+    void plan_the_files();
+    void extract(RestoreJob& job);
+    void finish();
+    bool is_complete() const;
+    std::string control_path() const { return fmt::format("{}/{}", target_.path(), control_member); }
+    bool is_partial() const { return !options_.mask.empty(); }
+
+    archive::Archive& archive_;
+    const FetchOptions& options_;
+    Progress& progress_;
+    std::stop_token stop_;
+    RestoreTarget target_;
+    bool unfinished_; ///< the folder holds what an earlier try noted
+    RestoreState state_;
+    bool goes_on_ = false; ///< and it is proved
+    std::string identity_;
+    std::unique_ptr<RestorePlan> plan_;
+};
+
+void Restore::look_at_folder() {
+    using Holds = RestoreTarget::Holds;
+    identity_ = plan_->identity(options_);
+    const bool same = !unfinished_ || state_.load(identity_);
+    const bool foreign = state_.is_blank() && !options_.onto_cluster() && !target_.holds_only(restore_state_name);
+    if (!same || foreign)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} holds an unfinished restore of something else than {} with these options", target_.path(),
+                                plan_->name()),
+                    "nothing was written; name another folder, or remove that one");
+    const bool has_control = std::filesystem::exists(control_path());
+    if (options_.onto_cluster()) require_stopped_cluster(target_.path(), plan_->system, unfinished_ && !has_control);
+    if (options_.catchup && has_control) look_at_standby();
+    target_.set(options_.onto_cluster() ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
+}
+
+/// An earlier try looked already, before it took pg_control away; or it came to the end, and put the backup's there.
+void Restore::look_at_standby() {
+    const auto control = pg::read_control_file(target_.path());
+    if (unfinished_ && plan_->control && control.checkpoint == plan_->control->checkpoint &&
+        control.state == plan_->control->state)
+        return;
+    require_lagging_standby(target_.path(), control, catchup_facts(archive_, *plan_, target_.path(), control, stop_));
+    if (!std::filesystem::exists(target_.path() + "/standby.signal"))
+        archive_.log.warn("{} has no standby.signal: touch it before PostgreSQL starts, for it shall be a standby",
+                          target_.path());
+}
+
+/// A cluster that is there has its tablespaces where its own links lead.
+void Restore::add_tablespaces() {
+    if (!plan_->spec) return;
+    for (auto entry : plan_->spec->tablespaces) {
+        std::error_code error;
+        const auto link = std::filesystem::read_symlink(fmt::format("{}/pg_tblspc/{}", target_.path(), entry.name), error);
+        if (options_.onto_cluster() && !plan_->spec_given && !error) {
+            entry.location = link.string();
+            plan_->leave_out_tablespace_map = true;
+        }
+        target_.add_tablespace(entry);
+    }
+}
+
+void Restore::plan_the_files() {
+    std::optional<DoneCheck> check;
+    if (state_.holds()) check.emplace(state_, target_, plan_->block_bytes);
+    const auto look = [&](std::string_view relative) {
+        if (check) check->look(relative);
+    };
+    plan_files(archive_, *plan_, look, stop_);
+    goes_on_ = check && check->holds();
+    if (goes_on_)
+        archive_.log.info("{} parts of {} are in {} already: going on from there", state_.done().size(), plan_->name(),
+                          target_.path());
+    else if (unfinished_)
+        archive_.log.info("What an earlier try left in {} cannot be proved to be whole: beginning anew", target_.path());
+}
+
+void Restore::extract(RestoreJob& job) {
+    // More tars at once than cores help only while the storage is waited for.
+    const auto threads = std::clamp(options_.downloads, 1U, 2 * std::max(1U, std::thread::hardware_concurrency()));
+    Extraction extraction(archive_, job, state_, stop_);
+    for (std::size_t link = 0; link < plan_->chain.size(); ++link) extraction.run(link, plan_->chain[link].parts, threads, true);
+    extraction.run(0, plan_->finals, 1, false);
+}
+
+void Restore::finish() {
+    require_complete(archive_, *plan_);
+    if (options_.in_place)
+        target_.remove_others([&](std::string_view relative) {
+            const bool map = relative == "tablespace_map";
+            return plan_->files.knows(relative) && !(map && plan_->leave_out_tablespace_map);
+        });
+    progress_.phase = Phase::syncing;
+    target_.finish({options_.fsync, !is_partial()});
+    state_.remove();
+    progress_.phase = Phase::done;
+}
+
+/// Killed between the last two steps: everything was done.
+bool Restore::is_complete() const { return unfinished_ && !options_.onto_cluster() && std::filesystem::exists(control_path()); }
+
+FetchResult Restore::run() {
+    if (options_.in_place && (is_partial() || !options_.restore_only.empty()))
+        throw Error(ErrorKind::misconfigured, "--in-place brings a whole cluster up to a backup, not a part of one",
+                    "leave --mask and --restore-only out");
+    if (!unfinished_ && !options_.onto_cluster()) target_.require_empty();
+    plan_ = plan_objects(archive_, options_, stop_);
+    look_at_folder();
+    if (is_complete()) {
+        state_.remove();
+        return {plan_->name(), 0, 0};
+    }
+    add_tablespaces();
+    target_.check_space(plan_->space_bytes());
+    plan_the_files();
+    RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
+    if (goes_on_) take_over(state_, job);
+    archive_.log.info("Selecting the backup with name {}: {} backups in its chain, {} MiB to fetch", plan_->name(),
+                      plan_->chain.size(), plan_->stored_bytes() >> 20);
+    progress_.bytes_total = plan_->bytes();
+    target_.prepare();
+    state_.start(identity_, !goes_on_);
+    try {
+        if (unfinished_ && !goes_on_ && !options_.onto_cluster()) target_.clear();
+        target_.begin();
+        progress_.phase = Phase::copying;
+        extract(job);
+        finish();
+        return {plan_->name(), job.files, job.bytes};
+    } catch (const Error& error) {
+        const auto rest =
+            fmt::format("{} holds an unfinished restore, which PostgreSQL will not start: the same command goes on from "
+                        "there; else remove it before the next try",
+                        target_.path());
+        throw Error(error.kind(), error.what(), error.hint().empty() ? rest : error.hint() + "; " + rest);
+    }
+}
+
+} // namespace
+
+FetchResult backup_fetch(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop) {
+    return Restore(archive, options, progress, std::move(stop)).run();
+}
+
+} // namespace walgd::backup

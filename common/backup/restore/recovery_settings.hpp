@@ -1,0 +1,27 @@
+#pragma once
+#include "common/backup/restore/moment_target.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace walgd::backup {
+
+/// What PostgreSQL is told of a recovery.
+struct RecoverySettings {
+    std::string restore_command;
+    MomentTarget target;
+    pg::TimelineId timeline{1};
+    std::string action = "pause"; ///< recovery_target_action
+};
+
+/// The lines of postgresql.auto.conf, between marks by which they are found again. Targets that other files may name are emptied:
+/// PostgreSQL takes no more than one.
+std::string recovery_block(const RecoverySettings& settings);
+/// `file` with `block` at its end, in place of an earlier one; every other line stays as it is.
+std::string with_recovery_block(std::string_view file, std::string_view block);
+
+/// Writes the block and recovery.signal into a restored, not yet started data directory, durably. A standby.signal in it, which
+/// would make it a standby, is removed: true if there was one.
+bool write_recovery_settings(const std::string& pgdata, const RecoverySettings& settings);
+
+} // namespace walgd::backup

@@ -1,0 +1,67 @@
+#pragma once
+#include "common/backup/progress.hpp"
+#include "common/backup/restore/restore_plan.hpp"
+#include "common/backup/restore/restore_state.hpp"
+#include "common/backup/restore/restore_target.hpp"
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+namespace walgd::backup {
+
+/// The page maps of all files that have increments. From any thread; one map is used by one thread at a time, since a file is in
+/// a link once.
+class PageMaps {
+public:
+    struct File {
+        FilePages pages;
+        unsigned mode;
+    };
+    /// nullptr: no increment of it was written yet.
+    File* find(std::uint64_t name);
+    File& add(std::uint64_t name, File file);
+
+private:
+    std::mutex mutex_;
+    std::unordered_map<std::uint64_t, File> files_;
+};
+
+/// What all tars of a restore share.
+struct RestoreJob {
+    RestorePlan& plan;
+    RestoreTarget& target;
+    Progress& progress;
+    PageMaps pages;
+    std::atomic<std::uint64_t> files = 0, bytes = 0; ///< written
+};
+
+/// Files, folders and links of one tar, as they come, into the target: of every file what the plan says.
+class MemberWriter : public codec::TarReader::Handler {
+public:
+    /// A file's content on its way; defined where it is used.
+    class Content {
+    public:
+        virtual ~Content() = default;
+        virtual void write(ByteView bytes) = 0;
+        virtual void end(RestoreState::TarMark& mark) = 0;
+    };
+
+    MemberWriter(RestoreJob& job, std::size_t link) : job_(job), link_(link) {}
+    void begin(const codec::TarMember& member) override;
+    void data(ByteView bytes) override;
+    void end() override;
+    /// What was done, for the state of the restore.
+    RestoreState::TarMark& mark() { return mark_; }
+
+private:
+    void begin_file(const codec::TarMember& member, const std::string& relative);
+    bool leaves_out(std::string_view relative) const;
+
+    RestoreJob& job_;
+    std::size_t link_;
+    std::unique_ptr<Content> content_;
+    RestoreState::TarMark mark_;
+};
+
+} // namespace walgd::backup

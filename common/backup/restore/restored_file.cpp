@@ -1,0 +1,81 @@
+#include "common/backup/restore/restored_file.hpp"
+
+#include "common/base/error.hpp"
+#include "common/base/files.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace walgd::backup {
+
+namespace {
+
+/// Compared, and written if it differs, as one: PostgreSQL's page.
+constexpr std::size_t unit_bytes = 8192;
+
+constexpr std::uint64_t write_out_bytes_min = 1 << 20;
+
+int flags_of(const RestoredFile::Open& how) {
+    const int access = how.compare ? O_RDWR : O_WRONLY;
+    return access | O_CREAT | O_NOFOLLOW | (how.compare || how.keep ? 0 : O_TRUNC);
+}
+
+} // namespace
+
+RestoredFile::RestoredFile(const Open& how)
+    : path_(how.path), mode_(how.mode & 07777), compare_(how.compare), keep_(how.keep), write_out_(how.write_out),
+      fd_(open_file(path_, flags_of(how), 0600)) {
+    if (compare_) old_ = Blob(unit_bytes);
+}
+
+void RestoredFile::write(ByteView bytes) {
+    if (compare_)
+        write_at(next_, bytes);
+    else
+        write_all(fd_.get(), bytes, path_);
+    next_ += bytes.size();
+}
+
+void RestoredFile::write_at(std::uint64_t offset, ByteView bytes) {
+    if (!compare_) return write_all_at(fd_.get(), bytes, offset, path_);
+    while (!bytes.empty()) {
+        const auto piece = bytes.first(std::min<std::size_t>(bytes.size(), unit_bytes - offset % unit_bytes));
+        const auto count = read_at(fd_.get(), {old_.data(), piece.size()}, offset, path_);
+        if (count < piece.size() || std::memcmp(old_.data(), piece.data(), count) != 0)
+            write_all_at(fd_.get(), piece, offset, path_);
+        offset += piece.size();
+        bytes = bytes.subspan(piece.size());
+    }
+}
+
+void RestoredFile::zero(std::uint64_t begin, std::uint64_t end) {
+    static constexpr std::byte zeros[unit_bytes]{};
+    for (auto at = begin; at < end; at += unit_bytes)
+        write_at(at, ByteView(zeros).first(std::min<std::uint64_t>(unit_bytes, end - at)));
+}
+
+void RestoredFile::set_size(std::uint64_t bytes) {
+    struct stat about{};
+    // Even to the same size it would count as a change.
+    if (::fstat(fd_.get(), &about) == 0 && static_cast<std::uint64_t>(about.st_size) == bytes) return;
+    if (::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0)
+        throw_errno(fmt::format("cannot give {} its size of {} bytes", path_, bytes));
+}
+
+RestoredFile::Written RestoredFile::finish(bool complete) {
+    if (compare_ && !keep_) set_size(next_);
+    if (::fchmod(fd_.get(), mode_) != 0) throw_errno(fmt::format("cannot set the mode of {}", path_));
+    struct stat about{};
+    if (::fstat(fd_.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path_));
+    // Its failure shows at the end. Small files are better left to the kernel, which writes many of them at once.
+    const bool large = static_cast<std::uint64_t>(about.st_size) >= write_out_bytes_min;
+    if (complete && write_out_ && large) ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    fd_.close(path_);
+    return {static_cast<std::uint64_t>(about.st_size), about.st_mtim.tv_sec * 1'000'000'000 + about.st_mtim.tv_nsec};
+}
+
+} // namespace walgd::backup

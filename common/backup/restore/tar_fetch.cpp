@@ -1,0 +1,33 @@
+#include "common/backup/restore/tar_fetch.hpp"
+
+#include "common/archive/chain.hpp"
+#include "common/backup/restore/object_pump.hpp"
+
+namespace walgd::backup {
+
+namespace {
+
+void fetch(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, const std::stop_token& stop,
+           const std::function<void(std::size_t)>& on_stored) {
+    const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(tar.key, {}), stop));
+    if (!reader)
+        throw Error(ErrorKind::corrupt, "was listed, and is not there any more",
+                    "is something deleting from this archive? Try again, or restore another backup");
+    codec::TarReader members(handler, tar.key.path());
+    archive::UnpackChain unpack(archive.packing.cipher, *tar.compression, members);
+    pump(archive, *reader, unpack.head(), stop, on_stored);
+}
+
+} // namespace
+
+void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
+               const std::function<void(std::size_t)>& on_stored) {
+    try {
+        fetch(archive, tar, handler, stop, on_stored);
+    } catch (const Error& error) {
+        if (std::string_view(error.what()).find(tar.key.path()) != std::string_view::npos) throw;
+        throw error.within(tar.key.path());
+    }
+}
+
+} // namespace walgd::backup
