@@ -334,7 +334,10 @@ private:
         auto headers = client_.encryption_headers();
         if (!client_.options().storage_class.empty() && client_.options().storage_class != "STANDARD")
             headers.emplace_back("x-amz-storage-class", client_.options().storage_class);
-        for (const auto& [name, value] : options.metadata) headers.emplace_back(std::string(metadata_head) + name, value);
+        for (const auto& [name, value] : options.metadata) {
+            // The storage's own, that a copied object has from where it was: named twice, no server takes the signature.
+            if (name != stored_sha256) headers.emplace_back(std::string(metadata_head) + name, value);
+        }
         return headers;
     }
 
