@@ -61,6 +61,27 @@ std::string_view backup_of_sentinel(std::string_view object_name) {
     return object_name.substr(0, object_name.find("_backup"));
 }
 
+std::optional<storage::ObjectKey> sentinel_of(const storage::ObjectKey& key) {
+    const std::string_view path = key.path();
+    for (const auto folder : {backup_folder, catchup_folder}) {
+        if (!path.starts_with(folder)) continue;
+        const auto name = path.substr(folder.size());
+        const auto slash = name.find('/');
+        const auto backup = slash == std::string_view::npos ? backup_of_sentinel(name) : name.substr(0, slash);
+        if (!backup.empty()) return sentinel_key(backup, folder);
+    }
+    return std::nullopt;
+}
+
+std::string segments_around(const storage::ObjectKey& key) {
+    constexpr std::size_t own_digits = 8;
+    const std::string_view path = key.path();
+    if (!path.starts_with(wal_folder)) return {};
+    const auto segment = path.substr(wal_folder.size(), segment_digits);
+    if (segment.size() < segment_digits || !all_upper_hex(segment)) return {};
+    return std::string(path.substr(0, wal_folder.size() + segment_digits - own_digits));
+}
+
 std::optional<pg::TimelineId> timeline_of(std::string_view backup) {
     const auto digits = first_segment_in(backup).substr(0, 8);
     std::uint32_t number = 0;

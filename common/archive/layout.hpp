@@ -35,6 +35,11 @@ std::string tar_name(std::string_view stem, std::string_view suffix);
 bool valid_backup_name(std::string_view name);
 /// The backup's name if `object_name` (without folders) is a sentinel's; empty otherwise.
 std::string_view backup_of_sentinel(std::string_view object_name);
+/// The sentinel of the backup that an object is part of, or that a folder is of; of a sentinel itself. Nothing for what belongs
+/// to no backup.
+std::optional<storage::ObjectKey> sentinel_of(const storage::ObjectKey& key);
+/// What the key of a segment's object begins with like those of the 255 around it: "wal_005/0000000100000000"; empty for others.
+std::string segments_around(const storage::ObjectKey& key);
 /// Of the first segment in the backup's name; nothing if there is none.
 std::optional<pg::TimelineId> timeline_of(std::string_view backup);
 /// The first run of 24 [0-9A-F] in a name; empty if there is none.

@@ -126,6 +126,12 @@ public:
     virtual awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) = 0;
     /// What becomes of removed objects here: they are gone, unless a backend knows better.
     virtual awaitable<RemovedObjects> removed_objects() { co_return RemovedObjects{}; }
+
+    /// Of several storages behind one: only those that answer. "No such object" then means "in none of them", so this is for what
+    /// may be written once more, and for what people are told with a warning. Itself, where it is one storage.
+    virtual Storage& answering() { return *this; }
+    /// Of several storages: the one that new objects go to now. Itself, where it is one.
+    virtual awaitable<Storage*> home() { co_return this; }
 };
 
 /// All pages of a listing, for folders of bounded size.

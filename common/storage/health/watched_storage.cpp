@@ -143,6 +143,12 @@ public:
     awaitable<RemovedObjects> removed_objects() override {
         return watched(watch_, "ask for versions", watch_.inner.describe(), watch_.inner.removed_objects());
     }
+    // Of several, each is watched by itself.
+    Storage& answering() override { return &watch_.inner.answering() == &watch_.inner ? *this : watch_.inner.answering(); }
+    awaitable<Storage*> home() override {
+        auto* const home = co_await watch_.inner.home();
+        co_return home == &watch_.inner ? this : home;
+    }
 
 private:
     Watch watch_;
