@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 namespace walgd::config {
@@ -38,6 +39,19 @@ bool holds_secret(const Setting& setting, const std::string& path) {
     }
 }
 
+/// Storages with no secret among their settings are none of it.
+bool is_secret(const Setting& setting, const Settings& settings) {
+    if (!setting.secret || !settings.given(setting.name)) return false;
+    if (setting.type != Type::storages) return true;
+    const auto storages = nlohmann::json::parse(settings.text(setting.name));
+    for (const auto& storage : storages) {
+        for (const auto& [key, value] : storage.items()) {
+            if (const auto* own = setting_of_key(key); own != nullptr && own->secret) return true;
+        }
+    }
+    return false;
+}
+
 /// Refuses it, or returns the words to warn with.
 std::string judge(const std::string& path, const std::string& what, bool refuse) {
     const auto text = fmt::format("{} holds {} and can be read by everyone", path, what);
@@ -66,7 +80,7 @@ std::vector<std::string> open_file_warnings(const Settings& settings, bool daemo
     std::string told;
     for (const auto& setting : settings_table()) {
         const auto source = settings.source(setting.name);
-        if (!setting.secret || !settings.given(setting.name) || source == told || !open_to_everyone(source)) continue;
+        if (!is_secret(setting, settings) || source == told || !open_to_everyone(source)) continue;
         told = source; // one secret of a file is enough
         warnings.push_back(judge(source, std::string(setting.name), daemon && is_our_file(source)));
     }

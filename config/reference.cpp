@@ -23,6 +23,8 @@ std::string_view name_of(Type type) {
         return "path";
     case Type::json:
         return "JSON";
+    case Type::storages:
+        return "names, each with settings";
     }
     return "";
 }

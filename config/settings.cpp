@@ -32,16 +32,6 @@ bool contains(std::span<const std::string_view> words, std::string_view word) {
     return std::ranges::find(words, word) != words.end();
 }
 
-/// By our name or any of the environment's, in any case.
-const Setting* setting_of_key(const std::string& key) {
-    const auto name = upper(key);
-    for (const auto& setting : settings_table()) {
-        if (upper(std::string(setting.name)) == name || setting.walg_name == name || contains(setting.aliases, name))
-            return &setting;
-    }
-    return nullptr;
-}
-
 /// The beginning of several settings' names.
 bool is_group(const std::string& key) {
     const auto head = key + "_";
@@ -73,6 +63,9 @@ std::string did_you_mean(const std::string& key) {
     return best.empty() ? std::string("`walg config --reference` lists the settings") : fmt::format("did you mean {}?", best);
 }
 
+/// JSON as storages_text() makes it.
+bool is_storages_text(const std::string& text);
+
 /// Error(misconfigured) when the text is no value of the setting.
 void check_value(const Setting& setting, const std::string& text, const std::string& source) {
     auto shown = setting.secret ? std::string("***") : text;
@@ -97,6 +90,10 @@ void check_value(const Setting& setting, const std::string& text, const std::str
         break;
     case Type::json:
         if (!nlohmann::json::accept(text)) wrong("JSON");
+        break;
+    case Type::storages:
+        if (!is_storages_text(text))
+            wrong("a map of names to settings", R"(in a file as a map; else as JSON: {"west": {"WALG_S3_PREFIX": "s3://..."}})");
         break;
     case Type::text:
     case Type::path:
@@ -145,6 +142,30 @@ YAML::Node load_yaml(const std::string& text, const std::string& path) {
     }
 }
 
+/// The names with their settings, as JSON: what the environment has for it.
+std::string storages_text(const YAML::Node& storages, const std::string& where) {
+    nlohmann::ordered_json all = nlohmann::ordered_json::object();
+    for (const auto& storage : storages) {
+        const auto name = storage.first.Scalar();
+        auto& settings = all[name] = nlohmann::ordered_json::object();
+        if (!storage.second.IsMap())
+            throw Error(ErrorKind::misconfigured, fmt::format("{}: {} is not a map of settings", where, name));
+        for (const auto& setting : storage.second)
+            settings[setting.first.Scalar()] =
+                scalar_text(setting.second, fmt::format("{} of {} in {}", setting.first.Scalar(), name, where));
+    }
+    return all.dump();
+}
+
+bool is_storages_text(const std::string& text) {
+    const auto all = nlohmann::json::parse(text, nullptr, false);
+    if (!all.is_object()) return false;
+    return std::ranges::all_of(all, [](const nlohmann::json& settings) {
+        return settings.is_object() &&
+               std::ranges::all_of(settings, [](const nlohmann::json& value) { return value.is_primitive(); });
+    });
+}
+
 } // namespace
 
 Settings Settings::load(const Sources& sources) {
@@ -154,9 +175,9 @@ Settings Settings::load(const Sources& sources) {
     std::vector<std::string> unused;
     Variables variables;
 
+    settings.walg_compatible_ = sources.walg_compatible;
     auto give = [&](const Setting& setting, const std::string& text, const std::string& source) {
-        check_value(setting, text, source);
-        settings.values_[std::string(setting.name)] = {text, source, true};
+        settings.give(setting, text, source);
     };
     auto unknown = [&](const std::string& key, const std::string& where) {
         if (is_foreign(refused_settings(), key))
@@ -184,7 +205,9 @@ Settings Settings::load(const Sources& sources) {
                 for (const auto& item : value) take(key + "_" + item.first.Scalar(), item.second, where);
                 return;
             }
-            const auto text = scalar_text(value, fmt::format("{} in {}", key, where));
+            const bool storages = setting != nullptr && setting->type == Type::storages && value.IsMap();
+            const auto name = fmt::format("{} in {}", key, where);
+            const auto text = storages ? storages_text(value, name) : scalar_text(value, name);
             if (setting == nullptr)
                 unknown(key, where);
             else if (!text.empty())
@@ -203,7 +226,6 @@ Settings Settings::load(const Sources& sources) {
         for (const auto& item : env_lines ? YAML::Node() : load_yaml(file_text, file)) {
             const auto key = item.first.Scalar();
             const auto where = fmt::format("{} line {}", file, item.first.Mark().line + 1);
-            if (upper(key) == "WALG_FAILOVER_STORAGES") unknown(key, where);
             take(key, item.second, where);
         }
     }
@@ -255,6 +277,24 @@ Settings Settings::load(const Sources& sources) {
             fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused, ", ")));
     for (auto& warning : open_file_warnings(settings, sources.daemon)) settings.warnings_.push_back(std::move(warning));
     return settings;
+}
+
+const Setting* setting_of_key(const std::string& key) {
+    const auto name = upper(key);
+    for (const auto& setting : settings_table()) {
+        if (upper(std::string(setting.name)) == name || setting.walg_name == name || contains(setting.aliases, name))
+            return &setting;
+    }
+    return nullptr;
+}
+
+void Settings::give(const Setting& setting, const std::string& text, const std::string& source) {
+    check_value(setting, text, source);
+    values_[std::string(setting.name)] = {text, source, true};
+}
+
+void Settings::forget(const Setting& setting) {
+    values_[std::string(setting.name)] = {std::string(setting.default_value), "default", false};
 }
 
 std::string Settings::text(std::string_view name) const {

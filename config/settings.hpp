@@ -13,7 +13,16 @@
 
 namespace walgd::config {
 
-enum class Type { text, flag, number, bytes, duration, path, json };
+enum class Type {
+    text,
+    flag,
+    number,
+    bytes,
+    duration,
+    path,
+    json,
+    storages, ///< a name for each, with settings: {"west": {"WALG_S3_PREFIX": "s3://..."}}; JSON in the environment
+};
 
 /// One setting: the row that loading, checking, --help, `walg config` and the reference page all come from.
 struct Setting {
@@ -30,6 +39,9 @@ struct Setting {
 
 /// The table, in the order in which people read about settings.
 std::span<const Setting> settings_table();
+
+/// By our name or any of the environment's, in any case; nullptr: there is no such setting.
+const Setting* setting_of_key(const std::string& key);
 
 /// Where settings come from; filled by main, or by a test.
 struct Sources {
@@ -63,6 +75,11 @@ public:
     std::vector<std::string> differing(const Settings& other) const;
     /// The value, and where it came from, of one setting of `other`.
     void take(const std::string& name, const Settings& other) { values_[name] = other.values_.at(name); }
+    /// One value more, or another one. Error(misconfigured) when it is none of that setting's.
+    void give(const Setting& setting, const std::string& text, const std::string& source);
+    /// As if nobody had given it.
+    void forget(const Setting& setting);
+    bool walg_compatible() const { return walg_compatible_; }
     /// Things that are not errors but worth a line: an unknown key under wal-g, WALE_ and WALG_ both set.
     const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -75,6 +92,7 @@ private:
     };
     std::map<std::string, Value, std::less<>> values_;
     std::vector<std::string> warnings_;
+    bool walg_compatible_ = false; ///< as the sources said
 };
 
 } // namespace walgd::config

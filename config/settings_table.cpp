@@ -76,6 +76,13 @@ constexpr Setting table[] = {
     {"s3_max_retries", "WALG_S3_MAX_RETRIES", s3_max_retries_aliases, Type::number, "", "15", "Attempts of one request before it is given up", false, no_words},
     {"storage_deadline", "WALGD_STORAGE_DEADLINE", no_words, Type::duration, "s", "10m", "Time for all attempts of one request", false, no_words},
     {"storage_stall_timeout", "WALGD_STORAGE_STALL_TIMEOUT", no_words, Type::duration, "s", "30s", "A connection on which nothing moves for so long is given up", false, no_words},
+    // Failover storages
+    {"failover_storages", "WALG_FAILOVER_STORAGES", no_words, Type::storages, "", "", "Storages beside the one above, which is called default: a name each, with its settings (what it does not set of S3's is as above, credentials only all together). New objects go to the first that can be written to, default before the names in their order; all are read", true, no_words},
+    {"failover_storages_check", "WALG_FAILOVER_STORAGES_CHECK", no_words, Type::flag, "", "true", "Find out which storages can be worked with; false: none is left out, and new objects go to default alone", false, no_words},
+    {"failover_storages_check_timeout", "WALG_FAILOVER_STORAGES_CHECK_TIMEOUT", no_words, Type::duration, "s", "30s", "So long a storage may fail before the next one takes its place; also of a check", false, no_words},
+    {"failover_storages_check_size", "WALG_FAILOVER_STORAGES_CHECK_SIZE", no_words, Type::bytes, "bytes", "1MiB", "Size of the object (wal-g_storage_check) that a check writes and removes", false, no_words},
+    {"failover_storages_cache_lifetime", "WALG_FAILOVER_STORAGES_CACHE_LIFETIME", no_words, Type::duration, "s", "15m", "A storage that was not heard of for so long is checked, and one that failed gets its place back then", false, no_words},
+    {"target_storage", "WALG_TARGET_STORAGE", no_words, Type::text, "", "", "Work with this storage alone: default, or a name of failover_storages; all: with all of them", false, no_words},
     // Packing
     {"compression_method", "WALG_COMPRESSION_METHOD", compression_method_aliases, Type::text, "", "lz4", "Compression of new objects; all are read", false, compression_method_choices},
     {"zstd_level", "WALG_ZSTD_LEVEL", no_words, Type::text, "", "", "Level for zstd: fastest, default, better, best or a number; without it parameters tuned for PostgreSQL's pages and WAL", false, no_words},

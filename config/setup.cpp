@@ -1,12 +1,15 @@
 #include "config/setup.hpp"
 
+#include "common/archive/layout.hpp"
 #include "common/base/files.hpp"
 #include "common/base/wipe.hpp"
 #include "common/codec/cipher.hpp"
+#include "common/storage/failover/failover_storage.hpp"
 #include "common/storage/file/file_storage.hpp"
 #include "common/storage/health/watched_storage.hpp"
 #include "common/storage/retry/retrying_storage.hpp"
 #include "common/storage/s3/s3_storage.hpp"
+#include "config/failover_settings.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -228,24 +231,108 @@ archive::Packing packing_of(const Settings& settings, const codec::Cipher* ciphe
 
 } // namespace
 
-std::string archive_place(const Settings& settings) { return chosen_storage(settings).place(settings); }
+std::string archive_place(const Settings& settings) {
+    std::string place;
+    for (const auto& [name, own] : storage_settings(settings, settings.text("target_storage")))
+        place += (place.empty() ? "" : " + ") + chosen_storage(own).place(own);
+    return place;
+}
+
+namespace {
+
+/// A storage with its decorators: watched, then tried again as `patience` says.
+class OpenStorage {
+public:
+    OpenStorage(const Opening& opening, storage::StorageHealth& health, storage::RequestMeter& meter)
+        : kind_(chosen_storage(opening.settings)), base_(kind_.open(opening)),
+          watched_(storage::make_watched_storage(*base_, health, meter)) {
+        policy_.attempts_max = static_cast<int>(std::max<std::int64_t>(1, opening.settings.number("s3_max_retries")));
+        policy_.deadline = opening.settings.duration("storage_deadline");
+        patient_ = retrying(policy_, opening.log);
+    }
+
+    storage::Storage& patient() { return patient_ ? *patient_ : *watched_; }
+    /// The same, given up after `limit`.
+    storage::Storage& quick(std::chrono::milliseconds limit, Log& log) {
+        auto policy = policy_;
+        policy.deadline = std::min(policy.deadline, limit);
+        quick_ = retrying(policy, log);
+        return quick_ ? *quick_ : *watched_;
+    }
+
+private:
+    /// A mounted folder answers or does not: nullptr.
+    std::unique_ptr<storage::Storage> retrying(const storage::RetryPolicy& policy, Log& log) {
+        if (!kind_.over_a_network) return nullptr;
+        return storage::make_retrying_storage(*watched_, policy, storage::real_retry_environment(), log);
+    }
+
+    const StorageKind& kind_;
+    storage::RetryPolicy policy_;
+    std::unique_ptr<storage::Storage> base_, watched_, patient_, quick_;
+};
+
+storage::FailoverOptions failover_options(const Settings& settings) {
+    storage::FailoverOptions options;
+    options.members.check = settings.flag("failover_storages_check");
+    options.members.check_timeout = settings.duration("failover_storages_check_timeout");
+    options.members.lifetime = settings.duration("failover_storages_cache_lifetime");
+    options.members.check_bytes = settings.bytes("failover_storages_check_size");
+    options.anchor_of = &archive::sentinel_of;
+    options.neighbours = &archive::segments_around;
+    if (options.members.check_timeout.count() == 0 || options.members.lifetime.count() == 0)
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("failover_storages_check_timeout is {}, failover_storages_cache_lifetime {}; neither can be 0",
+                                settings.text("failover_storages_check_timeout"),
+                                settings.text("failover_storages_cache_lifetime")),
+                    "to find out nothing set failover_storages_check=false");
+    return options;
+}
+
+/// Several storages as one.
+class FailoverSetup {
+public:
+    FailoverSetup(const Opening& opening, const std::vector<StorageSettings>& storages, storage::StorageHealth& health,
+                  storage::RequestMeter& meter) {
+        auto options = failover_options(opening.settings);
+        std::vector<storage::FailoverMember> members;
+        for (const auto& [name, settings] : storages) {
+            healths_.push_back(std::make_unique<storage::StorageHealth>());
+            opened_.push_back(
+                std::make_unique<OpenStorage>(Opening{settings, opening.io, opening.disk, opening.log}, *healths_.back(), meter));
+            auto& quick = opened_.back()->quick(options.members.check_timeout, opening.log);
+            members.push_back({name, quick, opened_.back()->patient()});
+        }
+        failover_ = std::make_unique<storage::Failover>(std::move(members), std::move(options), opening.io, opening.log);
+        watched_ = storage::make_watched_storage(failover_->storage(), health, logical_);
+    }
+
+    storage::Storage& storage() { return *watched_; }
+    storage::Failover& failover() { return *failover_; }
+
+private:
+    std::vector<std::unique_ptr<storage::StorageHealth>> healths_; ///< of each
+    std::vector<std::unique_ptr<OpenStorage>> opened_;
+    storage::RequestMeter logical_; ///< of the whole: what it asks of each is counted there
+    std::unique_ptr<storage::Failover> failover_;
+    std::unique_ptr<storage::Storage> watched_;
+};
+
+} // namespace
 
 struct ArchiveSetup::Parts {
-    Parts(const Settings& settings, asio::any_io_executor io, Log& log)
+    Parts(const Settings& settings, asio::any_io_executor io, Log& log, const std::string& target)
         : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())), disk(disk_threads),
           budget(settings.bytes("memory_budget")) {
-        const auto& kind = chosen_storage(settings);
-        base = kind.open({settings, io, disk.get_executor(), log});
-        watched = storage::make_watched_storage(*base, health, meter);
-        if (kind.over_a_network) {
-            storage::RetryPolicy policy;
-            policy.attempts_max = static_cast<int>(std::max<std::int64_t>(1, settings.number("s3_max_retries")));
-            policy.deadline = settings.duration("storage_deadline");
-            retrying = storage::make_retrying_storage(*watched, policy, storage::real_retry_environment(), log);
-        }
-        archive = std::make_unique<archive::Archive>(archive::Archive{retrying ? *retrying : *watched,
-                                                                      packing_of(settings, cipher.get()), io, cpu.get_executor(),
-                                                                      budget, log, &health, &meter});
+        const auto storages = storage_settings(settings, target.empty() ? settings.text("target_storage") : target);
+        const Opening opening{storages.front().settings, io, disk.get_executor(), log};
+        if (storages.size() > 1)
+            several = std::make_unique<FailoverSetup>(opening, storages, health, meter);
+        else
+            single = std::make_unique<OpenStorage>(opening, health, meter);
+        archive = std::make_unique<archive::Archive>(archive::Archive{
+            several ? several->storage() : single->patient(), packing_of(settings, cipher.get()), io, cpu.get_executor(), budget,
+            log, &health, &meter, several ? &several->failover().aliveness() : nullptr});
     }
     ~Parts() {
         cpu.join();
@@ -257,11 +344,12 @@ struct ArchiveSetup::Parts {
     MemoryBudget budget;
     storage::StorageHealth health;
     storage::RequestMeter meter;
-    std::unique_ptr<storage::Storage> base, watched, retrying;
+    std::unique_ptr<OpenStorage> single;
+    std::unique_ptr<FailoverSetup> several;
     std::unique_ptr<archive::Archive> archive;
 };
 
-ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, Log& log) {
+ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, Log& log, const std::string& target) {
     if (settings.bytes("s3_max_part_size") < (5 << 20))
         throw Error(ErrorKind::misconfigured,
                     fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
@@ -275,11 +363,15 @@ ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, L
             throw Error(ErrorKind::misconfigured,
                         fmt::format("{} is {}, and should be from 1 to 1024", name, settings.number(name)));
     }
-    parts_ = std::make_unique<Parts>(settings, io, log);
+    parts_ = std::make_unique<Parts>(settings, io, log, target);
 }
 
 ArchiveSetup::~ArchiveSetup() = default;
 archive::Archive& ArchiveSetup::archive() { return *parts_->archive; }
+awaitable<void> ArchiveSetup::watch_storages() {
+    if (!parts_->several) co_return;
+    co_await parts_->several->failover().watch();
+}
 
 pg::ConnectionOptions connection_options(const Settings& settings) {
     static constexpr std::pair<const char*, const char*> keywords[] = {{"pghost", "host"},

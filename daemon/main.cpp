@@ -360,6 +360,7 @@ void Daemon::spawn_tasks() {
     if (http_) tasks_.spawn(http_->run());
     tasks_.spawn(archive_watch_.run());
     tasks_.spawn(look_ahead_.run());
+    tasks_.spawn(setup_.watch_storages());
     tasks_.spawn(wal_.find_out_conditional_put());
     tasks_.spawn(wal_.run_prefetch());
     tasks_.spawn(wal_.run_rest());

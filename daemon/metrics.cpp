@@ -76,6 +76,19 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
     all.counter("walgd_prefetch_dropped_total", "Prefetched and not asked for", number(prefetch.dropped));
 }
 
+void add_storages(MetricFamilies& all, const storage::Aliveness& members) {
+    for (std::size_t index = 0; index < members.states().size(); ++index) {
+        const auto& state = members.states()[index];
+        const std::string alive = "walgd_storage_alive", alive_help = "Of several storages: 1 for each that can be worked with";
+        all.gauge(alive, alive_help, state.reads ? 1 : 0, {{"storage", state.name}, {"use", "read"}});
+        all.gauge(alive, alive_help, state.writes ? 1 : 0, {{"storage", state.name}, {"use", "write"}});
+        all.gauge("walgd_storage_in_use", "Of several storages: 1 for the one that new objects go to",
+                  index == members.home() ? 1 : 0, {{"storage", state.name}});
+    }
+    all.counter("walgd_storage_switches_total", "How often another storage became the one that new objects go to",
+                number(members.switches()));
+}
+
 void add_storage(MetricFamilies& all, const archive::Archive& archive) {
     if (archive.health != nullptr) {
         const auto& report = archive.health->report();
@@ -83,6 +96,7 @@ void add_storage(MetricFamilies& all, const archive::Archive& archive) {
         all.gauge("walg_storage_up", "1: the storage answers", report.state == storage::StorageHealth::State::failing ? 0 : 1);
         all.gauge("walgd_storage_failures_in_row", "Failures since the last answer", number(report.row));
     }
+    if (archive.members != nullptr) add_storages(all, *archive.members);
     if (archive.meter == nullptr) return;
     for (const auto& [verb, requests] : archive.meter->verbs()) {
         all.histogram("walgd_storage_request_seconds", "Requests to the storage that were answered, each attempt",

@@ -109,7 +109,7 @@ awaitable<bool> Scheduler::archive_is_ahead(pg::TimelineId timeline) {
     storage::ListOptions options;
     options.after = fmt::format("{:08X}", timeline.number() + 1);
     do {
-        const auto page = co_await parts_.archive.storage.list(std::string(archive::wal_folder), options);
+        const auto page = co_await parts_.archive.storage.answering().list(std::string(archive::wal_folder), options);
         for (const auto& object : page.objects) {
             const auto name = object.key.path().substr(archive::wal_folder.size());
             if (pg::wal_file_kind(name.substr(0, name_length)) == pg::WalFileKind::history) co_return true;
@@ -163,7 +163,7 @@ awaitable<void> Scheduler::keep(Task task, TaskRecord record) {
 /// Of each task the newer one of what the archive has and what is remembered.
 awaitable<void> Scheduler::read_records() {
     for (const auto& [task, calendar] : schedule_.calendars()) {
-        const auto blob = co_await storage::get_whole(parts_.archive.storage, record_key(task), record_bytes_max);
+        const auto blob = co_await storage::get_whole(parts_.archive.storage.answering(), record_key(task), record_bytes_max);
         if (!blob) continue;
         auto record = parse_record(text_of(blob->view()));
         if (!record) continue;

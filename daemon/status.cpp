@@ -69,6 +69,7 @@ std::string status_text(const StatusSources& sources, bool json) {
                                     {"turned_away", clients.turned_away},
                                     {"last_error", clients.last_error},
                                     {"last_error_at", time_or_dash(clients.last_error_at)}}}};
+    if (archive.members != nullptr) status["storages"] = storages_json(archive.members);
     const auto& prefetch = wal.prefetch();
     status["prefetch"] = {{"prefetched", prefetch.counters().prefetched},
                           {"hits", prefetch.counters().hits},

@@ -3,6 +3,7 @@
 #include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace walgd::daemon {
@@ -60,6 +61,22 @@ nlohmann::ordered_json storage_state_json(const StorageHealth* health) {
             {"trouble", report.trouble},
             {"hint", report.hint},
             {"trouble_at", time_or_dash(report.trouble_at)}};
+}
+
+nlohmann::ordered_json storages_json(const storage::Aliveness* members) {
+    auto all = nlohmann::ordered_json::object();
+    if (members == nullptr) return all;
+    for (std::size_t index = 0; index < members->states().size(); ++index) {
+        const auto& state = members->states()[index];
+        auto text = fmt::format("{}{}",
+                                state.writes  ? "alive"
+                                : state.reads ? "read only"
+                                              : "dead",
+                                index == members->home() ? ", new objects go there" : "");
+        if (!state.writes) text += fmt::format(" since {}: {}", time_or_dash(state.since), state.trouble);
+        all[state.name] = std::move(text);
+    }
+    return all;
 }
 
 std::function<void(const Report&, const Report&)> storage_state_logger(Log& log) { return Logger(log); }

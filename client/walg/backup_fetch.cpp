@@ -30,11 +30,12 @@ public:
                          "The destination is a stopped cluster of the same system, older or damaged: rewrite only what differs");
         command.add_flag("--reverse-unpack", accepted_, "Accepted as WAL-G's: the newest backup of a chain comes first always");
         command.add_flag("--skip-redundant-tars", accepted_, "Accepted as WAL-G's: what is not needed is not fetched anyway");
-        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
-            ->check(CLI::IsMember({"default"}));
+        command.add_option("--target-storage", target_storage_,
+                           "Work with this storage alone: default, or a name of WALG_FAILOVER_STORAGES");
     }
 
     int run(Context& context) override {
+        context.target_storage = target_storage_;
         if (fetch_.backup.empty() == fetch_.user_data.empty())
             throw Error(ErrorKind::misconfigured,
                         "backup-fetch takes a backup's name or LATEST, or --target-user-data, one of them",

@@ -1,11 +1,13 @@
 #include "client/walg/backup_json.hpp"
 #include "client/walg/backup_times.hpp"
 #include "client/walg/listing.hpp"
+#include "client/walg/other_archive.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/catalogue.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <iostream>
 
 namespace walgd::cli {
@@ -30,16 +32,13 @@ public:
         command.add_flag("--json", json_, "As JSON");
         command.add_flag("--detail", detail_, "With times, host, LSNs and whether it is permanent");
         if (is_catchup()) return;
-        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
-            ->check(CLI::IsMember({"default"}));
+        command.add_option("--target-storage", target_storage_,
+                           "Work with this storage alone: default, or a name of WALG_FAILOVER_STORAGES");
     }
 
     int run(Context& context) override {
-        auto& archive = context.archive();
-        if (context.as_walg && !is_catchup()) context.log.info("List backups from storages: [default]");
-        auto entries = run_blocking(context.io, archive::list_backups(archive.storage, folder_), context.stop);
-        tell_odd_times(context.log, entries);
-        const auto backups = detail_ ? with_details(context, std::move(entries)) : bare(entries);
+        context.target_storage = target_storage_;
+        const auto backups = listed(context);
         if (json_)
             std::cout << json(backups) << "\n";
         else if (pretty_)
@@ -57,15 +56,53 @@ private:
         for (const auto& entry : entries) backups.push_back({entry, {}, {}});
         return backups;
     }
-    std::vector<Listed> with_details(Context& context, std::vector<archive::BackupEntry> entries) const {
-        auto read = archive::read_details(context.archive().storage, std::move(entries), context.at_once(), folder_);
+
+    std::vector<Listed> listed(Context& context) const {
+        const auto names = context.storage_names();
+        if (context.as_walg && !is_catchup()) context.log.info("List backups from storages: [{}]", fmt::join(names, " "));
+        std::vector<Listed> backups;
+        std::optional<Error> failure;
+        std::size_t failed = 0;
+        for (const auto& name : names) {
+            try {
+                std::ranges::move(listed_in(context, name, names.size() > 1), std::back_inserter(backups));
+            } catch (const Error& error) {
+                if (names.size() == 1 || !storage::is_outage(error)) throw;
+                context.log.warn("the backups of storage {} are not listed: {}", name, error.what());
+                failure = error;
+                ++failed;
+            }
+        }
+        if (failure && failed == names.size()) throw *failure;
+        return sorted(std::move(backups));
+    }
+
+    /// A backup that is in two storages is listed twice.
+    std::vector<Listed> listed_in(Context& context, const std::string& name, bool one_of_several) const {
+        std::optional<NamedArchive> named;
+        if (one_of_several) named.emplace(context, name);
+        auto& storage = named ? named->archive().storage : context.archive().storage;
+        auto entries = run_blocking(context.io, archive::list_backups(storage, folder_), context.stop);
+        for (auto& entry : entries) entry.storage = name;
+        tell_odd_times(context.log, entries);
+        if (!detail_) return bare(entries);
+        auto read = archive::read_details(storage, std::move(entries), context.at_once(), folder_);
         auto backups = run_blocking(context.io, std::move(read), context.stop);
         tell_troubles(context.log, backups);
+        return backups;
+    }
+
+    std::vector<Listed> sorted(std::vector<Listed> backups) const {
+        std::ranges::sort(backups, {}, [](const Listed& backup) {
+            return std::tuple(backup.entry.modified, backup.entry.name, backup.entry.storage);
+        });
+        if (!detail_) return backups;
         const bool all_started =
             std::ranges::all_of(backups, [](const Listed& backup) { return backup.metadata.start_time != Time(); });
         if (all_started)
-            std::ranges::sort(backups, {},
-                              [](const Listed& backup) { return std::pair(backup.metadata.start_time, backup.entry.name); });
+            std::ranges::sort(backups, {}, [](const Listed& backup) {
+                return std::tuple(backup.metadata.start_time, backup.entry.name, backup.entry.storage);
+            });
         return backups;
     }
     /// LATEST is the newest by these times.
@@ -96,7 +133,7 @@ private:
     std::vector<Row> rows(const std::vector<Listed>& backups, std::string (*time_text)(Time)) const {
         std::vector<Row> rows;
         for (const auto& [entry, metadata, trouble] : backups) {
-            Row row{entry.name, time_text(entry.modified), entry.wal_file, "default"};
+            Row row{entry.name, time_text(entry.modified), entry.wal_file, entry.storage};
             if (detail_)
                 row.insert(row.end(), {time_text(metadata.start_time), time_text(metadata.finish_time), metadata.hostname,
                                        metadata.data_dir, std::to_string(metadata.pg_version), lsn_text(metadata.start_lsn),

@@ -16,9 +16,10 @@ public:
     }
 
     void options(CLI::App& command) override {
-        command.add_option("db_directory", pgdata_,
-                           "The cluster's data directory, or PGDATA; with neither, the server sends its files (BASE_BACKUP), from "
-                           "any host: always a full backup");
+        command.add_option(
+            "db_directory", pgdata_,
+            "The cluster's data directory, or PGDATA; with neither, the server sends its files (BASE_BACKUP), from "
+            "any host: always a full backup");
         command.add_flag("-p,--permanent", permanent_, "Keep it until it is marked impermanent");
         command.add_flag("-f,--full", full_, "Take a full backup, not a delta");
         command.add_option("--delta-from-name", from_name_, "The backup to base a delta on, instead of the latest");
@@ -30,6 +31,8 @@ public:
         command.add_flag("-r,--rating-composer", by_rating_, "WAL-G's; taken, and parts are composed as always");
         command.add_flag("-c,--copy-composer", by_copy_, "WAL-G's; a full backup, of which all parts are made anew");
         command.add_flag("--without-files-metadata", no_files_, "Write no files_metadata.json: a full backup, no delta's base");
+        command.add_option("--target-storage", target_storage_,
+                           "Put it into this storage: default, or a name of WALG_FAILOVER_STORAGES");
         command.add_flag("-s,--store-all-corrupt", all_corrupt_, "Name all damaged blocks in the metadata, not ten of a file");
     }
 
@@ -51,7 +54,9 @@ public:
         if (all_corrupt_) options.name_all_corrupt = true;
         if (!user_data_.empty()) options.user_data = archive::normalized_user_data(user_data_);
         // The daemon has the settings of its own; wal-g is told everything by its environment, and asks nobody.
-        auto result = context.as_walg ? std::nullopt : backup_push_by_daemon(context, options, verify_);
+        context.target_storage = target_storage_;
+        const bool by_daemon = !context.as_walg && target_storage_.empty();
+        auto result = by_daemon ? backup_push_by_daemon(context, options, verify_) : std::nullopt;
         if (!result) {
             auto& archive = context.archive();
             backup::Progress progress;
@@ -68,7 +73,7 @@ public:
     }
 
 private:
-    std::string pgdata_, user_data_, from_name_, from_user_data_;
+    std::string pgdata_, user_data_, from_name_, from_user_data_, target_storage_;
     bool permanent_ = false, full_ = false, verify_ = false, all_corrupt_ = false, by_database_ = false, no_files_ = false,
          by_rating_ = false, by_copy_ = false;
 };

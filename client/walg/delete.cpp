@@ -5,6 +5,7 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/retention_policy.hpp"
 #include "common/archive/retention/retention_select.hpp"
+#include "config/failover_settings.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
@@ -76,7 +77,8 @@ public:
 
     int run(Context& context) override {
         context_ = &context;
-        if (context.as_walg) context.log.info("Backup to delete will be searched in storages: [default]");
+        if (context.as_walg)
+            context.log.info("Backup to delete will be searched in storages: [{}]", fmt::join(context.storage_names(), " "));
         if (word_ == "everything") return everything();
         take_inventory();
         const auto choice = choose_();
@@ -106,6 +108,13 @@ private:
     }
 
     bool by_start_time() const { return !context_->as_walg || use_sentinel_time_; }
+
+    /// What is deleted from. What is chosen by what else there is needs every storage's answer; wal-g's `delete everything`
+    /// passes over those that do not answer, as WAL-G does.
+    storage::Storage& storage() {
+        auto& all = context_->archive().storage;
+        return word_ == "everything" && context_->as_walg ? all.answering() : all;
+    }
 
     archive::Choice retain_choice() {
         archive::RetainRequest request;
@@ -159,7 +168,8 @@ private:
 
     void take_inventory() {
         if (context_->as_walg) context_->log.info("retrieving permanent objects");
-        inventory_ = run_blocking(context_->io, archive::take_inventory(context_->archive()), context_->stop);
+        auto archive = archive::with_storage(context_->archive(), storage());
+        inventory_ = run_blocking(context_->io, archive::take_inventory(archive), context_->stop);
         if (!context_->as_walg) return;
         std::set<std::string> backups, segments;
         for (const auto& backup : inventory_.backups) {
@@ -197,11 +207,13 @@ private:
 
     void show_as_walg(std::vector<std::string> paths) {
         context_->log.info("Evaluating objects for deletion...");
+        const auto names = context_->storage_names();
+        const auto storages = names.size() == 1 ? names.front() : std::string(config::all_storages);
         for (const auto& path : paths) {
             // WAL-G's target looks into that folder alone, and names what it finds as from there.
             const auto shown =
                 word_ == "target" ? std::string_view(path).substr(archive::backup_folder.size()) : std::string_view(path);
-            context_->log.info("Object marked for deletion: {} storage=default", shown);
+            context_->log.info("Object marked for deletion: {} storage={}", shown, storages);
         }
         if (paths.empty())
             context_->log.info("No objects matched the deletion criteria.");
@@ -233,16 +245,15 @@ private:
                         "walg delete everything [FORCE] --confirm");
         check_permanent(force);
         std::vector<storage::ObjectKey> foreign;
-        auto& storage = context_->archive().storage;
         archive::RetentionPlan plan;
-        plan.sentinels = run_blocking(context_->io, archive::list_everything(storage, foreign), context_->stop);
+        plan.sentinels = run_blocking(context_->io, archive::list_everything(storage(), foreign), context_->stop);
         for (const auto& key : foreign) context_->log.warn("{} is none of WAL-G's or walgd's objects, and stays", key.path());
         show_everything(marked_objects(plan));
         if (!confirm_ || plan.objects() == 0) return 0;
         archive::Removal removal;
         removal.planned = plan.objects();
         for (auto& step : plan.sentinels) {
-            run_blocking(context_->io, archive::remove_in_batches(storage, std::move(step), removal), context_->stop);
+            run_blocking(context_->io, archive::remove_in_batches(storage(), std::move(step), removal), context_->stop);
             if (!removal.failures.empty()) break;
         }
         return report_removal(*context_, removal);

@@ -23,11 +23,25 @@ OtherArchive::OtherArchive(Context& context, const std::string& config_file)
 }
 
 NamedArchive::NamedArchive(Context& context, const std::string& name) : context_(context) {
-    if (name == "default" || name == "all") return;
-    if (!std::filesystem::exists(name))
-        throw Error(ErrorKind::misconfigured, fmt::format("there is no storage '{}'", name),
-                    "'default' is the one of the settings; another one is named by its settings file");
-    other_ = std::make_unique<OtherArchive>(context, name);
+    if (name == config::all_storages) return;
+    const auto storages = config::storage_settings(context.settings);
+    if (storages.size() == 1 && name == config::default_storage) return;
+    if (name.find('/') != std::string::npos || std::filesystem::is_regular_file(name)) {
+        other_ = std::make_unique<OtherArchive>(context, name);
+        return;
+    }
+    one_ = config::storage_settings(context.settings, name).front();
+    setup_ = std::make_unique<config::ArchiveSetup>(context.settings, context.io, context.log, name);
+}
+
+NamedArchive::~NamedArchive() {
+    if (setup_) context_.add_requests(*setup_->archive().meter);
+}
+
+archive::Archive& NamedArchive::archive() { return other_ ? other_->archive() : setup_ ? setup_->archive() : context_.archive(); }
+
+const config::Settings& NamedArchive::settings() const {
+    return other_ ? other_->settings() : one_ ? one_->settings : context_.settings;
 }
 
 } // namespace walgd::cli

@@ -1,5 +1,6 @@
 #pragma once
 #include "client/walg/verb.hpp"
+#include "config/failover_settings.hpp"
 
 namespace walgd::cli {
 
@@ -18,16 +19,20 @@ private:
     config::ArchiveSetup setup_;
 };
 
-/// The archive that a storage's name means: "default" (or "all": there is one) the settings', else that of the settings file.
+/// What a storage's name means: the primary storage ("default"), a failover storage, all of them as one ("all"), or else the
+/// archive of the settings file of that name.
 class NamedArchive {
 public:
     NamedArchive(Context& context, const std::string& name);
-    archive::Archive& archive() { return other_ ? other_->archive() : context_.archive(); }
-    const config::Settings& settings() const { return other_ ? other_->settings() : context_.settings; }
+    ~NamedArchive();
+    archive::Archive& archive();
+    const config::Settings& settings() const;
 
 private:
     Context& context_;
     std::unique_ptr<OtherArchive> other_;
+    std::optional<config::StorageSettings> one_; ///< of several
+    std::unique_ptr<config::ArchiveSetup> setup_;
 };
 
 } // namespace walgd::cli

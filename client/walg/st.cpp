@@ -52,7 +52,8 @@ public:
 
     void options(CLI::App& command) override {
         command.require_subcommand(1);
-        command.add_option("-t,--target", target_, "Which storage: default, or another one's settings file");
+        command.add_option("-t,--target", target_,
+                           "Which storage: default, a name of WALG_FAILOVER_STORAGES, all, or the settings file of another one");
         command.add_flag("-g,--glob", glob_, "Paths are patterns: * and ? match within a name");
         for (const auto& tool : tools_) {
             auto* word = command.add_subcommand(tool->name(), tool->help());
@@ -64,7 +65,7 @@ public:
 
     int run(Context& context) override {
         NamedArchive target(context, target_);
-        StorageTools tools{context, target, glob_};
+        StorageTools tools{context, target, glob_, target_};
         return chosen_->run(tools);
     }
 

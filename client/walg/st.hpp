@@ -8,7 +8,8 @@ namespace walgd::cli {
 struct StorageTools {
     Context& context;
     NamedArchive& target;
-    bool glob = false; ///< paths are patterns
+    bool glob = false;  ///< paths are patterns
+    std::string name{}; ///< of the target
 };
 
 /// One word of `st`.

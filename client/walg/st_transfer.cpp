@@ -17,7 +17,10 @@ public:
 
     void options(CLI::App& command) override {
         command.require_subcommand(1);
-        command.add_option("-s,--source", source_, "Storage to move from: default, or another one's settings file")->required();
+        command
+            .add_option("-s,--source", source_,
+                        "Storage to move from: default, a name of WALG_FAILOVER_STORAGES, or the settings file of another one")
+            ->required();
         command.add_flag("-o,--overwrite", overwrite_, "Move also what is in the target already, replacing it there");
         command.add_flag("-p,--preserve", move_.preserve, "Leave the source as it is: copy");
         command.add_flag("--fail-fast", move_.fail_fast, "End at the first object that cannot be moved");
@@ -36,10 +39,15 @@ public:
     }
 
     int run(StorageTools& tools) override {
+        if (source_ == tools.name) throw Error(ErrorKind::misconfigured, "source and target storages must be different");
+        for (const auto& name : {source_, tools.name}) {
+            if (name == config::all_storages)
+                throw Error(ErrorKind::misconfigured, "objects are moved from one storage to another, and 'all' is not one",
+                            "name each: default, or a name of WALG_FAILOVER_STORAGES");
+        }
         NamedArchive source(tools.context, source_);
         auto& from = source.archive().storage;
         auto& target = tools.target.archive();
-        if (&from == &target.storage) throw Error(ErrorKind::misconfigured, "source and target storages must be different");
         const auto interval = config::parse_duration(interval_);
         if (!interval)
             throw Error(ErrorKind::misconfigured, fmt::format("--appearance-checks-interval '{}' is no duration", interval_));

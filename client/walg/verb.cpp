@@ -1,10 +1,19 @@
 #include "client/walg/verb.hpp"
 
+#include "config/failover_settings.hpp"
+
 namespace walgd::cli {
 
 archive::Archive& Context::archive() {
-    if (!setup_) setup_ = std::make_unique<config::ArchiveSetup>(settings, io, log);
+    if (!setup_) setup_ = std::make_unique<config::ArchiveSetup>(settings, io, log, target_storage);
     return setup_->archive();
+}
+
+std::vector<std::string> Context::storage_names() const {
+    std::vector<std::string> names;
+    const auto target = target_storage.empty() ? settings.text("target_storage") : target_storage;
+    for (const auto& storage : config::storage_settings(settings, target)) names.push_back(storage.name);
+    return names;
 }
 
 void Context::add_requests(const storage::RequestMeter& meter) {

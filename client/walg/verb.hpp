@@ -22,9 +22,10 @@ public:
     const config::Settings& settings;
     asio::any_io_executor io;
     Log& log;
-    bool as_walg;              ///< called as wal-g: its messages and exit codes to the letter
-    std::stop_token stop;      ///< SIGINT, SIGTERM, SIGHUP
-    std::string config_file{}; ///< --config, if it was given
+    bool as_walg;                 ///< called as wal-g: its messages and exit codes to the letter
+    std::stop_token stop;         ///< SIGINT, SIGTERM, SIGHUP
+    std::string config_file{};    ///< --config, if it was given
+    std::string target_storage{}; ///< --target-storage, if it was given: the one to work with alone
     /// The one WAL file that is all that this command changed.
     struct StoredWal {
         std::string wal_file;
@@ -37,6 +38,8 @@ public:
     /// Of this command's archives, by verb. The other archives of a command add theirs when they go.
     std::map<std::string, std::uint64_t> requests() const;
     void add_requests(const storage::RequestMeter& meter);
+    /// The names of the storages that archive() is made of; more than one where there are failover storages.
+    std::vector<std::string> storage_names() const;
     /// Requests that may be under way at once where nothing but the storage is waited for.
     unsigned at_once() const { return static_cast<unsigned>(settings.number("upload_concurrency")); }
 

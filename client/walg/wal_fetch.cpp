@@ -20,11 +20,12 @@ public:
     void options(CLI::App& command) override {
         command.add_option("wal_name", name_, "Name of the WAL file, as PostgreSQL says it in %f")->required();
         command.add_option("destination_filename", destination_, "Where to, as PostgreSQL says it in %p")->required();
-        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
-            ->check(CLI::IsMember({"default"}));
+        command.add_option("--target-storage", target_storage_,
+                           "Work with this storage alone: default, or a name of WALG_FAILOVER_STORAGES");
     }
 
     int run(Context& context) override {
+        context.target_storage = target_storage_;
         auto& archive = context.archive();
         std::optional<archive::WalFetcher> fetcher;
         auto task = [&]() -> awaitable<archive::Fetched> {

@@ -19,11 +19,12 @@ public:
 
     void options(CLI::App& command) override {
         command.add_option("wal_filepath", path_, "The WAL file, as PostgreSQL says it in %p")->required();
-        command.add_option("--target-storage", target_storage_, "Accepted as WAL-G's; the only storage is 'default'")
-            ->check(CLI::IsMember({"default"}));
+        command.add_option("--target-storage", target_storage_,
+                           "Work with this storage alone: default, or a name of WALG_FAILOVER_STORAGES");
     }
 
     int run(Context& context) override {
+        context.target_storage = target_storage_;
         const auto name = std::filesystem::path(path_).filename().string();
         return context.as_walg ? push_as_walg(context, name) : push(context, name);
     }
@@ -73,7 +74,7 @@ private:
         options.check_header = false;
         options.any_name = true;
         options.overwrite = !context.settings.flag("prevent_wal_overwrite");
-        context.log.info("Files will be uploaded to storage: default");
+        context.log.info("Files will be uploaded to storage: {}", context.storage_names().front());
         path_ = std::filesystem::absolute(path_).string(); // as its messages say it
         std::error_code error;
         if (!std::filesystem::exists(path_, error))

@@ -50,6 +50,7 @@ std::string_view type_word(config::Type type) {
     case config::Type::path:
         return "path";
     case config::Type::json:
+    case config::Type::storages:
         return "json";
     case config::Type::text:
         break;

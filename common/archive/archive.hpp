@@ -4,6 +4,7 @@
 #include "common/base/log.hpp"
 #include "common/codec/cipher.hpp"
 #include "common/codec/compression.hpp"
+#include "common/storage/failover/aliveness.hpp"
 #include "common/storage/health/request_meter.hpp"
 #include "common/storage/health/storage_health.hpp"
 #include "common/storage/storage.hpp"
@@ -28,8 +29,15 @@ struct Archive {
     asio::any_io_executor cpu; ///< a pool: packs, hashes and reads WAL; nothing that waits for a storage runs here
     MemoryBudget& budget;
     Log& log;
-    storage::StorageHealth* health = nullptr; ///< what its requests say of `storage`; nullptr: nobody watches
-    storage::RequestMeter* meter = nullptr;   ///< counts its requests; nullptr: nobody does
+    storage::StorageHealth* health = nullptr;    ///< what its requests say of `storage`; nullptr: nobody watches
+    storage::RequestMeter* meter = nullptr;      ///< counts its requests; nullptr: nobody does
+    const storage::Aliveness* members = nullptr; ///< of the storages that `storage` is made of; nullptr: it is one
 };
+
+/// The same with another storage in its place, which outlives it.
+inline Archive with_storage(const Archive& archive, storage::Storage& storage) {
+    return {storage,     archive.packing, archive.io,    archive.cpu,    archive.budget,
+            archive.log, archive.health,  archive.meter, archive.members};
+}
 
 } // namespace walgd::archive

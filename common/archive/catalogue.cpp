@@ -26,7 +26,11 @@ awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std:
         if (name.empty()) continue;
         auto wal_file = std::string(first_segment_in(name));
         if (wal_file.empty()) wal_file = std::string(24, 'Z');
-        backups.push_back({std::string(name), object.modified, std::move(wal_file)});
+        BackupEntry entry;
+        entry.name = name;
+        entry.modified = object.modified;
+        entry.wal_file = std::move(wal_file);
+        backups.push_back(std::move(entry));
     }
     std::ranges::sort(backups, [](const BackupEntry& a, const BackupEntry& b) {
         return std::tie(a.modified, a.name) < std::tie(b.modified, b.name);
@@ -34,19 +38,32 @@ awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std:
     co_return backups;
 }
 
-awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest, std::string_view folder) {
-    const auto backups = co_await list_backups(storage, folder);
-    if (name_or_latest == "LATEST") {
-        if (backups.empty())
-            throw Error(ErrorKind::refused, "No backups found",
-                        fmt::format("is {} the right archive? Take one with: walg {}-push", storage.describe(), word_of(folder)));
-        co_return backups.back();
-    }
+namespace {
+
+std::optional<BackupEntry> found_in(const std::vector<BackupEntry>& backups, const std::string& name_or_latest) {
+    if (backups.empty()) return std::nullopt;
+    if (name_or_latest == "LATEST") return backups.back();
     const auto found = std::ranges::find(backups, name_or_latest, &BackupEntry::name);
-    if (found == backups.end())
-        throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name_or_latest),
-                    fmt::format("walg {}-list shows those of {}", word_of(folder), storage.describe()));
-    co_return *found;
+    return found == backups.end() ? std::nullopt : std::optional(*found);
+}
+
+} // namespace
+
+awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest, std::string_view folder) {
+    auto& answering = storage.answering();
+    const auto near = co_await list_backups(answering, folder);
+    auto found = found_in(near, name_or_latest);
+    if (!found && &answering != &storage) {
+        // It may be in one that does not answer: that is no "does not exist".
+        const auto all = co_await list_backups(storage, folder);
+        found = found_in(all, name_or_latest);
+    }
+    if (found) co_return *found;
+    if (name_or_latest == "LATEST")
+        throw Error(ErrorKind::refused, "No backups found",
+                    fmt::format("is {} the right archive? Take one with: walg {}-push", storage.describe(), word_of(folder)));
+    throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name_or_latest),
+                fmt::format("walg {}-list shows those of {}", word_of(folder), storage.describe()));
 }
 
 awaitable<BackupEntry> find_backup_by_user_data(storage::Storage& storage, std::string user_data) {

@@ -13,13 +13,15 @@ namespace walgd::archive {
 struct BackupEntry {
     std::string name;
     storage::Modified modified{};
-    std::string wal_file; ///< first 24-hex run of the name, else 24 "Z"
+    std::string wal_file;            ///< first 24-hex run of the name, else 24 "Z"
+    std::string storage = "default"; ///< the name of the one it was listed in, where there are several
 };
 
 /// All backups of `folder`, here and below backup_folder or catchup_folder: sentinel's modification time ascending (ties: by
 /// name).
 awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std::string_view folder = backup_folder);
 /// The newest by modification time, or the one called `name`. Error(refused) "No backups found" / "Backup 'x' does not exist."
+/// Of several storages it is enough that those answer that have it; the newest is then the newest of those that answer.
 awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest,
                                    std::string_view folder = backup_folder);
 /// The one backup whose metadata has this user data (JSON, compared as WAL-G does, by value). Error(refused) when none or several

@@ -176,7 +176,7 @@ void take_backups(Inventory& inventory, const std::vector<BackupEntry>& entries,
     for (std::size_t index = 0; index < entries.size(); ++index) {
         const auto& sentinel = documents.sentinel(index);
         if (!sentinel) continue;
-        const auto& [name, modified, wal_file] = entries[index];
+        const auto& [name, modified, wal_file, storage] = entries[index];
         try {
             inventory.backups.push_back(
                 held_backup(name, modified, *sentinel, documents.metadata(index), inventory.segment_bytes));
@@ -213,7 +213,7 @@ std::vector<BackupEntry> entries_of(const std::vector<HeldObject>& objects) {
         const auto name = std::string_view(object.key.path()).substr(backup_folder.size());
         if (name.find('/') != std::string_view::npos) continue;
         const auto backup = backup_of_sentinel(name);
-        if (!backup.empty()) entries.push_back({std::string(backup), object.modified, std::string(first_segment_in(backup))});
+        if (!backup.empty()) entries.push_back({std::string(backup), object.modified, std::string(first_segment_in(backup)), {}});
     }
     return entries;
 }

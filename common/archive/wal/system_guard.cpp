@@ -21,7 +21,9 @@ std::string system_json(pg::SystemIdentifier system) { return fmt::format(R"({{"
 } // namespace
 
 awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive) {
-    const auto recorded = co_await storage::get_whole(archive.storage, system_key(), 1 << 20);
+    // Of several storages those that answer tell: a new one would be claimed for the system that writes to it.
+    auto& storage = archive.storage.answering();
+    const auto recorded = co_await storage::get_whole(storage, system_key(), 1 << 20);
     if (recorded) {
         const auto document = parse_object(text_of(recorded->view()), system_key().path());
         const auto found = document.find("system_identifier");
@@ -30,13 +32,13 @@ awaitable<std::optional<pg::SystemIdentifier>> archive_system(Archive& archive) 
                         "remove it: walgd makes it again");
         co_return pg::SystemIdentifier(found->get<std::uint64_t>());
     }
-    const auto backups = co_await list_backups(archive.storage);
+    const auto backups = co_await list_backups(storage);
     for (auto backup = backups.rbegin(); backup != backups.rend(); ++backup) {
-        const auto sentinel = co_await read_sentinel(archive.storage, backup->name);
+        const auto sentinel = co_await read_sentinel(storage, backup->name);
         if (sentinel.system) co_return sentinel.system;
     }
     // One page: any segment tells.
-    const auto page = co_await archive.storage.list(std::string(wal_folder), {});
+    const auto page = co_await storage.list(std::string(wal_folder), {});
     for (const auto& object : page.objects) {
         const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
         const auto dot = name.find('.');

@@ -66,7 +66,7 @@ awaitable<void> StoredWal::warm_up() {
     std::set<const codec::Compression*> found;
     storage::ListOptions page_options;
     do {
-        const auto page = co_await archive_.storage.list(std::string(wal_folder), page_options);
+        const auto page = co_await archive_.storage.answering().list(std::string(wal_folder), page_options);
         for (const auto& object : page.objects) {
             const auto name = std::string_view(object.key.path()).substr(wal_folder.size());
             for (const auto* method : other_methods(archive_)) {
@@ -85,7 +85,8 @@ awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string na
     if (own_suffix_too) methods.insert(methods.begin(), archive_.packing.compression);
     for (const auto* method : methods) {
         const auto key = wal_key(name, method->suffix());
-        const auto info = co_await archive_.storage.head(key);
+        // One of several storages that does not answer keeps no other one from being written to.
+        const auto info = co_await archive_.storage.answering().head(key);
         if (info) co_return StoredObject{key, method};
     }
     co_return std::nullopt;

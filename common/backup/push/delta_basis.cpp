@@ -91,7 +91,7 @@ void DeltaBasis::require_past(const pg::BackupStart& start) const {
 
 /// A time before the standby's place: that of the newest base backup that started before it.
 std::optional<Time> DeltaBasis::databases_since() const {
-    const auto backups = run_blocking(archive_.io, archive::list_backups(archive_.storage), stop_);
+    const auto backups = run_blocking(archive_.io, archive::list_backups(archive_.storage.answering()), stop_);
     auto reading = archive::read_details(archive_.storage, backups, 1);
     std::optional<Time> since;
     for (const auto& [entry, metadata, trouble] : run_blocking(archive_.io, std::move(reading), stop_)) {

@@ -96,7 +96,10 @@ private:
 archive::DeltaOrigin DeltaParent::origin() const { return {start_lsn(), name(), chain.back().backup, count() + 1}; }
 
 ParentChoice choose_parent(archive::Archive& archive, const DeltaWish& wish, pg::SystemIdentifier system, std::stop_token stop) {
-    return Choice(archive, wish, system, std::move(stop)).run();
+    // WAL-G reads a chain from one storage: the parent is in the one that the delta goes to.
+    auto* const home = run_blocking(archive.io, archive.storage.home(), stop);
+    auto there = archive::with_storage(archive, *home);
+    return Choice(there, wish, system, std::move(stop)).run();
 }
 
 std::string reason_against(const DeltaParent& parent, const pg::BackupStart& start, const pg::TimelineHistory& history) {

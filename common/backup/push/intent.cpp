@@ -13,6 +13,9 @@ constexpr std::size_t segment_digits = 24;
 constexpr std::size_t remove_batch = 1000;
 constexpr std::chrono::seconds release_limit{20};
 
+// Of several storages those that answer count throughout: a backup's objects are in one, and what a dead one holds is found when
+// it answers again.
+
 /// No run of 24 hex digits may stand in a name of ours: WAL-G's delete would take it for WAL.
 storage::ObjectKey intent_key(const Intent& intent) {
     std::string name = intent.folder == archive::catchup_folder ? "catchup-" : "";
@@ -54,7 +57,7 @@ Intent parse_intent(std::string_view text, const std::string& object) {
 }
 
 awaitable<void> remove_keys(archive::Archive& archive, std::vector<storage::ObjectKey> keys) {
-    const auto failures = co_await archive.storage.remove(std::move(keys));
+    const auto failures = co_await archive.storage.answering().remove(std::move(keys));
     if (failures.empty()) co_return;
     throw Error(failures.front().error.kind(),
                 fmt::format("{} objects could not be removed, the first is {}: {}", failures.size(), failures.front().key.path(),
@@ -63,24 +66,24 @@ awaitable<void> remove_keys(archive::Archive& archive, std::vector<storage::Obje
 }
 
 awaitable<void> remove_objects(archive::Archive& archive, Intent intent) {
-    const auto sentinel = co_await archive.storage.head(archive::sentinel_key(intent.backup, intent.folder));
+    const auto sentinel = co_await archive.storage.answering().head(archive::sentinel_key(intent.backup, intent.folder));
     if (!sentinel) {
         const auto folder = fmt::format("{}{}/", intent.folder, intent.backup);
-        const auto found = co_await storage::list_all(archive.storage, folder, true);
+        const auto found = co_await storage::list_all(archive.storage.answering(), folder, true);
         for (std::size_t begin = 0; begin < found.objects.size(); begin += remove_batch) {
             std::vector<storage::ObjectKey> keys;
             for (auto index = begin; index < std::min(begin + remove_batch, found.objects.size()); ++index)
                 keys.push_back(found.objects[index].key);
             co_await remove_keys(archive, std::move(keys));
         }
-        co_await archive.storage.remove_stale_uploads(folder, std::chrono::seconds(0));
+        co_await archive.storage.answering().remove_stale_uploads(folder, std::chrono::seconds(0));
     }
     std::vector<storage::ObjectKey> last{intent_key(intent)};
     co_await remove_keys(archive, std::move(last));
 }
 
 awaitable<void> claim_name(archive::Archive& archive, Intent intent) {
-    const auto sentinel = co_await archive.storage.head(archive::sentinel_key(intent.backup, intent.folder));
+    const auto sentinel = co_await archive.storage.answering().head(archive::sentinel_key(intent.backup, intent.folder));
     if (sentinel)
         throw Error(ErrorKind::refused, fmt::format("backup {} exists already, and nothing is overwritten", intent.backup),
                     "no WAL was written since it was taken: try again when the cluster was written to");
@@ -115,9 +118,9 @@ void release(archive::Archive& archive, const Intent& intent) {
 }
 
 void remove_leftovers(archive::Archive& archive, const std::string& host, const std::string& data_dir, std::stop_token stop) {
-    const auto found = run_blocking(archive.io, storage::list_all(archive.storage, jobs_folder, false), stop);
+    const auto found = run_blocking(archive.io, storage::list_all(archive.storage.answering(), jobs_folder, false), stop);
     for (const auto& object : found.objects) {
-        const auto content = run_blocking(archive.io, storage::get_whole(archive.storage, object.key, 1 << 20), stop);
+        const auto content = run_blocking(archive.io, storage::get_whole(archive.storage.answering(), object.key, 1 << 20), stop);
         if (!content) continue;
         const auto intent = parse_intent(text_of(content->view()), object.key.path());
         if (intent.host != host || intent.data_dir != data_dir) {

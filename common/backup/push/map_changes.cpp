@@ -42,7 +42,9 @@ private:
             const MappedFile content(std::move(file), name);
             return take(pg::parse_delta_object(content.view(), name), name);
         } catch (const Error& error) {
-            if (error.kind() != ErrorKind::corrupt) throw;
+            // One of several storages that does not answer may have it: then the pages are scanned.
+            const bool elsewhere = archive_.members != nullptr && storage::is_outage(error);
+            if (error.kind() != ErrorKind::corrupt && !elsewhere) throw;
             return refuse(error.what());
         }
     }
