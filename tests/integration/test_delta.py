@@ -300,8 +300,22 @@ class Rules(DeltaCase):
         for words, named in (((), 10), (("--store-all-corrupt",), 12)):
             name, said = self.push("--delta-from-name", full, *words, WALGD_DELTA_SOURCE="scan")
             self.assertIn("12 blocks of the cluster are damaged", said)
+            self.assertIn(f"Corruption found in {self.cluster.data}/{path}: 12 of its blocks are damaged: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 ...", said)
             self.assertEqual(self.archive.files(name)["/" + path]["CorruptBlocks"], {"CorruptBlocksCount": 12, "SomeCorruptBlocks": list(range(named))})
             self.assertEqual((self.restore(name) / path).read_bytes(), (self.cluster.data / path).read_bytes())
+
+    def test_a_file_that_ends_within_a_page_is_named(self):
+        """Alone: its whole pages are in order."""
+        path = self.path("still")
+        self.cluster.stop()
+        with open(self.cluster.data / path, "ab") as file:
+            file.write(b"four")
+        size = (self.cluster.data / path).stat().st_size
+        self.cluster.start()
+        for verify, told in (("true", 1), ("false", 0)):
+            _, said = self.push("--full", WALG_VERIFY_PAGE_CHECKSUMS=verify)
+            self.assertEqual(said.count(f"{self.cluster.data}/{path} has an invalid file size, {size} bytes: the 4 behind its last whole page were not checked"), told)
+            self.assertNotIn("Corruption found", said)
 
     def test_under_heavy_write_a_delta_recovers_to_what_was_written(self):
         self.cluster.pgbench("-i", "-s", "5")
