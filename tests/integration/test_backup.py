@@ -61,6 +61,24 @@ class Backup(TestCase):
             self.assertIn(str(other.data), result.stderr)
         self.assertEqual(self.sentinels(), [])
 
+    def test_a_cluster_that_the_archive_is_not_of_is_refused_and_told_of_a_backup_from_its_future(self):
+        self.daemon.walg("backup-push", self.cluster.data)
+        other = Cluster(self.scratch, 15, "other")
+        other.start()
+        walgd = Walgd(self.scratch, self.settings, other)
+        future = f"Finish LSN of backup {self.sentinels()[0].removesuffix('_backup_stop_sentinel.json')} greater than current LSN"
+        result = walgd.walg("backup-push", other.data, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"{future}: {other.data} is of the cluster", result.stderr)
+        end = self.sentinel()["FinishLSN"]
+        while other.psql(f"select pg_current_wal_lsn() - '0/0' >= {end}") != "t":
+            other.psql("create table t(); drop table t; select pg_switch_wal()")
+        result = walgd.walg("backup-push", other.data, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("is of the cluster", result.stderr)
+        self.assertNotIn("current LSN", result.stderr)
+        self.assertEqual(len(self.sentinels()), 1)
+
     def test_interrupted_leaves_no_sentinel_no_backup_mode_and_is_cleaned_up(self):
         self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

@@ -64,6 +64,8 @@ protected:
     PartsResult sum_;
 
 private:
+    std::string backup_from_the_future();
+    void require_own_archive(const std::string& subject);
     Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
     void finish();
     void wait_for_last_wal();
