@@ -544,6 +544,16 @@ class Sources(DeltaCase):
         self.make(17, extra="summarize_wal = on")
         self.check_all("WAL summaries")
 
+    def test_by_wal_summaries_where_the_command_line_asks_for_them(self):
+        self.make(17, extra="summarize_wal = on")
+        self.cluster.psql("create table t as select 1 id")
+        self.push("--full")
+        for by in (self.daemon, self.alone(WALGD_DELTA_SOURCE="scan")):
+            self.cluster.psql("insert into t select generate_series(1, 10)")
+            name, said = self.push("--delta-from-wal-summaries", by=by)
+            self.assertTrue(self.is_delta(name))
+            self.assertIn("WAL summaries", said)
+
     def test_by_the_wal_without_checksums(self):
         self.make(15, checksums=False)
         self.check_all("block references of the WAL", WALGD_DELTA_SOURCE="wal")
