@@ -32,6 +32,8 @@ public:
         command.add_flag("-r,--rating-composer", by_rating_, "WAL-G's; taken, and parts are composed as always");
         command.add_flag("-c,--copy-composer", by_copy_, "WAL-G's; a full backup, of which all parts are made anew");
         command.add_flag("--without-files-metadata", no_files_, "Write no files_metadata.json: a full backup, no delta's base");
+        command.add_flag("--count-journals", count_journals_,
+                         "Keep basebackups_005/journal_BACKUP: the bytes of WAL between backups (not of permanent ones)");
         command.add_flag("-s,--store-all-corrupt", all_corrupt_, "Name all damaged blocks in the metadata, not ten of a file");
     }
 
@@ -40,6 +42,7 @@ public:
         if (!pgdata_.empty()) options.pgdata = pgdata_;
         options.delta.permanent = permanent_;
         options.delta.full = full_ || by_copy_;
+        options.count_journals = count_journals_;
         if (by_summaries_) options.delta.source = backup::DeltaWish::Source::summaries;
         if (by_copy_)
             context.log.info("Parts are made anew, not copied from the latest backup: --copy-composer makes it a full one");
@@ -73,7 +76,7 @@ public:
 private:
     std::string pgdata_, user_data_, from_name_, from_user_data_;
     bool permanent_ = false, full_ = false, verify_ = false, all_corrupt_ = false, by_database_ = false, no_files_ = false,
-         by_rating_ = false, by_copy_ = false, by_summaries_ = false;
+         by_rating_ = false, by_copy_ = false, by_summaries_ = false, count_journals_ = false;
 };
 
 } // namespace

@@ -79,6 +79,34 @@ class Backup(TestCase):
         self.assertNotIn("current LSN", result.stderr)
         self.assertEqual(len(self.sentinels()), 1)
 
+    def journals(self):
+        """By backup."""
+        paths = sorted((self.folder / "basebackups_005").glob("journal_*"))
+        return {path.name.removeprefix("journal_"): json.loads(path.read_text()) for path in paths}
+
+    def test_journals_count_the_wal_between_backups_and_follow_deletes(self):
+        for by in (self.daemon, self.alone(), self.daemon):
+            by.walg("backup-push", "--full", "--count-journals", self.cluster.data)
+            self.cluster.switch()
+        self.daemon.walg("backup-push", "--full", "--count-journals", "--permanent", self.cluster.data)
+        (first, second, third), permanent = [name.removesuffix("_backup_stop_sentinel.json") for name in self.sentinels()[:3]], self.sentinels()[3]
+        before = self.journals()
+        self.assertEqual(list(before), [first, second, third], "a permanent one has none")
+        self.assertEqual([before[one]["PriorBackupEnd"] for one in (second, third)], [before[one]["CurrentBackupEnd"] for one in (first, second)])
+        sizes = [before[one]["SizeToNextBackup"] for one in (first, second, third)]
+        self.assertGreater(min(sizes[:2]), 0)
+        self.assertLessEqual(sum(sizes), sum(path.stat().st_size for path in (self.folder / "wal_005").iterdir()))
+        self.assertEqual(sizes[2], 0)
+        self.daemon.walg("delete", "target", second, "--confirm")
+        after = self.journals()
+        self.assertEqual({one: after[one]["SizeToNextBackup"] for one in after}, {first: sizes[0] + sizes[1], third: 0})
+        self.assertEqual(after[third]["PriorBackupEnd"], after[first]["CurrentBackupEnd"])
+        self.daemon.walg("delete", "target", third, "--confirm")
+        self.assertEqual([one["SizeToNextBackup"] for one in self.journals().values()], [0])
+        self.daemon.walg("delete", "before", permanent.removesuffix("_backup_stop_sentinel.json"), "--confirm")
+        self.assertEqual(self.journals(), {})
+        self.assertNotIn("journal", self.daemon.walg("backup-list").stderr + self.daemon.walg("delete", "garbage").stderr)
+
     def test_interrupted_leaves_no_sentinel_no_backup_mode_and_is_cleaned_up(self):
         self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

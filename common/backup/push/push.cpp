@@ -1,6 +1,7 @@
 #include "common/backup/push/push.hpp"
 
 #include "common/archive/catalogue.hpp"
+#include "common/archive/journal.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/system_guard.hpp"
 #include "common/backup/push/stop_wal.hpp"
@@ -122,6 +123,16 @@ void Push::finish() {
     if (!is_catchup()) wait_for_last_wal();
     progress_.phase = Phase::finishing;
     put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
+    if (options_.count_journals && !options_.delta.permanent) count_journal();
+}
+
+/// The backup is there by now: what fails here costs the count alone.
+void Push::count_journal() {
+    try {
+        run_blocking(archive_.io, archive::add_journal(archive_.storage, name_, finished_), stop_);
+    } catch (const Error& error) {
+        archive_.log.warn("the WAL between the backups is not counted: {}", error.what());
+    }
 }
 
 void Push::wait_for_last_wal() {

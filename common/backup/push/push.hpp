@@ -69,6 +69,7 @@ private:
     Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
     void finish();
     void wait_for_last_wal();
+    void count_journal();
     void put_document(const storage::ObjectKey& key, const std::string& text);
     archive::BackupMetadata metadata() const;
     archive::Sentinel sentinel() const;
