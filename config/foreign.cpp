@@ -67,10 +67,9 @@ constexpr std::array of_scripts{"WALG_DISABLE_S3_SSE"sv,
                                 "WALE_BACKUP_THRESHOLD_MEGABYTES"sv,
                                 "WALE_BACKUP_THRESHOLD_PERCENTAGE"sv};
 
-constexpr std::array refused{"WALG_GPG_KEY_ID"sv,
-                             "WALE_GPG_KEY_ID"sv,
-                             "GPG_KEY_ID"sv,
-                             "WALG_CSE_KMS_ID"sv,
+constexpr std::array of_key_ring{"WALG_GPG_KEY_ID"sv, "WALE_GPG_KEY_ID"sv, "GPG_KEY_ID"sv};
+
+constexpr std::array refused{"WALG_CSE_KMS_ID"sv,
                              "WALG_CSE_KMS_REGION"sv,
                              "YC_CSE_KMS_KEY_ID"sv,
                              "YC_SERVICE_ACCOUNT_KEY_FILE"sv,
@@ -98,5 +97,6 @@ constexpr std::array refused{"WALG_GPG_KEY_ID"sv,
 std::span<const std::string_view> unused_settings() { return unused; }
 std::span<const std::string_view> scripts_settings() { return of_scripts; }
 std::span<const std::string_view> refused_settings() { return refused; }
+std::span<const std::string_view> key_ring_settings() { return of_key_ring; }
 
 } // namespace walgd::config

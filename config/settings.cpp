@@ -52,6 +52,22 @@ bool is_foreign(std::span<const std::string_view> words, const std::string& key)
     return false;
 }
 
+/// Whoever calls it without WAL-G's prefix may still mean WAL-G.
+bool stands_for_a_key_or_storage(const std::string& name) {
+    return is_foreign(refused_settings(), name) || is_foreign(key_ring_settings(), name);
+}
+
+struct ForeignSetting {
+    std::string key, where;
+};
+
+[[noreturn]] void refuse_foreign(const ForeignSetting& found) {
+    throw Error(ErrorKind::misconfigured,
+                fmt::format("{} ({}) asks for something that this version cannot do", found.key, found.where),
+                "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place by "
+                "accident");
+}
+
 std::string did_you_mean(const std::string& key) {
     std::vector<std::string_view> names;
     const bool lower_case = std::ranges::any_of(key, [](unsigned char c) { return std::islower(c) != 0; });
@@ -173,6 +189,7 @@ Settings Settings::load(const Sources& sources) {
     for (const auto& setting : settings_table())
         settings.values_[std::string(setting.name)] = {std::string(setting.default_value), "default", false};
     std::vector<std::string> unused;
+    std::vector<ForeignSetting> key_ring;
     Variables variables;
 
     settings.walg_compatible_ = sources.walg_compatible;
@@ -180,11 +197,11 @@ Settings Settings::load(const Sources& sources) {
         settings.give(setting, text, source);
     };
     auto unknown = [&](const std::string& key, const std::string& where) {
-        if (is_foreign(refused_settings(), key))
-            throw Error(ErrorKind::misconfigured,
-                        fmt::format("{} ({}) asks for something that this version cannot do", key, where),
-                        "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place "
-                        "by accident");
+        if (is_foreign(refused_settings(), key)) refuse_foreign({key, where});
+        if (is_foreign(key_ring_settings(), key)) {
+            key_ring.push_back({key, where});
+            return;
+        }
         if (is_foreign(scripts_settings(), key)) return;
         if (is_foreign(unused_settings(), key)) {
             unused.push_back(key);
@@ -219,7 +236,7 @@ Settings Settings::load(const Sources& sources) {
             if (line.value.empty()) continue;
             if (const auto* setting = setting_of_key(line.name); setting != nullptr)
                 give(*setting, line.value, file);
-            else if (ours_or_walgs(line.name) || is_foreign(refused_settings(), line.name))
+            else if (ours_or_walgs(line.name) || stands_for_a_key_or_storage(line.name))
                 unknown(line.name, fmt::format("{} line {}", file, line.line));
             variables[line.name] = {line.value, file};
         }
@@ -245,7 +262,7 @@ Settings Settings::load(const Sources& sources) {
     }
     for (const auto& [name, text] : sources.environment) {
         if (text.empty() || setting_of_key(name) != nullptr || name == config_path_variable) continue;
-        if (ours_or_walgs(name) || is_foreign(refused_settings(), name)) unknown(name, "environment");
+        if (ours_or_walgs(name) || stands_for_a_key_or_storage(name)) unknown(name, "environment");
     }
     // Other services' credentials are none of ours: only what a setting is called counts.
     for (const auto& [name, text] : sources.credentials) {
@@ -271,6 +288,11 @@ Settings Settings::load(const Sources& sources) {
                     fmt::format("{} is set ({}) and in {}, which is used", name, settings.source(name), source));
             give(*setting_of_key(name), text, source);
         }
+    }
+    for (const auto& found : key_ring) {
+        if (!settings.given("pgp_key") && !settings.given("pgp_key_path")) refuse_foreign(found);
+        settings.warnings_.push_back(
+            fmt::format("{} ({}) is passed over: the OpenPGP key that is given is used", found.key, found.where));
     }
     if (!unused.empty())
         settings.warnings_.push_back(

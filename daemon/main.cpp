@@ -52,6 +52,8 @@ backup::PushOptions push_options(const config::Settings& settings, const proto::
     options.name_all_corrupt = options.name_all_corrupt || asked('s');
     options.by_database = options.by_database || asked('b');
     if (asked('w')) options.files_metadata = false;
+    options.count_journals = asked('j');
+    if (asked('m')) options.delta.source = backup::DeltaWish::Source::summaries;
     if (!request.field(3).empty() || !request.field(4).empty()) {
         options.delta.from_name = request.field(3);
         options.delta.from_user_data = request.field(4);

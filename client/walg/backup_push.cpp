@@ -25,6 +25,8 @@ public:
         command.add_option("--delta-from-name", from_name_, "The backup to base a delta on, instead of the latest");
         command.add_option("--delta-from-user-data", from_user_data_, "The same, by that backup's user data")
             ->excludes("--delta-from-name");
+        command.add_flag("--delta-from-wal-summaries", by_summaries_,
+                         "Let WAL summaries tell what changed (PostgreSQL 17, summarize_wal = on): WALGD_DELTA_SOURCE=summaries");
         command.add_option("--add-user-data", user_data_, "JSON that is kept with the backup");
         command.add_flag("-v,--verify", verify_, "Check page checksums (on, unless WALG_VERIFY_PAGE_CHECKSUMS=false)");
         command.add_flag("-b,--database-composer", by_database_, "Begin a part of its own for the files of each database");
@@ -33,6 +35,8 @@ public:
         command.add_flag("--without-files-metadata", no_files_, "Write no files_metadata.json: a full backup, no delta's base");
         command.add_option("--target-storage", target_storage_,
                            "Put it into this storage: default, or a name of WALG_FAILOVER_STORAGES");
+        command.add_flag("--count-journals", count_journals_,
+                         "Keep basebackups_005/journal_BACKUP: the bytes of WAL between backups (not of permanent ones)");
         command.add_flag("-s,--store-all-corrupt", all_corrupt_, "Name all damaged blocks in the metadata, not ten of a file");
     }
 
@@ -41,6 +45,8 @@ public:
         if (!pgdata_.empty()) options.pgdata = pgdata_;
         options.delta.permanent = permanent_;
         options.delta.full = full_ || by_copy_;
+        options.count_journals = count_journals_;
+        if (by_summaries_) options.delta.source = backup::DeltaWish::Source::summaries;
         if (by_copy_)
             context.log.info("Parts are made anew, not copied from the latest backup: --copy-composer makes it a full one");
         if (by_rating_) context.log.info("Parts are composed as always: a delta leaves out unchanged files, and needs no rating");
@@ -75,7 +81,7 @@ public:
 private:
     std::string pgdata_, user_data_, from_name_, from_user_data_, target_storage_;
     bool permanent_ = false, full_ = false, verify_ = false, all_corrupt_ = false, by_database_ = false, no_files_ = false,
-         by_rating_ = false, by_copy_ = false;
+         by_rating_ = false, by_copy_ = false, by_summaries_ = false, count_journals_ = false;
 };
 
 } // namespace

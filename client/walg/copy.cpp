@@ -16,8 +16,10 @@ public:
         command.add_option("-t,--to", to_, "Settings file of the archive to copy to")->required();
         command.add_option("-b,--backup-name", wish_.backup,
                            "This backup with all that it is based on (or LATEST); everything where it is not given");
-        command.add_flag("-w,--with-history", wish_.with_history,
-                         "All WAL from the backup on, not only what makes it consistent");
+        auto* with = command.add_flag("-w,--with-history", wish_.with_history,
+                                      "All WAL from the backup on, not only what makes it consistent");
+        command.add_flag("--without-history", without_history_, "Only the WAL that makes the backup consistent, as without both")
+            ->excludes(with);
     }
 
     int run(Context& context) override {
@@ -45,6 +47,7 @@ public:
 private:
     std::string from_, to_;
     archive::CopyWish wish_;
+    bool without_history_ = false; // what is done anyway
 };
 
 } // namespace

@@ -50,6 +50,8 @@ std::string flags_of(const backup::PushOptions& options) {
     if (options.name_all_corrupt) flags += 's';
     if (options.by_database) flags += 'b';
     if (!options.files_metadata) flags += 'w';
+    if (options.count_journals) flags += 'j';
+    if (options.delta.source == backup::DeltaWish::Source::summaries) flags += 'm';
     return flags;
 }
 

@@ -68,10 +68,10 @@ private:
     unsigned fetched_ = 0, failed_ = 0;
 };
 
-/// The target's segments as pg_rewind names them: where a timeline ends within one, the later timeline has it.
-class TargetWal {
+/// A cluster's segments as pg_rewind names them: where a timeline ends within one, the later timeline has it.
+class ClusterWal {
 public:
-    TargetWal(pg::TimelineHistory history, std::uint64_t segment_bytes)
+    ClusterWal(pg::TimelineHistory history, std::uint64_t segment_bytes)
         : history_(std::move(history)), segment_bytes_(segment_bytes) {}
 
     std::uint64_t number_of(pg::Lsn lsn) const { return pg::segment_number(lsn, segment_bytes_); }
@@ -87,7 +87,7 @@ private:
 
 /// Fetches back to the last checkpoint before `parted`, where pg_rewind begins to read, or to the first segment that cannot be
 /// had.
-void restore_back_to_checkpoint(MissingWal& wal, const TargetWal& target, pg::Lsn parted, std::uint64_t segment_bytes) {
+void restore_back_to_checkpoint(MissingWal& wal, const ClusterWal& target, pg::Lsn parted, std::uint64_t segment_bytes) {
     for (auto number = target.number_of(parted);; --number) {
         const auto name = target.name_of(number);
         if (!wal.ensure(name)) return;
@@ -100,10 +100,14 @@ void restore_back_to_checkpoint(MissingWal& wal, const TargetWal& target, pg::Ls
     }
 }
 
+pg::Lsn end_of(const pg::ControlFile& control) { return std::max(control.checkpoint, control.min_recovery); }
+
 class WalRestore : public Verb {
 public:
     std::string name() const override { return "wal-restore"; }
-    std::string help() const override { return "Fetch the WAL that pg_rewind of one data directory to another will read"; }
+    std::string help() const override {
+        return "Fetch the WAL that pg_rewind of one data directory to another reads, and the rewound server after it";
+    }
     void options(CLI::App& command) override {
         command.add_option("target_pgdata", target_, "The data directory that will be rewound")->required();
         command.add_option("source_pgdata", source_, "The data directory that it will be rewound to")->required();
@@ -116,28 +120,43 @@ public:
                         fmt::format("{} and {} are of different clusters: {} and {}", target_, source_, target.system.number(),
                                     source.system.number()),
                         "pg_rewind wants the old primary and a promoted standby of it");
-        MissingWal wal(context, target_);
+        MissingWal wal(context, target_), of_source(context, source_);
         if (target.timeline != pg::TimelineId(1)) wal.ensure(fs::path(history_path(target_, target.timeline)).filename());
-        if (wal.failed() == 0) restore(context, wal, target, source);
+        if (wal.failed() == 0) {
+            const auto history = history_of(target_, target.timeline), source_history = history_of(source_, source.timeline);
+            const auto parted = pg::divergence(history, source_history);
+            restore(context, wal, target, history, parted);
+            if (parted) restore_source(of_source, source, source_history, *parted);
+        }
         context.log.info("{} files fetched into {}/pg_wal", wal.fetched(), target_);
-        if (wal.failed() == 0 || context.as_walg) return 0;
-        throw Error(ErrorKind::failed, fmt::format("{} files that pg_rewind may need were not fetched", wal.failed()),
-                    "the lines above name them; without them pg_rewind fails, and a new base backup is the way on");
+        if (of_source.fetched() > 0) context.log.info("{} files fetched into {}/pg_wal", of_source.fetched(), source_);
+        const auto failed = wal.failed() + of_source.failed();
+        if (failed == 0 || context.as_walg) return 0;
+        throw Error(ErrorKind::failed,
+                    fmt::format("{} files that pg_rewind, or the rewound server after it, may need were not fetched", failed),
+                    "the lines above name them; without them a new base backup is the way on");
     }
 
 private:
-    void restore(Context& context, MissingWal& wal, const pg::ControlFile& target, const pg::ControlFile& source) const {
-        const auto history = history_of(target_, target.timeline);
-        const auto parted = pg::divergence(history, history_of(source_, source.timeline));
-        const auto end = std::max(target.checkpoint, target.min_recovery);
+    static void restore(Context& context, MissingWal& wal, const pg::ControlFile& target, const pg::TimelineHistory& history,
+                        std::optional<pg::Lsn> parted) {
+        const auto end = end_of(target);
         if (!parted || end <= *parted) {
             context.log.info("The target has no WAL that the source has not: there is nothing to rewind");
             return;
         }
         context.log.info("The clusters parted at {} on timeline {}", parted->text(), history.timeline_at(*parted).number());
-        const TargetWal names(history, target.wal_segment_bytes);
+        const ClusterWal names(history, target.wal_segment_bytes);
         restore_back_to_checkpoint(wal, names, *parted, target.wal_segment_bytes);
         for (auto number = names.number_of(*parted) + 1; number <= names.number_of(end); ++number)
+            wal.ensure(names.name_of(number));
+    }
+
+    /// The target will follow the source from where they parted, and the source may have lost some of that WAL.
+    static void restore_source(MissingWal& wal, const pg::ControlFile& source, const pg::TimelineHistory& history,
+                               pg::Lsn parted) {
+        const ClusterWal names(history, source.wal_segment_bytes);
+        for (auto number = names.number_of(parted); number <= names.number_of(end_of(source)); ++number)
             wal.ensure(names.name_of(number));
     }
 

@@ -9,6 +9,9 @@ namespace walgd::archive {
 
 namespace {
 
+/// As Go writes the time that is none.
+constexpr std::string_view no_time = "0001-01-01T00:00:00Z";
+
 /// Takes typed values out of a document; a wrong type is an Error(corrupt) that names object and key.
 class Fields {
 public:
@@ -223,6 +226,23 @@ BackupMetadata parse_metadata(std::string_view json, const std::string& object) 
     metadata.compressed_bytes = fields.number("compressed_size");
     metadata.user_data = fields.json("user_data");
     return metadata;
+}
+
+std::string to_json(const Journal& journal) {
+    return fmt::format(R"({{"PriorBackupEnd":"{}","CurrentBackupEnd":"{}","SizeToNextBackup":{}}})",
+                       journal.prior_end ? format_time(*journal.prior_end) : no_time, format_time(journal.end),
+                       journal.bytes_to_next);
+}
+
+Journal parse_journal(std::string_view json, std::string backup, const std::string& object) {
+    const Fields fields(json, object);
+    Journal journal;
+    journal.backup = std::move(backup);
+    if (const auto prior = fields.text("PriorBackupEnd"); !prior.empty() && prior != no_time)
+        journal.prior_end = fields.time("PriorBackupEnd");
+    journal.end = fields.time("CurrentBackupEnd");
+    journal.bytes_to_next = fields.unsigned_number("SizeToNextBackup").value_or(0);
+    return journal;
 }
 
 } // namespace walgd::archive

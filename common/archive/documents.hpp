@@ -73,6 +73,18 @@ struct BackupMetadata {
 std::string to_json(const BackupMetadata& metadata);
 BackupMetadata parse_metadata(std::string_view json, const std::string& object);
 
+/// The WAL that was stored between a backup and the next one.
+struct Journal {
+    std::string backup;
+    std::optional<Time> prior_end; ///< of the backup before
+    Time end{};
+    std::uint64_t bytes_to_next = 0; ///< 0 for the newest backup
+
+    friend bool operator==(const Journal&, const Journal&) = default;
+};
+std::string to_json(const Journal& journal);
+Journal parse_journal(std::string_view json, std::string backup, const std::string& object);
+
 /// User data as WAL-G re-encodes it: keys sorted, numbers through a double, < > & escaped. Error(misconfigured) when `text` is
 /// not JSON.
 std::string normalized_user_data(std::string_view text);

@@ -8,6 +8,7 @@ namespace walgd::archive {
 
 namespace {
 
+constexpr std::string_view journal_head = "journal_";
 constexpr std::string_view sentinel_tail = "_backup_stop_sentinel.json";
 constexpr std::size_t segment_digits = 24;
 
@@ -53,6 +54,14 @@ bool valid_backup_name(std::string_view name) {
     if (name.empty()) return true;
     if (name.size() == 9 && name[0] == '_' && all_upper_hex(name.substr(1))) return true;
     return name.starts_with(delta) && name.size() == delta.size() + segment_digits && all_upper_hex(name.substr(delta.size()));
+}
+
+storage::ObjectKey journal_key(std::string_view backup) {
+    return storage::ObjectKey(fmt::format("{}{}{}", backup_folder, journal_head, backup));
+}
+
+std::string_view backup_of_journal(std::string_view object_name) {
+    return object_name.starts_with(journal_head) ? object_name.substr(journal_head.size()) : std::string_view();
 }
 
 std::string_view backup_of_sentinel(std::string_view object_name) {

@@ -31,6 +31,11 @@ std::string part_name(int number, std::string_view suffix);
 /// "pg_control.tar.lz4", "backup_label.tar.lz4"
 std::string tar_name(std::string_view stem, std::string_view suffix);
 
+/// "basebackups_005/journal_<backup>"
+storage::ObjectKey journal_key(std::string_view backup);
+/// The backup's name if `object_name` (without folders) is a journal's; empty otherwise.
+std::string_view backup_of_journal(std::string_view object_name);
+
 /// base_[0-9A-F]{24}(_D_[0-9A-F]{24})?, also WAL-E's base_<segment>_<8 hex>.
 bool valid_backup_name(std::string_view name);
 /// The backup's name if `object_name` (without folders) is a sentinel's; empty otherwise.

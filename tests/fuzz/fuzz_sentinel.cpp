@@ -24,7 +24,9 @@ template <class Parse> void check(std::string_view text, Parse parse) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) return 0;
     const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-    if (data[0] % 2 == 0)
+    if (data[0] % 4 == 2)
+        check(text, [](std::string_view json) { return archive::parse_journal(json, "base_x", "fuzz"); });
+    else if (data[0] % 2 == 0)
         check(text, [](std::string_view json) { return archive::parse_sentinel(json, "fuzz"); });
     else
         check(text, [](std::string_view json) { return archive::parse_metadata(json, "fuzz"); });

@@ -61,6 +61,52 @@ class Backup(TestCase):
             self.assertIn(str(other.data), result.stderr)
         self.assertEqual(self.sentinels(), [])
 
+    def test_a_cluster_that_the_archive_is_not_of_is_refused_and_told_of_a_backup_from_its_future(self):
+        self.daemon.walg("backup-push", self.cluster.data)
+        other = Cluster(self.scratch, 15, "other")
+        other.start()
+        walgd = Walgd(self.scratch, self.settings, other)
+        future = f"Finish LSN of backup {self.sentinels()[0].removesuffix('_backup_stop_sentinel.json')} greater than current LSN"
+        result = walgd.walg("backup-push", other.data, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"{future}: {other.data} is of the cluster", result.stderr)
+        end = self.sentinel()["FinishLSN"]
+        while other.psql(f"select pg_current_wal_lsn() - '0/0' >= {end}") != "t":
+            other.psql("create table t(); drop table t; select pg_switch_wal()")
+        result = walgd.walg("backup-push", other.data, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("is of the cluster", result.stderr)
+        self.assertNotIn("current LSN", result.stderr)
+        self.assertEqual(len(self.sentinels()), 1)
+
+    def journals(self):
+        """By backup."""
+        paths = sorted((self.folder / "basebackups_005").glob("journal_*"))
+        return {path.name.removeprefix("journal_"): json.loads(path.read_text()) for path in paths}
+
+    def test_journals_count_the_wal_between_backups_and_follow_deletes(self):
+        for by in (self.daemon, self.alone(), self.daemon):
+            by.walg("backup-push", "--full", "--count-journals", self.cluster.data)
+            self.cluster.switch()
+        self.daemon.walg("backup-push", "--full", "--count-journals", "--permanent", self.cluster.data)
+        (first, second, third), permanent = [name.removesuffix("_backup_stop_sentinel.json") for name in self.sentinels()[:3]], self.sentinels()[3]
+        before = self.journals()
+        self.assertEqual(list(before), [first, second, third], "a permanent one has none")
+        self.assertEqual([before[one]["PriorBackupEnd"] for one in (second, third)], [before[one]["CurrentBackupEnd"] for one in (first, second)])
+        sizes = [before[one]["SizeToNextBackup"] for one in (first, second, third)]
+        self.assertGreater(min(sizes[:2]), 0)
+        self.assertLessEqual(sum(sizes), sum(path.stat().st_size for path in (self.folder / "wal_005").iterdir()))
+        self.assertEqual(sizes[2], 0)
+        self.daemon.walg("delete", "target", second, "--confirm")
+        after = self.journals()
+        self.assertEqual({one: after[one]["SizeToNextBackup"] for one in after}, {first: sizes[0] + sizes[1], third: 0})
+        self.assertEqual(after[third]["PriorBackupEnd"], after[first]["CurrentBackupEnd"])
+        self.daemon.walg("delete", "target", third, "--confirm")
+        self.assertEqual([one["SizeToNextBackup"] for one in self.journals().values()], [0])
+        self.daemon.walg("delete", "before", permanent.removesuffix("_backup_stop_sentinel.json"), "--confirm")
+        self.assertEqual(self.journals(), {})
+        self.assertNotIn("journal", self.daemon.walg("backup-list").stderr + self.daemon.walg("delete", "garbage").stderr)
+
     def test_interrupted_leaves_no_sentinel_no_backup_mode_and_is_cleaned_up(self):
         self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

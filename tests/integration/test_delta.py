@@ -300,8 +300,22 @@ class Rules(DeltaCase):
         for words, named in (((), 10), (("--store-all-corrupt",), 12)):
             name, said = self.push("--delta-from-name", full, *words, WALGD_DELTA_SOURCE="scan")
             self.assertIn("12 blocks of the cluster are damaged", said)
+            self.assertIn(f"Corruption found in {self.cluster.data}/{path}: 12 of its blocks are damaged: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 ...", said)
             self.assertEqual(self.archive.files(name)["/" + path]["CorruptBlocks"], {"CorruptBlocksCount": 12, "SomeCorruptBlocks": list(range(named))})
             self.assertEqual((self.restore(name) / path).read_bytes(), (self.cluster.data / path).read_bytes())
+
+    def test_a_file_that_ends_within_a_page_is_named(self):
+        """Alone: its whole pages are in order."""
+        path = self.path("still")
+        self.cluster.stop()
+        with open(self.cluster.data / path, "ab") as file:
+            file.write(b"four")
+        size = (self.cluster.data / path).stat().st_size
+        self.cluster.start()
+        for verify, told in (("true", 1), ("false", 0)):
+            _, said = self.push("--full", WALG_VERIFY_PAGE_CHECKSUMS=verify)
+            self.assertEqual(said.count(f"{self.cluster.data}/{path} has an invalid file size, {size} bytes: the 4 behind its last whole page were not checked"), told)
+            self.assertNotIn("Corruption found", said)
 
     def test_under_heavy_write_a_delta_recovers_to_what_was_written(self):
         self.cluster.pgbench("-i", "-s", "5")
@@ -529,6 +543,16 @@ class Sources(DeltaCase):
     def test_by_wal_summaries(self):
         self.make(17, extra="summarize_wal = on")
         self.check_all("WAL summaries")
+
+    def test_by_wal_summaries_where_the_command_line_asks_for_them(self):
+        self.make(17, extra="summarize_wal = on")
+        self.cluster.psql("create table t as select 1 id")
+        self.push("--full")
+        for by in (self.daemon, self.alone(WALGD_DELTA_SOURCE="scan")):
+            self.cluster.psql("insert into t select generate_series(1, 10)")
+            name, said = self.push("--delta-from-wal-summaries", by=by)
+            self.assertTrue(self.is_delta(name))
+            self.assertIn("WAL summaries", said)
 
     def test_by_the_wal_without_checksums(self):
         self.make(15, checksums=False)

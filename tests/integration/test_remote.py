@@ -304,6 +304,12 @@ class Remote(TestCase):
         self.assertEqual(first.wait(120), 0, said())
         self.assertEqual(len(self.sentinels()), 1)
 
+    def make_longer(self, path):
+        self.cluster.stop()
+        with open(self.cluster.data / path, "ab") as file:
+            file.write(b"odd")
+        self.cluster.start()
+
     def test_page_damage_is_found_named_and_recorded(self):
         self.make()
         self.cluster.psql("create table plain as select g id, md5(g::text) m from generate_series(1, 20000) g; checkpoint")
@@ -320,11 +326,15 @@ class Remote(TestCase):
                 result = self.client(self.cluster, PGUSER=user).walg("backup-push")
                 files = self.document(self.name() + "/files_metadata.json")["Files"]
                 for path in paths:
-                    self.assertIn(f"{path}: 1 of its blocks are damaged: 3", result.stderr)
+                    self.assertIn(f"Corruption found in {path}: 1 of its blocks are damaged: 3", result.stderr)
                     self.assertEqual(files[path]["CorruptBlocks"], {"CorruptBlocksCount": 1, "SomeCorruptBlocks": [3]})
                 self.assertIn("2 blocks of the cluster are damaged", result.stderr)
+                self.assertNotIn("invalid file size", result.stderr)
                 self.cluster.psql(f"create table of_{user} as select 1 one")
                 self.cluster.switch()
+        self.make_longer(paths[0])
+        said = self.client(self.cluster).walg("backup-push").stderr
+        self.assertIn(f"{paths[0]} has an invalid file size, ", said)
         # As with WAL-G, a server that is not asked to be looked at is not.
         result = self.client(self.cluster, WALG_VERIFY_PAGE_CHECKSUMS="false").walg("backup-push")
         self.assertNotIn("damaged", result.stderr)

@@ -145,6 +145,8 @@ class StorageTools(TestCase):
         self.assertTrue(all(before[path] == body for path, body in copied.items()))
         # Again: nothing to do; with history: the WAL behind it too.
         self.assertIn("0 objects copied", self.walgd.walg("copy", "-f", settings, "-t", target, "-b", NEXT_DELTA).stderr)
+        self.assertIn("0 objects copied", self.walgd.walg("copy", "-f", settings, "-t", target, "-b", NEXT_DELTA, "--without-history").stderr)
+        self.assertNotEqual(self.walgd.walg("copy", "-f", settings, "-t", target, "--without-history", "-w", check=False).returncode, 0)
         self.walgd.walg("copy", "-f", settings, "-t", target, "-b", NEXT_DELTA, "-w")
         self.assertIn("wal_005/000000010000000000000043.zst", files_below(self.folder))
         restored = self.walgd.walg("backup-list", "--json", env={"WALG_FILE_PREFIX": str(self.folder)}).stdout

@@ -75,6 +75,16 @@ class WalRestore(TestCase):
         until("the rewound cluster to follow", lambda: target.psql("select pg_last_wal_replay_lsn() >= '" + source.psql("select pg_current_wal_lsn()") + "'") == "t")
         self.assertEqual(target.checksum(), self.wanted)
 
+    def test_what_the_new_primary_has_lost_of_its_own_wal_comes_back_too(self):
+        target, source = self.parted()
+        own = [name for name in self.segments(source) if name.startswith("00000002") and (self.folder / f"wal_005/{name}.lz4").exists()]
+        for name in own:
+            (source.data / "pg_wal" / name).rename(source.data / name)
+        result = self.daemon.walg("wal-restore", target.data, source.data)
+        self.assertIn(f" files fetched into {source.data}/pg_wal", result.stderr)
+        for name in own:
+            self.assertEqual((source.data / "pg_wal" / name).read_bytes(), (source.data / name).read_bytes())
+
     def test_what_the_archive_has_not_is_an_error_for_walg_and_a_line_for_wal_g(self):
         target, source = self.parted()
         gone = sorted(name for name in os.listdir(self.folder / "wal_005") if name.startswith("00000001") and len(name) == len("0" * 24 + ".lz4"))[-3]

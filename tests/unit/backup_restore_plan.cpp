@@ -287,6 +287,10 @@ TEST_CASE("a partial restore takes whole databases, stars, and WAL-G's ways to n
     CHECK(filter_of("shop/orders*").wants("base/16400/16505"));
     CHECK(filter_of("shop/sales/parted").wants("base/16400/16511"));
     CHECK(filter_of("old/t").wants("base/16401/16700"));
+    CHECK(filter_of("1,4,5,16401").wants("base/16401/16700"));
+    CHECK_FALSE(filter_of("1,4,5,16401").wants("base/16400/16505"));
+    CHECK(filter_of("16400/orders").wants("base/16400/16600"));
+    CHECK(has(text_of_error([] { filter_of("5/none,16402"); }), "no 5/none, 16402"));
     CHECK(has(text_of_error([] { filter_of("shop,shop/nothing,nowhere"); }), "no shop/nothing, nowhere"));
     for (const auto* list : {"", "a,", ",a", "a/", "/a"})
         CHECK(kind_of([&] { DatabaseFilter filter(list); }) == ErrorKind::misconfigured);

@@ -71,6 +71,17 @@ TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
     CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
 }
 
+TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is given none that counts", "[config]") {
+    for (const auto* name : {"WALE_GPG_KEY_ID", "WALG_GPG_KEY_ID", "GPG_KEY_ID"}) {
+        CHECK_THAT(Given().env(name, "0xAB").error(), Contains(name) && Contains("this version cannot do"));
+        Given given;
+        given.file("pgp_key_path: /etc/key.asc\n").env(name, "0xAB");
+        CHECK_THAT(given.load().warnings().front(), Contains(name) && Contains("passed over"));
+    }
+    CHECK_THAT(Given().file("WALE_GPG_KEY_ID: 0xAB\n").error(), Contains("WALE_GPG_KEY_ID") && Contains("walgd.yaml line 1"));
+    CHECK_NOTHROW(Given().file("WALE_GPG_KEY_ID: 0xAB\n").env("WALG_PGP_KEY", "key").load());
+}
+
 TEST_CASE("settings whose names begin alike may stand in a group", "[config]") {
     Given given;
     const auto settings = given.file("keep: {full: 7, days: 14}\nkeep_weekly: 4\n").load();

@@ -1,5 +1,6 @@
 #include "common/archive/retention/retention_apply.hpp"
 
+#include "common/archive/journal.hpp"
 #include "common/archive/layout.hpp"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ awaitable<Removal> remove_planned(storage::Storage& storage, const Inventory& in
     Removal removal;
     removal.planned = plan.objects();
     co_await check_unchanged(storage, inventory);
+    const bool any_backup = !plan.sentinels.empty();
     auto steps = std::move(plan.sentinels);
     steps.push_back(std::move(plan.data));
     steps.push_back(std::move(plan.wal));
@@ -52,6 +54,7 @@ awaitable<Removal> remove_planned(storage::Storage& storage, const Inventory& in
         co_await remove_in_batches(storage, std::move(step), removal);
         if (!removal.failures.empty()) break;
     }
+    if (removal.failures.empty() && any_backup) co_await tidy_journals(storage);
     co_return removal;
 }
 

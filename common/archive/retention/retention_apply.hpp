@@ -12,7 +12,7 @@ struct Removal {
 };
 
 /// Removes what the plan names, step by step: sentinels, those of deltas before their bases', then the backups' other objects,
-/// then WAL. Killed in the middle it leaves garbage, never a backup that lacks something. Error(refused) when backups came or
+/// then WAL, and the journals of what is gone. Killed in the middle it leaves garbage, never a backup that lacks something. Error(refused) when backups came or
 /// went since `inventory` was taken.
 awaitable<Removal> remove_planned(storage::Storage& storage, const Inventory& inventory, RetentionPlan plan);
 

@@ -19,6 +19,7 @@ struct PushOptions {
     std::optional<pg::Lsn> catchup_from{};
     bool verify = true;                        ///< page checksums, where the cluster has them
     bool name_all_corrupt = false;             ///< WALG_STORE_ALL_CORRUPT_BLOCKS
+    bool count_journals = false;               ///< keep a journal of the WAL between backups; not of permanent ones
     bool files_metadata = true;                ///< false: no files_metadata.json, and a full backup; no delta can be based on it
     bool by_database = false;                  ///< a part holds files of one database (WALG_USE_DATABASE_COMPOSER)
     bool table_names = true;                   ///< for WAL-G's --restore-only, which finds tables by them

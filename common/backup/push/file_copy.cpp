@@ -1,6 +1,7 @@
 #include "common/backup/push/file_copy.hpp"
 
 #include "common/backup/increment.hpp"
+#include "common/backup/push/damage_report.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 
@@ -8,9 +9,9 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace walgd::backup {
@@ -18,8 +19,6 @@ namespace walgd::backup {
 namespace {
 
 constexpr std::size_t buffer_bytes = 256 << 10;
-/// Numbers that go into files_metadata.json, as with WAL-G.
-constexpr std::size_t named_blocks_max = 10;
 /// A page that is being written reads wrong for a moment.
 constexpr int reads_of_a_page_max = 5;
 /// PostgreSQL cuts relations into files of 1 GiB.
@@ -121,15 +120,18 @@ std::optional<FileCopy::Copied> FileCopy::copy(const WalkedEntry& entry, codec::
         copied.member_bytes = static_cast<std::uint64_t>(entry.about.st_size);
         copy_whole(file, tar, copied.description);
     }
-    if (copied.description.corrupt_block_count > 0) warn_of_damage(entry, copied.description);
+    report(file, copied.description);
     return copied;
 }
 
-void FileCopy::warn_of_damage(const WalkedEntry& entry, const archive::FileDescription& found) const {
-    const auto named = std::min(found.corrupt_blocks.size(), named_blocks_max);
-    source_.log.warn("{}: {} of its blocks are damaged: {}{}", entry.path, found.corrupt_block_count,
-                     fmt::join(std::span(found.corrupt_blocks).first(named), ", "),
-                     found.corrupt_block_count > named ? " ..." : "");
+void FileCopy::report(const OpenFile& file, const archive::FileDescription& found) const {
+    if (found.corrupt_block_count > 0) warn_of_damage(source_.log, file.entry.path, found);
+    if (!file.has_pages || static_cast<std::uint64_t>(file.entry.about.st_size) % source_.block_bytes == 0) return;
+    // Looked at again, for the server may have been making it longer.
+    struct stat now{};
+    if (::fstat(file.fd, &now) != 0) throw_errno(fmt::format("cannot look at {}", file.entry.path));
+    const auto bytes = static_cast<std::uint64_t>(now.st_size);
+    if (bytes % source_.block_bytes != 0) warn_of_file_size(source_.log, file.entry.path, bytes, source_.block_bytes);
 }
 
 /// Fills `into`, with zeros where the file has become too short.

@@ -64,7 +64,7 @@ private:
     pg::PageState settled(const OpenFile& file, MutableBytes page, std::uint32_t block);
     void check_pages(MutableBytes bytes, std::uint64_t offset, const OpenFile& file, archive::FileDescription& found);
     bool damaged(const OpenFile& file, MutableBytes page, std::uint32_t block, archive::FileDescription& found);
-    void warn_of_damage(const WalkedEntry& entry, const archive::FileDescription& found) const;
+    void report(const OpenFile& file, const archive::FileDescription& found) const;
     const std::string& user_name(std::uint32_t id);
     const std::string& group_name(std::uint32_t id);
 

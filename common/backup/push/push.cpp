@@ -1,5 +1,7 @@
 #include "common/backup/push/push.hpp"
 
+#include "common/archive/catalogue.hpp"
+#include "common/archive/journal.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/system_guard.hpp"
 #include "common/backup/push/stop_wal.hpp"
@@ -64,10 +66,36 @@ PushResult Push::run() {
     return result;
 }
 
+/// The newest backup, when it ends behind all that the server has written; nothing also when that cannot be told.
+std::string Push::backup_from_the_future() {
+    if (facts_.in_recovery) return {};
+    try {
+        const auto backups = run_blocking(archive_.io, archive::list_backups(archive_.storage), stop_);
+        if (backups.empty()) return {};
+        const auto sentinel = run_blocking(archive_.io, archive::read_sentinel(archive_.storage, backups.back().name), stop_);
+        const auto written = pg::Lsn::parse(server_->value("select pg_current_wal_lsn()"));
+        return sentinel.finish_lsn && written && *sentinel.finish_lsn > *written ? backups.back().name : std::string();
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::cancelled) throw;
+        return {};
+    }
+}
+
+/// Where WAL-G would look at the newest backup's end alone, its words come along.
+void Push::require_own_archive(const std::string& subject) {
+    archive::SystemGuard guard(archive_);
+    try {
+        run_blocking(archive_.io, guard.check(facts_.system, subject), stop_);
+    } catch (const Error& error) {
+        const auto future = error.kind() == ErrorKind::refused ? backup_from_the_future() : std::string();
+        if (future.empty()) throw;
+        throw error.within(fmt::format("Finish LSN of backup {} greater than current LSN", future));
+    }
+}
+
 void Push::enter(const std::string& subject, std::string intent_place) {
     intent_place_ = std::move(intent_place);
-    archive::SystemGuard guard(archive_);
-    run_blocking(archive_.io, guard.check(facts_.system, subject), stop_);
+    require_own_archive(subject);
     for (int tries_left = lock_tries; server_->value(std::string(take_lock)) != "t"; --tries_left) {
         if (tries_left == 0)
             throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
@@ -95,6 +123,16 @@ void Push::finish() {
     if (!is_catchup()) wait_for_last_wal();
     progress_.phase = Phase::finishing;
     put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
+    if (options_.count_journals && !options_.delta.permanent) count_journal();
+}
+
+/// The backup is there by now: what fails here costs the count alone.
+void Push::count_journal() {
+    try {
+        run_blocking(archive_.io, archive::add_journal(archive_.storage, name_, finished_), stop_);
+    } catch (const Error& error) {
+        archive_.log.warn("the WAL between the backups is not counted: {}", error.what());
+    }
 }
 
 void Push::wait_for_last_wal() {

@@ -64,9 +64,12 @@ protected:
     PartsResult sum_;
 
 private:
+    std::string backup_from_the_future();
+    void require_own_archive(const std::string& subject);
     Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
     void finish();
     void wait_for_last_wal();
+    void count_journal();
     void put_document(const storage::ObjectKey& key, const std::string& text);
     archive::BackupMetadata metadata() const;
     archive::Sentinel sentinel() const;

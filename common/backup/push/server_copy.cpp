@@ -2,19 +2,17 @@
 
 #include "common/archive/layout.hpp"
 #include "common/backup/member_name.hpp"
+#include "common/backup/push/damage_report.hpp"
 #include "common/base/error.hpp"
 #include "common/pg/crc32c.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 namespace walgd::backup {
 
 namespace {
 
-/// Numbers that go into files_metadata.json, as with WAL-G.
-constexpr std::size_t named_blocks_max = 10;
 /// More wrong pages of one file than that are not merely being written.
 constexpr std::uint64_t read_again_max = 100;
 constexpr int reads_of_a_page_max = 5;
@@ -135,12 +133,11 @@ void ServerCopy::end_file() {
     manifest_.passed(current_.path, current_.bytes, current_.crc32c);
     ++room_.progress.files_done;
     if (!is_of_one_backup(current_.path)) files_.add(current_.path, found);
+    if (current_.has_pages && current_.bytes % options_.block_bytes != 0)
+        warn_of_file_size(room_.archive.log, current_.path, current_.bytes, options_.block_bytes);
     if (found.corrupt_block_count == 0) return;
     result_.corrupt_blocks += found.corrupt_block_count;
-    const auto named = std::min(found.corrupt_blocks.size(), named_blocks_max);
-    room_.archive.log.warn("{}: {} of its blocks are damaged: {}{}", current_.path, found.corrupt_block_count,
-                           fmt::join(std::span(found.corrupt_blocks).first(named), ", "),
-                           found.corrupt_block_count > named ? " ..." : "");
+    warn_of_damage(room_.archive.log, current_.path, found);
 }
 
 void ServerCopy::close_part() {

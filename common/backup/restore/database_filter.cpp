@@ -32,6 +32,10 @@ std::string qualified(std::string_view table) {
 
 } // namespace
 
+bool DatabaseFilter::Wanted::is_of(std::string_view name, std::uint32_t database_oid) const {
+    return oid == database_oid || star_match(database, name);
+}
+
 DatabaseFilter::DatabaseFilter(const std::string& list) {
     std::string_view rest = list;
     for (bool more = true; more;) {
@@ -40,7 +44,9 @@ DatabaseFilter::DatabaseFilter(const std::string& list) {
         more = comma != std::string_view::npos;
         rest.remove_prefix(more ? comma + 1 : rest.size());
         const auto slash = word.find('/');
-        Wanted wanted{std::string(word), std::string(word.substr(0, slash)), {}};
+        Wanted wanted{std::string(word), std::string(word.substr(0, slash)), {}, number_of(word.substr(0, slash))};
+        // The databases of initdb come always, and of template0 no backup has the names.
+        wanted.found = wanted.oid && *wanted.oid < first_own_oid && slash == std::string_view::npos;
         if (slash != std::string_view::npos) wanted.table = qualified(word.substr(slash + 1));
         if (wanted.database.empty() || (slash != std::string_view::npos && slash + 1 == word.size()))
             throw Error(ErrorKind::misconfigured, fmt::format("--restore-only: '{}' names no database or table", word),
@@ -51,10 +57,10 @@ DatabaseFilter::DatabaseFilter(const std::string& list) {
 
 void DatabaseFilter::add_relation(const archive::RelationEntry& relation) { relations_.push_back(relation); }
 
-bool DatabaseFilter::matches(std::string_view database, const archive::RelationEntry& relation) {
+bool DatabaseFilter::matches(std::string_view database, std::uint32_t oid, const archive::RelationEntry& relation) {
     bool any = false;
     for (auto& wanted : wanted_) {
-        if (!star_match(wanted.database, database)) continue;
+        if (!wanted.is_of(database, oid)) continue;
         if (!wanted.table.empty() && !star_match(wanted.table, relation.name) &&
             (relation.parent.empty() || !star_match(wanted.table, relation.parent)))
             continue;
@@ -69,10 +75,10 @@ void DatabaseFilter::take(std::uint32_t database, std::uint32_t file_node) {
 
 void DatabaseFilter::end_database(std::string_view name, std::uint32_t oid) {
     for (auto& wanted : wanted_)
-        if (wanted.table.empty() && star_match(wanted.database, name)) wanted.found = true;
+        if (wanted.table.empty() && wanted.is_of(name, oid)) wanted.found = true;
     std::unordered_set<std::string> toast;
     for (const auto& relation : relations_) {
-        const bool wanted = matches(name, relation);
+        const bool wanted = matches(name, oid, relation);
         if (wanted) {
             toast.insert(fmt::format("pg_toast.pg_toast_{}", relation.oid));
             toast.insert(fmt::format("pg_toast.pg_toast_{}_index", relation.oid));

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/documents.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -14,7 +15,8 @@ namespace walgd::backup {
 /// initdb, the catalogs of all. A wanted table brings its partitions and its TOAST table.
 class DatabaseFilter {
 public:
-    /// "db,db/table,db/schema.table,db/schema/table", `*` for any text; a table without a schema is in "public".
+    /// "db,db/table,db/schema.table,db/schema/table", `*` for any text; a table without a schema is in "public". A number is the
+    /// name or the OID of a database.
     /// Error(misconfigured) when it cannot be read.
     explicit DatabaseFilter(const std::string& list);
 
@@ -30,10 +32,13 @@ public:
 private:
     struct Wanted {
         std::string text, database, table; ///< table: "schema.table"; empty: all of the database
+        std::optional<std::uint32_t> oid;  ///< what `database` is as a number
         bool found = false;
+
+        bool is_of(std::string_view name, std::uint32_t database_oid) const;
     };
     void take(std::uint32_t database, std::uint32_t file_node);
-    bool matches(std::string_view database, const archive::RelationEntry& relation);
+    bool matches(std::string_view database, std::uint32_t oid, const archive::RelationEntry& relation);
 
     std::vector<Wanted> wanted_;
     std::vector<archive::RelationEntry> relations_; ///< of the database that is being read

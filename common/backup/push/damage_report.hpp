@@ -1,0 +1,21 @@
+#pragma once
+#include "common/archive/documents.hpp"
+#include "common/base/log.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace walgd::backup {
+
+/// So many damaged blocks of a file are named in the log, and, unless all are asked for, in files_metadata.json (WAL-G's number).
+inline constexpr std::size_t named_blocks_max = 10;
+
+// WAL-G's words for what a look at the pages found, since scripts search its log for them.
+
+/// The first of a file's damaged blocks, by number.
+void warn_of_damage(Log& log, std::string_view path, const archive::FileDescription& found);
+/// A file that ends within a page: what is behind its last whole one cannot be checked.
+void warn_of_file_size(Log& log, std::string_view path, std::uint64_t bytes, std::uint32_t page_bytes);
+
+} // namespace walgd::backup
