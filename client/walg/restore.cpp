@@ -152,8 +152,11 @@ public:
         preflight(context, loaded, plan);
         context.log.info("ok: {} can be reached; the last commit will be {}", target.text(), last_commit_text(plan));
         if (check_) return finish(plan, target, "checked");
+        bool was_standby = false;
+        fetch_.last_step = [&] { was_standby = write_settings(context, plan, target); };
         fetch(context, plan);
-        write_settings(context, plan, target);
+        if (was_standby)
+            context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
         if (!start_) {
             context.log.info("Start PostgreSQL on {}: it will recover to {}, last commit {}", fetch_.destination, target.text(),
                              last_commit_text(plan));
@@ -211,12 +214,10 @@ private:
                          result.bytes >> 20);
     }
 
-    void write_settings(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {
+    bool write_settings(const Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) const {
         backup::RecoverySettings settings{restore_command_, target, plan.timeline, action_};
         if (settings.restore_command.empty()) settings.restore_command = restore_command_for(context);
-        const bool was_standby = backup::write_recovery_settings(fetch_.destination, settings);
-        if (was_standby)
-            context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
+        return backup::write_recovery_settings(fetch_.destination, settings);
     }
 
     std::string recover(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {

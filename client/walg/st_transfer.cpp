@@ -86,10 +86,14 @@ private:
         auto objects = below(tools, from, prefix);
         tools.context.log.info("Total files in the source storage: {}", objects.size());
         std::map<std::string, std::uint64_t> there;
-        for (const auto& object : below(tools, to, prefix)) there.emplace(object.key.path(), object.bytes);
+        const auto target = below(tools, to, prefix);
+        for (const auto& object : target) there.emplace(object.key.path(), object.bytes);
+        const auto whole = archive::backups_with_sentinel(target);
         std::erase_if(objects, [&](const storage::ObjectInfo& object) {
             const auto found = there.find(object.key.path());
             if (found == there.end()) return false;
+            // A transfer that was cut short brought it there, and its backup does not exist there yet: it goes with the rest.
+            if (backups_ && !whole.contains(archive::backup_of_object(object.key.path()))) return false;
             if (found->second != object.bytes)
                 tools.context.log.warn("{} has {} bytes in the source storage and {} in the target", object.key.path(),
                                        object.bytes, found->second);

@@ -2,6 +2,7 @@
 
 #include "common/archive/layout.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <fmt/format.h>
 #include <map>
@@ -83,16 +84,35 @@ std::vector<MoveGroup> single_groups(std::vector<storage::ObjectInfo> objects) {
     return groups;
 }
 
+std::string_view backup_of_object(std::string_view path) {
+    path.remove_prefix(std::min(path.size(), backup_folder.size()));
+    const auto slash = path.find('/');
+    return slash == std::string_view::npos ? backup_of_sentinel(path) : path.substr(0, slash);
+}
+
+namespace {
+
+bool is_sentinel(const storage::ObjectInfo& object) {
+    return object.key.path().find('/', backup_folder.size()) == std::string::npos;
+}
+
+} // namespace
+
+std::set<std::string, std::less<>> backups_with_sentinel(const std::vector<storage::ObjectInfo>& objects) {
+    std::set<std::string, std::less<>> names;
+    for (const auto& object : objects)
+        if (is_sentinel(object)) names.emplace(backup_of_object(object.key.path()));
+    return names;
+}
+
 std::vector<MoveGroup> backup_groups(const std::vector<storage::ObjectInfo>& objects, const std::string& name,
                                      const std::function<void(const std::string&)>& tell) {
     std::map<std::string, MoveGroup, std::less<>> backups;
     for (const auto& object : objects) {
-        const auto path = std::string_view(object.key.path()).substr(backup_folder.size());
-        const auto slash = path.find('/');
-        const auto backup = slash == std::string_view::npos ? backup_of_sentinel(path) : path.substr(0, slash);
+        const auto backup = backup_of_object(object.key.path());
         if (!backup.starts_with("base_") || (!name.empty() && backup != name)) continue;
         auto& group = backups[std::string(backup)];
-        if (slash == std::string_view::npos)
+        if (is_sentinel(object))
             group.last = object;
         else
             group.objects.push_back(object);

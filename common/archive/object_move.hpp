@@ -2,7 +2,9 @@
 #include "common/archive/object_copy.hpp"
 
 #include <functional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// Objects moved from one storage to another in groups: what is not whole at its new place stays at the old one.
@@ -24,6 +26,10 @@ struct MoveOptions {
 
 /// The groups of a listing: each object one of its own.
 std::vector<MoveGroup> single_groups(std::vector<storage::ObjectInfo> objects);
+/// The backup that an object of basebackups_005/ belongs to, its sentinel too.
+std::string_view backup_of_object(std::string_view path);
+/// The backups that have a sentinel in a listing of basebackups_005/.
+std::set<std::string, std::less<>> backups_with_sentinel(const std::vector<storage::ObjectInfo>& objects);
 /// The groups of a listing of basebackups_005/, by backup, oldest name first; `tell` hears of those without a sentinel and of
 /// those without data, which are no groups. `name`: only this backup; empty: all.
 std::vector<MoveGroup> backup_groups(const std::vector<storage::ObjectInfo>& objects, const std::string& name,

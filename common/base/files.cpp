@@ -119,8 +119,15 @@ std::string read_secret_file(const std::string& path) {
     return text;
 }
 
+namespace {
+
+/// With the process id at its end.
+std::string temporary_prefix(const std::string& path) { return path + ".walgd."; }
+
+} // namespace
+
 void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode) {
-    const auto temporary = fmt::format("{}.walgd.{}", path, ::getpid());
+    const auto temporary = temporary_prefix(path) + std::to_string(::getpid());
     ::unlink(temporary.c_str());
     try {
         auto fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
@@ -134,6 +141,18 @@ void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode)
     }
     const auto folder = std::filesystem::path(path).parent_path();
     sync_folder(folder.empty() ? "." : folder.string());
+}
+
+void remove_unfinished_writes(const std::string& path) {
+    namespace fs = std::filesystem;
+    const fs::path prefix(temporary_prefix(path));
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(prefix.parent_path(), error)) {
+        if (!entry.path().filename().string().starts_with(prefix.filename().string())) continue;
+        if (::unlink(entry.path().c_str()) != 0 && errno != ENOENT)
+            throw_errno(fmt::format("cannot remove {}", entry.path().string()));
+    }
+    if (error) throw Error(ErrorKind::failed, fmt::format("cannot list {}: {}", prefix.parent_path().string(), error.message()));
 }
 
 } // namespace walgd

@@ -26,5 +26,7 @@ std::string read_text_file(const std::string& path, std::size_t bytes_max = 16 <
 std::string read_secret_file(const std::string& path);
 /// Durable and atomic: written under a temporary name beside `path`, fsynced, renamed, folder fsynced. Replaces what was there.
 void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode);
+/// Removes the temporary files of calls for `path` that were killed; only where no other process may be writing it.
+void remove_unfinished_writes(const std::string& path);
 
 } // namespace walgd

@@ -1,6 +1,7 @@
 """What reads and copies an archive beside WAL-G's own outputs: st, copy, odd objects, requests, and how the command line answers."""
 import json
 import os
+import shutil
 import unittest
 
 from harness import Cluster, Failed, GOLDEN, TestCase, Walgd
@@ -129,6 +130,16 @@ class StorageTools(TestCase):
         wal = {path: body for path, body in before.items() if path.startswith("wal_005/")}
         self.assertEqual({path: body for path, body in files_below(self.folder).items() if path.startswith("wal_005/")}, wal)
         self.assertEqual(self.walgd.walg("st", "transfer", "pg-wals", "-s", "default", check=False).returncode, 1)
+
+    def test_transfer_moves_a_backup_that_a_killed_transfer_had_copied_without_its_sentinel(self):
+        self.prepare("delta-zstd")
+        archive = self.scratch.path / "delta-zstd-archive"
+        before = {path: body for path, body in files_below(archive).items() if path.startswith("basebackups_005/")}
+        shutil.copytree(archive / "basebackups_005" / FULL, self.folder / "basebackups_005" / FULL)
+        self.scratch.own_tree(self.folder)
+        self.walgd.walg("st", "transfer", "backups", "--source", self.settings_file("source", archive))
+        self.assertEqual(files_below(self.folder), before)
+        self.assertEqual([path for path in files_below(archive) if path.startswith("basebackups_005/")], [])
 
     def test_copy_takes_a_backup_with_its_chain_and_its_wal(self):
         source, walgd = self.prepare("delta-zstd")

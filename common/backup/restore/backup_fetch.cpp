@@ -2,6 +2,7 @@
 
 #include "common/backup/member_name.hpp"
 #include "common/backup/restore/catchup_target.hpp"
+#include "common/backup/restore/recovery_settings.hpp"
 #include "common/backup/restore/restore_in_place.hpp"
 #include "common/backup/restore/restore_resume.hpp"
 
@@ -139,6 +140,7 @@ void Restore::add_tablespaces() {
 void Restore::plan_the_files() {
     std::optional<DoneCheck> check;
     if (state_.holds()) check.emplace(state_, target_, plan_->block_bytes);
+    if (check && options_.last_step) check->leave_out(recovery_files);
     const auto look = [&](std::string_view relative) {
         if (check) check->look(relative);
     };
@@ -166,6 +168,7 @@ void Restore::finish() {
             const bool map = relative == "tablespace_map";
             return plan_->files.knows(relative) && !(map && plan_->leave_out_tablespace_map);
         });
+    if (options_.last_step) options_.last_step();
     progress_.phase = Phase::syncing;
     target_.finish({options_.fsync, !is_partial()});
     state_.remove();

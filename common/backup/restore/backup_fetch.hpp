@@ -2,6 +2,7 @@
 #include "common/archive/archive.hpp"
 #include "common/backup/progress.hpp"
 
+#include <functional>
 #include <stop_token>
 #include <string>
 
@@ -19,6 +20,8 @@ struct FetchOptions {
     bool catchup = false;    ///< the destination is a stopped standby that `backup`, one of catchup-push, was made for
     unsigned downloads = 10; ///< WALG_DOWNLOAD_CONCURRENCY: tars at once
     bool fsync = true;       ///< WALG_TAR_DISABLE_FSYNC
+    std::function<void()> last_step; ///< what else the folder needs, when all files are in it, and before PostgreSQL may start
+                                     ///< in it: write_recovery_settings(). Run again after an interruption. Empty: nothing
 
     bool onto_cluster() const { return in_place || catchup; }
 };
@@ -30,7 +33,7 @@ struct FetchResult {
 
 /// Restores a backup, of walgd or of WAL-G, with the chain that it is based on: newest backup first, so that every page is
 /// written once. Refuses, before a byte is written, a folder that holds anything else than an unfinished try of the same restore,
-/// too little space, a chain that is not whole. Blocks; for a job's thread. pg_control is written last, so an interrupted restore
+/// too little space, a chain that is not whole. Blocks; for a job's thread. pg_control gets its name last, so an interrupted restore
 /// leaves a folder that PostgreSQL will not start; the same call goes on where it was.
 FetchResult backup_fetch(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop);
 

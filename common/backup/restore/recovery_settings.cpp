@@ -78,6 +78,7 @@ std::string with_recovery_block(std::string_view file, std::string_view block) {
 
 bool write_recovery_settings(const std::string& pgdata, const RecoverySettings& settings) {
     const auto path = pgdata + "/postgresql.auto.conf";
+    for (const auto name : recovery_files) remove_unfinished_writes(fmt::format("{}/{}", pgdata, name));
     const bool there = ::access(path.c_str(), F_OK) == 0;
     const auto text = with_recovery_block(there ? read_text_file(path) : std::string(), recovery_block(settings));
     write_file_atomically(path, bytes_of(text), 0600);

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/backup/restore/moment_target.hpp"
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -20,8 +21,11 @@ std::string recovery_block(const RecoverySettings& settings);
 /// `file` with `block` at its end, in place of an earlier one; every other line stays as it is.
 std::string with_recovery_block(std::string_view file, std::string_view block);
 
+/// What write_recovery_settings() writes or removes in a data directory.
+inline constexpr std::array<std::string_view, 3> recovery_files{"postgresql.auto.conf", "recovery.signal", "standby.signal"};
+
 /// Writes the block and recovery.signal into a restored, not yet started data directory, durably. A standby.signal in it, which
-/// would make it a standby, is removed: true if there was one.
+/// would make it a standby, is removed: true if there was one. What a killed call left is overwritten.
 bool write_recovery_settings(const std::string& pgdata, const RecoverySettings& settings);
 
 } // namespace walgd::backup

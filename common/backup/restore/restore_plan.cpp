@@ -224,6 +224,7 @@ std::string RestorePlan::identity(const FetchOptions& options) const {
     add(options.mask);
     add(options.restore_only);
     add(options.restore_spec);
+    if (options.last_step) add("last step"); // what it wrote is not what a restore without it leaves
     for (const auto& link : chain) {
         add(link.backup.backup);
         add(archive::to_json(link.backup.sentinel));

@@ -3,6 +3,7 @@
 #include "common/backup/member_name.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace walgd::backup {
 
@@ -15,8 +16,11 @@ DoneCheck::DoneCheck(const RestoreState& state, const RestoreTarget& target, std
         for (const auto& name : mark.folders) good_ = good_ && is_there(name, true, about);
     }
     // Written by each try.
-    for (const auto name : {control_member, std::string_view("backup_label"), std::string_view("tablespace_map")})
-        files_.erase(hash_of_name(name));
+    leave_out(std::array{control_member, std::string_view("backup_label"), std::string_view("tablespace_map")});
+}
+
+void DoneCheck::leave_out(std::span<const std::string_view> relative_names) {
+    for (const auto name : relative_names) files_.erase(hash_of_name(name));
 }
 
 bool DoneCheck::is_there(std::string_view relative, bool as_folder, struct stat& about) const {

@@ -2,6 +2,7 @@
 #include "common/backup/restore/restore_members.hpp"
 
 #include <optional>
+#include <span>
 #include <string_view>
 #include <sys/stat.h>
 #include <unordered_map>
@@ -14,6 +15,8 @@ class DoneCheck {
 public:
     DoneCheck(const RestoreState& state, const RestoreTarget& target, std::uint32_t block_bytes);
 
+    /// To be called before look(): these may be different now, or gone.
+    void leave_out(std::span<const std::string_view> relative_names);
     /// Told of every wanted file.
     void look(std::string_view relative);
     /// Nothing missing, nothing changed.
