@@ -31,7 +31,8 @@ private:
     static bool all_but_sentinel(const Times& times);
 
     std::map<std::string_view, Times> folders_;
-    std::optional<storage::Modified> latest_begun_; ///< the oldest object of the backup, of those with a sentinel, that began last
+    std::optional<storage::Modified>
+        latest_begun_; ///< the oldest object of the backup, of those with a sentinel, that began last
     Time taken_;
 };
 
