@@ -1,4 +1,5 @@
 #include "common/archive/wal/wal_push.hpp"
+#include "client/walg/store_ahead.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/delta_recorder.hpp"
@@ -60,12 +61,30 @@ private:
 
     int push(Context& context, const std::string& name) {
         // Nobody found out whether this storage keeps If-None-Match: one look more makes sure.
-        const auto pushed = store(context, name, {.conditional_put = archive::ConditionalPut::look_first});
-        if (pushed.already_there)
+        const archive::WalPushOptions options{.conditional_put = archive::ConditionalPut::look_first};
+        tell(context, name, store(context, name, options));
+        push_ahead(context, options);
+        return 0;
+    }
+
+    void push_ahead(Context& context, const archive::WalPushOptions& options) {
+        if (!context.settings.flag("pg_ready_rename")) return;
+        store_ahead(context, path_, options, [&](const std::string& name, const archive::WalPushed& pushed) {
+            context.stored_wal.reset(); // more than one file changed
+            tell(context, name, pushed);
+            if (context.settings.flag("use_wal_delta")) record_changes(context, name, pushed, options.overwrite);
+        });
+    }
+
+    static void tell(Context& context, const std::string& name, const archive::WalPushed& pushed) {
+        if (context.as_walg)
+            context.log.info("FILE PATH: {}", archive::wal_key(name, context.archive().packing.compression->suffix())
+                                                  .path()
+                                                  .substr(archive::wal_folder.size()));
+        else if (pushed.already_there)
             context.log.info("{} is in the archive already, with the same content", name);
         else
             context.log.info("{} is stored: {} bytes, {} in the storage", name, pushed.plain_bytes, pushed.stored_bytes);
-        return 0;
     }
 
     int push_as_walg(Context& context, const std::string& name) {
@@ -93,9 +112,8 @@ private:
         if (pushed.already_there)
             context.log.info("WAL file '{}' already archived with equal content, skipping", path_);
         else
-            context.log.info("FILE PATH: {}", archive::wal_key(name, context.archive().packing.compression->suffix())
-                                                  .path()
-                                                  .substr(archive::wal_folder.size()));
+            tell(context, name, pushed);
+        push_ahead(context, options);
         return 0;
     }
 

@@ -132,6 +132,20 @@ class Delete(TestCase):
         self.assertEqual([path for path in (self.folder / f"basebackups_005/{old}").rglob("*") if path.is_file()], [])
         self.check_restores(new)
 
+    def test_garbage_takes_a_whole_backup_that_lost_its_sentinel_once_another_was_taken(self):
+        old, middle, new = self.archive()
+        (self.folder / f"basebackups_005/{old}_backup_stop_sentinel.json").unlink()
+        folder, young = (self.folder / "basebackups_005" / name for name in (old, middle))
+        backups = self.delete("garbage", "BACKUPS", name="wal-g").stderr
+        self.assertIn(f"marked for deletion: basebackups_005/{old}/metadata.json", backups)
+        self.assertNotIn("wal_005", backups)
+        self.assertNotIn("basebackups_005", self.delete("garbage", "ARCHIVES", name="wal-g").stderr)
+        self.delete("garbage", "--confirm", name="wal-g")
+        self.assertEqual([path for path in folder.rglob("*") if path.is_file()], [])
+        self.assertTrue(any(path.is_file() for path in young.rglob("*")))
+        self.assertEqual(self.names(), [middle, new])
+        self.check_restores(middle)
+
     def test_the_policy_is_a_plan_first_and_then_applied(self):
         old, middle, new = self.archive()
         self.assertIn("keep:", self.delete("plan", check=False).stderr)

@@ -74,6 +74,30 @@ class LookAhead(TestCase):
         self.assertEqual(self.stored(), ready)
         self.assertEqual(self.names(".ready"), [])
 
+    def test_wal_push_without_a_daemon_stores_ahead_and_marks_done_on_request(self):
+        for name in ("walg", "wal-g"):
+            ready = self.backlog(6) if name == "walg" else self.names(".ready")
+            walgd = self.walgd(PG_READY_RENAME="true", TOTAL_BG_UPLOADED_LIMIT="2")
+            path = self.cluster.data / "pg_wal" / ready[0]
+            self.assertIn(ready[2], walgd.walg("wal-push", path, name=name).stderr)
+            self.assertEqual(self.names(".ready"), [ready[0], *ready[3:]], "the file asked for is PostgreSQL's to rename")
+            self.assertEqual(self.stored(), sorted({*self.names(".done"), ready[0]}))
+
+    def test_wal_push_leaves_ready_what_it_cannot_store_ahead(self):
+        ready = self.backlog(4)
+        walgd = self.walgd(PG_READY_RENAME="true")
+        other = self.scratch.folder("elsewhere") / ready[2]
+        content = bytearray((self.cluster.data / "pg_wal" / ready[2]).read_bytes())
+        content[-1] ^= 1
+        other.write_bytes(content)
+        self.scratch.own(other)
+        alone = walgd.walg("wal-push", other)
+        self.assertIn("nothing is stored ahead", alone.stderr)
+        result = walgd.walg("wal-push", self.cluster.data / "pg_wal" / ready[0])
+        self.assertIn(f"{ready[2]} was not stored ahead", result.stderr)
+        self.assertEqual(self.names(".ready"), [ready[0], ready[2]])
+        self.assertEqual(self.names(".done"), [name for name in ready[1:] if name != ready[2]])
+
     def test_a_file_that_is_not_the_one_stored_ahead_is_not_taken_for_it(self):
         ready = self.backlog(3)
         walgd = self.walgd().start()

@@ -150,6 +150,42 @@ TEST_CASE("WAL-G's delete words choose by start time", "[retention]") {
           std::set{Days::name(1), Days::name(2)});
 }
 
+TEST_CASE("a folder without a sentinel goes when nobody can be writing it", "[retention]") {
+    Days days;
+    const auto& whole = Days::name(9);
+    auto inventory = days.full(9).at(9);
+    const auto leftover = Days::name(3);
+    auto put = [&](const std::string& path, int hour) {
+        inventory.backup_objects.push_back(
+            {storage::ObjectKey("basebackups_005/" + path), 1, monday + std::chrono::days(8) + std::chrono::hours(hour)});
+    };
+    auto goes = [&] {
+        auto garbage = select_garbage(inventory, GarbageKind::backups, false);
+        return !plan_removal(inventory, garbage.selection).data.empty();
+    };
+    put(leftover + "/tar_partitions/part_001.tar.lz4", 10);
+    put(whole + "/tar_partitions/part_001.tar.lz4", 12);
+    put(whole + "/metadata.json", 13);
+    CHECK_FALSE(goes());
+
+    SECTION("all but its sentinel was put, before a whole backup began") {
+        put(leftover + "/metadata.json", 11);
+        CHECK(goes());
+    }
+    SECTION("all but its sentinel was put, and no whole backup began since") {
+        put(leftover + "/metadata.json", 12);
+        CHECK_FALSE(goes());
+    }
+    SECTION("parts come behind its metadata: it is being copied") {
+        put(leftover + "/metadata.json", 9);
+        CHECK_FALSE(goes());
+    }
+    SECTION("nothing was put for a day") {
+        inventory.taken = monday + std::chrono::days(9) + std::chrono::hours(10);
+        CHECK(goes());
+    }
+}
+
 TEST_CASE("the mark goes to the base first, and is not taken from under a permanent backup", "[retention]") {
     Days days;
     days.full(1).delta(2, 1).delta(3, 2);

@@ -1,6 +1,7 @@
 #include "common/archive/retention/retention_plan.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/archive/retention/leftover_folders.hpp"
 #include "common/archive/retention/wal_needs.hpp"
 
 #include <algorithm>
@@ -118,11 +119,11 @@ private:
     }
 
     /// A folder without a sentinel that may go.
-    bool is_leftover(std::string_view folder, storage::Modified youngest) {
+    bool is_leftover(std::string_view folder, const BackupFolders& folders) {
         const auto segment = pg::parse_segment(first_segment_in(folder), inventory_.segment_bytes);
         if (!selection_.leftovers || !segment || !valid_backup_name(folder)) return false;
         if (!selection_.younger_leftovers && (!cut_ || !(*segment < *cut_))) return false;
-        if (youngest + leftover_age <= inventory_.taken) return true;
+        if (folders.abandoned(folder)) return true;
         plan_.notes.push_back(
             fmt::format("{}{}/ has no sentinel and objects younger than a day: it may be a backup that is being "
                         "taken, and is left alone",
@@ -131,16 +132,12 @@ private:
     }
 
     void remove_data() {
-        std::map<std::string_view, storage::Modified> youngest;
-        for (const auto& object : inventory_.backup_objects) {
-            plan_.bytes += is_sentinel_that_goes(object) ? object.bytes : 0;
-            const auto folder = backup_of_data_object(object.key.path());
-            if (!folder.empty()) youngest[folder] = std::max(youngest[folder], object.modified);
-        }
+        for (const auto& object : inventory_.backup_objects) plan_.bytes += is_sentinel_that_goes(object) ? object.bytes : 0;
+        const BackupFolders folders(inventory_);
         std::set<std::string_view> going;
-        for (const auto& [folder, modified] : youngest) {
+        for (const auto folder : folders.names()) {
             const auto* backup = graph_.find(folder);
-            if (backup != nullptr ? !stays(*backup) : is_leftover(folder, modified)) going.insert(folder);
+            if (backup != nullptr ? !stays(*backup) : is_leftover(folder, folders)) going.insert(folder);
         }
         for (const auto& object : inventory_.backup_objects) {
             if (!going.contains(backup_of_data_object(object.key.path()))) continue;

@@ -44,9 +44,6 @@ struct RetentionPlan {
     std::size_t objects() const;
 };
 
-/// Leftovers younger than this may be of a backup that is being taken.
-inline constexpr std::chrono::hours leftover_age{24};
-
 RetentionPlan plan_removal(const Inventory& inventory, const Selection& selection);
 
 } // namespace walgd::archive
