@@ -10,8 +10,6 @@ using namespace std::string_view_literals;
 
 constexpr std::array unused{"WALG_UPLOAD_QUEUE"sv,
                             "WALG_DOWNLOAD_FILE_RETRIES"sv,
-                            "WALG_DISK_RATE_LIMIT"sv,
-                            "WALG_NETWORK_RATE_LIMIT"sv,
                             "WALG_UPLOAD_WAL_METADATA"sv,
                             "WALG_PG_WAL_PAGE_SIZE"sv,
                             "WALG_PG_BLOCK_SIZE"sv,

@@ -113,6 +113,7 @@ backup::PushOptions push_options(const Settings& settings) {
     options.part_bytes_max = settings.bytes("tar_size_threshold");
     options.part_bytes_given = settings.given("tar_size_threshold");
     options.readers = static_cast<unsigned>(settings.number("upload_disk_concurrency"));
+    options.disk_bytes_per_second = settings.bytes("disk_rate_limit");
     options.uploads = static_cast<unsigned>(settings.number("upload_concurrency"));
     options.piece_bytes = settings.bytes("s3_max_part_size");
     options.wal_wait = std::chrono::duration_cast<std::chrono::seconds>(settings.duration("stop_wal_timeout"));

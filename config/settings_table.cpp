@@ -74,6 +74,7 @@ constexpr Setting table[] = {
     {"s3_sse_c", "WALG_S3_SSE_C", s3_sse_c_aliases, Type::text, "", "", "Customer key (32 bytes) for server-side encryption", true, no_words},
     {"s3_max_part_size", "WALG_S3_MAX_PART_SIZE", s3_max_part_size_aliases, Type::bytes, "bytes", "8MiB", "Size of the pieces of large objects, at least 5 MiB; smaller than WAL-G's 20 MiB, so that memory stays small", false, no_words},
     {"s3_max_retries", "WALG_S3_MAX_RETRIES", s3_max_retries_aliases, Type::number, "", "15", "Attempts of one request before it is given up", false, no_words},
+    {"network_rate_limit", "WALG_NETWORK_RATE_LIMIT", no_words, Type::bytes, "bytes", "0", "Bytes a second, to and from the storage together, WAL too; 0: no limit", false, no_words},
     {"storage_deadline", "WALGD_STORAGE_DEADLINE", no_words, Type::duration, "s", "10m", "Time for all attempts of one request", false, no_words},
     {"storage_stall_timeout", "WALGD_STORAGE_STALL_TIMEOUT", no_words, Type::duration, "s", "30s", "A connection on which nothing moves for so long is given up", false, no_words},
     // Failover storages
@@ -109,6 +110,7 @@ constexpr Setting table[] = {
     {"slotname", "WALG_SLOTNAME", no_words, Type::text, "", "walg", "Physical replication slot of wal-receive; made when it is not there", false, no_words},
     // Base backup
     {"pgdata", "PGDATA", no_words, Type::path, "", "", "The cluster's data directory; without it backup-push lets the server send its files", false, no_words},
+    {"disk_rate_limit", "WALG_DISK_RATE_LIMIT", no_words, Type::bytes, "bytes", "0", "Bytes a second that a backup reads of the data directory, over all its threads; 0: no limit", false, no_words},
     {"upload_disk_concurrency", "WALG_UPLOAD_DISK_CONCURRENCY", upload_disk_concurrency_aliases, Type::number, "", "1", "Threads that read and pack the data directory", false, no_words},
     {"tar_size_threshold", "WALG_TAR_SIZE_THRESHOLD", tar_size_threshold_aliases, Type::bytes, "bytes", "1073741823", "A part is closed when it has more plain bytes; without it parts are smaller where that lets a restore use every core", false, no_words},
     {"tar_disable_fsync", "WALG_TAR_DISABLE_FSYNC", no_words, Type::flag, "", "false", "Do not write a restored backup out to disk before it counts as restored", false, no_words},

@@ -7,6 +7,7 @@
 #include "common/storage/failover/failover_storage.hpp"
 #include "common/storage/file/file_storage.hpp"
 #include "common/storage/health/watched_storage.hpp"
+#include "common/storage/limit/limited_storage.hpp"
 #include "common/storage/retry/retrying_storage.hpp"
 #include "common/storage/s3/s3_storage.hpp"
 #include "config/failover_settings.hpp"
@@ -32,6 +33,7 @@ struct Opening {
     asio::any_io_executor io;
     asio::any_io_executor disk; ///< for what blocks on a file system
     Log& log;
+    RateLimit* network = nullptr; ///< of all storages together
 };
 
 std::string joined(std::string path, std::string_view below) {
@@ -245,31 +247,34 @@ class OpenStorage {
 public:
     OpenStorage(const Opening& opening, storage::StorageHealth& health, storage::RequestMeter& meter)
         : kind_(chosen_storage(opening.settings)), base_(kind_.open(opening)),
-          watched_(storage::make_watched_storage(*base_, health, meter)) {
+          watched_(storage::make_watched_storage(*base_, health, meter)),
+          limited_(opening.network != nullptr ? storage::make_limited_storage(*watched_, *opening.network) : nullptr) {
         policy_.attempts_max = static_cast<int>(std::max<std::int64_t>(1, opening.settings.number("s3_max_retries")));
         policy_.deadline = opening.settings.duration("storage_deadline");
         patient_ = retrying(policy_, opening.log);
     }
 
-    storage::Storage& patient() { return patient_ ? *patient_ : *watched_; }
+    storage::Storage& patient() { return patient_ ? *patient_ : once(); }
     /// The same, given up after `limit`.
     storage::Storage& quick(std::chrono::milliseconds limit, Log& log) {
         auto policy = policy_;
         policy.deadline = std::min(policy.deadline, limit);
         quick_ = retrying(policy, log);
-        return quick_ ? *quick_ : *watched_;
+        return quick_ ? *quick_ : once();
     }
 
 private:
+    /// Each call is one try.
+    storage::Storage& once() { return limited_ ? *limited_ : *watched_; }
     /// A mounted folder answers or does not: nullptr.
     std::unique_ptr<storage::Storage> retrying(const storage::RetryPolicy& policy, Log& log) {
         if (!kind_.over_a_network) return nullptr;
-        return storage::make_retrying_storage(*watched_, policy, storage::real_retry_environment(), log);
+        return storage::make_retrying_storage(once(), policy, storage::real_retry_environment(), log);
     }
 
     const StorageKind& kind_;
     storage::RetryPolicy policy_;
-    std::unique_ptr<storage::Storage> base_, watched_, patient_, quick_;
+    std::unique_ptr<storage::Storage> base_, watched_, limited_, patient_, quick_;
 };
 
 storage::FailoverOptions failover_options(const Settings& settings) {
@@ -298,8 +303,8 @@ public:
         std::vector<storage::FailoverMember> members;
         for (const auto& [name, settings] : storages) {
             healths_.push_back(std::make_unique<storage::StorageHealth>());
-            opened_.push_back(
-                std::make_unique<OpenStorage>(Opening{settings, opening.io, opening.disk, opening.log}, *healths_.back(), meter));
+            opened_.push_back(std::make_unique<OpenStorage>(
+                Opening{settings, opening.io, opening.disk, opening.log, opening.network}, *healths_.back(), meter));
             auto& quick = opened_.back()->quick(options.members.check_timeout, opening.log);
             members.push_back({name, quick, opened_.back()->patient()});
         }
@@ -325,7 +330,8 @@ struct ArchiveSetup::Parts {
         : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())), disk(disk_threads),
           budget(settings.bytes("memory_budget")) {
         const auto storages = storage_settings(settings, target.empty() ? settings.text("target_storage") : target);
-        const Opening opening{storages.front().settings, io, disk.get_executor(), log};
+        if (const auto rate = settings.bytes("network_rate_limit"); rate > 0) network.emplace(rate);
+        const Opening opening{storages.front().settings, io, disk.get_executor(), log, network ? &*network : nullptr};
         if (storages.size() > 1)
             several = std::make_unique<FailoverSetup>(opening, storages, health, meter);
         else
@@ -344,6 +350,7 @@ struct ArchiveSetup::Parts {
     MemoryBudget budget;
     storage::StorageHealth health;
     storage::RequestMeter meter;
+    std::optional<RateLimit> network;
     std::unique_ptr<OpenStorage> single;
     std::unique_ptr<FailoverSetup> several;
     std::unique_ptr<archive::Archive> archive;

@@ -15,7 +15,7 @@ namespace walgd::daemon {
 namespace {
 
 /// Read anew by each base backup (config::push_options), and the log's level.
-constexpr std::array<std::string_view, 15> live{"log_level",
+constexpr std::array<std::string_view, 16> live{"log_level",
                                                 "delta_max_steps",
                                                 "delta_origin",
                                                 "delta_source",
@@ -29,6 +29,7 @@ constexpr std::array<std::string_view, 15> live{"log_level",
                                                 "sentinel_user_data",
                                                 "tar_size_threshold",
                                                 "upload_disk_concurrency",
+                                                "disk_rate_limit",
                                                 "stop_wal_timeout"};
 
 } // namespace

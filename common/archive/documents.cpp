@@ -238,10 +238,10 @@ Journal parse_journal(std::string_view json, std::string backup, const std::stri
     const Fields fields(json, object);
     Journal journal;
     journal.backup = std::move(backup);
-    if (const auto prior = fields.text("PriorBackupEnd"); !prior.empty() && prior != no_time)
-        journal.prior_end = fields.time("PriorBackupEnd");
-    journal.end = fields.time("CurrentBackupEnd");
-    journal.bytes_to_next = fields.unsigned_number("SizeToNextBackup").value_or(0);
+    if (const auto prior = fields.text("priorbackupend"); !prior.empty() && prior != no_time)
+        journal.prior_end = fields.time("priorbackupend");
+    journal.end = fields.time("currentbackupend");
+    journal.bytes_to_next = fields.unsigned_number("sizetonextbackup").value_or(0);
     return journal;
 }
 

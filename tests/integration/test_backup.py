@@ -123,6 +123,18 @@ class Backup(TestCase):
         backups = [path.name for path in (self.folder / "basebackups_005").iterdir() if path.is_dir()]
         self.assertEqual([backup + "_backup_stop_sentinel.json" for backup in backups], self.sentinels(), "leftovers are gone")
 
+    def test_a_rate_limit_holds_a_backup_and_does_not_keep_it_from_ending(self):
+        for limit in ("WALG_DISK_RATE_LIMIT", "WALG_NETWORK_RATE_LIMIT"):
+            with self.subTest(limit=limit):  # a backup that would take hours
+                process = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone(**{limit: "1000"}).env)
+                until("the backup mode", lambda: self.in_backup() == "1", 30, 0.005)
+                process.terminate()
+                self.assertNotEqual(process.wait(30), 0)
+        self.assertEqual(self.sentinels(), [])
+        result = self.alone(WALG_DISK_RATE_LIMIT="1000000000", WALG_NETWORK_RATE_LIMIT="1000000000").walg("backup-push", self.cluster.data)
+        self.assertNotIn("change nothing", result.stderr)
+        self.assertEqual(len(self.sentinels()), 1)
+
     def test_a_second_one_at_the_same_time_is_refused(self):
         self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
         first = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone().env)

@@ -84,6 +84,7 @@ private:
                                  .backup = name_,
                                  .part_bytes_max = part_bytes(progress_.bytes_total),
                                  .readers = std::max(1U, options_.readers),
+                                 .disk_bytes_per_second = options_.disk_bytes_per_second,
                                  .by_database = options_.by_database,
                                  .folder = folder_,
                                  .left_out = left_out()};

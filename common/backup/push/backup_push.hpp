@@ -27,6 +27,7 @@ struct PushOptions {
     std::uint64_t part_bytes_max = 1073741823; ///< WALG_TAR_SIZE_THRESHOLD
     bool part_bytes_given = false;             ///< false: parts are made smaller so that a restore can use every core
     unsigned readers = 1;                      ///< WALG_UPLOAD_DISK_CONCURRENCY
+    std::uint64_t disk_bytes_per_second = 0;   ///< WALG_DISK_RATE_LIMIT, over all readers; 0: no limit
     unsigned uploads = 16; ///< WALG_UPLOAD_CONCURRENCY: pieces on their way to the storage at once, over all readers
     std::uint64_t piece_bytes = 8 << 20; ///< S3_MAX_PART_SIZE
     std::chrono::seconds wal_wait{3600}; ///< how long the stop WAL may take to reach the archive before the backup is given up

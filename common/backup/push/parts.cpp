@@ -2,11 +2,13 @@
 
 #include "common/backup/push/tar_upload.hpp"
 #include "common/base/error.hpp"
+#include "common/base/rate_limit.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <fmt/format.h>
+#include <optional>
 #include <thread>
 
 namespace walgd::backup {
@@ -61,7 +63,9 @@ public:
     PartsPush(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options)
         : room_(room), source_(source), files_(files), options_(options), on_stop_(room.stop, [this] {
               fail(std::make_exception_ptr(Error(ErrorKind::cancelled, "the backup was cancelled")));
-          }) {}
+          }) {
+        if (options.disk_bytes_per_second > 0) disk_.emplace(options.disk_bytes_per_second);
+    }
 
     PartsResult run() {
         // The first failure stops all: uploads under way are cancelled, not waited for.
@@ -95,6 +99,13 @@ private:
         stop_.request_stop();
     }
 
+    /// Cut short when all is stopped.
+    void wait(Clock::duration time) {
+        if (time.count() == 0) return;
+        std::unique_lock lock(mutex_);
+        stopped_.wait_for(lock, stop_.get_token(), time, [] { return false; });
+    }
+
     void walk() {
         struct Ended {};
         PgdataWalk walk(options_.pgdata, options_.left_out);
@@ -112,6 +123,7 @@ private:
     void read(UploadRoom& room) {
         FileCopy copier(source_, [&](std::uint64_t bytes) {
             room.progress.bytes_done += bytes;
+            if (disk_) wait(disk_->take(bytes));
             if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "the backup was cancelled");
         });
         std::optional<TarUpload> tar;
@@ -171,6 +183,8 @@ private:
     std::atomic<int> numbers_ = 0;
     std::atomic<std::uint64_t> corrupt_blocks_ = 0;
     std::mutex mutex_;
+    std::condition_variable_any stopped_; ///< nobody notifies it: stop_ does
+    std::optional<RateLimit> disk_;
     std::exception_ptr failure_;
     PartsResult result_;
     std::stop_callback<std::function<void()>> on_stop_;
