@@ -28,12 +28,19 @@ constexpr std::size_t disk_threads = 4;
 /// AES-256.
 constexpr std::size_t customer_key_bytes = 32;
 
+/// WAL has a rate for itself: it does not stand in line behind a backup's pieces.
+struct NetworkRates {
+    explicit NetworkRates(std::uint64_t bytes_per_second) : wal(bytes_per_second), other(bytes_per_second) {}
+    RateLimit& of(const storage::ObjectKey& key) { return key.path().starts_with(archive::wal_folder) ? wal : other; }
+    RateLimit wal, other;
+};
+
 struct Opening {
     const Settings& settings;
     asio::any_io_executor io;
     asio::any_io_executor disk; ///< for what blocks on a file system
     Log& log;
-    RateLimit* network = nullptr; ///< of all storages together
+    NetworkRates* rates = nullptr; ///< of all storages together; nullptr: no limit
 };
 
 std::string joined(std::string path, std::string_view below) {
@@ -247,8 +254,7 @@ class OpenStorage {
 public:
     OpenStorage(const Opening& opening, storage::StorageHealth& health, storage::RequestMeter& meter)
         : kind_(chosen_storage(opening.settings)), base_(kind_.open(opening)),
-          watched_(storage::make_watched_storage(*base_, health, meter)),
-          limited_(opening.network != nullptr ? storage::make_limited_storage(*watched_, *opening.network) : nullptr) {
+          watched_(storage::make_watched_storage(*base_, health, meter)), limited_(limited(opening.rates)) {
         policy_.attempts_max = static_cast<int>(std::max<std::int64_t>(1, opening.settings.number("s3_max_retries")));
         policy_.deadline = opening.settings.duration("storage_deadline");
         patient_ = retrying(policy_, opening.log);
@@ -266,6 +272,11 @@ public:
 private:
     /// Each call is one try.
     storage::Storage& once() { return limited_ ? *limited_ : *watched_; }
+    std::unique_ptr<storage::Storage> limited(NetworkRates* rates) {
+        if (rates == nullptr) return nullptr;
+        return storage::make_limited_storage(*watched_,
+                                             [rates](const storage::ObjectKey& key) -> RateLimit& { return rates->of(key); });
+    }
     /// A mounted folder answers or does not: nullptr.
     std::unique_ptr<storage::Storage> retrying(const storage::RetryPolicy& policy, Log& log) {
         if (!kind_.over_a_network) return nullptr;
@@ -304,7 +315,7 @@ public:
         for (const auto& [name, settings] : storages) {
             healths_.push_back(std::make_unique<storage::StorageHealth>());
             opened_.push_back(std::make_unique<OpenStorage>(
-                Opening{settings, opening.io, opening.disk, opening.log, opening.network}, *healths_.back(), meter));
+                Opening{settings, opening.io, opening.disk, opening.log, opening.rates}, *healths_.back(), meter));
             auto& quick = opened_.back()->quick(options.members.check_timeout, opening.log);
             members.push_back({name, quick, opened_.back()->patient()});
         }
@@ -330,8 +341,8 @@ struct ArchiveSetup::Parts {
         : cipher(chosen_cipher(settings)), cpu(std::max(2U, std::thread::hardware_concurrency())), disk(disk_threads),
           budget(settings.bytes("memory_budget")) {
         const auto storages = storage_settings(settings, target.empty() ? settings.text("target_storage") : target);
-        if (const auto rate = settings.bytes("network_rate_limit"); rate > 0) network.emplace(rate);
-        const Opening opening{storages.front().settings, io, disk.get_executor(), log, network ? &*network : nullptr};
+        if (const auto rate = settings.bytes("network_rate_limit"); rate > 0) rates.emplace(rate);
+        const Opening opening{storages.front().settings, io, disk.get_executor(), log, rates ? &*rates : nullptr};
         if (storages.size() > 1)
             several = std::make_unique<FailoverSetup>(opening, storages, health, meter);
         else
@@ -350,7 +361,7 @@ struct ArchiveSetup::Parts {
     MemoryBudget budget;
     storage::StorageHealth health;
     storage::RequestMeter meter;
-    std::optional<RateLimit> network;
+    std::optional<NetworkRates> rates;
     std::unique_ptr<OpenStorage> single;
     std::unique_ptr<FailoverSetup> several;
     std::unique_ptr<archive::Archive> archive;

@@ -79,7 +79,8 @@ std::vector<std::string> names_asked_for(int pg_wal, const std::string& name) {
 NewFile::NewFile(UniqueFd folder, std::string name) : folder_(std::move(folder)), name_(std::move(name)) {
     static std::atomic<unsigned> counter = 0;
     if (exists_at(folder_.get(), name_))
-        throw Error(ErrorKind::refused, fmt::format("{} is there already", printable(name_)), "remove it first, or name another destination");
+        throw Error(ErrorKind::refused, fmt::format("{} is there already", printable(name_)),
+                    "remove it first, or name another destination");
     temporary_ = fmt::format(".walgd.{}.{}.{}", name_, ::getpid(), counter++);
     fd_ = UniqueFd(::openat(folder_.get(), temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd_) throw_errno(fmt::format("cannot create {}", printable(temporary_)));

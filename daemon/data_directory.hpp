@@ -39,9 +39,9 @@ public:
     /// Error(misconfigured) for an empty path. The folder itself is looked at when it is used.
     explicit DataDirectory(const std::string& path);
 
-    /// What PostgreSQL's archiver wants archived when it names this file of pg_wal ("X", "pg_wal/X" or the whole path): that file.
-    /// walg_archive cuts every name to 24 bytes, so a segment's name that has no .ready file stands for the .partial and .backup
-    /// files of that segment which have one, too: acknowledging the segment alone would lose them.
+    /// What PostgreSQL's archiver wants archived when it names this file of pg_wal ("X", "pg_wal/X" or the whole path): that
+    /// file. walg_archive cuts every name to 24 bytes, so a segment's name that has no .ready file stands for the .partial and
+    /// .backup files of that segment which have one, too: acknowledging the segment alone would lose them.
     std::vector<WalFile> open_wal(std::string_view path) const;
 
     /// A new file at `path`.

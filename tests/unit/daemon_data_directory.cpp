@@ -66,10 +66,10 @@ TEST_CASE("nothing but WAL files of pg_wal can be named for a push", "[daemon]")
     cluster.write(cluster.data() + "/PG_VERSION", "15");
     cluster.write(cluster.data() + "/" + segment, "not in pg_wal");
     for (const auto& path :
-         {std::string(), std::string("/"), std::string("."), std::string("pg_wal"), std::string("pg_wal/"), std::string("PG_VERSION"),
-          std::string("../outside"), std::string("pg_wal/../PG_VERSION"), "../wal/" + segment, "pg_wal/archive_status/" + segment,
-          "pg_wal/pg_wal/" + segment, cluster.data() + "/" + segment, cluster.outside(), cluster.data() + "x/pg_wal/" + segment,
-          segment + std::string("\0x", 2)})
+         {std::string(), std::string("/"), std::string("."), std::string("pg_wal"), std::string("pg_wal/"),
+          std::string("PG_VERSION"), std::string("../outside"), std::string("pg_wal/../PG_VERSION"), "../wal/" + segment,
+          "pg_wal/archive_status/" + segment, "pg_wal/pg_wal/" + segment, cluster.data() + "/" + segment, cluster.outside(),
+          cluster.data() + "x/pg_wal/" + segment, segment + std::string("\0x", 2)})
         CHECK(cluster.refusal(path) == ErrorKind::refused);
 }
 
@@ -106,9 +106,11 @@ TEST_CASE("a segment that became .partial is asked for by the segment's name", "
 
 TEST_CASE("a new file appears complete or not at all, and replaces nothing", "[daemon]") {
     const Cluster cluster;
-    for (const auto& path : {std::string("pg_wal/RECOVERYXLOG"), cluster.data() + "/pg_wal/RECOVERYHISTORY", cluster.wal() + "/other",
-                             std::string("top"), std::string("base/inner")}) {
-        { const auto given_up = cluster.create(path); }
+    for (const auto& path : {std::string("pg_wal/RECOVERYXLOG"), cluster.data() + "/pg_wal/RECOVERYHISTORY",
+                             cluster.wal() + "/other", std::string("top"), std::string("base/inner")}) {
+        {
+            const auto given_up = cluster.create(path);
+        }
         auto file = cluster.create(path);
         const auto fd = file.take_descriptor();
         write_all(fd.get(), bytes_of(std::string("content")), path);

@@ -23,8 +23,8 @@ std::vector<WalgRequest> read_in_pieces(WalgFrameReader& reader, std::string_vie
 } // namespace
 
 TEST_CASE("requests of WAL-G's clients are read byte for byte", "[proto]") {
-    const auto whole = "C\0\x03"s + "C\0\x08"s + "CHECK" + "F\0\x1b"s + segment + "f\0\x33\x02\0\x18"s + segment +
-                       "\0\x13pg_wal/RECOVERYXLOG"s;
+    const auto whole =
+        "C\0\x03"s + "C\0\x08"s + "CHECK" + "F\0\x1b"s + segment + "f\0\x33\x02\0\x18"s + segment + "\0\x13pg_wal/RECOVERYXLOG"s;
     for (const std::size_t piece : {1UL, 2UL, 3UL, 5UL, 26UL, whole.size()}) {
         WalgFrameReader reader;
         const auto requests = read_in_pieces(reader, whole, piece);

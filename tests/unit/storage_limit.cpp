@@ -37,7 +37,7 @@ TEST_CASE("what is put into a limited storage and read from it is taken of its r
     test::Loop loop;
     const auto inner = storage::make_file_storage(folder.path(), loop.executor());
     RateLimit rate(1000);
-    const auto limited = storage::make_limited_storage(*inner, rate);
+    const auto limited = storage::make_limited_storage(*inner, [&](const storage::ObjectKey&) -> RateLimit& { return rate; });
     const storage::ObjectKey key("wal_005/one");
     const std::string body(300, 'x');
 

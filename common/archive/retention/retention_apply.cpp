@@ -54,7 +54,9 @@ awaitable<Removal> remove_planned(storage::Storage& storage, const Inventory& in
         co_await remove_in_batches(storage, std::move(step), removal);
         if (!removal.failures.empty()) break;
     }
-    if (removal.failures.empty() && any_backup) co_await tidy_journals(storage);
+    if (removal.failures.empty() && any_backup) {
+        co_await tidy_journals(storage);
+    }
     co_return removal;
 }
 

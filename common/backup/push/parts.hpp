@@ -13,7 +13,7 @@ struct PartsOptions {
     std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
     unsigned readers = 1;
     std::uint64_t disk_bytes_per_second = 0; ///< over all readers; 0: no limit
-    bool by_database = false; ///< a part is closed too before the files of another database
+    bool by_database = false;                ///< a part is closed too before the files of another database
     std::string_view folder = archive::backup_folder;
     std::span<const std::string_view> left_out{}; ///< of the walk
 };

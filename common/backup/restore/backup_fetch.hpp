@@ -33,8 +33,8 @@ struct FetchResult {
 
 /// Restores a backup, of walgd or of WAL-G, with the chain that it is based on: newest backup first, so that every page is
 /// written once. Refuses, before a byte is written, a folder that holds anything else than an unfinished try of the same restore,
-/// too little space, a chain that is not whole. Blocks; for a job's thread. pg_control gets its name last, so an interrupted restore
-/// leaves a folder that PostgreSQL will not start; the same call goes on where it was.
+/// too little space, a chain that is not whole. Blocks; for a job's thread. pg_control gets its name last, so an interrupted
+/// restore leaves a folder that PostgreSQL will not start; the same call goes on where it was.
 FetchResult backup_fetch(archive::Archive& archive, const FetchOptions& options, Progress& progress, std::stop_token stop);
 
 } // namespace walgd::backup

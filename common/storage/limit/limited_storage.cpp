@@ -8,7 +8,8 @@ namespace {
 
 awaitable<void> pass(RateLimit& rate, std::uint64_t bytes) {
     const auto wait = rate.take(bytes);
-    if (wait.count() > 0) co_await sleep_for(wait);
+    if (wait.count() == 0) co_return;
+    co_await sleep_for(wait);
 }
 
 class LimitedReader : public ObjectReader {
@@ -48,24 +49,26 @@ private:
 
 class LimitedStorage : public Storage {
 public:
-    LimitedStorage(Storage& inner, RateLimit& rate) : inner_(inner), rate_(rate) {}
+    LimitedStorage(Storage& inner, RateOf rate_of) : inner_(inner), rate_of_(std::move(rate_of)) {}
 
     std::string describe() const override { return inner_.describe(); }
 
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
-        co_await pass(rate_, body.size());
+        co_await pass(rate_of_(key), body.size());
         const auto outcome = co_await inner_.put(std::move(key), body, std::move(options));
         co_return outcome;
     }
     awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
+        auto& rate = rate_of_(key);
         auto upload = co_await inner_.start_upload(std::move(key), std::move(options));
-        std::unique_ptr<Upload> result = std::make_unique<LimitedUpload>(rate_, std::move(upload));
+        std::unique_ptr<Upload> result = std::make_unique<LimitedUpload>(rate, std::move(upload));
         co_return result;
     }
     awaitable<std::unique_ptr<ObjectReader>> get(ObjectKey key, ByteRange range) override {
+        auto& rate = rate_of_(key);
         auto reader = co_await inner_.get(std::move(key), range);
         std::unique_ptr<ObjectReader> result;
-        if (reader) result = std::make_unique<LimitedReader>(rate_, std::move(reader));
+        if (reader) result = std::make_unique<LimitedReader>(rate, std::move(reader));
         co_return result;
     }
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override { return inner_.head(std::move(key)); }
@@ -80,13 +83,13 @@ public:
 
 private:
     Storage& inner_;
-    RateLimit& rate_;
+    RateOf rate_of_;
 };
 
 } // namespace
 
-std::unique_ptr<Storage> make_limited_storage(Storage& inner, RateLimit& rate) {
-    return std::make_unique<LimitedStorage>(inner, rate);
+std::unique_ptr<Storage> make_limited_storage(Storage& inner, RateOf rate_of) {
+    return std::make_unique<LimitedStorage>(inner, std::move(rate_of));
 }
 
 } // namespace walgd::storage

@@ -2,12 +2,16 @@
 #include "common/base/rate_limit.hpp"
 #include "common/storage/storage.hpp"
 
+#include <functional>
 #include <memory>
 
 namespace walgd::storage {
 
-/// What is put and read takes its bytes out of `rate`: a put waits before it goes out, a read after it came in. Questions without
-/// a body wait for nothing. Both must outlive the result.
-std::unique_ptr<Storage> make_limited_storage(Storage& inner, RateLimit& rate);
+/// The rate that what is put under a key, or read from it, comes out of.
+using RateOf = std::function<RateLimit&(const ObjectKey&)>;
+
+/// A put waits before it goes out, a read after it came in, so that the rates hold. Questions without a body wait for nothing.
+/// `inner` and the rates must outlive the result.
+std::unique_ptr<Storage> make_limited_storage(Storage& inner, RateOf rate_of);
 
 } // namespace walgd::storage
