@@ -315,7 +315,7 @@ class Rgw:
     def __init__(self, scratch, tls=False, gateway="", prepare=None):
         """`gateway`: further lines of its configuration; `prepare(self)` runs before the gateway starts."""
         self.scratch, self.tls, self.gateway, self.prepare = scratch, tls, gateway, prepare
-        # A Ceph that starts on a loaded machine sometimes never gets its first pool ready: then it is begun anew.
+        # A Ceph that starts on a loaded machine may never get its first pool ready: then it is begun anew.
         for attempt in range(3):
             self.processes = []
             try:
@@ -379,7 +379,7 @@ rgw frontends = beast {scheme}
         osd = str(uuid.uuid4())
         self.ceph("ceph", "osd", "new", osd)
         self.ceph("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
-        self.spawn("ceph-osd", "-f", "-i", "0")
+        self.start_osd()
         self.ceph("radosgw-admin", "user", "create", "--uid=walgd", "--display-name=walgd", f"--access-key={self.access}", f"--secret-key={self.secret}")
         if self.prepare:
             self.prepare(self)
@@ -388,16 +388,28 @@ rgw frontends = beast {scheme}
         until("the RADOS gateway", self.answers, 120, 0.2)
         self.make_bucket()
 
+    def start_osd(self):
+        """An OSD now and then speaks before it knows which cluster it is of ("wrong fsid"), and ends: then it is started again."""
+        osd = self.spawn("ceph-osd", "-f", "-i", "0")
+
+        def is_up():
+            nonlocal osd
+            if osd.poll() is not None:
+                osd = self.spawn("ceph-osd", "-f", "-i", "0")
+            return "osd.0 up" in self.ceph("ceph", "osd", "dump", output=subprocess.PIPE).stdout.decode()
+        until("the OSD", is_up, 60, 0.2)
+
     def environment(self):
         return {**os.environ, "CEPH_CONF": str(self.conf), "CEPH_ARGS": ""}
 
-    def ceph(self, *command):
-        subprocess.run([str(word) for word in command], env=self.environment(), check=True, timeout=60, stdout=self.scratch.log, stderr=self.scratch.log)
+    def ceph(self, *command, output=None):
+        return subprocess.run([str(word) for word in command], env=self.environment(), check=True, timeout=60, stdout=output or self.scratch.log, stderr=self.scratch.log)
 
     def spawn(self, *command):
         process = subprocess.Popen([str(word) for word in command], env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.scratch.log, stderr=self.scratch.log)
         self.processes.append(process)
         self.scratch.stack.callback(stop, process, signal.SIGKILL)
+        return process
 
     def answers(self):
         with socket.socket() as probe:
