@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t read_bytes = codec::frame_bytes;
 /// A kept buffer has at most so many pages of its own; those of a file that did not compress go back to the system.
-constexpr std::size_t resident_bytes_max = 2 << 20;
+constexpr std::size_t resident_bytes_max = 4 << 20;
 
 /// Worst case of a packed file: incompressible, with every codec's and cipher's framing.
 std::uint64_t packed_bytes_max(std::uint64_t plain_bytes) {
