@@ -134,6 +134,10 @@ class Backup(TestCase):
         result = self.alone(WALG_DISK_RATE_LIMIT="1000000000", WALG_NETWORK_RATE_LIMIT="1000000000").walg("backup-push", self.cluster.data)
         self.assertNotIn("change nothing", result.stderr)
         self.assertEqual(len(self.sentinels()), 1)
+        # A delta pays for what it reads; for all that the cluster has it would take minutes.
+        delta = {"WALG_DISK_RATE_LIMIT": "100000", "WALG_DELTA_MAX_STEPS": "1", "WALGD_DELTA_SOURCE": "map"}
+        self.assertEqual(start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone(**delta).env).wait(60), 0)
+        self.assertIn("_D_", "".join(self.sentinels()))
 
     def test_a_second_one_at_the_same_time_is_refused(self):
         self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")

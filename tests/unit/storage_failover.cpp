@@ -3,6 +3,7 @@
 #include "common/storage/failover/failover_storage.hpp"
 #include "tests/unit/counting_storage.hpp"
 #include "tests/unit/file_backend.hpp"
+#include "tests/unit/stopped_clock.hpp"
 
 namespace walgd::test {
 
@@ -86,13 +87,6 @@ struct Fixture {
         const auto file = storage::make_file_storage(there.path(name), there.loop.executor());
         run(file->put(ObjectKey(key), bytes_of(body), {}));
     }
-};
-
-/// Waits passed at once, between two tests' real ones.
-class StoppedClock {
-public:
-    StoppedClock() { Clock::stop(); }
-    ~StoppedClock() { Clock::release(); }
 };
 
 } // namespace

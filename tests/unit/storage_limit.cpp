@@ -1,25 +1,15 @@
 #include "common/storage/file/file_storage.hpp"
 #include "common/storage/limit/limited_storage.hpp"
 #include "tests/unit/async_support.hpp"
+#include "tests/unit/stopped_clock.hpp"
 
 #include <string>
 
 using namespace walgd;
 using namespace std::chrono_literals;
 
-namespace {
-
-/// Time passes by wind() alone.
-class StoppedClock {
-public:
-    StoppedClock() { Clock::stop(); }
-    ~StoppedClock() { Clock::release(); }
-};
-
-} // namespace
-
 TEST_CASE("a rate makes wait who takes more than it gives, all takers together", "[base]") {
-    const StoppedClock clock;
+    const test::StoppedClock clock;
     RateLimit rate(100);
     CHECK(rate.take(100) == 0s); // of the second before
     CHECK(rate.take(50) == 500ms);
@@ -32,7 +22,7 @@ TEST_CASE("a rate makes wait who takes more than it gives, all takers together",
 }
 
 TEST_CASE("what is put into a limited storage and read from it is taken of its rate, questions are not", "[storage]") {
-    const StoppedClock clock;
+    const test::StoppedClock clock;
     const test::TemporaryFolder folder;
     test::Loop loop;
     const auto inner = storage::make_file_storage(folder.path(), loop.executor());

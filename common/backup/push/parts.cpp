@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <optional>
 #include <thread>
+#include <utility>
 
 namespace walgd::backup {
 
@@ -121,9 +122,10 @@ private:
     }
 
     void read(UploadRoom& room) {
+        std::uint64_t limited = 0; // of what is read: a delta is done with more than that
         FileCopy copier(source_, [&](std::uint64_t bytes) {
             room.progress.bytes_done += bytes;
-            if (disk_) wait(disk_->take(bytes));
+            if (disk_) wait(disk_->take(copier.bytes_read() - std::exchange(limited, copier.bytes_read())));
             if (stop_.stop_requested()) throw Error(ErrorKind::cancelled, "the backup was cancelled");
         });
         std::optional<TarUpload> tar;
