@@ -1,6 +1,6 @@
 #pragma once
-/// What most files read, parsed once for all of them in builds with WALGD_PRECOMPILE. No file counts on it: each includes what it
-/// names, as the builds without it (release, dev) show.
+/// What most files read, parsed once for all of them in builds with WALGD_QUICK_BUILD. No file counts on it: each includes what
+/// it names, as the build without it (dev) shows.
 #include "common/base/async.hpp"
 #include "common/base/error.hpp"
 

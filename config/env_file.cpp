@@ -1,5 +1,6 @@
 #include "config/env_file.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 
 #include <algorithm>
@@ -9,13 +10,6 @@
 namespace walgd::config {
 
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-    constexpr std::string_view blank = " \t\r";
-    const auto first = text.find_first_not_of(blank);
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
 
 bool is_name(std::string_view text) {
     const auto letter = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };

@@ -1,6 +1,7 @@
 #include "config/setup.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/base/bytes.hpp"
 #include "common/base/files.hpp"
 #include "common/base/wipe.hpp"
 #include "common/codec/cipher.hpp"
@@ -167,12 +168,6 @@ const StorageKind& chosen_storage(const Settings& settings) {
     return *chosen.front();
 }
 
-std::string trimmed(std::string text) {
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
-    text.erase(0, std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-    return text;
-}
-
 /// The key's text and where it came from, out of the setting or the file that the other one names.
 std::pair<std::string, std::string> key_of(const Settings& settings, const std::string& name) {
     const auto path_name = name + "_path";
@@ -183,7 +178,7 @@ std::pair<std::string, std::string> key_of(const Settings& settings, const std::
             "keep one of them");
     if (settings.given(name)) return {settings.text(name), settings.source(name)};
     if (settings.given(path_name))
-        return {trimmed(read_secret_file(settings.text(path_name))),
+        return {std::string(trimmed(read_secret_file(settings.text(path_name)))),
                 fmt::format("{} (from {})", settings.text(path_name), settings.source(path_name))};
     return {};
 }

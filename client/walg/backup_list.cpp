@@ -1,5 +1,5 @@
 #include "client/walg/backup_json.hpp"
-#include "client/walg/backup_times.hpp"
+#include "client/walg/backup_texts.hpp"
 #include "client/walg/listing.hpp"
 #include "client/walg/other_archive.hpp"
 #include "client/walg/verb.hpp"
@@ -15,8 +15,6 @@ namespace walgd::cli {
 namespace {
 
 using Listed = archive::BackupDetails; ///< with details only for --detail
-
-std::string lsn_text(const std::optional<pg::Lsn>& lsn) { return lsn ? lsn->text() : "-"; }
 
 /// Of base backups, or of those that catchup-push made.
 class BackupList : public Verb {

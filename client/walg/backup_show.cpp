@@ -1,4 +1,5 @@
 #include "client/walg/backup_json.hpp"
+#include "client/walg/backup_texts.hpp"
 #include "client/walg/verb.hpp"
 
 #include <fmt/format.h>
@@ -7,8 +8,6 @@
 namespace walgd::cli {
 
 namespace {
-
-std::string lsn_text(const std::optional<pg::Lsn>& lsn) { return lsn ? lsn->text() : "-"; }
 
 /// Ours: WAL-G has no such word.
 class BackupShow : public Verb {

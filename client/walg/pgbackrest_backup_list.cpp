@@ -1,4 +1,4 @@
-#include "client/walg/backup_times.hpp"
+#include "client/walg/backup_texts.hpp"
 #include "client/walg/listing.hpp"
 #include "client/walg/pgbackrest.hpp"
 #include "common/archive/json_text.hpp"

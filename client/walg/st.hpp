@@ -4,6 +4,9 @@
 /// The words of `st`: one file for each group of them.
 namespace walgd::cli {
 
+/// What they read and write at a time.
+inline constexpr std::size_t chunk_bytes = 256 << 10;
+
 /// What all of them are told.
 struct StorageTools {
     Context& context;

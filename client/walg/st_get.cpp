@@ -13,8 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t chunk_bytes = 256 << 10;
-
 /// Ends a chain in a descriptor.
 class FileSink : public codec::Sink {
 public:

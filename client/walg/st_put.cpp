@@ -12,8 +12,6 @@ namespace walgd::cli {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 << 10;
-
 class Put : public StorageTool {
 public:
     std::string name() const override { return "put"; }

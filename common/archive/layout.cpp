@@ -1,5 +1,7 @@
 #include "common/archive/layout.hpp"
 
+#include "common/pg/wal_name.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
@@ -10,7 +12,6 @@ namespace {
 
 constexpr std::string_view journal_head = "journal_";
 constexpr std::string_view sentinel_tail = "_backup_stop_sentinel.json";
-constexpr std::size_t segment_digits = 24;
 
 bool is_upper_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
 bool all_upper_hex(std::string_view text) { return std::ranges::all_of(text, is_upper_hex); }
@@ -45,15 +46,22 @@ storage::ObjectKey tar_key(std::string_view backup, std::string_view tar, std::s
 std::string part_name(int number, std::string_view suffix) { return with_suffix(fmt::format("part_{:03}.tar", number), suffix); }
 std::string tar_name(std::string_view stem, std::string_view suffix) { return with_suffix(fmt::format("{}.tar", stem), suffix); }
 
+const codec::Compression* compression_of_tar(std::string_view object) {
+    const auto dot = object.rfind('.');
+    const auto suffix = dot == object.npos ? std::string_view() : object.substr(dot + 1);
+    return codec::compression_by_suffix(suffix == "tar" ? std::string_view() : suffix);
+}
+
 bool valid_backup_name(std::string_view name) {
     constexpr std::string_view head = "base_", delta = "_D_";
     if (!name.starts_with(head)) return false;
     name.remove_prefix(head.size());
-    if (name.size() < segment_digits || !all_upper_hex(name.substr(0, segment_digits))) return false;
-    name.remove_prefix(segment_digits);
+    if (name.size() < pg::segment_digits || !all_upper_hex(name.substr(0, pg::segment_digits))) return false;
+    name.remove_prefix(pg::segment_digits);
     if (name.empty()) return true;
     if (name.size() == 9 && name[0] == '_' && all_upper_hex(name.substr(1))) return true;
-    return name.starts_with(delta) && name.size() == delta.size() + segment_digits && all_upper_hex(name.substr(delta.size()));
+    return name.starts_with(delta) && name.size() == delta.size() + pg::segment_digits &&
+           all_upper_hex(name.substr(delta.size()));
 }
 
 storage::ObjectKey journal_key(std::string_view backup) {
@@ -86,9 +94,9 @@ std::string segments_around(const storage::ObjectKey& key) {
     constexpr std::size_t own_digits = 8;
     const std::string_view path = key.path();
     if (!path.starts_with(wal_folder)) return {};
-    const auto segment = path.substr(wal_folder.size(), segment_digits);
-    if (segment.size() < segment_digits || !all_upper_hex(segment)) return {};
-    return std::string(path.substr(0, wal_folder.size() + segment_digits - own_digits));
+    const auto segment = path.substr(wal_folder.size(), pg::segment_digits);
+    if (segment.size() < pg::segment_digits || !all_upper_hex(segment)) return {};
+    return std::string(path.substr(0, wal_folder.size() + pg::segment_digits - own_digits));
 }
 
 std::optional<pg::TimelineId> timeline_of(std::string_view backup) {
@@ -103,7 +111,7 @@ std::string_view first_segment_in(std::string_view name) {
     std::size_t run = 0;
     for (std::size_t index = 0; index < name.size(); ++index) {
         run = is_upper_hex(name[index]) ? run + 1 : 0;
-        if (run == segment_digits) return name.substr(index + 1 - segment_digits, segment_digits);
+        if (run == pg::segment_digits) return name.substr(index + 1 - pg::segment_digits, pg::segment_digits);
     }
     return {};
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include "common/codec/compression.hpp"
 #include "common/pg/lsn.hpp"
 #include "common/storage/storage.hpp"
 
@@ -30,6 +31,9 @@ std::string tar_folder(std::string_view backup, std::string_view folder = backup
 std::string part_name(int number, std::string_view suffix);
 /// "pg_control.tar.lz4", "backup_label.tar.lz4"
 std::string tar_name(std::string_view stem, std::string_view suffix);
+/// How a tar of a backup is packed, by what follows the last dot; "tar" and nothing at all mean a plain tar (WAL-G 3.0.8 left a
+/// trailing dot). nullptr: nobody knows.
+const codec::Compression* compression_of_tar(std::string_view object);
 
 /// "basebackups_005/journal_<backup>"
 storage::ObjectKey journal_key(std::string_view backup);

@@ -7,13 +7,6 @@
 
 namespace walgd::backup {
 
-namespace {
-
-/// PostgreSQL cuts relations into files of 1 GiB.
-constexpr std::uint64_t file_bytes = 1ULL << 30;
-
-} // namespace
-
 PageScan::PageScan(pg::Lsn start, std::uint32_t block_bytes) : start_(start), block_bytes_(block_bytes), page_(block_bytes) {}
 
 bool PageScan::begin(std::string_view member) {
@@ -24,7 +17,7 @@ bool PageScan::begin(std::string_view member) {
     const bool in_place = member.starts_with("base/") || member.starts_with("global/") || member.starts_with("pg_tblspc/");
     RelationFile relation;
     if (!in_place || !parse_relation_file(member.substr(member.rfind('/') + 1), relation) || !relation.fork.empty()) return false;
-    first_block_ = static_cast<std::uint32_t>(relation.segment * (file_bytes / block_bytes_));
+    first_block_ = static_cast<std::uint32_t>(relation.segment * (pg::relation_file_bytes / block_bytes_));
     return true;
 }
 

@@ -49,4 +49,11 @@ std::optional<std::string> from_hex(std::string_view text) {
     return bytes;
 }
 
+std::string_view trimmed(std::string_view text) {
+    constexpr std::string_view blank = " \t\r\n";
+    const auto first = text.find_first_not_of(blank);
+    if (first == text.npos) return {};
+    return text.substr(first, text.find_last_not_of(blank) - first + 1);
+}
+
 } // namespace walgd

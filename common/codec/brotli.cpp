@@ -15,9 +15,9 @@ using Decoder = std::unique_ptr<BrotliDecoderState, FreeWith<&BrotliDecoderDestr
 ByteView view(const std::uint8_t* data, std::size_t size) { return std::as_bytes(std::span(data, size)); }
 
 /// The output is handed on from the library's own memory: its ring buffer, at most a window.
-class Compressor final : public Sink {
+class BrotliCompressor final : public Sink {
 public:
-    explicit Compressor(Sink& next) : next_(next), encoder_(BrotliEncoderCreateInstance(nullptr, nullptr, nullptr)) {
+    explicit BrotliCompressor(Sink& next) : next_(next), encoder_(BrotliEncoderCreateInstance(nullptr, nullptr, nullptr)) {
         if (!encoder_) throw Error(ErrorKind::failed, "cannot compress with brotli: out of memory");
         BrotliEncoderSetParameter(encoder_.get(), BROTLI_PARAM_QUALITY, 3);
         BrotliEncoderSetParameter(encoder_.get(), BROTLI_PARAM_LGWIN, 22);
@@ -35,7 +35,7 @@ private:
     Encoder encoder_;
 };
 
-void Compressor::pump(ByteView bytes, BrotliEncoderOperation operation) {
+void BrotliCompressor::pump(ByteView bytes, BrotliEncoderOperation operation) {
     const auto* in = reinterpret_cast<const std::uint8_t*>(bytes.data());
     std::size_t left = bytes.size();
     do {
@@ -49,9 +49,9 @@ void Compressor::pump(ByteView bytes, BrotliEncoderOperation operation) {
              (operation == BROTLI_OPERATION_FINISH && !BrotliEncoderIsFinished(encoder_.get())));
 }
 
-class Decompressor final : public Sink {
+class BrotliDecompressor final : public Sink {
 public:
-    explicit Decompressor(Sink& next) : next_(next), decoder_(BrotliDecoderCreateInstance(nullptr, nullptr, nullptr)) {
+    explicit BrotliDecompressor(Sink& next) : next_(next), decoder_(BrotliDecoderCreateInstance(nullptr, nullptr, nullptr)) {
         if (!decoder_) throw Error(ErrorKind::failed, "cannot decompress with brotli: out of memory");
     }
     void write(ByteView bytes) override;
@@ -65,7 +65,7 @@ private:
     Decoder decoder_;
 };
 
-void Decompressor::write(ByteView bytes) {
+void BrotliDecompressor::write(ByteView bytes) {
     const auto* in = reinterpret_cast<const std::uint8_t*>(bytes.data());
     std::size_t left = bytes.size();
     // The decoder says success for ever once it is done, whatever it is given.
@@ -88,9 +88,9 @@ public:
     std::string_view name() const override { return "brotli"; }
     std::string_view suffix() const override { return "br"; }
     std::unique_ptr<Sink> compressor(Sink& next, Content, const std::string&) const override {
-        return std::make_unique<Compressor>(next);
+        return std::make_unique<BrotliCompressor>(next);
     }
-    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
+    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<BrotliDecompressor>(next); }
     void check_level(const std::string& level) const override { refuse_level(name(), level); }
 };
 

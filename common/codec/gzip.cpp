@@ -9,15 +9,15 @@ namespace walgd::codec {
 namespace {
 
 /// Members of gzip, one after the other, as gzip itself reads them.
-class Decompressor final : public Sink {
+class GzipDecompressor final : public Sink {
 public:
-    explicit Decompressor(Sink& next) : next_(next) {
+    explicit GzipDecompressor(Sink& next) : next_(next) {
         // 15: the largest window; 16: the gzip wrapper and no other.
         if (inflateInit2(&state_, 15 + 16) != Z_OK)
             throw Error(ErrorKind::failed, "cannot decompress with gzip: the decoder does not start");
     }
-    Decompressor(const Decompressor&) = delete;
-    ~Decompressor() override { inflateEnd(&state_); }
+    GzipDecompressor(const GzipDecompressor&) = delete;
+    ~GzipDecompressor() override { inflateEnd(&state_); }
     void write(ByteView bytes) override {
         while (!bytes.empty()) {
             const auto piece = bytes.first(std::min<std::size_t>(bytes.size(), 1 << 30));
@@ -39,7 +39,7 @@ private:
     bool ended_ = false; // at the end of a member
 };
 
-void Decompressor::inflate_piece(ByteView piece) {
+void GzipDecompressor::inflate_piece(ByteView piece) {
     state_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(piece.data()));
     state_.avail_in = static_cast<uInt>(piece.size());
     bool full = false; // more output may wait although the input is used up
@@ -67,7 +67,7 @@ public:
     std::unique_ptr<Sink> compressor(Sink&, Content, const std::string&) const override {
         throw Error(ErrorKind::misconfigured, "gzip objects are read, not made", "set WALG_COMPRESSION_METHOD to another method");
     }
-    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
+    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<GzipDecompressor>(next); }
     void check_level(const std::string& level) const override { refuse_level(name(), level); }
 };
 

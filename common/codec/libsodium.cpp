@@ -60,13 +60,13 @@ private:
     std::size_t used_ = 0;
 };
 
-class Encryptor final : public Sink {
+class LibsodiumEncryptor final : public Sink {
 public:
-    Encryptor(Sink& next, const SodiumKey& key) : next_(next), out_(header_bytes + batch * sealed_bytes) {
+    LibsodiumEncryptor(Sink& next, const SodiumKey& key) : next_(next), out_(header_bytes + batch * sealed_bytes) {
         crypto_secretstream_xchacha20poly1305_init_push(&state_, octets(out_.data()), key.data());
         out_.commit(header_bytes);
     }
-    ~Encryptor() override { sodium_memzero(&state_, sizeof state_); }
+    ~LibsodiumEncryptor() override { sodium_memzero(&state_, sizeof state_); }
     void write(ByteView bytes) override {
         chunks_.feed(bytes, [this](ByteView chunk) { seal(chunk, tag_message); });
     }
@@ -94,10 +94,10 @@ private:
     Blob out_;
 };
 
-class Decryptor final : public Sink {
+class LibsodiumDecryptor final : public Sink {
 public:
-    Decryptor(Sink& next, const SodiumKey& key) : next_(next), key_(key), out_(batch * chunk_bytes) {}
-    ~Decryptor() override {
+    LibsodiumDecryptor(Sink& next, const SodiumKey& key) : next_(next), key_(key), out_(batch * chunk_bytes) {}
+    ~LibsodiumDecryptor() override {
         sodium_memzero(&state_, sizeof state_);
         sodium_memzero(key_.data(), key_.size());
     }
@@ -158,8 +158,8 @@ public:
     ~Libsodium() override { sodium_memzero(key_.data(), key_.size()); }
     std::string_view name() const override { return "libsodium"; }
     bool can_decrypt() const override { return true; }
-    std::unique_ptr<Sink> encryptor(Sink& next) const override { return std::make_unique<Encryptor>(next, key_); }
-    std::unique_ptr<Sink> decryptor(Sink& next) const override { return std::make_unique<Decryptor>(next, key_); }
+    std::unique_ptr<Sink> encryptor(Sink& next) const override { return std::make_unique<LibsodiumEncryptor>(next, key_); }
+    std::unique_ptr<Sink> decryptor(Sink& next) const override { return std::make_unique<LibsodiumDecryptor>(next, key_); }
 
 private:
     SodiumKey key_;

@@ -55,14 +55,14 @@ LZ4F_preferences_t preferences() {
     return chosen;
 }
 
-class Compressor final : public Sink {
+class Lz4Compressor final : public Sink {
 public:
-    explicit Compressor(Sink& next)
+    explicit Lz4Compressor(Sink& next)
         : next_(next), context_(compress_contexts().take(make_compress_context)), buffer_(room_for_a_block()) {
         const auto chosen = preferences();
         header_bytes_ = checked(LZ4F_compressBegin(context_.get(), buffer_.data(), buffer_.size(), &chosen), "start");
     }
-    ~Compressor() override { compress_contexts().keep(std::move(context_)); }
+    ~Lz4Compressor() override { compress_contexts().keep(std::move(context_)); }
     void write(ByteView bytes) override {
         pass_header();
         while (!bytes.empty()) {
@@ -94,12 +94,12 @@ private:
     std::size_t header_bytes_ = 0; // in buffer_, not yet passed on
 };
 
-class Decompressor final : public Sink {
+class Lz4Decompressor final : public Sink {
 public:
-    explicit Decompressor(Sink& next) : next_(next), context_(decompress_contexts().take(make_decompress_context)) {
+    explicit Lz4Decompressor(Sink& next) : next_(next), context_(decompress_contexts().take(make_decompress_context)) {
         LZ4F_resetDecompressionContext(context_.get());
     }
-    ~Decompressor() override { decompress_contexts().keep(std::move(context_)); }
+    ~Lz4Decompressor() override { decompress_contexts().keep(std::move(context_)); }
     void write(ByteView bytes) override;
     void finish() override {
         if (missing_ != 0) refuse_cut("lz4");
@@ -113,7 +113,7 @@ private:
     std::size_t missing_ = 1; // what the library still wants: 0 after a frame
 };
 
-void Decompressor::write(ByteView bytes) {
+void Lz4Decompressor::write(ByteView bytes) {
     bool full = false; // more output may wait in the context although the input is used up
     while (!bytes.empty() || full) {
         std::size_t taken = bytes.size(), made = buffer_.size();
@@ -130,9 +130,9 @@ public:
     std::string_view name() const override { return "lz4"; }
     std::string_view suffix() const override { return "lz4"; }
     std::unique_ptr<Sink> compressor(Sink& next, Content, const std::string&) const override {
-        return std::make_unique<Compressor>(next);
+        return std::make_unique<Lz4Compressor>(next);
     }
-    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
+    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Lz4Decompressor>(next); }
     void check_level(const std::string& level) const override { refuse_level(name(), level); }
 };
 

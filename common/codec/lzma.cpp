@@ -55,9 +55,9 @@ std::string_view cause_of(lzma_ret result) {
 }
 
 /// 5d 00 00 80 00, then size unknown: lc 3, lp 0, pb 2, dictionary of 8 MiB, with an end marker.
-class Compressor final : public Sink {
+class LzmaCompressor final : public Sink {
 public:
-    explicit Compressor(Sink& next) : next_(next) {
+    explicit LzmaCompressor(Sink& next) : next_(next) {
         lzma_options_lzma options{};
         // The fast match finder: the better ones make a segment cost seconds.
         lzma_lzma_preset(&options, 1);
@@ -82,9 +82,9 @@ private:
     Stream stream_;
 };
 
-class Decompressor final : public Sink {
+class LzmaDecompressor final : public Sink {
 public:
-    explicit Decompressor(Sink& next) : next_(next) {
+    explicit LzmaDecompressor(Sink& next) : next_(next) {
         if (lzma_alone_decoder(&stream_.state, decoder_memory_max) != LZMA_OK)
             throw Error(ErrorKind::failed, "cannot decompress with lzma: the decoder does not start");
     }
@@ -113,9 +113,9 @@ public:
     std::string_view name() const override { return "lzma"; }
     std::string_view suffix() const override { return "lzma"; }
     std::unique_ptr<Sink> compressor(Sink& next, Content, const std::string&) const override {
-        return std::make_unique<Compressor>(next);
+        return std::make_unique<LzmaCompressor>(next);
     }
-    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
+    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<LzmaDecompressor>(next); }
     void check_level(const std::string& level) const override { refuse_level(name(), level); }
 };
 

@@ -128,18 +128,18 @@ protected:
     PullThread thread_; // ends first: it uses the others
 };
 
-class Encryptor final : public Stage {
+class OpenpgpEncryptor final : public Stage {
 public:
-    Encryptor(std::shared_ptr<OpenpgpKeyring> keyring, Sink& next) : Stage(std::move(keyring), next, &encrypt) {}
+    OpenpgpEncryptor(std::shared_ptr<OpenpgpKeyring> keyring, Sink& next) : Stage(std::move(keyring), next, &encrypt) {}
     void write(ByteView bytes) override {
         if (!thread_.push(bytes))
             throw Error(ErrorKind::failed, "cannot encrypt with OpenPGP: the library stopped before the end");
     }
 };
 
-class Decryptor final : public Stage {
+class OpenpgpDecryptor final : public Stage {
 public:
-    Decryptor(std::shared_ptr<OpenpgpKeyring> keyring, Sink& next) : Stage(std::move(keyring), next, &decrypt) {}
+    OpenpgpDecryptor(std::shared_ptr<OpenpgpKeyring> keyring, Sink& next) : Stage(std::move(keyring), next, &decrypt) {}
     void write(ByteView bytes) override {
         packets_.feed(bytes);
         if (!thread_.push(bytes)) refuse_message("other bytes follow the message");
@@ -159,13 +159,13 @@ public:
         : keyring_(std::make_shared<OpenpgpKeyring>(std::move(armored), std::move(passphrase), std::move(source))) {}
     std::string_view name() const override { return "openpgp"; }
     bool can_decrypt() const override { return keyring_->have_secret(); }
-    std::unique_ptr<Sink> encryptor(Sink& next) const override { return std::make_unique<Encryptor>(keyring_, next); }
+    std::unique_ptr<Sink> encryptor(Sink& next) const override { return std::make_unique<OpenpgpEncryptor>(keyring_, next); }
     std::unique_ptr<Sink> decryptor(Sink& next) const override {
         if (!can_decrypt())
             throw Error(ErrorKind::misconfigured,
                         fmt::format("the OpenPGP key of {} is a public key, it cannot decrypt", keyring_->source()),
                         "give the private key where backups and WAL are fetched");
-        return std::make_unique<Decryptor>(keyring_, next);
+        return std::make_unique<OpenpgpDecryptor>(keyring_, next);
     }
 
 private:

@@ -97,10 +97,10 @@ void give_back(CompressContexts::Handle context) {
 }
 
 /// A level's compressor: one frame, with the window that the level has.
-class Compressor final : public Sink {
+class ZstdCompressor final : public Sink {
 public:
-    Compressor(Sink& next, int level) : next_(next), context_(prepared(level)) {}
-    ~Compressor() override { give_back(std::move(context_)); }
+    ZstdCompressor(Sink& next, int level) : next_(next), context_(prepared(level)) {}
+    ~ZstdCompressor() override { give_back(std::move(context_)); }
     void write(ByteView bytes) override { pump(bytes, ZSTD_e_continue); }
     void finish() override {
         pump({}, ZSTD_e_end);
@@ -180,14 +180,14 @@ private:
     bool any_ = false;
 };
 
-class Decompressor final : public Sink {
+class ZstdDecompressor final : public Sink {
 public:
-    explicit Decompressor(Sink& next) : next_(next), context_(decompress_contexts().take(ZSTD_createDCtx)) {
+    explicit ZstdDecompressor(Sink& next) : next_(next), context_(decompress_contexts().take(ZSTD_createDCtx)) {
         if (!context_) throw Error(ErrorKind::failed, "cannot decompress with zstd: out of memory");
         checked(ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_and_parameters), "start");
         checked(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, window_log_max), "start");
     }
-    ~Decompressor() override {
+    ~ZstdDecompressor() override {
         if (ZSTD_sizeof_DCtx(context_.get()) <= kept_context_bytes_max) decompress_contexts().keep(std::move(context_));
     }
     void write(ByteView bytes) override;
@@ -205,7 +205,7 @@ private:
     std::size_t missing_ = 0;
 };
 
-void Decompressor::write(ByteView bytes) {
+void ZstdDecompressor::write(ByteView bytes) {
     ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
     bool full = false; // more output may wait in the context although the input is used up
     while (in.pos < in.size || full) {
@@ -227,13 +227,13 @@ public:
     std::unique_ptr<Sink> compressor(Sink& next, Content content, const std::string& level) const override {
         const int number = checked_level(level);
         if (number <= tuned) return std::make_unique<FrameStage>(next, content, number);
-        return std::make_unique<Compressor>(next, number);
+        return std::make_unique<ZstdCompressor>(next, number);
     }
     std::unique_ptr<FrameCompressor> frame_compressor(Content content, const std::string& level) const override {
         const int number = checked_level(level);
         return number <= tuned ? std::make_unique<ZstdFrames>(content, number) : nullptr;
     }
-    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<Decompressor>(next); }
+    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<ZstdDecompressor>(next); }
     std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const override;
     void check_level(const std::string& level) const override { checked_level(level); }
 };

@@ -16,6 +16,8 @@ struct RelationId {
     friend auto operator<=>(const RelationId&, const RelationId&) = default;
 };
 
+inline constexpr std::uint32_t main_fork = 0; ///< the number of the fork that holds the relation's pages
+
 /// Numbers of blocks, two bytes each while they are few, one bit each where they are many.
 class BlockSet {
 public:

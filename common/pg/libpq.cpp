@@ -1,5 +1,6 @@
 #include "common/pg/libpq.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 
 #include <charconv>
@@ -9,11 +10,6 @@
 namespace walgd::pg {
 
 namespace {
-
-std::string trimmed(std::string_view text) {
-    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-    return std::string(text);
-}
 
 /// libpq gives no SQLSTATE for a refused connection, only the server's words.
 std::string_view sqlstate_of_words(std::string_view message) {
@@ -55,7 +51,7 @@ void refuse_result(const std::string& what, const std::string& name, const PGcon
 }
 
 std::string words_of(const PGconn* connection, const PGresult* result) {
-    return trimmed(result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(connection));
+    return std::string(trimmed(result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(connection)));
 }
 
 std::string_view sqlstate_of(const PGresult* result) {

@@ -2,7 +2,12 @@
 #include "common/base/bytes.hpp"
 #include "common/pg/lsn.hpp"
 
+#include <cstdint>
+
 namespace walgd::pg {
+
+/// PostgreSQL cuts relations into files of this size (RELSEG_SIZE as it is built everywhere).
+inline constexpr std::uint64_t relation_file_bytes = 1ULL << 30;
 
 enum class PageState { valid, fresh /* never used, all of it zero or pd_upper 0 */, bad_header, bad_checksum };
 

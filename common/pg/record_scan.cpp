@@ -1,25 +1,15 @@
 #include "common/pg/record_scan.hpp"
 
 #include "common/pg/crc32c.hpp"
+#include "common/pg/wal_layout.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace walgd::pg {
 
 namespace {
 
-// A page's header: magic:2 info:2 timeline:4 address:8 rest_of_record:4, padded to 24; the first one of a segment has 40 bytes.
-constexpr std::size_t short_header_bytes = 24, long_header_bytes = 40;
-constexpr std::uint16_t continues_record = 1, long_header = 2;
-// A record's: length:4 transaction:4 previous:8 info:1 resource_manager:1 padding:2 checksum:4.
-constexpr std::size_t info_at = 16, manager_at = 17, checksum_at = 20;
-
-template <class T> T number_at(ByteView bytes, std::size_t offset) {
-    T number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
+using namespace wal_layout;
 
 constexpr std::uint16_t kinds(std::initializer_list<unsigned> infos) {
     unsigned bits = 0;

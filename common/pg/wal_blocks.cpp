@@ -2,30 +2,20 @@
 
 #include "common/base/error.hpp"
 #include "common/pg/crc32c.hpp"
+#include "common/pg/wal_layout.hpp"
 #include "common/pg/wal_page.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <fmt/format.h>
 
 namespace walgd::pg {
 
 namespace {
 
-// A page's header: magic:2 info:2 timeline:4 address:8 rest_of_record:4, padded to 24; the first one of a segment has 40 bytes.
-constexpr std::size_t short_header_bytes = 24;
-constexpr std::uint16_t continues_record = 1, overwrites_record = 8;
-// A record's header: length:4 transaction:4 previous:8 info:1 manager:1 padding:2 checksum:4.
-constexpr std::size_t record_header_bytes = 24, previous_at = 8, info_at = 16, manager_at = 17, checksum_at = 20;
-constexpr std::size_t record_bytes_max = 1020 << 20; // XLogRecordMaxSize
-constexpr unsigned xlog_manager = 0, segment_switch = 0x40;
+using namespace wal_layout;
 
-template <class Number> Number number_at(ByteView bytes, std::size_t offset) {
-    Number number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
+constexpr std::size_t record_bytes_max = 1020 << 20; // XLogRecordMaxSize
 
 } // namespace
 

@@ -1,6 +1,7 @@
 #include "common/pg/wal_check.hpp"
 
 #include "common/base/error.hpp"
+#include "common/pg/wal_layout.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -11,19 +12,7 @@ namespace walgd::pg {
 
 namespace {
 
-// A page's header: magic:2 info:2 timeline:4 address:8 rest_of_record:4, padded to 24; the first one of a segment has 40 bytes.
-constexpr std::size_t short_header_bytes = 24;
-constexpr std::uint16_t continues_record = 1, long_header = 2, known_flags = 15, overwritten_record = 8;
-// A record's header: length:4 transaction:4 previous:8 info:1 resource_manager:1 padding:2 checksum:4. The checksum is of what
-// follows the header, then of the header up to itself.
-constexpr std::size_t previous_at = 8, info_at = 16, manager_at = 17, checksum_at = 20;
-constexpr unsigned xlog_manager = 0, segment_switch = 0x40;
-
-template <class T> T number_at(ByteView bytes, std::size_t offset) {
-    T number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
+using namespace wal_layout;
 
 bool all_zero(ByteView bytes) {
     return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
@@ -121,7 +110,7 @@ void WalCheck::check_page() {
             refuse(0, "an empty page says that it is not");
         return check_rest(page, offset);
     }
-    check_continuation(page, (info & continues_record) != 0, (info & overwritten_record) != 0);
+    check_continuation(page, (info & continues_record) != 0, (info & overwrites_record) != 0);
     while (offset < page.size()) {
         if (left_ > 0) {
             const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left_, page.size() - offset));

@@ -7,6 +7,9 @@
 
 namespace walgd::pg {
 
+/// What names begin with, in hex digits; a segment's begins with its timeline's.
+inline constexpr std::size_t timeline_digits = 8, segment_digits = 24;
+
 /// The four kinds of files that PostgreSQL archives (src/include/access/xlog_internal.h).
 enum class WalFileKind {
     segment,        ///< 24 hex digits

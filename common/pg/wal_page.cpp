@@ -1,24 +1,17 @@
 #include "common/pg/wal_page.hpp"
 
 #include "common/base/error.hpp"
+#include "common/pg/wal_layout.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <fmt/format.h>
 
 namespace walgd::pg {
 
 namespace {
 
-// The long header, little-endian: magic:2 info:2 timeline:4 address:8 rem_len:4 pad:4 system:8 segment_bytes:4 page_bytes:4.
-constexpr std::uint16_t long_header_flag = 0x0002;
-
-template <class Number> Number number_at(ByteView bytes, std::size_t offset) {
-    Number number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
+using namespace wal_layout;
 
 struct Magic {
     std::uint16_t magic;
@@ -41,7 +34,7 @@ WalHeader parse_wal_header(ByteView first_bytes, std::string_view file) {
     if (header.magic < oldest_magic || header.magic > 0xD1FF)
         throw Error(ErrorKind::corrupt, fmt::format("{} begins with magic {:04X}, which is not a WAL page's", file, header.magic),
                     "is it a WAL segment, and complete? Compressed or encrypted files are not");
-    if ((info & long_header_flag) == 0)
+    if ((info & long_header) == 0)
         throw Error(ErrorKind::corrupt, fmt::format("{} does not begin with a segment's long page header", file),
                     "was it cut at the front?");
     header.timeline = TimelineId(number_at<std::uint32_t>(first_bytes, 4));

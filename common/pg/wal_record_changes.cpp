@@ -1,5 +1,6 @@
 #include "common/base/error.hpp"
 #include "common/pg/wal_blocks.hpp"
+#include "common/pg/wal_layout.hpp"
 
 #include <cstring>
 #include <fmt/format.h>
@@ -8,14 +9,13 @@ namespace walgd::pg {
 
 namespace {
 
-// length:4 transaction:4 previous:8 info:1 manager:1 padding:2 checksum:4, then headers, then data.
-constexpr std::size_t header_bytes = 24, info_at = 16, manager_at = 17;
-constexpr unsigned xlog_manager = 0, xact_manager = 1, smgr_manager = 2, dbase_manager = 4;
+using namespace wal_layout;
+
+constexpr unsigned xact_manager = 1, smgr_manager = 2, dbase_manager = 4;
 
 constexpr unsigned blocks_max = 32, top_xid_id = 252, origin_id = 253, long_data_id = 254, short_data_id = 255;
 constexpr unsigned fork_bits = 0x0F, has_image = 0x10, same_relation = 0x80;
 constexpr unsigned image_hole = 0x01, image_compressed_14 = 0x02, image_compressed_15 = 0x04 | 0x08 | 0x10;
-constexpr int main_fork = 0;
 
 [[noreturn]] void refuse(const std::string& cause) { throw Error(ErrorKind::corrupt, cause); }
 
@@ -52,7 +52,7 @@ void read_smgr(unsigned kind, Bytes data, BlockChanges& changes) {
     constexpr unsigned create = 0x10, truncate = 0x20, heap = 0x1;
     if (kind == create) {
         const auto relation = data.relation();
-        if (data.take<std::int32_t>() == main_fork) changes.of(relation).truncate(0);
+        if (data.take<std::uint32_t>() == main_fork) changes.of(relation).truncate(0);
     } else if (kind == truncate) {
         const auto block = data.take<std::uint32_t>();
         const auto relation = data.relation();
@@ -152,9 +152,9 @@ private:
 } // namespace
 
 void read_record_changes(ByteView record, int server_version, BlockChanges& changes) {
-    if (record.size() < header_bytes) refuse("a WAL record is shorter than its header");
+    if (record.size() < record_header_bytes) refuse("a WAL record is shorter than its header");
     const auto info = std::to_integer<unsigned>(record[info_at]), manager = std::to_integer<unsigned>(record[manager_at]);
-    const auto main_bytes = References(server_version, changes).read(Bytes(record.subspan(header_bytes)));
+    const auto main_bytes = References(server_version, changes).read(Bytes(record.subspan(record_header_bytes)));
     const Bytes data(record.last(main_bytes));
     if (manager == smgr_manager) read_smgr(info & 0xF0U, data, changes);
     if (manager == xact_manager) read_xact(info, data, changes);

@@ -2,6 +2,7 @@
 
 #include "common/base/error.hpp"
 #include "common/pg/record_scan.hpp"
+#include "common/pg/wal_layout.hpp"
 #include "common/pg/wal_page.hpp"
 
 #include <algorithm>
@@ -51,8 +52,8 @@ void check_page_bytes(const WalHeader& header, std::string_view file) {
 }
 
 bool begins_within_record(ByteView segment) {
-    constexpr unsigned continues_record = 1, overwrites_record = 8;
-    return segment.size() > 2 && (std::to_integer<unsigned>(segment[2]) & (continues_record | overwrites_record)) != 0;
+    return segment.size() > 2 &&
+           (std::to_integer<unsigned>(segment[2]) & (wal_layout::continues_record | wal_layout::overwrites_record)) != 0;
 }
 
 std::optional<Lsn> cut_record(ByteView segment, std::string_view file) {

@@ -2,6 +2,7 @@
 
 #include "common/base/error.hpp"
 #include "common/pg/crc32c.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -13,12 +14,12 @@ namespace walgd::pg {
 namespace {
 
 constexpr std::string_view suffix = ".summary";
-constexpr std::size_t name_digits = 40, timeline_digits = 8, lsn_digits = 16;
+constexpr std::size_t name_digits = 40, lsn_digits = 16;
 
 // magic:4 (entry:24 chunk_sizes:2*n chunks)* zeros:24 crc:4
 // entry = tablespace:4 database:4 relation:4 fork:4 limit_block:4 chunk_count:4
 // A chunk is of 65536 blocks: 4096 words of bits, or fewer words, each a block.
-constexpr std::uint32_t magic = 0x652b137b, no_limit = 0xFFFFFFFF, main_fork = 0;
+constexpr std::uint32_t magic = 0x652b137b, no_limit = 0xFFFFFFFF;
 constexpr std::size_t entry_bytes = 24, crc_bytes = 4, word_bits = 16;
 constexpr std::uint32_t chunk_blocks = 1 << 16;
 constexpr std::uint16_t bitmap_words = chunk_blocks / word_bits;

@@ -5,6 +5,7 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_find.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
+#include "common/pg/wal_name.hpp"
 #include "common/pg/wal_page.hpp"
 
 #include <algorithm>
@@ -16,7 +17,6 @@ namespace walgd::archive {
 namespace {
 
 constexpr unsigned readers = 16;
-constexpr std::size_t segment_digits = 24;
 constexpr std::size_t history_bytes_max = 16 << 20;
 constexpr std::uint64_t segments_of_a_backup_max = 1 << 20;
 
@@ -45,7 +45,7 @@ Segments segments_of(const Inventory& inventory) {
         const auto& path = object.key.path();
         const auto name = segment_of_wal_object(path);
         if (name.empty()) continue;
-        const auto rest = std::string_view(path).substr(wal_folder.size() + segment_digits);
+        const auto rest = std::string_view(path).substr(wal_folder.size() + pg::segment_digits);
         const bool whole =
             rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr);
         const auto segment = pg::parse_segment(name, inventory.segment_bytes);
@@ -232,7 +232,7 @@ awaitable<std::uint64_t> segment_bytes_by_header(Archive& archive, const std::ve
     for (const auto& object : objects) {
         const auto& path = object.key.path();
         const auto segment = segment_of_wal_object(path);
-        const auto rest = std::string_view(path).substr(std::min(path.size(), wal_folder.size() + segment_digits));
+        const auto rest = std::string_view(path).substr(std::min(path.size(), wal_folder.size() + pg::segment_digits));
         const auto* compression = codec::compression_by_suffix(rest.substr(rest.empty() ? 0 : 1));
         if (segment.empty() || compression == nullptr) continue;
         if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) break;
@@ -249,7 +249,7 @@ awaitable<std::uint64_t> segment_bytes_by_header(Archive& archive, const std::ve
 std::string_view segment_of_wal_object(std::string_view path) {
     if (!path.starts_with(wal_folder)) return {};
     const auto name = path.substr(wal_folder.size());
-    return first_segment_in(name.substr(0, segment_digits));
+    return first_segment_in(name.substr(0, pg::segment_digits));
 }
 
 std::string_view backup_of_data_object(std::string_view path) {

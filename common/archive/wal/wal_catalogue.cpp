@@ -3,6 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/stored_header.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -12,7 +13,6 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::size_t timeline_digits = 8, segment_digits = 24;
 /// PostgreSQL keeps a line a timeline.
 constexpr std::uint64_t history_bytes_max = 1 << 20;
 
@@ -36,10 +36,10 @@ bool of_walg(std::string_view name, std::string_view stem) {
     auto is_segment = [&](std::string_view text, std::size_t length) {
         return text.size() == length && text.find_first_not_of(digits) == std::string_view::npos;
     };
-    if (stem.ends_with(delta)) return is_segment(stem.substr(0, stem.size() - delta.size()), segment_digits);
+    if (stem.ends_with(delta)) return is_segment(stem.substr(0, stem.size() - delta.size()), pg::segment_digits);
     if (!name.ends_with(about)) return false;
     const auto group = name.substr(0, name.size() - about.size());
-    return is_segment(group, segment_digits) || is_segment(group, segment_digits - 1);
+    return is_segment(group, pg::segment_digits) || is_segment(group, pg::segment_digits - 1);
 }
 
 template <class Number> Number hex(std::string_view digits) {
@@ -89,8 +89,8 @@ std::optional<pg::TimelineId> WalCatalogue::highest_timeline() const {
     for (const auto& name : others) {
         const auto stem = split(name).stem;
         if (pg::wal_file_kind(stem) != pg::WalFileKind::history) continue;
-        highest =
-            std::max(highest.value_or(pg::TimelineId(0)), pg::TimelineId(hex<std::uint32_t>(stem.substr(0, timeline_digits))));
+        highest = std::max(highest.value_or(pg::TimelineId(0)),
+                           pg::TimelineId(hex<std::uint32_t>(stem.substr(0, pg::timeline_digits))));
     }
     return highest;
 }
@@ -109,8 +109,8 @@ void WalCollector::add(std::string_view name, std::uint64_t bytes) {
         if (!kind && !of_walg(name, stem)) catalogue_.odd.push_back({std::string(name), "is no WAL file's object"});
         return;
     }
-    entries_[hex<std::uint32_t>(stem.substr(0, timeline_digits))].push_back(
-        {hex<std::uint64_t>(stem.substr(timeline_digits)), bytes});
+    entries_[hex<std::uint32_t>(stem.substr(0, pg::timeline_digits))].push_back(
+        {hex<std::uint64_t>(stem.substr(pg::timeline_digits)), bytes});
     if (!sample_ || sample_->name < name) sample_ = Sample{std::string(name), compression};
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/archive/layout.hpp"
 #include "common/base/run_all.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -11,7 +12,6 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::size_t segment_digits = 24;
 /// Low parts of the names while segments have 16 MiB. Other sizes make the ranges uneven, not wrong.
 constexpr std::uint64_t per_log = 256;
 /// A range is as long as so many pages, if no segment is missing: requests that find nothing stay few.
@@ -29,9 +29,9 @@ struct Place {
     std::uint64_t number;
 
     static std::optional<Place> of(std::string_view name) {
-        auto digits = std::string(name.substr(0, std::min(name.find_first_not_of("0123456789ABCDEF"), segment_digits)));
+        auto digits = std::string(name.substr(0, std::min(name.find_first_not_of("0123456789ABCDEF"), pg::segment_digits)));
         if (digits.size() < 8) return std::nullopt;
-        digits.resize(segment_digits, '0');
+        digits.resize(pg::segment_digits, '0');
         auto part = [&](std::size_t from) {
             std::uint32_t number = 0;
             std::from_chars(digits.data() + from, digits.data() + from + 8, number, 16);

@@ -12,7 +12,6 @@ namespace walgd::archive {
 namespace {
 
 constexpr std::size_t missed_max = 16;
-constexpr std::size_t timeline_digits = 8;
 
 /// The objects that may hold `name`.
 std::vector<WalObject> every_object(const std::string& name) {
@@ -30,7 +29,7 @@ bool WalFinder::hardly_there(const std::string& name) const {
     const auto kind = pg::wal_file_kind(name);
     // PostgreSQL asks for one history file more than there are, and in recovery for each segment on the newest timeline first.
     if (kind == pg::WalFileKind::history) return true;
-    if (kind == pg::WalFileKind::segment && !timeline_.empty() && name.substr(0, timeline_digits) > timeline_) return true;
+    if (kind == pg::WalFileKind::segment && !timeline_.empty() && name.substr(0, pg::timeline_digits) > timeline_) return true;
     return std::ranges::find(missed_, name) != missed_.end();
 }
 
@@ -43,7 +42,7 @@ void WalFinder::note_missed(const std::string& name) {
 void WalFinder::note_found(const std::string& name, const codec::Compression* compression) {
     expected_ = compression;
     std::erase(missed_, name);
-    if (pg::wal_file_kind(name) == pg::WalFileKind::segment) timeline_ = name.substr(0, timeline_digits);
+    if (pg::wal_file_kind(name) == pg::WalFileKind::segment) timeline_ = name.substr(0, pg::timeline_digits);
 }
 
 awaitable<std::optional<WalObject>> WalFinder::find_expected(std::string name) {

@@ -13,15 +13,15 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 << 10;
+constexpr std::size_t compared_bytes = 256 << 10;
 
 /// Ends an unpacking chain by comparing with the local file.
 class Comparison : public codec::Sink {
 public:
-    explicit Comparison(const WalSource& source) : source_(source), buffer_(chunk_bytes) {}
+    explicit Comparison(const WalSource& source) : source_(source), buffer_(compared_bytes) {}
     void write(ByteView bytes) override {
         while (!bytes.empty() && !difference_) {
-            const auto part = bytes.first(std::min(bytes.size(), chunk_bytes));
+            const auto part = bytes.first(std::min(bytes.size(), compared_bytes));
             const auto count = source_.read({buffer_.data(), part.size()}, offset_);
             if (count != part.size() || std::memcmp(buffer_.data(), part.data(), count) != 0) difference_ = offset_;
             offset_ += part.size();
@@ -111,7 +111,7 @@ awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject ther
                     "configure the private key, or remove the object if you know that it is wrong");
     Comparison comparison(source);
     UnpackChain chain(archive_.packing.cipher, *there.compression, comparison);
-    Blob chunk(chunk_bytes);
+    Blob chunk(compared_bytes);
     std::optional<Error> failure;
     try {
         for (;;) {

@@ -2,6 +2,7 @@
 
 #include "common/archive/catalogue.hpp"
 #include "common/backup/timeline_source.hpp"
+#include "common/pg/page.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +11,6 @@ namespace walgd::backup {
 namespace {
 
 constexpr int first_with_summaries = 170000;
-constexpr std::uint64_t relation_file_bytes_default = 1ULL << 30;
 /// WAL is read instead of the cluster's files only if it has so much less.
 constexpr std::uint64_t wal_share = 4;
 /// From it on CREATE DATABASE writes all pages into the WAL unless it is told to copy files.
@@ -143,7 +143,7 @@ void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range, std:
         return changes_.has_value();
     };
     // Block numbers tell the file only where files are cut as usual.
-    if (facts_.relation_file_bytes != relation_file_bytes_default) return;
+    if (facts_.relation_file_bytes != pg::relation_file_bytes) return;
     if (wanted(Source::summaries) && facts_.version_num >= first_with_summaries &&
         take(changes_by_summaries(archive_, server, pgdata_, range, stop_), "WAL summaries"))
         return;

@@ -1,5 +1,7 @@
 #include "common/backup/push/delta_files.hpp"
 
+#include "common/pg/page.hpp"
+
 #include <charconv>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,8 +11,6 @@ namespace walgd::backup {
 namespace {
 
 constexpr std::uint32_t default_tablespace = 1663;
-/// PostgreSQL cuts relations into files of 1 GiB.
-constexpr std::uint64_t segment_bytes = 1ULL << 30;
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;
@@ -84,7 +84,7 @@ bool DeltaFiles::unchanged(const std::string& path, const std::string& member) c
 
 bool DeltaFiles::paged(const WalkedEntry& entry) const {
     const auto size = static_cast<std::uint64_t>(entry.about.st_size);
-    return size > 0 && size <= segment_bytes && size % options_.block_bytes == 0;
+    return size > 0 && size <= pg::relation_file_bytes && size % options_.block_bytes == 0;
 }
 
 /// A restore writes pg_control last, and PostgreSQL never makes it anew.
@@ -123,7 +123,7 @@ std::optional<std::vector<std::uint32_t>> DeltaFiles::changed_blocks(const Walke
     const auto place = relation_place(entry.member);
     const auto* fork = changes_->find(place->relation);
     if (fork == nullptr) return std::vector<std::uint32_t>();
-    const auto first = place->segment * (segment_bytes / options_.block_bytes);
+    const auto first = place->segment * (pg::relation_file_bytes / options_.block_bytes);
     const auto end = first + static_cast<std::uint64_t>(entry.about.st_size) / options_.block_bytes;
     if (fork->limit && *fork->limit <= first) return std::nullopt;
     auto blocks = fork->blocks.between(first, fork->limit ? std::min<std::uint64_t>(end, *fork->limit) : end);

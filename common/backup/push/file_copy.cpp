@@ -4,6 +4,7 @@
 #include "common/backup/push/damage_report.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
+#include "common/pg/page.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -21,8 +22,6 @@ namespace {
 constexpr std::size_t buffer_bytes = 256 << 10;
 /// A page that is being written reads wrong for a moment.
 constexpr int reads_of_a_page_max = 5;
-/// PostgreSQL cuts relations into files of 1 GiB.
-constexpr std::uint64_t segment_bytes = 1ULL << 30;
 
 /// The kernel's clock for files moves on in steps: of a few milliseconds, or of a second where it keeps no fractions.
 constexpr std::chrono::milliseconds fine_step{20}, coarse_step{1100};
@@ -88,7 +87,7 @@ FileCopy::OpenFile FileCopy::opened(const WalkedEntry& entry, int fd) const {
     const bool of_relations =
         entry.member.starts_with("/base/") || entry.member.starts_with("/global/") || entry.member.starts_with("/pg_tblspc/");
     return {entry, fd, source_.verify && main_fork && of_relations,
-            static_cast<std::uint32_t>(relation.segment * (segment_bytes / source_.block_bytes))};
+            static_cast<std::uint32_t>(relation.segment * (pg::relation_file_bytes / source_.block_bytes))};
 }
 
 std::optional<archive::FileDescription> FileCopy::skipped(const WalkedEntry& entry) {

@@ -4,12 +4,13 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr auto what = "the temporary file of files_metadata.json";
+constexpr auto spool_file = "the temporary file of files_metadata.json";
 
 } // namespace
 
 FilesSpool::FilesSpool()
-    : text_(what), members_(what), databases_(what), writer_([this](std::string_view text) { text_.append(text); }) {}
+    : text_(spool_file), members_(spool_file), databases_(spool_file),
+      writer_([this](std::string_view text) { text_.append(text); }) {}
 
 void FilesSpool::add(std::string_view member, const archive::FileDescription& file) {
     const std::lock_guard lock(mutex_);

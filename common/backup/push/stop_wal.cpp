@@ -10,7 +10,7 @@ namespace walgd::backup {
 namespace {
 
 constexpr std::chrono::milliseconds first_pause{50}, longest_pause{3000};
-constexpr std::chrono::seconds quiet{30};
+constexpr std::chrono::seconds word_every{30};
 
 /// What to do when the stop WAL of a standby is long in coming: nobody but the primary can close and archive the segment.
 constexpr auto on_standby = "the primary archives it when it is full, after archive_timeout, or at once with "
@@ -32,7 +32,7 @@ void wait_for_wal(archive::Archive& archive, pg::Server& server, const std::stri
     const auto begin = std::chrono::steady_clock::now();
     auto state = [&] { return options.from_standby ? std::string(on_standby) : archiver_state(server); };
     // A quiet primary may leave its segment open for hours: that is told at once.
-    auto next_word = options.from_standby ? begin : begin + quiet;
+    auto next_word = options.from_standby ? begin : begin + word_every;
     auto pause = first_pause;
     archive::StoredWal stored(archive);
     while (!run_blocking(archive.io, stored.find_before_put(segment, true), stop)) {
@@ -46,7 +46,7 @@ void wait_for_wal(archive::Archive& archive, pg::Server& server, const std::stri
                             : "see the server's log for why archive_command fails; does it push into this archive?");
         if (now >= next_word) {
             archive.log.info("waiting for WAL {} to reach the archive; {}", segment, state());
-            next_word = now + quiet;
+            next_word = now + word_every;
         }
         run_blocking(archive.io, sleep_for(pause), stop);
         pause = std::min(pause * 2, longest_pause);

@@ -32,16 +32,10 @@ private:
     std::uint64_t bytes_ = 0;
 };
 
-const codec::Compression* compression_of(std::string_view object) {
-    const auto dot = object.rfind('.');
-    const auto suffix = dot == std::string_view::npos ? std::string_view() : object.substr(dot + 1);
-    return codec::compression_by_suffix(suffix == "tar" ? std::string_view() : suffix);
-}
-
 /// Decodes a whole tar, to find out whether it can be.
 void decode(Archive& archive, const storage::ObjectInfo& tar, std::stop_token stop) {
     const auto blob = run_blocking(archive.io, storage::get_whole(archive.storage, tar.key, small_tar_bytes_max), stop);
-    const auto* compression = compression_of(tar.key.path());
+    const auto* compression = archive::compression_of_tar(tar.key.path());
     if (!blob || compression == nullptr)
         throw Error(ErrorKind::corrupt, fmt::format("{} is gone, or of a format that nobody knows", tar.key.path()),
                     "restore another backup: walg backup-list");

@@ -11,7 +11,8 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::string_view another = "its metadata is of another backup or damaged: restore another one: walg backup-list";
+constexpr std::string_view damaged_metadata =
+    "its metadata is of another backup or damaged: restore another one: walg backup-list";
 
 } // namespace
 
@@ -20,7 +21,7 @@ void RestoreFiles::file(std::size_t link, std::string_view relative, const archi
     const auto name = hash_of_name(relative);
     if (description.is_incremented && description.is_skipped)
         throw Error(ErrorKind::corrupt, fmt::format("{} is said to be both unchanged and an increment", relative),
-                    std::string(another));
+                    std::string(damaged_metadata));
     if (link > 0) return add_older(link, name, description);
     if (is_of_one_backup(relative) || !wanted(relative)) return;
     const bool whole = !description.is_incremented && !description.is_skipped;
@@ -50,7 +51,7 @@ void RestoreFiles::end_link(std::size_t link, const std::string& backup) {
         throw Error(ErrorKind::corrupt,
                     fmt::format("the chain has no whole copy of {} files: the files metadata of {} {}", lost, backup,
                                 root ? "marks them as unchanged or increments, or does not know them" : "does not know them"),
-                    std::string(another));
+                    std::string(damaged_metadata));
 }
 
 void RestoreFiles::no_metadata(std::size_t link) {
@@ -92,7 +93,7 @@ RestoreFiles::Take RestoreFiles::take(std::size_t link, std::string_view relativ
     if (file->base > link) {
         if (increment(link, name) != nullptr) return Take::increment;
         throw Error(ErrorKind::corrupt, fmt::format("{} is there, but the files metadata says that it was unchanged", relative),
-                    std::string(another));
+                    std::string(damaged_metadata));
     }
     for (std::size_t newer = 0; newer < link; ++newer)
         if (increment(newer, name) != nullptr) return Take::below;

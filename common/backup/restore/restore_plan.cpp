@@ -16,13 +16,6 @@ namespace {
 
 constexpr std::string_view another = "restore another backup: walg backup-list";
 
-/// What follows the last dot; "tar" and nothing at all mean a plain tar (WAL-G 3.0.8 left a trailing dot).
-const codec::Compression* compression_of(std::string_view object) {
-    const auto dot = object.rfind('.');
-    const auto suffix = dot == std::string_view::npos ? std::string_view() : object.substr(dot + 1);
-    return codec::compression_by_suffix(suffix == "tar" ? std::string_view() : suffix);
-}
-
 bool is_control(const TarObject& tar) { return tar.key.path().find("pg_control.tar") != std::string::npos; }
 bool is_final(const TarObject& tar) { return is_control(tar) || tar.key.path().find("backup_label.tar") != std::string::npos; }
 
@@ -36,7 +29,7 @@ std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& p
     const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true));
     std::vector<TarObject> tars;
     for (const auto& object : page.objects) {
-        const auto* compression = compression_of(object_name(object.key));
+        const auto* compression = archive::compression_of_tar(object_name(object.key));
         if (compression == nullptr)
             throw Error(ErrorKind::corrupt, fmt::format("{} is in a format that nobody knows", object.key.path()),
                         "only tars of the backup belong there; move it away and try again");

@@ -1,5 +1,6 @@
 #include "common/storage/s3/credentials.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
@@ -16,13 +17,6 @@ namespace {
 
 constexpr std::chrono::minutes refresh_before{5};
 constexpr std::size_t answer_bytes_max = 1 << 20;
-
-std::string trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r' || text.back() == '\n'))
-        text.remove_suffix(1);
-    return std::string(text);
-}
 
 std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string& text) {
     const auto time = parse_time(text);
@@ -52,14 +46,13 @@ Credentials parse_profile(std::string_view ini, std::string_view profile) {
         const auto text = trimmed(line);
         if (text.empty() || text[0] == '#' || text[0] == ';') continue;
         if (text.front() == '[' && text.back() == ']') {
-            const auto name = trimmed(std::string_view(text).substr(1, text.size() - 2));
+            const auto name = trimmed(text.substr(1, text.size() - 2));
             inside = name == profile || name == "profile " + std::string(profile);
             continue;
         }
         const auto equals = text.find('=');
-        if (!inside || equals == std::string::npos) continue;
-        const auto key = trimmed(std::string_view(text).substr(0, equals)),
-                   value = trimmed(std::string_view(text).substr(equals + 1));
+        if (!inside || equals == text.npos) continue;
+        const auto key = trimmed(text.substr(0, equals)), value = trimmed(text.substr(equals + 1));
         if (key == "aws_access_key_id") credentials.access_key = value;
         if (key == "aws_secret_access_key") credentials.secret_key = value;
         if (key == "aws_session_token") credentials.session_token = value;
@@ -151,7 +144,7 @@ awaitable<Credentials> CredentialChain::from_web_identity() {
                   {"Version", "2011-06-15"},
                   {"RoleArn", options_.role_arn},
                   {"RoleSessionName", options_.role_session_name.empty() ? "walgd" : options_.role_session_name},
-                  {"WebIdentityToken", trimmed(read_text_file(options_.web_identity_token_file))}};
+                  {"WebIdentityToken", std::string(trimmed(read_text_file(options_.web_identity_token_file)))}};
     const auto body = form.target().substr(2);
     request.body = bytes_of(body);
     const auto [status, text] = co_await ask(server, request);
@@ -175,8 +168,8 @@ awaitable<std::optional<Credentials>> CredentialChain::from_container() {
     request.method = "GET";
     request.path = slash == std::string::npos ? "/" : url.substr(slash);
     const auto token_file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    const auto token =
-        token_file.empty() ? environment("AWS_CONTAINER_AUTHORIZATION_TOKEN") : trimmed(read_text_file(token_file));
+    const std::string token(token_file.empty() ? environment("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+                                               : std::string(trimmed(read_text_file(token_file))));
     if (!token.empty()) request.headers.emplace_back("authorization", token);
     const auto [status, text] = co_await ask(server, request);
     if (status != 200)
@@ -205,7 +198,7 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
         request.headers = {{"x-aws-ec2-metadata-token", token.second}};
         const auto role = co_await ask(server, request);
         if (role.first != 200) co_return std::nullopt;
-        request.path = std::string(roles) + trimmed(role.second.substr(0, role.second.find('\n')));
+        request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
         const auto answer = co_await ask(server, request);
         if (answer.first != 200) co_return std::nullopt;
         co_return parse_endpoint_answer(answer.second, "instance metadata");

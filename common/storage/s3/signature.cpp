@@ -1,5 +1,6 @@
 #include "common/storage/s3/signature.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/codec/sha256.hpp"
 
 #include <algorithm>
@@ -30,12 +31,6 @@ std::string canonical_query(const HttpFields& query) {
     return text;
 }
 
-std::string trimmed(std::string_view value) {
-    while (value.starts_with(' ')) value.remove_prefix(1);
-    while (value.ends_with(' ')) value.remove_suffix(1);
-    return std::string(value);
-}
-
 } // namespace
 
 std::string amz_date(std::chrono::system_clock::time_point time) {
@@ -64,7 +59,7 @@ void sign(HttpRequest& request, const std::string& host, const Credentials& cred
     std::ranges::sort(headers);
     std::string canonical_headers, signed_headers;
     for (const auto& [name, value] : headers) {
-        canonical_headers += name + ":" + trimmed(value) + "\n";
+        canonical_headers += name + ":" + std::string(trimmed(value)) + "\n";
         signed_headers += (signed_headers.empty() ? "" : ";") + name;
     }
     const auto canonical = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, request.path, canonical_query(request.query),

@@ -1,4 +1,4 @@
-#include "client/walg/backup_times.hpp"
+#include "client/walg/backup_texts.hpp"
 
 #include <ctime>
 #include <fmt/chrono.h>
@@ -19,5 +19,6 @@ std::tm utc(Time time) {
 
 std::string short_time(Time time) { return time == Time() ? "-" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", utc(time)); }
 std::string long_time(Time time) { return time == Time() ? "-" : fmt::format("{:%A, %d-%b-%y %H:%M:%S} UTC", utc(time)); }
+std::string lsn_text(const std::optional<pg::Lsn>& lsn) { return lsn ? lsn->text() : "-"; }
 
 } // namespace walgd::cli
