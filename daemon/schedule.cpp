@@ -25,21 +25,15 @@ bool is_backup(Task task) { return task == Task::full || task == Task::delta; }
 
 } // namespace
 
-std::string_view name_of(Task task) {
-    switch (task) {
-    case Task::full:
-        return "full";
-    case Task::delta:
-        return "delta";
-    case Task::verify:
-        return "verify";
-    case Task::retention:
-        return "retention";
-    }
-    return "";
-}
-
 Schedule::Schedule(Options options, Calendar::Time started) : options_(std::move(options)), started_(started) {}
+
+std::map<Task, TaskRecord> Schedule::first_records(const std::map<Task, TaskRecord>& known) const {
+    std::map<Task, TaskRecord> first;
+    for (const auto& [task, calendar] : options_.calendars) {
+        if (!known.contains(task)) first[task] = {started_, {}, 0, {}, options_.host};
+    }
+    return first;
+}
 
 seconds Schedule::jitter_of(Task task, Calendar::Time due) const {
     if (options_.jitter.count() <= 0) return seconds(0);
@@ -52,9 +46,9 @@ std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, 
     const auto due = options_.calendars.at(task).last_until(now);
     if (!due) return std::nullopt;
     const auto record = records.find(task);
-    const bool ran = record != records.end();
-    if (!ran && *due <= started_) return std::nullopt; // never ran, and was due before anyone had set it up
-    const bool tried = ran && record->second.due >= *due;
+    const bool known = record != records.end();
+    if (!known && *due <= started_) return std::nullopt; // was due before anyone had set it up
+    const bool tried = known && record->second.due >= *due;
     if (tried && record->second.failures == 0) return std::nullopt;
     const auto at = tried ? record->second.ended + delay_after(record->second.failures) : *due + jitter_of(task, *due);
     return Due{*due, at};

@@ -1,5 +1,6 @@
 #pragma once
 #include "daemon/calendar.hpp"
+#include "daemon/task_record.hpp"
 
 #include <chrono>
 #include <map>
@@ -8,19 +9,6 @@
 #include <vector>
 
 namespace walgd::daemon {
-
-/// What is done by the calendar. In this order where several are due: what is later waits for what is before it.
-enum class Task { full, delta, verify, retention };
-std::string_view name_of(Task task);
-
-/// How a task went when it ran last, on whatever host: kept in the archive, so that a failover goes on where the other host was.
-struct TaskRecord {
-    Calendar::Time due{};   ///< which due time that run was for
-    Calendar::Time ended{}; ///< wall clock
-    unsigned failures = 0;  ///< in a row, for this due time; 0: it went well
-    std::string text;       ///< what came of it, or why it failed
-    std::string host;
-};
 
 enum class Role {
     primary,
@@ -39,8 +27,11 @@ public:
         RunsOn runs_on = RunsOn::primary;
         std::string host;
     };
-    /// `started`: what was due before, and never ran, is not missed.
+    /// `started`: what was due before, and has no record, is not missed.
     Schedule(Options options, Calendar::Time started);
+
+    /// The records of tasks that have none yet: what comes due from now on is missed when it does not run, also the first time.
+    std::map<Task, TaskRecord> first_records(const std::map<Task, TaskRecord>& known) const;
 
     struct Facts {
         Role role = Role::not_known;

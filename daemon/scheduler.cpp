@@ -22,30 +22,6 @@ Calendar::Time now() { return std::chrono::floor<std::chrono::seconds>(std::chro
 
 storage::ObjectKey record_key(Task task) { return storage::ObjectKey(fmt::format("walgd_005/schedule/{}.json", name_of(task))); }
 
-std::string record_text(const TaskRecord& record) {
-    return Json{{"due", format_time(record.due)},
-                {"ended", format_time(record.ended)},
-                {"failures", record.failures},
-                {"text", record.text},
-                {"host", record.host}}
-        .dump();
-}
-
-/// Nothing, if it is not what we write: then the task counts as never run.
-std::optional<TaskRecord> parse_record(std::string_view text) {
-    const auto json = Json::parse(text, nullptr, false);
-    if (!json.is_object()) return std::nullopt;
-    TaskRecord record;
-    const auto due = parse_time(json.value("due", "")), ended = parse_time(json.value("ended", ""));
-    if (!due || !ended || !json.contains("failures") || !json["failures"].is_number_unsigned()) return std::nullopt;
-    record.due = std::chrono::floor<std::chrono::seconds>(*due);
-    record.ended = std::chrono::floor<std::chrono::seconds>(*ended);
-    record.failures = json["failures"].get<unsigned>();
-    record.text = json.value("text", "");
-    record.host = json.value("host", "");
-    return record;
-}
-
 } // namespace
 
 Scheduler::Scheduler(Schedule schedule, Parts parts) : schedule_(std::move(schedule)), parts_(std::move(parts)), thread_(1) {}
@@ -57,7 +33,7 @@ awaitable<void> Scheduler::run() {
         std::exception_ptr failure;
         try {
             if (!known) {
-                co_await read_records();
+                co_await begin();
             }
             known = true;
             co_await look();
@@ -71,6 +47,16 @@ awaitable<void> Scheduler::run() {
             trouble_ = text;
         }
         co_await sleep_for(look_every);
+    }
+}
+
+/// Learns how the tasks went, and notes those that are new, so that a first run which this host does not live to end is made up.
+awaitable<void> Scheduler::begin() {
+    co_await read_records();
+    storage::PutOptions absent;
+    absent.if_absent = true; // another host may be quicker
+    for (const auto& [task, record] : schedule_.first_records(records_)) {
+        co_await keep(task, record, absent);
     }
 }
 
@@ -147,12 +133,12 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     }
 }
 
-awaitable<void> Scheduler::keep(Task task, TaskRecord record) {
+awaitable<void> Scheduler::keep(Task task, TaskRecord record, storage::PutOptions options) {
     records_[task] = record;
     const auto text = record_text(record);
     std::exception_ptr failure;
     try {
-        co_await parts_.archive.storage.put(record_key(task), bytes_of(text), {});
+        co_await parts_.archive.storage.put(record_key(task), bytes_of(text), std::move(options));
     } catch (...) {
         failure = std::current_exception();
     }
@@ -180,7 +166,7 @@ Json Scheduler::lines() const {
                   {"overdue", line.overdue},
                   {"why", line.why}};
         const auto record = records_.find(line.task);
-        if (record != records_.end()) {
+        if (record != records_.end() && record->second.ran()) {
             text["last"] = format_time(record->second.ended);
             text["ok"] = record->second.failures == 0;
             text["text"] = record->second.text;

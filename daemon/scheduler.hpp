@@ -10,7 +10,7 @@
 namespace walgd::daemon {
 
 /// Runs what the schedule says, one after the other. How each task went is kept under walgd_005/schedule/ in the archive, where
-/// the next host finds it; without it a task counts as never run.
+/// the next host finds it; without it a task counts as set up now.
 class Scheduler {
 public:
     /// Does a task to its end and says what came of it; throws when it failed.
@@ -30,10 +30,11 @@ public:
     nlohmann::ordered_json lines() const;
 
 private:
+    awaitable<void> begin();
     awaitable<void> look();
     awaitable<void> perform(Schedule::Run run);
     awaitable<void> read_records();
-    awaitable<void> keep(Task task, TaskRecord record);
+    awaitable<void> keep(Task task, TaskRecord record, storage::PutOptions options = {});
     awaitable<Role> find_role();
     awaitable<bool> archive_is_ahead(pg::TimelineId timeline);
     Schedule::Facts facts() const { return {role_, parts_.backup_running(), records_}; }

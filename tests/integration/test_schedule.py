@@ -1,4 +1,5 @@
 """What the daemon does by the calendar, and whom it tells."""
+import datetime
 import http.server
 import json
 import threading
@@ -102,6 +103,24 @@ class Schedule(TestCase):
         refused = self.walgd(WALGD_SCHEDULE_RETENTION=EVERY_MINUTE)
         self.assertEqual(refused.start(wait=False).process.wait(20), 1)
         self.assertIn("nothing says what is to stay", (self.scratch.path / "log").read_text(errors="replace"))
+
+    def test_a_first_run_that_this_host_did_not_live_to_end_is_made_up(self):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        due = now - datetime.timedelta(minutes=5)
+        settings = {"WALGD_SCHEDULE_VERIFY": f"{due.minute} {due.hour} * * *", "WALGD_SCHEDULE_TIMEZONE": "UTC"}
+        walgd = self.walgd(**settings).start()
+        record = self.folder / "walgd_005/schedule/verify.json"
+        until("the task to be noted", record.exists)
+        line = json.loads(walgd.walg("schedule", "--json").stdout)[0]
+        self.assertEqual((line["overdue"], "last" in line), (False, False), "what was due before it was set up is not missed")
+        self.assertIn("never ran", walgd.walg("schedule").stdout)
+        walgd.kill()
+        # As if it had been set up an hour ago, and nothing came of the run five minutes ago.
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"due": (now - datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")}))
+        walgd.start()
+        line = until("it to be made up", lambda: next((line for line in json.loads(walgd.walg("schedule", "--json").stdout) if line.get("ok")), None))
+        self.assertFalse(line["overdue"])
+        self.assertGreaterEqual(json.loads(record.read_text())["due"], due.strftime("%Y-%m-%dT%H:%M:00Z"))
 
     def test_a_failed_task_says_why_and_is_told(self):
         program, events = self.hook()

@@ -126,3 +126,29 @@ TEST_CASE("jitter delays by what one host and due time always give, and no more 
     CHECK(host.schedule().choose({host.role, false, host.records}, *next - 1s).has_value() == false);
     CHECK(host.schedule().choose({host.role, false, host.records}, *next).has_value());
 }
+
+TEST_CASE("a first run that its host did not live to end is made up", "[daemon]") {
+    Host host;
+    host.records = host.schedule().first_records(host.records);
+    CHECK(host.records.size() == 3);
+    CHECK_FALSE(host.records.at(Task::full).ran());
+    host.started = at("2026-03-01T04:00:00Z"); // it came up again
+    CHECK(host.schedule().first_records(host.records).empty());
+    CHECK(host.chosen("2026-03-01T04:00:01Z") == "full");
+    host.records = {};
+    CHECK(host.chosen("2026-03-01T04:00:01Z") == "nothing"); // set up behind that time
+}
+
+TEST_CASE("a task's record is read as it was written; what is no record is none", "[daemon]") {
+    const TaskRecord record{at("2026-03-01T03:00:00Z"), at("2026-03-01T03:05:00Z"), 2, "cannot read h\xFC", "db1"};
+    const auto read = parse_record(record_text(record)).value();
+    CHECK((read.due == record.due && read.ended == record.ended && read.failures == 2 && read.host == "db1"));
+    CHECK(read.text == "cannot read h\xEF\xBF\xBD"); // U+FFFD for what is no UTF-8
+    CHECK_FALSE(parse_record(record_text({at("2026-03-01T03:00:00Z"), {}, 0, "", "db1"})).value().ran());
+    for (const auto* text : {"", "[]", "{}", R"({"due":5,"ended":"2026-03-01T03:05:00Z","failures":0})",
+                             R"({"due":"2026-03-01T03:00:00Z","ended":null,"failures":0})",
+                             R"({"due":"2026-03-01T03:00:00Z","ended":"2026-03-01T03:05:00Z","failures":"no"})",
+                             R"({"due":"2026-03-01T03:00:00Z","ended":"2026-03-01T03:05:00Z","failures":4294967296})"})
+        CHECK_FALSE(parse_record(text));
+    CHECK(parse_record(R"({"due":"2026-03-01T03:00:00Z","ended":"2026-03-01T03:05:00Z","failures":0,"text":7})")->text.empty());
+}
