@@ -54,6 +54,9 @@ awaitable<std::string> Jobs::run(backup::PushOptions options) {
         job->woken.expires_after(std::chrono::seconds(60));
         co_await job->woken.async_wait(asio::as_tuple(asio::use_awaitable));
     }
+    // The job was cancelled, not who waits for it; but for where walgd ends.
+    if (job->failure && as_error(job->failure).kind() == ErrorKind::cancelled && !refusing_)
+        throw Error(ErrorKind::failed, "the backup was cancelled");
     if (job->failure) std::rethrow_exception(job->failure);
     co_return job->result->name;
 }

@@ -2,6 +2,8 @@
 import datetime
 import http.server
 import json
+import socket
+import struct
 import threading
 import unittest
 
@@ -121,6 +123,19 @@ class Schedule(TestCase):
         line = until("it to be made up", lambda: next((line for line in json.loads(walgd.walg("schedule", "--json").stdout) if line.get("ok")), None))
         self.assertFalse(line["overdue"])
         self.assertGreaterEqual(json.loads(record.read_text())["due"], due.strftime("%Y-%m-%dT%H:%M:00Z"))
+
+    def test_a_scheduled_backup_that_is_cancelled_has_failed_and_the_schedule_goes_on(self):
+        settings = {"WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALGD_SCHEDULE_VERIFY": EVERY_MINUTE, "WALG_DISK_RATE_LIMIT": "100000"}
+        cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, **settings))
+        until("the backup to run", lambda: json.loads(walgd.walg("status", "--json").stdout).get("backup", {}).get("running"), 120)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(walgd.env["WALGD_SOCKET"])
+            client.sendall(struct.pack("<IBBI", 6, 1, 6, 1))  # cancel_job
+            self.assertTrue(client.recv(4096))
+        tasks = lambda: {line["what"]: line for line in json.loads(walgd.walg("schedule", "--json").stdout)}
+        until("the schedule to tell", lambda: tasks()["full"].get("ok") is False)
+        self.assertIn("cancelled", tasks()["full"]["text"])
+        until("the next task to run", lambda: tasks()["verify"].get("ok"), 30)
 
     def test_a_failed_task_says_why_and_is_told(self):
         program, events = self.hook()
