@@ -16,6 +16,11 @@ std::string protection(WalService& wal) {
                                        : "look, then put: whether the storage keeps If-None-Match is not known yet";
 }
 
+/// A name in an error may hold bytes that are no UTF-8.
+std::string text_of(const nlohmann::ordered_json& json, int indent = -1) {
+    return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 nlohmann::ordered_json job_json(const Jobs::Job& job) {
     nlohmann::ordered_json text{{"started", time_or_dash(job.began)},
                                 {"running", !job.ended},
@@ -84,7 +89,7 @@ std::string status_text(const StatusSources& sources, bool json) {
     if (jobs.current()) status["backup"] = job_json(*jobs.current());
     if (json) {
         status["schedule"] = scheduler.lines();
-        return status.dump(4);
+        return text_of(status, 4);
     }
     std::string text;
     auto add = [&text](auto& self, const nlohmann::ordered_json& value, const std::string& head) -> void {
@@ -92,7 +97,7 @@ std::string status_text(const StatusSources& sources, bool json) {
             if (item.is_object())
                 self(self, item, key + ".");
             else
-                text += fmt::format("{:<22} {}\n", head + key, item.is_string() ? item.get<std::string>() : item.dump());
+                text += fmt::format("{:<22} {}\n", head + key, item.is_string() ? item.get<std::string>() : text_of(item));
         }
     };
     add(add, status, "");

@@ -2,10 +2,13 @@
 import datetime
 import http.server
 import json
+import os
+import re
 import socket
 import struct
 import threading
 import unittest
+import urllib.request
 
 from harness import Cluster, TestCase, Walgd, free_port, run, until
 
@@ -141,8 +144,11 @@ class Schedule(TestCase):
         program, events = self.hook()
         cluster = Cluster(self.scratch, 15, segment_mb=1)
         cluster.start()
-        walgd = self.walgd(cluster, WALGD_SCHEDULE_FULL=EVERY_MINUTE, WALGD_HOOK_COMMAND=program)
-        walgd.env["PGDATA"] = str(self.scratch.folder("not-the-servers"))
+        port = free_port()
+        walgd = self.walgd(cluster, WALGD_SCHEDULE_FULL=EVERY_MINUTE, WALGD_HOOK_COMMAND=program, WALGD_HTTP_LISTEN=f"127.0.0.1:{port}")
+        walgd.env["PGDATA"] = os.fsdecode(os.fsencode(self.scratch.folder("not-the-servers")) + b"-\xfc")
+        os.mkdir(walgd.env["PGDATA"])
+        self.scratch.own(walgd.env["PGDATA"])
         walgd.start()
         until("the failure to be told", events, 120)
         self.assertEqual(events()[0][0], "backup_failed")
@@ -150,6 +156,12 @@ class Schedule(TestCase):
         line = until("the schedule to tell", lambda: next((line for line in json.loads(walgd.walg("schedule", "--json").stdout) if line.get("ok") is False), None))
         self.assertIn("not-the-servers", line["text"])
         self.assertTrue(line["overdue"])
+        self.assertIn("FAILED", walgd.walg("schedule").stdout)
+        self.assertIn("not-the-servers", walgd.walg("status").stdout)
+        # The page asks for nothing that is not told.
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read().decode()
+        asked = set(re.findall(r"\bj\.(\w+)", re.search(r"function due\(s\).*", page).group()))
+        self.assertTrue({"ok", "text"} <= asked <= set(line), asked)
 
     def test_a_standby_leaves_it_to_the_primary_until_it_is_one(self):
         cluster = Cluster(self.scratch, 15, segment_mb=1)
