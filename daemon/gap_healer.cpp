@@ -1,5 +1,8 @@
 #include "daemon/gap_healer.hpp"
+
+#include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
+#include "common/pg/wal_page.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -22,8 +25,26 @@ std::vector<archive::CheckedRun> gaps_of(const ArchiveView& view) {
     return gaps;
 }
 
-awaitable<bool> GapHealer::store(std::string name) {
-    if (pgdata_.empty()) co_return false;
+/// A standby may be receiving the segment: then its header is right, and its end is what the file held before. Only when the next
+/// one has begun it is whole.
+bool GapHealer::is_whole(pg::Segment segment, std::uint64_t segment_bytes) const {
+    const auto next = pg::segment_name({segment.timeline, segment.number + 1}, segment_bytes);
+    const auto path = pgdata_ + "/pg_wal/" + next;
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd) return false;
+    std::byte bytes[pg::wal_header_bytes];
+    try {
+        const auto count = read_at(fd.get(), bytes, 0, path);
+        pg::check_wal_header(pg::parse_wal_header({bytes, count}, path), next, segment_bytes);
+    } catch (const Error&) {
+        return false; // not written yet, or one that is to be used again
+    }
+    return true;
+}
+
+awaitable<bool> GapHealer::store(pg::Segment segment, std::uint64_t segment_bytes) {
+    if (pgdata_.empty() || !is_whole(segment, segment_bytes)) co_return false;
+    const auto name = pg::segment_name(segment, segment_bytes);
     UniqueFd fd(::open((pgdata_ + "/pg_wal/" + name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!fd) co_return false;
     std::exception_ptr failure;
@@ -44,15 +65,16 @@ awaitable<bool> GapHealer::store(std::string name) {
 awaitable<std::size_t> GapHealer::heal(std::vector<archive::CheckedRun> missing, std::uint64_t segment_bytes, bool backup_since) {
     std::size_t stored = 0;
     for (const auto& gap : missing) {
-        std::uint64_t left = 0;
-        for (auto number = gap.segments.first; number <= gap.segments.last; ++number) {
-            const auto name = pg::segment_name({gap.timeline, number}, segment_bytes);
-            if (stored_.contains(name)) continue;
-            bool healed = false;
-            if (number - gap.segments.first < segments_max) {
-                healed = co_await store(name);
+        auto left = gap.segments.count();
+        const auto end = gap.segments.first + std::min(left, segments_max);
+        for (auto number = gap.segments.first; number < end; ++number) {
+            const pg::Segment segment{gap.timeline, number};
+            bool there = stored_.contains(pg::segment_name(segment, segment_bytes));
+            if (!there) {
+                there = co_await store(segment, segment_bytes);
+                stored += there ? 1 : 0;
             }
-            ++(healed ? stored : left);
+            left -= there ? 1 : 0;
         }
         const auto first = pg::segment_name({gap.timeline, gap.segments.first}, segment_bytes);
         if (left == 0 || !told_.insert(first).second) continue;

@@ -19,7 +19,8 @@ public:
     awaitable<std::size_t> heal(std::vector<archive::CheckedRun> missing, std::uint64_t segment_bytes, bool backup_since);
 
 private:
-    awaitable<bool> store(std::string name);
+    awaitable<bool> store(pg::Segment segment, std::uint64_t segment_bytes);
+    bool is_whole(pg::Segment segment, std::uint64_t segment_bytes) const;
 
     WalService& wal_;
     Hooks& hooks_;

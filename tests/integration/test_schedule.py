@@ -208,6 +208,24 @@ class Schedule(TestCase):
         self.assertEqual((events()[0][1]["first"], events()[0][1]["segments"]), (names[2], 1))
         self.assertIn("take a full base backup now", events()[0][1]["text"])
 
+    def test_a_segment_that_a_standby_is_still_receiving_heals_no_gap(self):
+        program, events = self.hook()
+        cluster = Cluster(self.scratch, 15, segment_mb=1, extra="wal_keep_size = 1GB")
+        walgd = self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_CATALOGUE_REFRESH="1s", WALGD_HTTP_LISTEN=f"127.0.0.1:{free_port()}").start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        walgd.walg("backup-push", cluster.data)
+        names = [cluster.switch() for _ in range(4)]
+        stored = next((self.folder / "wal_005").glob(f"{names[2]}.*"))
+        # So it looks there: the header is right, and what follows is a file of an older segment that is to be used again.
+        used_again = (cluster.data / "pg_wal" / names[0]).read_bytes()
+        (cluster.data / "pg_wal" / names[3]).write_bytes(used_again)
+        received = (cluster.data / "pg_wal" / names[2]).read_bytes()[:8192]
+        (cluster.data / "pg_wal" / names[2]).write_bytes(received + used_again[8192:])
+        stored.unlink()
+        until("the gap to be told", lambda: [event for event, _ in events()] == ["wal_gap"])
+        self.assertFalse(stored.exists())
+
     def test_wal_that_waits_for_too_long_is_told_and_that_it_is_over(self):
         program, events = self.hook()
         cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_HOOK_LAG="1s"))
