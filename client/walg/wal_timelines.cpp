@@ -13,8 +13,17 @@ namespace walgd::cli {
 
 namespace {
 
+/// One stray name far from all others would make a list that no memory holds.
+constexpr std::uint64_t missing_named_max = 10'000'000;
+
 std::string missing(const archive::WalTimeline& timeline, std::uint64_t segment_bytes) {
     std::string names;
+    const auto count = timeline.last() - timeline.first() + 1 - timeline.segments;
+    if (count > missing_named_max)
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} segments are missing on timeline {}, too many to name", count, timeline.id.number()),
+                    fmt::format("it ends with {}: does that belong here? Without --detailed-json they are counted",
+                                pg::segment_name({timeline.id, timeline.last()}, segment_bytes)));
     auto gaps = timeline.gaps();
     std::ranges::reverse(gaps);
     for (const auto& gap : gaps) {

@@ -47,6 +47,18 @@ class StorageTools(TestCase):
             self.assertEqual((back / f"{number}{stored}").read_bytes(), content)
         self.assertNotIn(content[:1000], files_below(self.folder)["misc/1"])
 
+    def test_a_name_far_from_all_others_ends_no_listing_and_no_check(self):
+        (self.folder / "wal_005").mkdir()
+        for name in ("000000010000000000000001", "00000001FFFFFFFF000000FD"):
+            (self.folder / f"wal_005/{name}.lz4").write_bytes(b"x")
+        env = {"WALG_PG_WAL_SIZE": "16"}
+        self.assertIn("LOST_SEGMENTS", self.walgd.walg("wal-show", env=env).stdout)
+        refused = self.walgd.walg("wal-show", "--json", check=False, env=env)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("1099511627771 segments are missing on timeline 1, too many to name", refused.stderr)
+        verified = self.walgd.walg("wal-verify", "integrity", "--lsn", "FFFFFFFF/FF000000", "--timeline", "1", check=False, env=env)
+        self.assertIn("1099511627756", verified.stdout)
+
     def test_nothing_is_replaced_unless_asked_to(self):
         self.walgd.walg("st", "put", self.local(b"one"), "x", "--no-compress")
         refused = self.walgd.walg("st", "put", self.local(b"two"), "x", "--no-compress", check=False)

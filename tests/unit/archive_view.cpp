@@ -58,6 +58,25 @@ TEST_CASE("a backup right behind a gap is valid, one before it is not", "[daemon
     CHECK(view.valid_backups == 1);
 }
 
+TEST_CASE("a gap may have any length, and is found at once", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 6}}, {1, {0xFF'FFFF'0000, 0xFF'FFFF'0001}}}, {{1, 3}});
+    judge(view, std::nullopt);
+    CHECK(view.missing == 0xFF'FFFF'0000 - 7);
+    CHECK(view.continuous == 2);
+    REQUIRE(view.runs.size() == 3);
+    CHECK(view.runs[1].segments == archive::SegmentRun{7, 0xFF'FFFE'FFFF});
+}
+
+TEST_CASE("gaps end where a timeline was left", "[daemon]") {
+    auto view = view_with(16 * mib, {{1, {1, 4}}, {1, {7, 7}}, {2, {15, 16}}}, {{1, 3}});
+    judge(view,
+          pg::parse_timeline_history("1\t0/A000100\tno recovery target specified\n", pg::TimelineId(2), "00000002.history"));
+    std::vector<archive::SegmentRun> gaps;
+    for (const auto& run : view.runs)
+        if (run.state != archive::SegmentState::found) gaps.push_back(run.segments);
+    CHECK(gaps == std::vector<archive::SegmentRun>{{5, 6}, {8, 9}, {10, 14}});
+}
+
 TEST_CASE("each stretch without a gap that has a backup is a window, and the last one grows", "[daemon]") {
     auto view = view_with(16 * mib, {{1, {1, 6}}, {1, {8, 9}}, {1, {11, 20}}}, {{1, 5}, {1, 3}, {1, 12}});
     judge(view, std::nullopt);

@@ -29,6 +29,20 @@ public:
         if (left != switches_.end() && !wal_.has(at_)) at_.timeline = left->second;
         return wal_.has(at_);
     }
+    /// Where step() found nothing: goes on to the last before something may be there again. One name far ahead of all others
+    /// makes a gap of any length.
+    void skip_missing() {
+        auto bottom = std::min(first_, at_.number);
+        if (const auto left = switches_.upper_bound(at_.number); left != switches_.begin())
+            bottom = std::max(bottom, std::prev(left)->first);
+        const auto timeline = wal_.timelines.find(at_.timeline);
+        if (timeline != wal_.timelines.end()) {
+            const auto& runs = timeline->second.runs;
+            const auto above = std::ranges::upper_bound(runs, at_.number, {}, &SegmentRun::first);
+            if (above != runs.begin()) bottom = std::max(bottom, std::prev(above)->last + 1);
+        }
+        at_.number = bottom;
+    }
     pg::Segment at() const { return at_; }
 
 private:
@@ -119,6 +133,9 @@ std::vector<CheckedRun> check_segments(const WalCatalogue& wal, const SwitchPoin
     while (walk.more()) {
         const bool found = walk.step();
         runs.add(walk.at(), found ? SegmentState::found : SegmentState::lost);
+        if (found) continue;
+        walk.skip_missing();
+        runs.add(walk.at(), SegmentState::lost);
     }
     return std::move(runs).ascending();
 }
