@@ -26,6 +26,15 @@ std::optional<pg::Segment> newest_of(const archive::WalCatalogue& wal) {
     return pg::Segment{id, timeline.last()};
 }
 
+/// Whether recovery from it comes to the newest timeline: it ended before its own was left.
+bool leads_on(const BackupView& backup, pg::TimelineId newest, const std::optional<pg::TimelineHistory>& history) {
+    if (!backup.segment) return false;
+    if (backup.segment->timeline == newest) return true;
+    return history && std::ranges::any_of(history->past, [&](const pg::PastTimeline& past) {
+               return past.timeline == backup.segment->timeline && past.end.bytes() >= backup.finish_lsn;
+           });
+}
+
 std::uint64_t first_wanted(const ArchiveView& view) {
     std::optional<std::uint64_t> first;
     // As WAL-G's wal-verify: a permanent backup is there for its own moment.
@@ -71,7 +80,7 @@ std::vector<RestoreWindow> windows_of(const ArchiveView& view) {
         const BackupView* first = nullptr;
         for (const auto& backup : view.backups) {
             const bool inside =
-                stretch && backup.segment && backup.segment->number >= stretch->first && backup.segment->number <= stretch->last;
+                stretch && backup.leads_on && backup.segment->number >= stretch->first && backup.segment->number <= stretch->last;
             if (inside && (first == nullptr || backup.segment->number < first->segment->number)) first = &backup;
         }
         if (first != nullptr)
@@ -159,6 +168,7 @@ void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history)
     view.valid_backups = 0;
     if (!view.newest) return;
     const auto switches = history ? archive::switch_points(*history, view.wal.segment_bytes) : archive::SwitchPoints();
+    for (auto& backup : view.backups) backup.leads_on = leads_on(backup, view.newest->timeline, history);
     const auto first = first_wanted(view);
     const pg::Segment behind{view.newest->timeline, view.newest->number + 1};
     view.runs = archive::check_segments(view.wal, switches, behind, first, {.delayed = 0, .uploading = 0});
@@ -170,7 +180,7 @@ void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history)
         view.continuous += run->segments.count();
         since = run->segments.first;
     }
-    for (const auto& backup : view.backups) view.valid_backups += backup.segment && backup.segment->number >= since ? 1 : 0;
+    for (const auto& backup : view.backups) view.valid_backups += backup.leads_on && backup.segment->number >= since ? 1 : 0;
     if (view.backups.empty()) return;
     for (const auto& [id, timeline] : view.wal.timelines) {
         for (const auto& run : timeline.runs) {

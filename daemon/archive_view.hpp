@@ -18,6 +18,7 @@ struct BackupView {
     Time started{}, finished{}, modified{};
     std::int64_t bytes = 0, stored_bytes = 0;
     std::optional<pg::Segment> segment; ///< where it starts
+    bool leads_on = false;              ///< to the newest timeline, by the histories
 };
 
 /// Any moment from the end of a backup on, as far as no segment is missing.
@@ -47,7 +48,7 @@ struct ArchiveView {
     std::uint64_t missing = 0;     ///< segments in gaps of these
     std::uint64_t continuous = 0;  ///< segments since the last gap
     std::uint64_t useless = 0;     ///< segments older than every backup
-    std::size_t valid_backups = 0; ///< backups that start after the last gap, or right at its end
+    std::size_t valid_backups = 0; ///< backups from which the newest segment can be recovered
     std::optional<pg::Segment> newest;
     std::vector<RestoreWindow> windows; ///< oldest first; one for each stretch of `runs` without a gap that has a backup
 

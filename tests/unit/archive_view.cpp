@@ -77,6 +77,16 @@ TEST_CASE("gaps end where a timeline was left", "[daemon]") {
     CHECK(gaps == std::vector<archive::SegmentRun>{{5, 6}, {8, 9}, {10, 14}});
 }
 
+TEST_CASE("a backup of a branch that was left before it leads nowhere", "[daemon]") {
+    // A server was promoted in segment 10; the old one went on, and was backed up.
+    auto view = view_with(16 * mib, {{1, {1, 14}}, {2, {10, 15}}}, {{1, 12}});
+    view.backups[0].finish_lsn = 12 * 16 * mib + 100;
+    judge(view,
+          pg::parse_timeline_history("1\t0/A000100\tno recovery target specified\n", pg::TimelineId(2), "00000002.history"));
+    CHECK(view.valid_backups == 0);
+    CHECK(view.windows.empty());
+}
+
 TEST_CASE("each stretch without a gap that has a backup is a window, and the last one grows", "[daemon]") {
     auto view = view_with(16 * mib, {{1, {1, 6}}, {1, {8, 9}}, {1, {11, 20}}}, {{1, 5}, {1, 3}, {1, 12}});
     judge(view, std::nullopt);
