@@ -93,6 +93,15 @@ TEST_CASE("days: the backup from which the oldest of these moments is recovered 
     CHECK(days.departures.empty());
 }
 
+TEST_CASE("days: any number of them, also to keep all for ever", "[retention]") {
+    Days days;
+    days.full(1).full(4).full(8);
+    for (const std::size_t many : {30U, 36'500U, 365'000U, 1'000'000U, 4'000'000'000U}) {
+        CHECK(days.after(10, select_by_policy(days.at(10), {.days = many})).first == std::set{1, 4, 8});
+        CHECK(days.after(10, select_by_policy(days.at(10), {.full = 3, .wal = many})).second == days_from(1, 10));
+    }
+}
+
 TEST_CASE("weekly and monthly: the newest full backup of each stays as a snapshot, with the WAL of its own", "[retention]") {
     Days days; // day 0 is Monday the 2nd of November
     days.full(1).full(5).full(8).full(12).full(15).full(30).full(31);

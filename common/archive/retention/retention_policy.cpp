@@ -73,7 +73,8 @@ private:
 
     /// The youngest that was begun at least so many days ago.
     const HeldBackup* before_days(std::size_t days) const {
-        const auto since = inventory_.taken - std::chrono::days(days);
+        constexpr std::size_t days_max = 100 * 366; // a Time does not reach back for much longer
+        const auto since = inventory_.taken - std::chrono::days(std::min(days, days_max));
         const auto found =
             std::find_if(sound_.rbegin(), sound_.rend(), [since](const HeldBackup* one) { return one->started <= since; });
         return found != sound_.rend() ? *found : sound_.empty() ? nullptr : sound_.front();
