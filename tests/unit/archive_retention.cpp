@@ -53,7 +53,7 @@ private:
         HeldBackup backup;
         backup.name = name(day);
         backup.base = base;
-        backup.started = backup.modified = monday + std::chrono::days(day);
+        backup.started = backup.finished = backup.modified = monday + std::chrono::days(day);
         backup.first.number = backup.last = static_cast<std::uint64_t>(day);
         backup.start = backup.finish = pg::Lsn(segment_bytes * static_cast<std::uint64_t>(day) + 40);
         inventory_.backups.push_back(backup);
@@ -91,6 +91,17 @@ TEST_CASE("days: the backup from which the oldest of these moments is recovered 
     wanted.insert(3);
     CHECK(segments == wanted);
     CHECK(days.departures.empty());
+}
+
+TEST_CASE("days: a backup that had not ended by then does not lead to the oldest of these moments", "[retention]") {
+    Days days;
+    days.full(1).full(3).full(5).full(8);
+    days.of(5).finished += std::chrono::hours(10);
+    const auto [backups, segments] = days.after(10, select_by_policy(days.at(10), {.days = 5}));
+    CHECK(backups == std::set{3, 5, 8});
+    CHECK(segments == days_from(3, 10));
+    const auto wal = days.after(10, select_by_policy(days.at(10), {.full = 4, .wal = 5}));
+    CHECK(wal.second.contains(4));
 }
 
 TEST_CASE("days: any number of them, also to keep all for ever", "[retention]") {

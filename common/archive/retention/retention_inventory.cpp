@@ -277,6 +277,8 @@ HeldBackup held_backup(const std::string& name, storage::Modified modified, cons
     backup.modified = modified;
     backup.started = sentinel.start_time != Time() ? sentinel.start_time : metadata ? metadata->start_time : Time();
     if (backup.started == Time()) backup.started = modified;
+    backup.finished = sentinel.finish_time != Time() ? sentinel.finish_time : metadata ? metadata->finish_time : Time();
+    if (backup.finished == Time()) backup.finished = modified;
     backup.system = sentinel.system;
     backup.first = segment_of_backup(name, segment_bytes);
     backup.start = sentinel.start_lsn.value_or(pg::segment_start(backup.first, segment_bytes));

@@ -24,6 +24,7 @@ struct HeldBackup {
     std::string name;
     storage::Modified modified{}; ///< of the sentinel
     Time started{};               ///< as its documents say; `modified` where they do not
+    Time finished{};              ///< the same; from then on recovery can stop
     std::optional<pg::SystemIdentifier> system;
     pg::Segment first;      ///< its first WAL
     std::uint64_t last = 0; ///< number of its last segment, on the same timeline

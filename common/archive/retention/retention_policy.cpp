@@ -71,12 +71,12 @@ private:
         if (count > 0 && oldest_full_ != nullptr) keep_since(oldest_full_);
     }
 
-    /// The youngest that was begun at least so many days ago.
+    /// The youngest that had ended so many days ago: no moment before its end can be recovered to.
     const HeldBackup* before_days(std::size_t days) const {
         constexpr std::size_t days_max = 100 * 366; // a Time does not reach back for much longer
         const auto since = inventory_.taken - std::chrono::days(std::min(days, days_max));
         const auto found =
-            std::find_if(sound_.rbegin(), sound_.rend(), [since](const HeldBackup* one) { return one->started <= since; });
+            std::find_if(sound_.rbegin(), sound_.rend(), [since](const HeldBackup* one) { return one->finished <= since; });
         return found != sound_.rend() ? *found : sound_.empty() ? nullptr : sound_.front();
     }
 
