@@ -21,6 +21,13 @@ class Days {
 public:
     Days& full(int day) { return add(day, {}); }
     Days& delta(int day, int of) { return add(day, name(of)); }
+    /// A server that was promoted on that day stored one segment and no more.
+    Days& timeline_from(int day) {
+        const pg::Lsn end(segment_bytes * static_cast<std::uint64_t>(day) + 4096);
+        inventory_.histories.push_back({pg::TimelineId(2), {{pg::TimelineId(1), end}}});
+        promoted_ = {wal_key(fmt::format("{:08X}{:08X}{:08X}", 2, 0, day), "zst"), 1, monday};
+        return *this;
+    }
     HeldBackup& of(int day) { return *std::ranges::find(inventory_.backups, name(day), &HeldBackup::name); }
 
     /// As it is at noon of a day.
@@ -29,6 +36,7 @@ public:
         inventory_.wal_objects.clear();
         for (int number = 0; number <= day; ++number)
             inventory_.wal_objects.push_back({wal_key(segment(number), "zst"), 1, monday});
+        if (promoted_) inventory_.wal_objects.push_back(*promoted_);
         return inventory_;
     }
     /// The days whose backups stay, and the days whose segments do.
@@ -60,6 +68,7 @@ private:
         return *this;
     }
     Inventory inventory_;
+    std::optional<HeldObject> promoted_;
 };
 
 std::set<int> days_from(int first, int last) {
@@ -110,6 +119,31 @@ TEST_CASE("days: any number of them, also to keep all for ever", "[retention]") 
     for (const std::size_t many : {30U, 36'500U, 365'000U, 1'000'000U, 4'000'000'000U}) {
         CHECK(days.after(10, select_by_policy(days.at(10), {.days = many})).first == std::set{1, 4, 8});
         CHECK(days.after(10, select_by_policy(days.at(10), {.full = 3, .wal = many})).second == days_from(1, 10));
+    }
+}
+
+TEST_CASE("the last backup of the present cluster stays, whatever an earlier cluster left", "[retention]") {
+    Days days;
+    days.full(1).full(4).full(8);
+    days.of(1).system = pg::SystemIdentifier(5);
+    days.of(8).missing_wal = "000000010000000000000008";
+    const auto before = select_before(days.at(10), FullModifier::none, Days::name(8), true);
+    CHECK(days.after(10, before.selection).first == std::set{1, 4, 8});
+    CHECK(days.departures.size() == 1);
+}
+
+TEST_CASE("a backup that stays with its own WAL alone does not lead to the newest timeline", "[retention]") {
+    Days days; // a server was promoted on day 5, and the old one went on
+    days.full(3).full(8).timeline_from(5);
+    SECTION("a permanent one") {
+        days.of(3).permanent = true;
+        const auto newest = select_retain(days.at(10), {.count = 1});
+        CHECK(days.after(10, newest.selection).second == days_from(3, 10));
+        CHECK(days.departures.size() == 1);
+    }
+    SECTION("one of a week") {
+        CHECK(days.after(10, select_by_policy(days.at(10), {.full = 1, .weekly = 2})).second == days_from(3, 10));
+        CHECK(days.departures.size() == 1);
     }
 }
 

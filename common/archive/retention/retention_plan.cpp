@@ -42,9 +42,9 @@ private:
     void keep_what_was_not_selected() {
         for (const auto& backup : inventory_.backups) {
             if (!selected(backup)) {
-                reasons_.emplace(backup.name,
-                                 selection_.snapshots.contains(backup.name) ? "kept, without the WAL behind it" : "kept");
-                recovered_.insert(backup.name);
+                const bool snapshot = selection_.snapshots.contains(backup.name);
+                reasons_.emplace(backup.name, snapshot ? "kept, without the WAL behind it" : "kept");
+                if (!snapshot) recovered_.insert(backup.name);
             } else if (backup.permanent && selection_.named)
                 depart(backup, "it is permanent (backup-mark -i takes that away)");
             else if (backup.permanent)
@@ -55,10 +55,13 @@ private:
         }
     }
 
-    /// The last one of all, and the last one from which the newest timeline can be recovered.
+    /// The last one of all, of the present cluster, and the last one from which the newest timeline can be recovered.
     void keep_the_last() {
         if (selection_.last_may_go) return;
-        keep_newest_of([](const HeldBackup&) { return true; }, "it is the last one that can be restored");
+        const auto& all = inventory_.backups;
+        keep_newest_of([](const HeldBackup&) { return true; }, "it is the last one that can be restored", false);
+        keep_newest_of([&](const HeldBackup& backup) { return backup.system == all.back().system; },
+                       "it is the last one of its cluster that can be restored", false);
         std::optional<pg::TimelineId> newest;
         for (const auto& object : inventory_.wal_objects) {
             const auto segment = pg::parse_segment(segment_of_wal_object(object.key.path()), inventory_.segment_bytes);
@@ -66,17 +69,22 @@ private:
         }
         if (!newest) return;
         keep_newest_of([&](const HeldBackup& backup) { return may_reach(backup, *newest, inventory_.histories); },
-                       fmt::format("it is the last one from which timeline {} can be recovered", newest->number()));
+                       fmt::format("it is the last one from which timeline {} can be recovered", newest->number()),
+                       selection_.wal && !recovered_.empty());
     }
 
-    /// Keeps the newest sound one of a kind, unless one of them stays anyway.
-    template <class Kind> void keep_newest_of(Kind kind, const std::string& why) {
+    /// Keeps the newest sound one of a kind, unless one of them stays anyway; `with_wal`: with the WAL behind it.
+    template <class Kind> void keep_newest_of(Kind kind, const std::string& why, bool with_wal) {
         auto fits = [&](const HeldBackup& backup) { return kind(backup) && graph_.defect(backup).empty(); };
+        auto does = [&](const HeldBackup& backup) { return with_wal ? recovered_.contains(backup.name) : stays(backup); };
         const auto& all = inventory_.backups;
-        if (std::ranges::any_of(all, [&](const HeldBackup& backup) { return stays(backup) && fits(backup); })) return;
+        if (std::ranges::any_of(all, [&](const HeldBackup& backup) { return does(backup) && fits(backup); })) return;
         const auto last = std::find_if(all.rbegin(), all.rend(), fits);
         if (last == all.rend()) return;
-        depart(*last, why);
+        if (stays(*last))
+            plan_.departures.push_back(fmt::format("the WAL behind {} stays: {}", last->name, why));
+        else
+            depart(*last, why);
         recovered_.insert(last->name);
     }
 
@@ -105,8 +113,7 @@ private:
         for (const auto& backup : inventory_.backups) {
             if (!stays(backup)) continue;
             needs_.add(backup);
-            const bool recovers = recovered_.contains(backup.name) && !selection_.snapshots.contains(backup.name);
-            if (recovers && (!cut_ || backup.first < *cut_)) cut_ = backup.first;
+            if (recovered_.contains(backup.name) && (!cut_ || backup.first < *cut_)) cut_ = backup.first;
         }
     }
 
