@@ -92,6 +92,7 @@ public:
         show(plan);
         int code = 0;
         if (confirm_ && word_ != "plan" && plan.objects() > 0) code = carry_out(plan);
+        if (confirm_ && word_ == "garbage") remove_stale_uploads(context.archive().storage);
         return plan.departures.empty() ? code : 1;
     }
 
@@ -224,9 +225,7 @@ private:
     int carry_out(const archive::RetentionPlan& plan) {
         auto& storage = context_->archive().storage;
         const auto removal = run_blocking(context_->io, archive::remove_planned(storage, inventory_, plan), context_->stop);
-        const int code = report_removal(*context_, removal);
-        if (word_ == "garbage") remove_stale_uploads(storage);
-        return code;
+        return report_removal(*context_, removal);
     }
 
     void remove_stale_uploads(storage::Storage& storage) {

@@ -132,6 +132,18 @@ class Delete(TestCase):
         self.assertEqual([path for path in (self.folder / f"basebackups_005/{old}").rglob("*") if path.is_file()], [])
         self.check_restores(new)
 
+    def test_garbage_takes_what_interrupted_uploads_left_also_where_there_is_nothing_else(self):
+        self.archive(backups=1)
+        self.delete("garbage", "--confirm")
+        temporary = self.folder / "walgd_005/tmp/left-by-somebody"
+        temporary.write_bytes(b"half")
+        self.scratch.own(temporary)
+        os.utime(temporary, (time.time() - 90000,) * 2)
+        self.delete("garbage")
+        self.assertTrue(temporary.exists(), "nothing goes without --confirm")
+        self.delete("garbage", "--confirm")
+        self.assertFalse(temporary.exists())
+
     def test_garbage_takes_a_whole_backup_that_lost_its_sentinel_once_another_was_taken(self):
         old, middle, new = self.archive()
         (self.folder / f"basebackups_005/{old}_backup_stop_sentinel.json").unlink()
