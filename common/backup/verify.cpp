@@ -1,11 +1,11 @@
 #include "common/backup/verify.hpp"
 
-#include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/backup_graph.hpp"
 #include "common/archive/retention/wal_needs.hpp"
 #include "common/backup/check_ahead.hpp"
 #include "common/backup/content_check.hpp"
+#include "common/backup/verify_state.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -17,6 +17,7 @@ namespace {
 
 /// Objects that are younger may have others beside them that a listing does not show yet.
 constexpr std::chrono::minutes listing_lag{1};
+constexpr std::uint64_t state_bytes_max = 16 << 20;
 
 storage::ObjectKey state_key() { return storage::ObjectKey(std::string(archive::own_folder) + "verify.json"); }
 
@@ -76,8 +77,11 @@ private:
         for (const auto& object : inventory_.wal_objects) chosen_.push_back(&object);
         for (const auto& object : inventory_.backup_objects) chosen_.push_back(&object);
         if (options_.since_last) {
-            const auto since = last_time();
-            std::erase_if(chosen_, [since](const auto* object) { return object->modified <= since; });
+            const auto last = last_state();
+            if (last) {
+                for (const auto* object : chosen_) tell_again(*last, *object);
+                std::erase_if(chosen_, [&last](const auto* object) { return last->covers(object->key, object->modified); });
+            }
             std::ranges::sort(chosen_, {}, [](const auto* object) { return std::pair(object->modified, object->key); });
         }
         if (options_.sample == 0 || options_.sample >= chosen_.size()) return;
@@ -87,25 +91,31 @@ private:
         chosen_ = std::move(some);
     }
 
-    storage::Modified last_time() const {
-        const auto text = run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), 1 << 20), stop_);
-        if (!text) return {};
-        const auto document = archive::parse_object(text_of(text->view()), state_key().path());
-        const auto found = document.find("checked_until");
-        const auto time = found != document.end() && found->is_string() ? parse_time(found->get<std::string>()) : std::nullopt;
-        if (!time)
-            throw Error(ErrorKind::corrupt, fmt::format("{} names no time", state_key().path()),
-                        "remove it: the next run checks all");
-        return *time;
+    std::optional<VerifyState> last_state() const {
+        const auto text = run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), state_bytes_max), stop_);
+        if (!text) return std::nullopt;
+        return parse_verify_state(text_of(text->view()), state_key().path());
+    }
+
+    /// What was damaged the last time, and was not replaced since, is damaged still.
+    void tell_again(const VerifyState& last, const archive::HeldObject& object) {
+        const auto& path = object.key.path();
+        const auto damage = std::ranges::find(last.damaged, path, &Damage::object);
+        if (damage == last.damaged.end() || !last.covers(object.key, object.modified)) return;
+        damaged_.insert(path);
+        report_.damaged.push_back(*damage);
     }
 
     void remember(std::size_t done) {
         const bool in_order = options_.since_last || (options_.sample == 0 && report_.left_out == 0);
         if (!in_order || done == 0) return;
-        auto until = storage::Modified{};
-        for (std::size_t index = 0; index < done; ++index) until = std::max(until, chosen_[index]->modified);
-        until = std::min(until, storage::Modified(inventory_.taken - listing_lag));
-        const auto text = fmt::format(R"({{"checked_until":"{}"}})", format_time(until));
+        VerifyState state{.until = {}, .key = {}, .damaged = report_.damaged};
+        for (std::size_t index = 0; index < done; ++index) state.until = std::max(state.until, chosen_[index]->modified);
+        // Many objects may have one time, and the budget ended between them.
+        if (done < chosen_.size()) state.key = chosen_[done - 1]->key.path();
+        const storage::Modified sure(inventory_.taken - listing_lag);
+        if (state.until > sure) state = {.until = sure, .key = {}, .damaged = std::move(state.damaged)};
+        const auto text = to_json(state);
         run_blocking(archive_.io, archive_.storage.put(state_key(), bytes_of(text), {}), stop_);
     }
 

@@ -104,6 +104,30 @@ class Verify(TestCase):
         self.assertFalse(report["backups"][0]["restorable"])
         self.assertTrue(part.exists(), "never deleted")
 
+    def test_since_the_last_time_damage_is_told_until_it_is_mended(self):
+        self.archive()
+        an_hour_ago = int(os.stat(self.folder).st_mtime) - 3600
+        for path in self.objects():
+            os.utime(path, (an_hour_ago, an_hour_ago))
+        part = next(path for path in self.objects() if path.name.startswith("part_"))
+        whole = part.read_bytes()
+        self.write(part, whole[:-5])
+        os.utime(part, (an_hour_ago, an_hour_ago))
+        first = self.verify("--since-last", check=False)
+        self.assertEqual([damage["object"] for damage in first["damaged"]], [str(part.relative_to(self.folder))])
+        again = self.verify("--since-last", check=False)
+        self.assertEqual((again["damaged"], again["objects"], again["backups"][0]["restorable"]), (first["damaged"], 0, False))
+        self.write(part, whole)
+        self.assertEqual(self.verify("--since-last")["objects"], 1)
+
+    def test_a_budget_that_ends_between_objects_of_one_time_leaves_none_out(self):
+        self.archive()
+        an_hour_ago = int(os.stat(self.folder).st_mtime) - 3600
+        for path in self.objects():
+            os.utime(path, (an_hour_ago, an_hour_ago))
+        read = sum(self.verify("--since-last", "--bytes", "1")["objects"] for _ in self.objects())
+        self.assertEqual(read, len(self.objects()))
+
     def test_cuts_gaps_and_damaged_documents_are_named_and_end_nothing(self):
         self.archive()
         segments = [path for path in self.objects() if path.parent.name == "wal_005" and len(path.name) == 28]

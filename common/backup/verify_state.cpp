@@ -1,0 +1,63 @@
+#include "common/backup/verify_state.hpp"
+
+#include "common/archive/json_text.hpp"
+#include "common/base/time_text.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace walgd::backup {
+
+namespace {
+
+/// A state stays small, whatever happened to the archive: a verify of all names them all.
+constexpr std::size_t damaged_max = 1000, cause_bytes_max = 300;
+
+/// Its beginning, as far as whole characters go.
+std::string_view shortened(std::string_view cause) {
+    if (cause.size() <= cause_bytes_max) return cause;
+    auto length = cause_bytes_max;
+    while (length > 0 && (static_cast<unsigned char>(cause[length]) & 0xC0) == 0x80) --length;
+    return cause.substr(0, length);
+}
+
+} // namespace
+
+bool VerifyState::covers(const storage::ObjectKey& object, storage::Modified modified) const {
+    return modified < until || (modified == until && (key.empty() || object.path() <= key));
+}
+
+std::string to_json(const VerifyState& state) {
+    std::vector<std::string> damaged;
+    for (const auto& [object, cause] : state.damaged) {
+        if (damaged.size() == damaged_max) break;
+        damaged.push_back(
+            fmt::format(R"({{"object":{},"cause":{}}})", archive::json_string(object), archive::json_string(shortened(cause))));
+    }
+    return fmt::format(R"({{"checked_until":"{}","checked_key":{},"damaged":[{}]}})", format_time(state.until),
+                       archive::json_string(state.key), fmt::join(damaged, ","));
+}
+
+VerifyState parse_verify_state(std::string_view text, const std::string& object) {
+    const auto document = archive::parse_object(text, object);
+    VerifyState state;
+    const auto until = document.find("checked_until");
+    const auto time = until != document.end() && until->is_string() ? parse_time(until->get<std::string>()) : std::nullopt;
+    if (!time) throw Error(ErrorKind::corrupt, fmt::format("{} names no time", object), "remove it: the next run checks all");
+    state.until = std::chrono::time_point_cast<storage::Modified::duration>(*time);
+    if (const auto key = document.find("checked_key"); key != document.end() && key->is_string())
+        state.key = key->get<std::string>();
+    const auto damaged = document.find("damaged");
+    if (damaged == document.end() || !damaged->is_array()) return state;
+    for (const auto& one : *damaged) {
+        if (!one.is_object() || !one.contains("object") || !one["object"].is_string() || !one.contains("cause") ||
+            !one["cause"].is_string())
+            throw Error(ErrorKind::corrupt, fmt::format("{} lists damage that has no name or cause", object),
+                        "remove it: the next run checks all");
+        state.damaged.push_back({one["object"].get<std::string>(), one["cause"].get<std::string>()});
+    }
+    return state;
+}
+
+} // namespace walgd::backup
