@@ -57,7 +57,10 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
 }
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
-    if (const auto seconds = parse_number(text); seconds && *seconds >= 0) return std::chrono::seconds(*seconds);
+    // A hundred years, as no clock's nanoseconds go much further.
+    constexpr double longest = 100.0 * 366 * 86'400'000;
+    if (const auto seconds = parse_number(text); seconds && *seconds >= 0)
+        return static_cast<double>(*seconds) * 1000 <= longest ? std::optional(std::chrono::seconds(*seconds)) : std::nullopt;
     double milliseconds = 0;
     if (text.empty()) return std::nullopt;
     while (!text.empty()) {
@@ -78,6 +81,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
         milliseconds += number * factor;
         text.remove_prefix(length);
     }
+    if (!(milliseconds <= longest)) return std::nullopt;
     return std::chrono::milliseconds(std::llround(milliseconds));
 }
 

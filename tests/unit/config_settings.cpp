@@ -140,6 +140,8 @@ TEST_CASE("sizes and times are read as people write them", "[config]") {
     CHECK(parse_duration("1h30m") == std::chrono::minutes(90));
     CHECK(parse_duration("250ms") == std::chrono::milliseconds(250));
     CHECK_FALSE(parse_duration("1x"));
+    for (const auto* no_clock_has_it : {"9999999h", "9223372036854775807", "infs", "nans"})
+        CHECK_FALSE(parse_duration(no_clock_has_it));
     CHECK_FALSE(parse_duration(""));
 }
 
