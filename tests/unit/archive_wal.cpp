@@ -1,13 +1,16 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/system_guard.hpp"
 #include "common/archive/wal/wal_fetch.hpp"
+#include "common/archive/wal/wal_pack.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/archive/wal/wal_source.hpp"
 #include "common/base/files.hpp"
 #include "tests/unit/counting_storage.hpp"
 #include "tests/unit/file_backend.hpp"
+#include "tests/unit/stopped_clock.hpp"
 #include "tests/unit/wal_support.hpp"
 
+#include <atomic>
 #include <fcntl.h>
 
 namespace walgd::archive {
@@ -191,6 +194,41 @@ TEST_CASE("a change while a file is read shows, also within the clock tick of th
         write_all_at(file.get(), bytes_of("behind"), 4096, path);
         CHECK(kind_of([&] { source.check_unchanged(); }) == ErrorKind::corrupt);
     }
+}
+
+TEST_CASE("a push that is given up just as it gets its memory leaves no thread with its file", "[wal]") {
+    struct Reads : WalObserver {
+        void piece(std::uint64_t, ByteView) override { ++count; }
+        std::atomic<int> count = 0;
+    } reads;
+    const test::StoppedClock clock;
+    Fixture fixture;
+    asio::thread_pool cpu(2);
+    auto archive = fixture.archive;
+    archive.cpu = cpu.get_executor();
+    const auto path = fixture.local / "source";
+    write_file_atomically(path, bytes_of(segment_text({})), 0600);
+    const WalSource source(first, open_file(path, O_RDONLY), &reads);
+    WalPacker packer(archive);
+    auto all = fixture.budget.try_acquire(fixture.budget.total());
+
+    // The push's time is over, and its next look for memory is due, in one turn of the loop.
+    auto& io = fixture.backend.loop.io();
+    asio::cancellation_signal signal;
+    std::exception_ptr failure;
+    Timer over(io, std::chrono::microseconds(500));
+    over.async_wait([&signal](auto) { signal.emit(asio::cancellation_type::terminal); });
+    asio::co_spawn(io, packer.pack(source, "", false),
+                   asio::bind_cancellation_slot(signal.slot(), [&failure](std::exception_ptr what, const PackedWal&) { failure = what; }));
+    io.poll();
+    all.reset();
+    Clock::wind(std::chrono::milliseconds(10));
+    io.restart();
+    io.run();
+    cpu.join();
+    REQUIRE(failure);
+    CHECK(as_error(failure).kind() == ErrorKind::cancelled);
+    CHECK(reads.count == 0);
 }
 
 TEST_CASE("an object that holds another segment is not handed out", "[wal]") {

@@ -80,8 +80,9 @@ awaitable<PackedWal> WalPacker::pack(const WalSource& source, std::string level,
     if (framed) {
         const MutableBytes buffer{packed.bytes.data(), packed.bytes.capacity()};
         const auto race = std::make_shared<FrameRace>(source, *packing.compression, packing.level, buffer, frames_);
-        if (packing_ == 1) asio::post(archive_.cpu, [race] { race->help(); });
-        auto work = [&race, &source] {
+        auto work = [this, &race, &source, alone = packing_ == 1] {
+            // Called for from here: a push that is cancelled by now never comes here, and nobody would wait for the helper.
+            if (alone) asio::post(archive_.cpu, [race] { race->help(); });
             const auto size = race->run();
             source.check_unchanged();
             return size;
