@@ -12,6 +12,8 @@
 
 #include <atomic>
 #include <fcntl.h>
+#include <filesystem>
+#include <functional>
 
 namespace walgd::archive {
 
@@ -218,8 +220,9 @@ TEST_CASE("a push that is given up just as it gets its memory leaves no thread w
     std::exception_ptr failure;
     Timer over(io, std::chrono::microseconds(500));
     over.async_wait([&signal](auto) { signal.emit(asio::cancellation_type::terminal); });
-    asio::co_spawn(io, packer.pack(source, "", false),
-                   asio::bind_cancellation_slot(signal.slot(), [&failure](std::exception_ptr what, const PackedWal&) { failure = what; }));
+    asio::co_spawn(
+        io, packer.pack(source, "", false),
+        asio::bind_cancellation_slot(signal.slot(), [&failure](std::exception_ptr what, const PackedWal&) { failure = what; }));
     io.poll();
     all.reset();
     Clock::wind(std::chrono::milliseconds(10));
@@ -229,6 +232,51 @@ TEST_CASE("a push that is given up just as it gets its memory leaves no thread w
     REQUIRE(failure);
     CHECK(as_error(failure).kind() == ErrorKind::cancelled);
     CHECK(reads.count == 0);
+}
+
+TEST_CASE("the pieces of a push that is given up are removed from the storage", "[wal]") {
+    /// Takes an upload, and no piece of it.
+    struct Stuck : test::CountingStorage {
+        using CountingStorage::CountingStorage;
+        struct Pieces : storage::Upload {
+            explicit Pieces(Stuck& storage) : storage_(storage) {}
+            awaitable<void> put_piece(int, std::uint64_t, ByteView) override {
+                storage_.stuck();
+                co_await sleep_for(std::chrono::hours(1));
+            }
+            awaitable<storage::PutOutcome> complete() override { co_return storage::PutOutcome::stored; }
+            awaitable<void> abort() override {
+                ++storage_.aborted;
+                co_return;
+            }
+            Stuck& storage_;
+        };
+        awaitable<std::unique_ptr<storage::Upload>> start_upload(storage::ObjectKey, storage::PutOptions) override {
+            co_return std::make_unique<Pieces>(*this);
+        }
+        std::function<void()> stuck;
+        int aborted = 0;
+    };
+    Fixture fixture;
+    Stuck stuck(fixture.backend.storage());
+    Archive archive{stuck, fixture.archive.packing, fixture.archive.io, fixture.archive.cpu, fixture.budget, *fixture.log};
+    const auto path = fixture.local / "source";
+    constexpr std::uint32_t bytes = 64 << 20; // more than is sent whole
+    write_file_atomically(path, bytes_of(WalHeaderText{.address = bytes, .segment_bytes = bytes}.bytes()), 0600);
+    std::filesystem::resize_file(path, bytes);
+
+    auto& io = fixture.backend.loop.io();
+    asio::cancellation_signal signal;
+    std::exception_ptr failure;
+    stuck.stuck = [&] { asio::post(io, [&signal] { signal.emit(asio::cancellation_type::terminal); }); };
+    WalPusher pusher(archive, {});
+    asio::co_spawn(
+        io, pusher.push(first, open_file(path, O_RDONLY)),
+        asio::bind_cancellation_slot(signal.slot(), [&failure](std::exception_ptr what, const WalPushed&) { failure = what; }));
+    io.run();
+    REQUIRE(failure);
+    CHECK(as_error(failure).kind() == ErrorKind::cancelled);
+    CHECK(stuck.aborted == 1);
 }
 
 TEST_CASE("an object that holds another segment is not handed out", "[wal]") {

@@ -41,8 +41,23 @@ awaitable<void> WalPusher::warm_up() {
 
 namespace {
 
+/// How long the way out may take.
+constexpr std::chrono::seconds abort_limit{5};
+
 /// What is stored cannot be read back for a comparison: its hash must stand in.
 bool write_only(const Archive& archive) { return archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt(); }
+
+/// Removes the pieces of an upload that failed.
+awaitable<void> give_up(Archive& archive, storage::Upload& upload, storage::ObjectKey key) {
+    std::exception_ptr failure;
+    try {
+        co_await within(abort_limit, upload.abort(), "no answer");
+        co_return;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    archive.log.warn("event=upload_not_aborted key={} error={}", key.path(), in_quotes(describe(failure)));
+}
 
 awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& source, storage::ObjectKey key,
                                              storage::PutOptions options, WalPushed& result) {
@@ -69,11 +84,11 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
     } catch (...) {
         failure = std::current_exception();
     }
-    try {
-        co_await upload->abort();
-    } catch (const Error& error) {
-        archive.log.warn("event=upload_not_aborted key={} error={}", key.path(), in_quotes(error.what()));
-    }
+    // A push that is cancelled would throw at every wait, at this one too, until it is told not to.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_await give_up(archive, *upload, key);
+    co_await asio::this_coro::throw_if_cancelled(throws);
     std::rethrow_exception(failure);
 }
 
