@@ -111,6 +111,32 @@ TEST_CASE("new objects go to the first storage that can be written to, and back 
     CHECK(all.there.failover->aliveness().home() == 0);
 }
 
+TEST_CASE("reading does not put off that a storage is tried for writing again", "[storage]") {
+    const StoppedClock clock;
+    Fixture all;
+    all.there.kill("default");
+    CHECK(all.put(segment, "1") == PutOutcome::stored);
+    all.there.revive("default");
+    for (int minute = 0; minute < 15; ++minute) {
+        Clock::wind(std::chrono::minutes(1));
+        CHECK_FALSE(all.get(next_segment).has_value()); // as a standby asks for it again and again
+    }
+    CHECK(all.put(next_segment, "2") == PutOutcome::stored);
+    CHECK(all.there.has("default", next_segment));
+}
+
+TEST_CASE("where none could be written to, each is tried again soon", "[storage]") {
+    const StoppedClock clock;
+    Fixture all;
+    for (const auto* name : {"default", "east", "west"}) all.there.kill(name);
+    CHECK(kind_of([&] { all.put(segment, "1"); }) == ErrorKind::misconfigured);
+    all.there.revive("east");
+    Clock::wind(std::chrono::seconds(5));
+    CHECK(all.put(segment, "1") == PutOutcome::stored);
+    CHECK(all.there.has("east", segment));
+    CHECK(all.there.failover->aliveness().home() == 1);
+}
+
 TEST_CASE("where no storage can be written to, the primary's own trouble is told", "[storage]") {
     Fixture all;
     for (const auto* name : {"default", "east", "west"}) all.there.kill(name);

@@ -29,8 +29,9 @@ Aliveness::Aliveness(const std::vector<std::string>& names, Log& log) : log_(log
     }
 }
 
-void Aliveness::note_turn(State& state, bool reads, bool writes) {
+void Aliveness::note_turn(State& state, Use use, bool reads, bool writes) {
     state.asked = Clock::now();
+    if (use == Use::write || state.writes != writes) state.written = state.asked;
     if (state.reads == reads && state.writes == writes) return;
     const auto worse = (state.reads && !reads) || (state.writes && !writes);
     state.reads = reads;
@@ -52,7 +53,7 @@ void Aliveness::note_turn(State& state, bool reads, bool writes) {
 void Aliveness::answered(std::size_t index, Use use) {
     auto& state = states_[index];
     state.failure.reset();
-    note_turn(state, true, state.writes || use == Use::write);
+    note_turn(state, use, true, state.writes || use == Use::write);
 }
 
 void Aliveness::failed(std::size_t index, Use use, const Error& error) {
@@ -60,7 +61,7 @@ void Aliveness::failed(std::size_t index, Use use, const Error& error) {
     state.trouble = error.what();
     state.hint = error.hint();
     if (use == Use::read) state.failure = error;
-    note_turn(state, state.reads && use != Use::read, false);
+    note_turn(state, use, state.reads && use != Use::read, false);
 }
 
 } // namespace walgd::storage

@@ -29,6 +29,7 @@ public:
         std::string trouble, hint;                     ///< the last outage; stays when it is over
         std::optional<Error> failure;                  ///< while it cannot be read
         Clock::time_point asked = Clock::now();        ///< when its last answer, or failure, came
+        Clock::time_point written = Clock::now();      ///< the same of what was written; also when it turned out not to be alive
     };
 
     Aliveness(const std::vector<std::string>& names, Log& log);
@@ -38,8 +39,13 @@ public:
     void failed(std::size_t index, Use use, const Error& error);
 
     bool alive(std::size_t index, Use use) const { return use == Use::read ? states_[index].reads : states_[index].writes; }
-    /// Its last answer is older than `lifetime`.
-    bool stale(std::size_t index, Clock::duration lifetime) const { return Clock::now() - states_[index].asked >= lifetime; }
+    /// What is known of it for `use` is older than `lifetime`.
+    bool stale(std::size_t index, Use use, Clock::duration lifetime) const {
+        const auto& state = states_[index];
+        return Clock::now() - (use == Use::read ? state.asked : state.written) >= lifetime;
+    }
+    /// None can be written to.
+    bool all_dead() const { return !states_[home_].writes; }
     /// Where new objects go: the first that can be written to; the primary, where none can.
     std::size_t home() const { return home_; }
 
@@ -47,7 +53,7 @@ public:
     std::uint64_t switches() const { return switches_; }
 
 private:
-    void note_turn(State& state, bool reads, bool writes);
+    void note_turn(State& state, Use use, bool reads, bool writes);
 
     std::vector<State> states_;
     std::size_t home_ = 0;

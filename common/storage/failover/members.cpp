@@ -28,7 +28,7 @@ Members::Members(std::vector<FailoverMember> members, MembersOptions options, Lo
 std::vector<std::size_t> Members::to_ask(Reach reach) const {
     std::vector<std::size_t> likely, others;
     for (std::size_t index = 0; index < size(); ++index) {
-        const bool ask = aliveness_.alive(index, Use::read) || aliveness_.stale(index, options_.lifetime);
+        const bool ask = aliveness_.alive(index, Use::read) || aliveness_.stale(index, Use::read, options_.lifetime);
         (ask ? likely : others).push_back(index);
     }
     if (reach == Reach::all || likely.empty()) likely.insert(likely.end(), others.begin(), others.end());
@@ -37,7 +37,7 @@ std::vector<std::size_t> Members::to_ask(Reach reach) const {
 
 void Members::check_not_just_failed(std::size_t index) const {
     const auto& state = aliveness_.states()[index];
-    if (state.failure && !aliveness_.stale(index, asked_again_after)) throw *state.failure;
+    if (state.failure && !aliveness_.stale(index, Use::read, asked_again_after)) throw *state.failure;
 }
 
 void Members::note_failure(std::size_t index, Use use, const Error& error) {
@@ -54,7 +54,10 @@ void Members::refuse_absent(const ObjectKey& key, std::size_t index, const Error
 awaitable<bool> Members::usable(std::size_t index) {
     if (!options_.check) co_return index == 0;
     if (aliveness_.alive(index, Use::write)) co_return true;
-    if (watched_ || !aliveness_.stale(index, options_.lifetime)) co_return false;
+    // While none is alive nothing is stored at all: that is not left to its time.
+    const bool due = aliveness_.all_dead() ? aliveness_.stale(index, Use::write, asked_again_after)
+                                           : !watched_ && aliveness_.stale(index, Use::write, options_.lifetime);
+    if (!due) co_return false;
     co_await check_quietly(index);
     co_return aliveness_.alive(index, Use::write);
 }
@@ -109,10 +112,10 @@ awaitable<void> Members::watch() {
     for (;;) {
         auto next = Clock::now() + options_.lifetime;
         for (std::size_t index = 0; index < size(); ++index) {
-            if (aliveness_.stale(index, options_.lifetime)) {
+            if (aliveness_.stale(index, Use::write, options_.lifetime)) {
                 co_await check_quietly(index);
             }
-            next = std::min(next, aliveness_.states()[index].asked + options_.lifetime);
+            next = std::min(next, aliveness_.states()[index].written + options_.lifetime);
         }
         const auto pause = std::max<Clock::duration>(next - Clock::now(), watch_pause_least);
         co_await sleep_for(pause);
