@@ -166,12 +166,26 @@ TEST_CASE("attempts and the deadline end it", "[storage]") {
     CHECK(brief.clock.time_since_epoch() <= std::chrono::seconds(1));
 }
 
-TEST_CASE("a put whose answer was lost is found as existing, never stored twice or said to be absent", "[storage]") {
+TEST_CASE("a put whose answer was lost is found to be stored", "[storage]") {
     Fixture fixture;
     fixture.failing.script = {lost};
     fixture.failing.lose_answers = true;
-    CHECK(fixture.put("x", true) == PutOutcome::exists);
+    CHECK(fixture.put("x", true) == PutOutcome::stored);
     CHECK(fixture.get(100) == "x");
+}
+
+TEST_CASE("what somebody else put under the name of a put without an answer is not taken for it", "[storage]") {
+    for (const auto* text : {"other", "long", "longer", ""}) {
+        Fixture fixture;
+        fixture.put(text, false);
+        fixture.failing.script = {lost};
+        CHECK(fixture.put("mine", true) == PutOutcome::exists);
+        CHECK(fixture.get(100) == text);
+    }
+    // Nor is its own content, which was there before.
+    Fixture fixture;
+    fixture.put("mine", false);
+    CHECK(fixture.put("mine", true) == PutOutcome::exists);
 }
 
 TEST_CASE("a read that breaks goes on where it was", "[storage]") {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fmt/format.h>
 #include <random>
 
@@ -18,6 +19,8 @@ RetryEnvironment real_retry_environment() {
 }
 
 namespace {
+
+constexpr std::size_t compared_bytes = 256 << 10;
 
 /// The attempts of one call.
 class Attempts {
@@ -167,9 +170,15 @@ public:
     std::string describe() const override { return shared_.inner.describe(); }
 
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
-        auto call = [this, key, body, options] { return shared_.inner.put(key, body, options); };
+        int tries = 0;
+        auto call = [this, key, body, options, &tries] {
+            ++tries;
+            return shared_.inner.put(key, body, options);
+        };
         const auto outcome = co_await repeat<PutOutcome>(shared_, "put " + key.path(), call);
-        co_return outcome;
+        if (outcome == PutOutcome::stored || tries == 1) co_return outcome;
+        const bool ours = co_await holds(key, body);
+        co_return ours ? PutOutcome::stored : PutOutcome::exists;
     }
     awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
         auto call = [this, key, options] { return shared_.inner.start_upload(key, options); };
@@ -211,6 +220,19 @@ public:
     }
 
 private:
+    /// Whether the object is these bytes.
+    awaitable<bool> holds(ObjectKey key, ByteView body) {
+        const auto reader = co_await get(key, {});
+        if (!reader || reader->info().bytes != body.size()) co_return false;
+        Blob chunk(compared_bytes);
+        for (;;) {
+            const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
+            if (count == 0) co_return body.empty();
+            if (count > body.size() || std::memcmp(chunk.data(), body.data(), count) != 0) co_return false;
+            body = body.subspan(count);
+        }
+    }
+
     Shared shared_;
 };
 
