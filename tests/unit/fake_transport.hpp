@@ -10,6 +10,7 @@ struct FakeAnswer {
     int status = 200; ///< 0: nobody answers
     std::string body;
     std::map<std::string, std::string> headers{};
+    std::optional<std::uint64_t> length{}; ///< other than the body's, as with HEAD
 };
 
 /// Answers requests from a function, and keeps what was asked.
@@ -34,7 +35,7 @@ private:
         explicit Answer(const FakeAnswer& said) : text_(said.body) {
             head_.status = said.status;
             head_.headers = said.headers;
-            head_.content_length = text_.size();
+            head_.content_length = said.length.value_or(text_.size());
         }
         const storage::HttpHead& head() const override { return head_; }
         awaitable<std::size_t> read(MutableBytes into) override {

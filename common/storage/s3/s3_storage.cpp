@@ -5,6 +5,7 @@
 #include "common/storage/s3/client.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fmt/format.h>
 
 namespace walgd::storage {
@@ -51,6 +52,18 @@ ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
     if (const auto slash = range.find('/'); slash != std::string::npos)
         info.bytes = std::strtoull(range.c_str() + slash + 1, nullptr, 10);
     return info;
+}
+
+/// How many pieces an object was put together from, where its ETag tells: "<hash>-<pieces>".
+std::optional<std::size_t> pieces_of(std::string_view etag) {
+    while (etag.ends_with('"')) etag.remove_suffix(1);
+    const auto dash = etag.rfind('-');
+    if (dash == std::string_view::npos) return std::nullopt;
+    const auto digits = etag.substr(dash + 1);
+    std::size_t pieces = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pieces);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    return pieces;
 }
 
 class S3Reader : public ObjectReader {
@@ -123,6 +136,7 @@ public:
         check_confirmed(answer.head, request);
         std::erase_if(etags_, [number](const auto& known) { return known.first == number; });
         etags_.emplace_back(number, std::move(etag));
+        sizes_[number] = bytes.size();
     }
 
     awaitable<PutOutcome> complete() override {
@@ -138,25 +152,27 @@ public:
             // Not every server takes the condition here, so it is looked for first as well.
             const auto there = co_await client_.head(key_.path());
             if (there) {
-                co_await abort();
-                co_return PutOutcome::exists;
+                const auto outcome = co_await judge(*there);
+                co_return outcome;
             }
             request.headers.emplace_back("if-none-match", "*");
         }
         request.accepted = {200, 404, 412};
         const auto answer = co_await client_.call(request, xml_bytes_max);
+        if (answer.head.status == 200) {
+            check_complete(answer.body, request.what);
+            co_return PutOutcome::stored;
+        }
+        const auto there = co_await client_.head(key_.path());
+        if (there && (if_absent_ || may_be_ours(*there))) {
+            const auto outcome = co_await judge(*there);
+            co_return outcome;
+        }
         if (answer.head.status == 412) {
             co_await abort();
             co_return PutOutcome::exists;
         }
-        if (answer.head.status == 404) {
-            // An earlier attempt may have completed it, its answer lost: then the upload is gone and the object is there.
-            const auto there = co_await client_.head(key_.path());
-            if (!there) throw error_of(parse_failure(404, answer.body, answer.head.header("x-amz-request-id"), ""), request.what);
-            co_return if_absent_ ? PutOutcome::exists : PutOutcome::stored;
-        }
-        check_complete(answer.body, request.what);
-        co_return PutOutcome::stored;
+        throw error_of(parse_failure(answer.head.status, answer.body, answer.head.header("x-amz-request-id"), ""), request.what);
     }
 
     awaitable<void> abort() override {
@@ -170,16 +186,48 @@ public:
     }
 
 private:
+    /// An object is there. An earlier attempt may have completed it, its answer lost: then the upload is gone, and it has as many
+    /// bytes and pieces. Else it is somebody else's.
+    awaitable<PutOutcome> judge(HttpHead there) {
+        if (may_be_ours(there)) {
+            const bool open = co_await is_open();
+            if (!open) co_return PutOutcome::stored;
+        }
+        co_await abort();
+        co_return PutOutcome::exists;
+    }
+
+    bool may_be_ours(const HttpHead& there) const {
+        std::uint64_t bytes = 0;
+        for (const auto& [number, size] : sizes_) bytes += size;
+        const auto pieces = pieces_of(there.header("etag"));
+        return there.content_length == bytes && (!pieces || *pieces == sizes_.size());
+    }
+
+    awaitable<bool> is_open() {
+        S3Request request;
+        request.method = "GET";
+        request.key = key_.path();
+        request.query = {{"max-parts", "1"}, {"uploadId", id_}};
+        request.accepted = {200, 404};
+        request.what = fmt::format("cannot look at the upload of {}", client_.name_of(key_.path()));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        co_return answer.head.status == 200;
+    }
+
     S3Client& client_;
     ObjectKey key_;
     std::string id_;
     bool if_absent_;
     std::vector<std::pair<int, std::string>> etags_;
+    std::map<int, std::uint64_t> sizes_; ///< of the pieces
 };
 
 class S3Storage : public Storage {
 public:
-    S3Storage(S3Options options, asio::any_io_executor io, Log& log) : client_(std::move(options), io, log) {}
+    /// `way`: the I/O thread's executor, or a transport.
+    template <class Way>
+    S3Storage(S3Options options, Way way, Log& log) : client_(std::move(options), std::move(way), log) {}
 
     std::string describe() const override { return client_.describe(); }
 
@@ -347,7 +395,11 @@ private:
 } // namespace
 
 std::unique_ptr<Storage> make_s3_storage(S3Options options, asio::any_io_executor io, Log& log) {
-    return std::make_unique<S3Storage>(std::move(options), io, log);
+    return std::make_unique<S3Storage>(std::move(options), std::move(io), log);
+}
+
+std::unique_ptr<Storage> make_s3_storage(S3Options options, std::unique_ptr<Transport> transport, Log& log) {
+    return std::make_unique<S3Storage>(std::move(options), std::move(transport), log);
 }
 
 } // namespace walgd::storage

@@ -33,4 +33,8 @@ struct S3Options {
 /// thrown as `transient`. Lives on the executor `io`. `log` gets one debug line a request.
 std::unique_ptr<Storage> make_s3_storage(S3Options options, asio::any_io_executor io, Log& log);
 
+class Transport;
+/// Over a transport of the caller's: for tests.
+std::unique_ptr<Storage> make_s3_storage(S3Options options, std::unique_ptr<Transport> transport, Log& log);
+
 } // namespace walgd::storage

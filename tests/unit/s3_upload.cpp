@@ -1,0 +1,96 @@
+#include "common/storage/s3/s3_storage.hpp"
+
+#include "tests/unit/fake_transport.hpp"
+
+namespace walgd::storage {
+
+using test::FakeAnswer;
+using test::kind_of;
+
+namespace {
+
+/// A bucket with one object at most, and one upload to it, of two pieces of three bytes together.
+struct Bucket {
+    test::Loop loop;
+    std::shared_ptr<Log> log = silent_log();
+    std::optional<FakeAnswer> object; ///< what HEAD says
+    bool upload_there = true;
+    std::function<FakeAnswer()> completes;
+    int aborts = 0;
+    std::unique_ptr<Storage> storage;
+
+    Bucket() {
+        S3Options options;
+        options.bucket = "walgd";
+        options.region = "us-east-1";
+        options.access_key = "A";
+        options.secret_key = "S";
+        auto transport = std::make_unique<test::FakeTransport>([this](const std::string& what) { return answer(what); });
+        storage = make_s3_storage(options, std::move(transport), *log);
+    }
+    static FakeAnswer of(std::uint64_t bytes, const std::string& etag) {
+        return {200, "", {{"etag", etag}}, bytes};
+    }
+    static FakeAnswer gone() { return {404, "<Error><Code>NoSuchUpload</Code></Error>"}; }
+
+    FakeAnswer answer(const std::string& what) {
+        const auto has = [&what](std::string_view part) { return what.find(part) != std::string::npos; };
+        if (has("uploads=")) return {200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
+        if (has("partNumber=")) return {200, "", {{"etag", "\"piece\""}}};
+        if (what.starts_with("HEAD")) return object.value_or(FakeAnswer{404, ""});
+        if (what.starts_with("DELETE")) ++aborts;
+        if (what.starts_with("DELETE")) return {204, ""};
+        if (what.starts_with("POST") && upload_there) return completes();
+        if (what.starts_with("GET") && has("uploadId=") && upload_there) return {200, "<ListPartsResult/>"};
+        return has("uploadId=") ? gone() : FakeAnswer{200, "<ListBucketResult/>"};
+    }
+    /// Nobody answers, but it was done: as `made` is there now.
+    void lose_answer(FakeAnswer made) {
+        completes = [this, made] {
+            object = made;
+            upload_there = false;
+            return FakeAnswer{0, ""};
+        };
+    }
+    std::unique_ptr<Upload> upload(bool if_absent) {
+        auto begun = loop.run(storage->start_upload(ObjectKey("k"), {.if_absent = if_absent, .metadata = {}}));
+        loop.run(begun->put_piece(1, 0, bytes_of("ab")));
+        loop.run(begun->put_piece(2, 2, bytes_of("c")));
+        return begun;
+    }
+};
+
+} // namespace
+
+TEST_CASE("an upload that was completed, its answer lost, is found to be stored", "[s3]") {
+    for (const bool if_absent : {true, false}) {
+        for (const auto* etag : {"\"0123-2\"", "\"no-such-form\"", "\"0123\""}) {
+            Bucket bucket;
+            const auto upload = bucket.upload(if_absent);
+            bucket.lose_answer(Bucket::of(3, etag));
+            CHECK(kind_of([&] { bucket.loop.run(upload->complete()); }) == ErrorKind::transient);
+            CHECK(bucket.loop.run(upload->complete()) == PutOutcome::stored);
+        }
+    }
+}
+
+TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
+    for (const auto& other : {Bucket::of(4, "\"0123-2\""), Bucket::of(3, "\"0123-3\"")}) {
+        Bucket bucket;
+        bucket.object = other;
+        // Somebody aborted it, or it was too old for the bucket's rules.
+        auto upload = bucket.upload(false);
+        bucket.upload_there = false;
+        CHECK(kind_of([&] { bucket.loop.run(upload->complete()); }) == ErrorKind::misconfigured);
+        upload = bucket.upload(true);
+        CHECK(bucket.loop.run(upload->complete()) == PutOutcome::exists);
+    }
+    // Of the same size, while the upload is still open.
+    Bucket bucket;
+    bucket.object = Bucket::of(3, "\"0123-2\"");
+    const auto upload = bucket.upload(true);
+    CHECK(bucket.loop.run(upload->complete()) == PutOutcome::exists);
+    CHECK(bucket.aborts == 1);
+}
+
+} // namespace walgd::storage
