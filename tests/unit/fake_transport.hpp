@@ -11,6 +11,7 @@ struct FakeAnswer {
     std::string body;
     std::map<std::string, std::string> headers{};
     std::optional<std::uint64_t> length{}; ///< other than the body's, as with HEAD
+    bool resent = false;
 };
 
 /// Answers requests from a function, and keeps what was asked.
@@ -36,6 +37,7 @@ private:
             head_.status = said.status;
             head_.headers = said.headers;
             head_.content_length = said.length.value_or(text_.size());
+            head_.resent = said.resent;
         }
         const storage::HttpHead& head() const override { return head_; }
         awaitable<std::size_t> read(MutableBytes into) override {

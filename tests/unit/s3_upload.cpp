@@ -15,6 +15,7 @@ struct Bucket {
     std::shared_ptr<Log> log = silent_log();
     std::optional<FakeAnswer> object; ///< what HEAD says
     bool upload_there = true;
+    FakeAnswer put{412, ""}; ///< what a whole object's PUT is told
     std::function<FakeAnswer()> completes;
     int aborts = 0;
     std::unique_ptr<Storage> storage;
@@ -28,15 +29,15 @@ struct Bucket {
         auto transport = std::make_unique<test::FakeTransport>([this](const std::string& what) { return answer(what); });
         storage = make_s3_storage(options, std::move(transport), *log);
     }
-    static FakeAnswer of(std::uint64_t bytes, const std::string& etag) {
-        return {200, "", {{"etag", etag}}, bytes};
-    }
+    static FakeAnswer of(std::uint64_t bytes, const std::string& etag) { return {200, "", {{"etag", etag}}, bytes}; }
     static FakeAnswer gone() { return {404, "<Error><Code>NoSuchUpload</Code></Error>"}; }
 
     FakeAnswer answer(const std::string& what) {
         const auto has = [&what](std::string_view part) { return what.find(part) != std::string::npos; };
-        if (has("uploads=")) return {200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
+        if (has("uploads="))
+            return {200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
         if (has("partNumber=")) return {200, "", {{"etag", "\"piece\""}}};
+        if (what.starts_with("PUT")) return put;
         if (what.starts_with("HEAD")) return object.value_or(FakeAnswer{404, ""});
         if (what.starts_with("DELETE")) ++aborts;
         if (what.starts_with("DELETE")) return {204, ""};
@@ -91,6 +92,16 @@ TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
     const auto upload = bucket.upload(true);
     CHECK(bucket.loop.run(upload->complete()) == PutOutcome::exists);
     CHECK(bucket.aborts == 1);
+}
+
+TEST_CASE("whether a put that was sent twice found its own object is left to who tries again", "[s3]") {
+    Bucket bucket;
+    auto put = [&] {
+        return bucket.loop.run(bucket.storage->put(ObjectKey("k"), bytes_of("x"), {.if_absent = true, .metadata = {}}));
+    };
+    CHECK(put() == PutOutcome::exists);
+    bucket.put.resent = true;
+    CHECK(kind_of(put) == ErrorKind::transient);
 }
 
 } // namespace walgd::storage

@@ -44,6 +44,7 @@ struct HttpHead {
     int status = 0;
     std::map<std::string, std::string> headers; ///< lower-case names
     std::optional<std::uint64_t> content_length;
+    bool resent = false; ///< the request was sent twice: once to a connection that ended without an answer
     std::string header(const std::string& name) const;
 };
 

@@ -226,8 +226,7 @@ private:
 class S3Storage : public Storage {
 public:
     /// `way`: the I/O thread's executor, or a transport.
-    template <class Way>
-    S3Storage(S3Options options, Way way, Log& log) : client_(std::move(options), std::move(way), log) {}
+    template <class Way> S3Storage(S3Options options, Way way, Log& log) : client_(std::move(options), std::move(way), log) {}
 
     std::string describe() const override { return client_.describe(); }
 
@@ -243,6 +242,9 @@ public:
         request.accepted = {200, 412};
         request.what = fmt::format("cannot put {}", client_.name_of(key.path()));
         const auto answer = co_await client_.call(request, xml_bytes_max);
+        if (answer.head.status == 412 && answer.head.resent)
+            throw Error(ErrorKind::transient,
+                        fmt::format("{}: it is there, and an earlier request for it had no answer", request.what));
         if (answer.head.status == 412) co_return PutOutcome::exists;
         check_confirmed(answer.head, request);
         co_return PutOutcome::stored;

@@ -199,7 +199,7 @@ class BeastTransport;
 class BeastAnswer : public HttpAnswer {
 public:
     BeastAnswer(std::shared_ptr<BeastTransport> transport, std::unique_ptr<Connection> connection, std::unique_ptr<Parser> parser,
-                Slots::Slot slot)
+                Slots::Slot slot, bool resent)
         : transport_(std::move(transport)), slot_(std::move(slot)), connection_(std::move(connection)),
           parser_(std::move(parser)) {
         const auto& message = parser_->get();
@@ -210,6 +210,7 @@ public:
             head_.headers[name] = std::string(field.value());
         }
         if (const auto length = parser_->content_length()) head_.content_length = *length;
+        head_.resent = resent;
     }
     ~BeastAnswer() override;
 
@@ -242,7 +243,7 @@ public:
     awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
         auto self = shared_from_this();
         auto slot = co_await slots_.take();
-        for (;;) {
+        for (bool resent = false;; resent = true) {
             auto connection = idle_connection(server);
             const bool reused = connection != nullptr;
             if (!reused) {
@@ -261,7 +262,7 @@ public:
             }
             if (!failure) {
                 std::unique_ptr<HttpAnswer> answer =
-                    std::make_unique<BeastAnswer>(self, std::move(connection), std::move(parser), std::move(slot));
+                    std::make_unique<BeastAnswer>(self, std::move(connection), std::move(parser), std::move(slot), resent);
                 co_return answer;
             }
             // The server closed a resting connection just as we spoke: not a failure, if nothing of an answer came.
