@@ -181,6 +181,15 @@ class Faults(TestCase):
         self.assertGreater(len(firsts), 0)
         direct.walg("backup-fetch", self.scratch.path / "new", "LATEST")
 
+    def test_backup_whose_answers_are_lost_is_whole(self):
+        cluster, walgd, direct = self.backup_cluster()
+        done_unanswered = (("PUT", "walgd_005/jobs"), ("POST", "tar_partitions/.*uploadId"), ("PUT", "metadata.json"), ("PUT", "backup_stop_sentinel.json"))
+        for method, target in done_unanswered:
+            self.proxy.fault(faults.lost_answer, method, target, times=1)
+        walgd.walg("backup-push", cluster.data)
+        self.assertEqual(self.proxy.met_count(), len(done_unanswered))
+        direct.walg("backup-fetch", self.scratch.path / "new", "LATEST")
+
     def test_backup_and_restore_get_through_a_bad_network(self):
         cluster, walgd, direct = self.backup_cluster()
         expected = cluster.checksum()
