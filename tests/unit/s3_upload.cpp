@@ -15,7 +15,7 @@ struct Bucket {
     std::shared_ptr<Log> log = silent_log();
     std::optional<FakeAnswer> object; ///< what HEAD says
     bool upload_there = true;
-    FakeAnswer put{412, ""}; ///< what a whole object's PUT is told
+    std::function<FakeAnswer(bool conditional)> put; ///< what a whole object's PUT is told
     std::function<FakeAnswer()> completes;
     int aborts = 0;
     std::unique_ptr<Storage> storage;
@@ -37,7 +37,7 @@ struct Bucket {
         if (has("uploads="))
             return {200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
         if (has("partNumber=")) return {200, "", {{"etag", "\"piece\""}}};
-        if (what.starts_with("PUT")) return put;
+        if (what.starts_with("PUT")) return put(has("if-none-match="));
         if (what.starts_with("HEAD")) return object.value_or(FakeAnswer{404, ""});
         if (what.starts_with("DELETE")) ++aborts;
         if (what.starts_with("DELETE")) return {204, ""};
@@ -52,6 +52,10 @@ struct Bucket {
             upload_there = false;
             return FakeAnswer{0, ""};
         };
+    }
+    PutOutcome put_if_absent() {
+        const std::string body = "x";
+        return loop.run(storage->put(ObjectKey("k"), bytes_of(body), {.if_absent = true, .metadata = {}}));
     }
     std::unique_ptr<Upload> upload(bool if_absent) {
         auto begun = loop.run(storage->start_upload(ObjectKey("k"), {.if_absent = if_absent, .metadata = {}}));
@@ -94,14 +98,38 @@ TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
     CHECK(bucket.aborts == 1);
 }
 
+TEST_CASE("a server that does not know If-None-Match is found out once, and is sent what it knows", "[s3]") {
+    const FakeAnswer unknown{501, "<Error><Code>NotImplemented</Code></Error>"}, stored{200, "", {{"etag", "\"e\""}}};
+    Bucket bucket;
+    std::vector<bool> conditional;
+    bucket.put = [&](bool condition) {
+        conditional.push_back(condition);
+        return condition ? unknown : stored;
+    };
+    CHECK(bucket.put_if_absent() == PutOutcome::stored);
+    CHECK(bucket.put_if_absent() == PutOutcome::stored);
+    CHECK(conditional == std::vector{true, false, false});
+    const auto upload = bucket.upload(true);
+    bucket.completes = [] { return FakeAnswer{200, "<CompleteMultipartUploadResult/>"}; };
+    CHECK(bucket.loop.run(upload->complete()) == PutOutcome::stored);
+    // One that knew it is not taken at its word.
+    Bucket another;
+    another.put = [&](bool) { return stored; };
+    CHECK(another.put_if_absent() == PutOutcome::stored);
+    another.put = [&](bool) { return unknown; };
+    CHECK(kind_of([&] { another.put_if_absent(); }) == ErrorKind::misconfigured);
+}
+
 TEST_CASE("whether a put that was sent twice found its own object is left to who tries again", "[s3]") {
     Bucket bucket;
-    auto put = [&] {
-        return bucket.loop.run(bucket.storage->put(ObjectKey("k"), bytes_of("x"), {.if_absent = true, .metadata = {}}));
+    bucket.put = [](bool) { return FakeAnswer{412, ""}; };
+    CHECK(bucket.put_if_absent() == PutOutcome::exists);
+    bucket.put = [](bool) {
+        FakeAnswer answer{412, ""};
+        answer.resent = true;
+        return answer;
     };
-    CHECK(put() == PutOutcome::exists);
-    bucket.put.resent = true;
-    CHECK(kind_of(put) == ErrorKind::transient);
+    CHECK(kind_of([&] { bucket.put_if_absent(); }) == ErrorKind::transient);
 }
 
 } // namespace walgd::storage

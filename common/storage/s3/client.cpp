@@ -18,6 +18,7 @@ std::string base64(ByteView bytes) {
 namespace {
 
 constexpr std::size_t failure_bytes_max = 1 << 20;
+constexpr int not_implemented = 501;
 
 std::string md5_base64(ByteView bytes) {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -217,6 +218,30 @@ awaitable<S3Answer> S3Client::call(S3Request request, std::size_t bytes_max) {
     if (failed) throw *failed;
     if (std::ranges::find(request.accepted, whole.head.status) != request.accepted.end()) co_return whole;
     throw error_of(parse_failure(whole.head.status, whole.body, whole.head.header("x-amz-request-id"), ""), request.what);
+}
+
+awaitable<S3Answer> S3Client::call_if_absent(S3Request request, std::size_t bytes_max) {
+    const auto method = request.method;
+    const auto before = knows_conditions_.find(method);
+    if (before == knows_conditions_.end() || before->second) {
+        auto conditional = request;
+        conditional.headers.emplace_back("if-none-match", "*");
+        for (const int status : {412, not_implemented}) conditional.accepted.push_back(status);
+        auto answer = co_await call(std::move(conditional), bytes_max);
+        if (answer.head.status != not_implemented) {
+            knows_conditions_.emplace(method, true);
+            co_return answer;
+        }
+        const auto failure = parse_failure(not_implemented, answer.body, answer.head.header("x-amz-request-id"), "");
+        // One that took the condition before is not asked to do without: that would replace what is there.
+        const auto found = knows_conditions_.find(method);
+        if (failure.code != "NotImplemented" || (found != knows_conditions_.end() && found->second))
+            throw error_of(failure, request.what);
+    }
+    auto answer = co_await call(std::move(request), bytes_max);
+    if (knows_conditions_.emplace(method, false).second)
+        log_.warn("event=no_conditions storage={} text=\"the server does not know If-None-Match with {}\"", describe(), method);
+    co_return answer;
 }
 
 awaitable<std::unique_ptr<HttpAnswer>> S3Client::open(S3Request request) {

@@ -4,6 +4,8 @@
 #include "common/storage/s3/http.hpp"
 #include "common/storage/s3/s3_storage.hpp"
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,9 @@ public:
 
     /// The whole answer.
     awaitable<S3Answer> call(S3Request request, std::size_t bytes_max);
+    /// The same for what is to be stored only if there is no such object (If-None-Match); 412: there is one. A server that never
+    /// knew that header and says so is sent the request without it: whoever must know looks first (probe_conditional_put()).
+    awaitable<S3Answer> call_if_absent(S3Request request, std::size_t bytes_max);
     /// An answer whose body is read as it comes; nullptr: the server says that there is no such object.
     awaitable<std::unique_ptr<HttpAnswer>> open(S3Request request);
     /// Nothing: there is no such object. A bucket that is not there is an Error.
@@ -63,6 +68,7 @@ private:
     Log& log_;
     std::string region_;
     bool bucket_seen_ = false;
+    std::map<std::string, bool> knows_conditions_; ///< the server, by method; what is not in it was not seen yet
 };
 
 std::string content_md5(std::string_view body);

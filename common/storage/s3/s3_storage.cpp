@@ -155,10 +155,10 @@ public:
                 const auto outcome = co_await judge(*there);
                 co_return outcome;
             }
-            request.headers.emplace_back("if-none-match", "*");
         }
-        request.accepted = {200, 404, 412};
-        const auto answer = co_await client_.call(request, xml_bytes_max);
+        request.accepted = {200, 404};
+        auto call = if_absent_ ? client_.call_if_absent(request, xml_bytes_max) : client_.call(request, xml_bytes_max);
+        const auto answer = co_await std::move(call);
         if (answer.head.status == 200) {
             check_complete(answer.body, request.what);
             co_return PutOutcome::stored;
@@ -238,10 +238,9 @@ public:
         request.body_sha256 = sha256_hex(body);
         request.headers = object_headers(options);
         request.headers.emplace_back(std::string(metadata_head) + std::string(stored_sha256), request.body_sha256);
-        if (options.if_absent) request.headers.emplace_back("if-none-match", "*");
-        request.accepted = {200, 412};
         request.what = fmt::format("cannot put {}", client_.name_of(key.path()));
-        const auto answer = co_await client_.call(request, xml_bytes_max);
+        auto call = options.if_absent ? client_.call_if_absent(request, xml_bytes_max) : client_.call(request, xml_bytes_max);
+        const auto answer = co_await std::move(call);
         if (answer.head.status == 412 && answer.head.resent)
             throw Error(ErrorKind::transient,
                         fmt::format("{}: it is there, and an earlier request for it had no answer", request.what));
