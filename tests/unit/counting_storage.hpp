@@ -11,6 +11,7 @@ public:
     explicit CountingStorage(Storage& inner) : inner_(inner) {}
     int calls = 0, lists = 0, heads = 0;
     std::size_t page_objects = 1000;
+    bool keeps_all = false; ///< nothing is removed, as from a bucket whose objects are locked
 
     std::string describe() const override { return inner_.describe(); }
     awaitable<storage::PutOutcome> put(storage::ObjectKey key, ByteView body, storage::PutOptions options) override {
@@ -44,7 +45,14 @@ public:
     }
     awaitable<std::vector<storage::RemoveFailure>> remove(std::vector<storage::ObjectKey> keys) override {
         ++calls;
-        return inner_.remove(std::move(keys));
+        std::vector<storage::RemoveFailure> failures;
+        for (const auto& key : keys) {
+            if (keeps_all) failures.push_back({key, Error(ErrorKind::denied, "it is locked")});
+        }
+        if (failures.empty()) {
+            failures = co_await inner_.remove(std::move(keys));
+        }
+        co_return failures;
     }
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
         ++calls;

@@ -241,6 +241,16 @@ TEST_CASE("removing is of all storages, and what one may still have is told by n
     CHECK_FALSE(all.there.has("default", segment));
 }
 
+TEST_CASE("the name of what could not be removed is not given to a second content", "[storage]") {
+    Fixture all;
+    all.write("east", segment, "first");
+    CHECK(all.put(next_segment, "2") == PutOutcome::stored); // from here on it is known what east has
+    all.there.counted[1]->keeps_all = true;
+    CHECK(all.run(all.there.storage().remove({ObjectKey(segment)})).size() == 1);
+    CHECK(all.put(segment, "other") == PutOutcome::exists);
+    CHECK(all.get(segment) == "first");
+}
+
 TEST_CASE("a backup stays in the storage that it was begun in; when that dies it fails, and the next goes elsewhere",
           "[storage]") {
     Fixture all;

@@ -267,6 +267,7 @@ public:
             const auto failures = co_await remove_at(index, keys);
             for (const auto& failure : failures) failed.emplace(failure.key, failure.error);
         }
+        std::erase_if(keys, [&failed](const ObjectKey& key) { return failed.contains(key); });
         shared_.removed(keys);
         std::vector<RemoveFailure> result;
         for (const auto& [key, error] : failed) result.push_back({key, error});
