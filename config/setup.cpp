@@ -29,10 +29,14 @@ constexpr std::size_t disk_threads = 4;
 /// AES-256.
 constexpr std::size_t customer_key_bytes = 32;
 
-/// WAL has a rate for itself: it does not stand in line behind a backup's pieces.
+/// WAL has a rate for itself: it does not stand in line behind a backup's pieces. Nor does the look whether a storage can be
+/// written to, whose time is limited.
 struct NetworkRates {
     explicit NetworkRates(std::uint64_t bytes_per_second) : wal(bytes_per_second), other(bytes_per_second) {}
-    RateLimit& of(const storage::ObjectKey& key) { return key.path().starts_with(archive::wal_folder) ? wal : other; }
+    RateLimit& of(const storage::ObjectKey& key) {
+        const auto& path = key.path();
+        return path.starts_with(archive::wal_folder) || path == storage::check_name ? wal : other;
+    }
     RateLimit wal, other;
 };
 

@@ -7,8 +7,7 @@ namespace walgd::storage {
 
 namespace {
 
-/// WAL-G's name for it, at the top of the storage.
-const ObjectKey check_key("wal-g_storage_check");
+const ObjectKey check_key{std::string(check_name)};
 /// A member that failed is asked again after so long, where the answer depends on it.
 constexpr std::chrono::seconds asked_again_after{5};
 constexpr std::chrono::milliseconds watch_pause_least{200};

@@ -3,9 +3,13 @@
 #include "common/storage/storage.hpp"
 
 #include <memory>
+#include <string_view>
 #include <utility>
 
 namespace walgd::storage {
+
+/// The object that a storage is tried with: WAL-G's name for it, at the top of the storage.
+inline constexpr std::string_view check_name = "wal-g_storage_check";
 
 /// One of several storages.
 struct FailoverMember {

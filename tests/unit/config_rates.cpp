@@ -1,0 +1,54 @@
+#include "config/setup.hpp"
+#include "tests/unit/async_support.hpp"
+
+namespace walgd::config {
+
+namespace {
+
+using test::Loop;
+using test::TemporaryFolder;
+
+/// A task that goes on until it is cancelled.
+class Endless {
+public:
+    template <class T> Endless(Loop& loop, awaitable<T> task) {
+        asio::co_spawn(loop.io(), std::move(task),
+                       asio::bind_cancellation_slot(signal_.slot(), [](std::exception_ptr, auto...) {}));
+    }
+    void cancel() { signal_.emit(asio::cancellation_type::terminal); }
+
+private:
+    asio::cancellation_signal signal_;
+};
+
+} // namespace
+
+TEST_CASE("the look whether a storage can be written to does not stand in line behind a backup", "[config]") {
+    const TemporaryFolder folder;
+    for (const auto* name : {"default", "east"}) std::filesystem::create_directory(folder / name);
+    Sources sources;
+    sources.environment = {
+        {"WALG_FILE_PREFIX", folder / "default"},
+        {"WALG_FAILOVER_STORAGES", fmt::format(R"({{"east": {{"WALG_FILE_PREFIX": "{}"}}}})", folder / "east")},
+        {"WALG_FAILOVER_STORAGES_CHECK_TIMEOUT", "2s"},
+        {"WALG_FAILOVER_STORAGES_CHECK_SIZE", "1kb"},
+        {"WALG_NETWORK_RATE_LIMIT", "100000"}};
+    const auto settings = Settings::load(sources);
+    const auto log = silent_log();
+    Loop loop;
+    ArchiveSetup setup(settings, loop.executor(), *log);
+    auto& archive = setup.archive();
+    const auto& east = archive.members->states()[1];
+    const auto begun = east.asked;
+
+    const std::vector<std::byte> piece(10'000'000); // a hundred seconds
+    Endless backup(loop, archive.storage.put(storage::ObjectKey("basebackups_005/piece"), piece, {}));
+    Endless watch(loop, setup.watch_storages());
+    while (east.asked == begun) loop.io().run_one();
+    CHECK(east.writes);
+    backup.cancel();
+    watch.cancel();
+    loop.io().run();
+}
+
+} // namespace walgd::config
