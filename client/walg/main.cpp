@@ -1,7 +1,5 @@
-// walg: the operator's command line. Called as wal-g, it is WAL-G to the letter: its texts and exit codes. Called as
-// walg-daemon-client, it is that.
+// walg: the operator's command line. Called as wal-g, it is WAL-G to the letter: its texts and exit codes.
 #include "client/walg/daemon_client.hpp"
-#include "client/walg/daemon_client_verb.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/words.hpp"
 #include "config/process.hpp"
@@ -166,7 +164,6 @@ int main(int count, char** words) {
     ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
     ::mallopt(M_ARENA_MAX, 4);
     const auto called = std::filesystem::path(words[0]).filename().string();
-    if (called == "walg-daemon-client") return cli::run_daemon_client({words + 1, words + count});
     const bool as_walg = called.starts_with("wal-g"); // wal-g-3 too, as some name their versions
     const auto verbs = cli::all_verbs();
     CommandLine line;

@@ -77,30 +77,57 @@ Opens the log file anew.
 .SH EXIT STATUS
 0, or 1 after an error that is on standard error with what to do next.
 )";
-constexpr std::string_view push_text = R"(.SH SYNOPSIS
+
+/// A shim's page: all of it is text.
+struct ShimPage {
+    std::string_view name, what, text;
+};
+constexpr ShimPage shim_pages[] = {
+    {"walg-push", "archive_command of walgd", R"(.SH SYNOPSIS
 archive_command = 'walg\-push "%p"'
 .SH DESCRIPTION
 Hands the open file to \fBwalgd\fR(8) at WALGD_SOCKET and waits until the storage has confirmed it.
 .SH EXIT STATUS
 0: stored. 1: not stored, PostgreSQL tries again; the reason is on standard error.
-)";
-constexpr std::string_view fetch_text = R"(.SH SYNOPSIS
+)"},
+    {"walg-fetch", "restore_command of walgd", R"(.SH SYNOPSIS
 restore_command = 'walg\-fetch "%f" "%p"'
 .SH DESCRIPTION
 Gets a WAL file by \fBwalgd\fR(8), or without a daemon by \fBwalg wal\-fetch\fR.
 .SH EXIT STATUS
 0: there. 1: the storage answered that it is not there. 200: anything else: PostgreSQL stops instead of promoting.
-)";
+)"},
+    {"walg-daemon-client", "client of WAL-G's daemon protocol", R"(.SH SYNOPSIS
+archive_command = 'walg\-daemon\-client SOCKET wal\-push %f'
+.br
+restore_command = 'walg\-daemon\-client SOCKET wal\-fetch %f %p'
+.SH DESCRIPTION
+Asks a daemon that speaks WAL\-G's protocol: \fBwalgd\fR(8) does at WALGD_WALG_SOCKET. It is the daemon that opens the files, in
+its data directory.
+.SH OPTIONS
+.TP
+.B \-timeout DURATION
+How long the answer may take: 60s if not given.
+.TP
+.B \-connection\-timeout DURATION
+How long connecting may take: 5s if not given; 0 is for ever.
+.SH EXIT STATUS
+0: done. 74: the archive has no such file. 1: anything else. PostgreSQL takes 1 for "there is none" and ends recovery, also in an
+outage: \fBwalg\-fetch\fR(1) makes it stop.
+)"},
+};
 
 /// For packages: the manual pages, made of the tables that the programs themselves go by.
 class Man : public Verb {
 public:
     std::string name() const override { return "man"; }
-    std::string help() const override { return "Print a manual page: walgd.8, walg.1, walg-push.1 or walg-fetch.1"; }
+    std::string help() const override { return "Print a manual page, of walgd (8), walg or one of the shims (1)"; }
     void options(CLI::App& command) override {
         app_ = command.get_parent();
         command.group("");
-        command.add_option("page", page_)->required()->check(CLI::IsMember({"walgd.8", "walg.1", "walg-push.1", "walg-fetch.1"}));
+        std::vector<std::string> pages{"walgd.8", "walg.1"};
+        for (const auto& page : shim_pages) pages.push_back(fmt::format("{}.1", page.name));
+        command.add_option("page", page_)->required()->check(CLI::IsMember(pages));
     }
     bool needs_settings() const override { return false; }
     bool in_walg() const override { return false; }
@@ -112,10 +139,9 @@ public:
         else if (page_ == "walg.1")
             std::cout << head("walg", 1, "the operator's command line of walgd") << ".SH SYNOPSIS\n.B walg\nCOMMAND [OPTION...]\n"
                       << commands_section(*app_) << settings_section();
-        else if (page_ == "walg-push.1")
-            std::cout << head("walg-push", 1, "archive_command of walgd") << push_text;
-        else
-            std::cout << head("walg-fetch", 1, "restore_command of walgd") << fetch_text;
+        for (const auto& page : shim_pages) {
+            if (page_ == fmt::format("{}.1", page.name)) std::cout << head(page.name, 1, page.what) << page.text;
+        }
         return 0;
     }
 

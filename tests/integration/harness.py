@@ -97,7 +97,7 @@ class Scratch:
         self.own(self.path)
         self.bin = self.path / "bin"
         self.bin.mkdir()
-        for name in ("walgd", "walg", "walg-push", "walg-fetch"):
+        for name in ("walgd", "walg", "walg-push", "walg-fetch", "walg-daemon-client"):
             shutil.copy2(BUILD / name, self.bin / name)
         (self.bin / "wal-g").symlink_to("walg")
         self.log = open(self.path / "log", "ab")

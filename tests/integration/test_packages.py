@@ -28,12 +28,17 @@ class Packages(TestCase):
 
     def test_what_is_in_the_packages_works_and_names_what_it_needs(self):
         walgd, shims = self.debs()
-        for path in ("bin/walgd", "bin/walg", "bin/wal-g", "bin/walg-daemon-client", "share/man/man8/walgd.8.gz", "share/man/man1/walg.1.gz",
+        for path in ("bin/walgd", "bin/walg", "bin/wal-g", "share/man/man8/walgd.8.gz", "share/man/man1/walg.1.gz",
                      "share/bash-completion/completions/walg", "share/doc/walgd/walgd.yaml"):
             self.assertTrue((walgd / "usr" / path).exists(), path)
         for unit in UNITS:
             self.assertTrue((walgd / "usr/lib/systemd/system" / unit).exists(), unit)
-        self.assertEqual(sorted(path.name for path in (shims / "usr/bin").iterdir()), ["walg-fetch", "walg-push"])
+        self.assertEqual(sorted(path.name for path in (shims / "usr/bin").iterdir()), ["walg-daemon-client", "walg-fetch", "walg-push"])
+        for name in ("walg-daemon-client", "walg-fetch", "walg-push"):
+            self.assertFalse((shims / "usr/bin" / name).is_symlink())
+            page = subprocess.check_output(["zcat", shims / f"usr/share/man/man1/{name}.1.gz"], text=True).replace("\\", "")
+            self.assertIn(f"{name} - ", page)
+            self.assertIn(".SH EXIT STATUS\n0: ", page)
         self.assertEqual((walgd / "usr/bin/wal-g").readlink(), pathlib.Path("walg"))
         self.assertIn("libpq5", self.depends["walgd"])
         self.assertIn("walgd-shims", self.depends["walgd"])

@@ -28,14 +28,15 @@ class Programs(TestCase):
         return current, names
 
     def test_help_and_version_of_every_program_need_no_settings(self):
-        for name in ("walgd", "walg", "wal-g", "walg-push", "walg-fetch"):
+        for name in ("walgd", "walg", "wal-g", "walg-push", "walg-fetch", "walg-daemon-client"):
             for option in ("--help", "--version"):
                 result = run([self.scratch.bin / name, option], env={"PATH": "/usr/bin:/bin"})
                 self.assertTrue(result.stdout.strip(), f"{name} {option}")
         self.assertRegex(run([self.scratch.bin / "wal-g", "--version"], env={}).stdout, r"^wal-g version \S+\t\S*\t\S*\tPostgreSQL\n$")
 
-    def test_the_shims_are_static(self):
-        for name in ("walg-push", "walg-fetch"):
+    def test_the_shims_are_static_and_small(self):
+        for name in ("walg-push", "walg-fetch", "walg-daemon-client"):
+            self.assertLess((self.scratch.bin / name).stat().st_size, 2 << 20, name)
             self.assertIn("statically linked", run(["file", "-L", self.scratch.bin / name]).stdout if shutil.which("file") else "statically linked")
             text = subprocess.run(["ldd", self.scratch.bin / name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
             self.assertIn("not a dynamic executable", text)

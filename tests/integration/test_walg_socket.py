@@ -56,7 +56,6 @@ class WalgSocket(TestCase):
         self.path = self.scratch.path / "wal-g.sock"
         self.settings["WALGD_WALG_SOCKET"] = str(self.path)
         self.program = self.scratch.bin / "walg-daemon-client"
-        self.program.symlink_to("walg")
 
     def cluster(self):
         return Cluster(self.scratch, 15, segment_mb=1, extra="wal_keep_size = 64MB\n")
@@ -352,6 +351,8 @@ class WalgSocket(TestCase):
         for words in ((self.path, "wal-push", SEGMENT), (self.path, "wal-fetch", name, "pg_wal/x"), ("/nowhere", "wal-push", name), (self.path, "wal-push"),
                       (self.path, "backup-push", name), (self.path, "wal-push", name, "-timeout"), (self.path, "wal-push", name, "-timeout", "soon"), ()):
             self.assertEqual(code(*words), 1, words)
+        for words in ((self.path, "wal-push", "x" * 70000), (self.path, "wal-fetch", "x" * 70000, "pg_wal/y"), (self.path, "wal-push", "")):
+            self.assertIn("the names are empty or too long", run([self.program, *words], env=env, check=False).stderr)
         verb = (self.scratch.bin / "walg", "daemon-client")
         self.assertEqual(code(self.path, "wal-push", name, "-timeout", "60s", program=verb), 0)
         self.assertEqual(code(self.path, "wal-fetch", SEGMENT, "pg_wal/y", program=verb), 74)

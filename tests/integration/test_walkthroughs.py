@@ -192,7 +192,6 @@ class Archivers(Walkthrough):
 
     def test_postgresql_archives_and_recovers_through_the_daemon_and_its_client(self):
         env = self.file_image()
-        self.at(self.scratch.bin / "walg-daemon-client")
         path = self.scratch.path / "wal-g.sock"
         archive, restore = (f"walg-daemon-client {path} {words}" for words in ("wal-push %f", "wal-fetch %f %p"))
         one = self.server(env, archive=archive)
