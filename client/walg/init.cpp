@@ -1,3 +1,4 @@
+#include "client/walg/server_user.hpp"
 #include "client/walg/verb.hpp"
 #include "common/base/files.hpp"
 #include "config/check.hpp"
@@ -118,6 +119,7 @@ int Init::check(Context& context, const std::string& written, bool server) const
     std::exception_ptr failure;
     int code = 1;
     try {
+        const ServerUser user(pgdata_);
         const auto settings = config::Settings::load(config::process_sources(written, {}, false));
         config::ArchiveSetup setup(settings, context.io, context.log);
         code = config::run_check(settings, setup.archive(), std::cout, server);
@@ -139,6 +141,7 @@ int Init::run(Context& context) {
                     "--storage s3://bucket/path, or --storage /mounted/folder");
     std::unique_ptr<pg::Server> server;
     try {
+        const ServerUser user(pgdata_);
         server = pg::Server::connect(config::connection_options(context.settings));
         if (pgdata_.empty()) pgdata_ = server->facts().data_directory;
     } catch (const Error& error) {

@@ -112,12 +112,24 @@ class Init(TestCase):
         self.assertEqual((code, self.file.exists()), (0, True), told)
 
     @unittest.skipUnless(os.getuid() == 0, "files of root's")
-    def test_what_root_writes_the_clusters_group_can_read(self):
+    def test_root_tries_all_as_postgresqls_user_whose_group_can_read_what_it_writes(self):
         self.file.parent.chmod(0o755)
-        result = subprocess.run([self.scratch.bin / "walg", "init", "--write", self.file, "--yes", "--storage", self.folder], env=self.walgd.env, capture_output=True, text=True)
+        (self.cluster.data / "pg_hba.conf").write_text("local all all peer\n")  # as Debian has it
+        self.cluster.stop()
+        self.cluster.start()
+        folder = self.scratch.folder("srv")
+        words = ["init", "--write", self.file, "--yes", "--storage", folder, "--alter-system"]
+        by_root = lambda: subprocess.run([self.scratch.bin / "walg", *words], env=self.walgd.env, capture_output=True, text=True)
+        os.chown(folder, 0, 0)
+        refused = by_root()
+        self.assertEqual((refused.returncode, list(self.file.parent.iterdir())), (1, []), "walgd could not write there")
+        self.assertIn("Permission denied", refused.stdout)
+        self.scratch.own(folder)
+        result = by_root()
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertEqual((self.file.stat().st_uid, self.file.stat().st_gid), (0, self.cluster.data.stat().st_gid))
         run(["cat", self.file])
+        until("the reload, and the restart to be waited for", lambda: self.setting("archive_mode") == "off true", 20)
 
 
 if __name__ == "__main__":
