@@ -12,6 +12,9 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 # What Debian's slim images leave out, so that sizes compare.
 SLIM = "".join(f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "man", "info", "locale", "groff", "lintian", "linda")) + "path-include /usr/share/doc/*/copyright\n"
 
+# The environment in which apt-get asks nothing, and finds its way.
+FOR_APT = ["DEBIAN_FRONTEND=noninteractive", *(f"{name}={value}" for name, value in os.environ.items() if name.lower().endswith("_proxy"))]
+
 
 def say(text):
     print(text, flush=True)
@@ -68,20 +71,22 @@ class Root:
         return int(subprocess.check_output(["du", "-sx", "--block-size=1", self.folder], text=True).split()[0])
 
     def sh(self, text, log):
-        proxies = [f"{name}={value}" for name, value in os.environ.items() if name.lower().endswith("_proxy")]
-        subprocess.check_call(["chroot", self.folder, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", *proxies, "sh", "-ec", text],
-                              stdout=log, stderr=log)
+        subprocess.check_call(["chroot", self.folder, "env", "-i", *FOR_APT, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-ec", text], stdout=log, stderr=log)
 
     def inside(self, user, env, command):
         return ["chroot", f"--userspec={user}", self.folder, "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", *(f"{name}={value}" for name, value in env.items()), *command]
 
-    def start(self, volumes, user, env, command, log):
-        """As process 1 of its own namespaces. `volumes`: folders of this machine by their place inside."""
-        script = f"mount -t proc proc {shlex.quote(str(self.folder))}/proc\n"
+    def start(self, volumes, user, env, command, log, closed=False):
+        """As process 1 of its own namespaces. `volumes`: folders of this machine by their place inside. `closed`: nothing but these can be written,
+        and no privilege can be had by a program with the set-user-ID bit."""
+        here = shlex.quote(str(self.folder))
+        script = f"mount --bind {here} {here} && mount -o remount,ro,bind {here}\n" if closed else ""
+        script += f"mount -t proc proc {here}/proc\n"
         for inside, outside in volumes.items():
             (self.folder / inside.lstrip("/")).mkdir(parents=True, exist_ok=True)
-            script += f"mount --bind {shlex.quote(str(outside))} {shlex.quote(str(self.folder) + inside)}\n"
-        script += "exec " + shlex.join(str(word) for word in self.inside(user, env, command))
+            script += f"mount --bind {shlex.quote(str(outside))} {here}{shlex.quote(inside)}\n"
+        drop = ["setpriv", "--no-new-privs"] if closed else []
+        script += "exec " + shlex.join(str(word) for word in [*drop, *self.inside(user, env, command)])
         return subprocess.Popen(["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "sh", "-ec", script], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
