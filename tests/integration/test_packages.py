@@ -1,5 +1,6 @@
 """The packages, the units and what is shipped with them."""
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -71,6 +72,24 @@ class Packages(TestCase):
             said = subprocess.run(["systemd-analyze", "verify", folder / named], capture_output=True, text=True)
             ours = [line for line in said.stderr.splitlines() if "walgd" in line and "postgresql" not in line]
             self.assertEqual((said.returncode, ours), (0, []), said.stderr)
+
+    @unittest.skipUnless(os.getuid() == 0, "makes a user in a folder")
+    def test_the_user_and_the_folders_are_made_where_they_are_not(self):
+        root = self.scratch.path / "root"  # root's: systemd-tmpfiles trusts no folder of another user's
+        root.mkdir()
+        for name, folder in (("sysusers", "sysusers.d"), ("tmpfiles", "tmpfiles.d")):
+            place = root / "usr/lib" / folder
+            place.mkdir(parents=True)
+            shutil.copy(SOURCE / f"systemd/walgd.{name}", place / "walgd.conf")
+        (root / "etc").mkdir()
+        for command in (["systemd-sysusers", f"--root={root}"], ["systemd-tmpfiles", f"--root={root}", "--create"]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        user = next(line.split(":") for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("postgres:"))
+        number, group = int(user[2]), int(user[3])
+        made = {name: (root / name).stat() for name in ("run/walgd", "etc/walgd")}
+        self.assertEqual({name: (it.st_uid, it.st_gid, oct(it.st_mode & 0o7777)) for name, it in made.items()},
+                         {"run/walgd": (number, group, "0o755"), "etc/walgd": (0, group, "0o750")})
 
     def test_alerts_fire_as_they_should_and_all_metrics_that_are_asked_for_exist(self):
         promtool = CACHE / "bin/promtool"
