@@ -230,10 +230,9 @@ private:
 
     void remove_stale_uploads(storage::Storage& storage) {
         std::size_t all = 0;
-        for (std::size_t some = 1; some > 0; all += some)
-            some =
-                run_blocking(context_->io, storage.remove_stale_uploads(std::string(archive::backup_folder), stale_uploads_age),
-                             context_->stop);
+        for (const auto folder : {archive::backup_folder, archive::wal_folder})
+            all +=
+                run_blocking(context_->io, storage.remove_stale_uploads(std::string(folder), stale_uploads_age), context_->stop);
         if (all > 0) context_->log.info("{} unfinished uploads older than a day were aborted", all);
     }
 

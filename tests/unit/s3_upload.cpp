@@ -17,6 +17,7 @@ struct Bucket {
     bool upload_there = true;
     std::function<FakeAnswer(bool conditional)> put; ///< what a whole object's PUT is told
     std::function<FakeAnswer()> completes;
+    std::function<FakeAnswer(bool second)> uploads; ///< a page of the unfinished ones
     int aborts = 0;
     std::unique_ptr<Storage> storage;
 
@@ -34,6 +35,7 @@ struct Bucket {
 
     FakeAnswer answer(const std::string& what) {
         const auto has = [&what](std::string_view part) { return what.find(part) != std::string::npos; };
+        if (what.starts_with("GET") && has("uploads=")) return uploads(has("key-marker=wal_005%2Fa&upload-id-marker=u"));
         if (has("uploads="))
             return {200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
         if (has("partNumber=")) return {200, "", {{"etag", "\"piece\""}}};
@@ -130,6 +132,24 @@ TEST_CASE("whether a put that was sent twice found its own object is left to who
         return answer;
     };
     CHECK(kind_of([&] { bucket.put_if_absent(); }) == ErrorKind::transient);
+}
+
+TEST_CASE("old unfinished uploads are aborted behind a page of young ones too", "[s3]") {
+    const auto page = [](std::string_view key, std::string_view started, std::string_view more) {
+        return FakeAnswer{200, fmt::format("<ListMultipartUploadsResult>{}<Upload><Key>{}</Key><UploadId>u</UploadId>"
+                                           "<Initiated>{}</Initiated></Upload></ListMultipartUploadsResult>",
+                                           more, key, started)};
+    };
+    constexpr auto more = "<IsTruncated>true</IsTruncated><NextKeyMarker>wal_005/a</NextKeyMarker>"
+                          "<NextUploadIdMarker>u</NextUploadIdMarker>";
+    const std::string young = "2999-01-01T00:00:00.000Z", old = "2020-01-01T00:00:00.000Z";
+    Bucket bucket;
+    bucket.uploads = [&](bool second) { return second ? page("wal_005/b", old, "") : page("wal_005/a", young, more); };
+    CHECK(bucket.loop.run(bucket.storage->remove_stale_uploads("wal_005/", std::chrono::hours(24))) == 1);
+    CHECK(bucket.aborts == 1);
+    // A server that gives the first page again and again.
+    bucket.uploads = [&](bool) { return page("wal_005/a", young, more); };
+    CHECK(bucket.loop.run(bucket.storage->remove_stale_uploads("wal_005/", std::chrono::hours(24))) == 0);
 }
 
 } // namespace walgd::storage

@@ -162,12 +162,17 @@ void check_complete(std::string_view xml, const std::string& what) {
     throw error_of(failure, what);
 }
 
-std::vector<PendingUpload> parse_uploads(std::string_view xml) {
+UploadsPage parse_uploads(std::string_view xml) {
     const auto document = parse(xml, "ListMultipartUploadsResult");
-    std::vector<PendingUpload> uploads;
-    for (const auto& item : document.document_element().children("Upload"))
-        uploads.push_back({item.child_value("Key"), item.child_value("UploadId"), time_of(item.child_value("Initiated"))});
-    return uploads;
+    const auto root = document.document_element();
+    UploadsPage page;
+    for (const auto& item : root.children("Upload"))
+        page.uploads.push_back({item.child_value("Key"), item.child_value("UploadId"), time_of(item.child_value("Initiated"))});
+    if (std::string_view(root.child_value("IsTruncated")) == "true") {
+        page.next_key = root.child_value("NextKeyMarker");
+        page.next_id = root.child_value("NextUploadIdMarker");
+    }
+    return page;
 }
 
 bool parse_versioning(std::string_view xml) {

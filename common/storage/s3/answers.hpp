@@ -44,7 +44,12 @@ struct PendingUpload {
     std::string key, id;
     Modified started{};
 };
-std::vector<PendingUpload> parse_uploads(std::string_view xml);
+struct UploadsPage {
+    std::vector<PendingUpload> uploads;
+    /// Where the next page begins; empty: this was the last.
+    std::string next_key, next_id;
+};
+UploadsPage parse_uploads(std::string_view xml);
 /// True while new versions are made, and also when that was stopped later: then old ones may be there.
 bool parse_versioning(std::string_view xml);
 /// "GOVERNANCE for 30 days"; empty when new objects are not locked by default.

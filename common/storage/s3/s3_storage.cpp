@@ -341,19 +341,21 @@ public:
     }
 
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
-        S3Request request;
-        request.method = "GET";
-        request.query = {{"prefix", client_.full_key(folder)}, {"uploads", ""}};
-        request.what = fmt::format("cannot list the unfinished uploads of {}", client_.name_of(folder));
-        const auto answer = co_await client_.call(request, xml_bytes_max);
         const auto prefix = client_.full_key("").size();
+        const auto before = std::chrono::system_clock::now() - age;
         std::size_t removed = 0;
-        for (const auto& upload : parse_uploads(answer.body)) {
-            if (upload.key.size() < prefix || upload.started > std::chrono::system_clock::now() - age) continue;
-            S3Upload stale(client_, ObjectKey(upload.key.substr(prefix)), upload.id, false);
-            co_await stale.abort();
-            ++removed;
-        }
+        UploadsPage page;
+        do {
+            const auto after = std::pair(page.next_key, page.next_id);
+            page = co_await list_uploads(folder, after.first, after.second);
+            if (std::pair(page.next_key, page.next_id) == after) page.next_key.clear(); // a server that knows no second page
+            for (const auto& upload : page.uploads) {
+                if (upload.key.size() < prefix || upload.started > before) continue;
+                S3Upload stale(client_, ObjectKey(upload.key.substr(prefix)), upload.id, false);
+                co_await stale.abort();
+                ++removed;
+            }
+        } while (!page.next_key.empty());
         co_return removed;
     }
 
@@ -367,6 +369,19 @@ public:
     }
 
 private:
+    awaitable<UploadsPage> list_uploads(std::string folder, std::string after_key, std::string after_id) {
+        S3Request request;
+        request.method = "GET";
+        request.query = {{"prefix", client_.full_key(folder)}, {"uploads", ""}};
+        if (!after_key.empty()) {
+            request.query.emplace_back("key-marker", after_key);
+            request.query.emplace_back("upload-id-marker", after_id);
+        }
+        request.what = fmt::format("cannot list the unfinished uploads of {}", client_.name_of(folder));
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        co_return parse_uploads(answer.body);
+    }
+
     /// One of the bucket's own settings; nothing where the server has none, does not know the question or does not let us ask.
     awaitable<std::optional<std::string>> ask_bucket(std::string setting) {
         S3Request request;
