@@ -88,7 +88,7 @@ void make_tablespace_link(const std::string& path, const std::string& location) 
 RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashes(std::move(folder))) {
     if (root_.empty()) throw Error(ErrorKind::misconfigured, "no folder to restore into was named");
     if (fs::is_symlink(root_)) root_ = fs::canonical(root_).string();
-    root_ = fs::absolute(root_).lexically_normal().string();
+    root_ = without_trailing_slashes(fs::absolute(root_).lexically_normal().string()); // of "." it ends in one
 }
 
 void RestoreTarget::require_empty() const {

@@ -1,0 +1,54 @@
+"""Clusters that somebody has furnished: what a backup takes of them is what a restore gives back, and it starts."""
+import json
+import os
+import shutil
+import unittest
+
+from harness import Cluster, TestCase, Walgd
+
+
+class OddClusters(TestCase):
+    def make(self, version=15, extra="", **settings):
+        self.version = version
+        self.folder, self.settings = self.store()
+        self.settings.update(WALG_COMPRESSION_METHOD="zstd", **settings)
+        self.cluster = Cluster(self.scratch, version, "data", extra=extra)
+        self.walgd = Walgd(self.scratch, self.settings, self.cluster)
+        self.cluster.env = self.walgd.env
+        self.cluster.archive_with(f'{self.scratch.bin}/walg wal-push "%p"')
+        self.cluster.start()
+
+    def push(self, *words):
+        """The sentinel of the new backup."""
+        self.walgd.walg("backup-push", *words, self.cluster.data)
+        newest = max(self.folder.glob("basebackups_005/*_sentinel.json"), key=lambda path: path.stat().st_mtime_ns)
+        return json.loads(newest.read_text())
+
+    def fetch(self, *words, name="new", **options):
+        return self.walgd.walg("backup-fetch", self.scratch.path / name, "LATEST", *words, **options)
+
+    def started(self, name="new"):
+        self.cluster.stop()
+        self.scratch.own_tree(self.scratch.path / name)
+        new = Cluster(self.scratch, self.version, name, initdb=False)
+        new.env = self.walgd.env
+        new.recover_from(self.walgd.restore_command())
+        new.start()
+        new.wait_until_writable()
+        return new
+
+    def put(self, path, content="x"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        self.scratch.own_tree(path.parent if path.parent != self.cluster.data else path)
+
+    def test_into_the_working_folder(self):
+        self.make()
+        self.push()
+        new = self.scratch.folder("new")
+        self.walgd.walg("backup-fetch", ".", "LATEST", cwd=new, timeout=120)
+        self.started()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
