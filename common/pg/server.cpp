@@ -114,8 +114,9 @@ ServerFacts LibpqServer::facts() {
 
 std::vector<Tablespace> LibpqServer::tablespaces() {
     std::vector<Tablespace> found;
-    for (const auto& row :
-         rows("select oid, pg_tablespace_location(oid) from pg_tablespace where pg_tablespace_location(oid) <> '' order by oid"))
+    // Of one in place (allow_in_place_tablespaces) the location is the folder in pg_tblspc itself, and no place of its own.
+    for (const auto& row : rows("select oid, pg_tablespace_location(oid) from pg_tablespace where pg_tablespace_location(oid) "
+                                "like '/%' order by oid"))
         found.push_back({static_cast<std::uint32_t>(number_of(row.at(0), "a tablespace's oid")), row.at(1)});
     return found;
 }

@@ -42,6 +42,16 @@ class OddClusters(TestCase):
         path.write_text(content)
         self.scratch.own_tree(path.parent if path.parent != self.cluster.data else path)
 
+    def test_tablespaces_in_place_have_no_other_place(self):
+        self.make(extra="allow_in_place_tablespaces = on\n")
+        self.cluster.psql("create tablespace inside location ''")
+        self.cluster.psql("create table t tablespace inside as select g id from generate_series(1, 1000) g")
+        expected = self.cluster.checksum()
+        sentinel = self.push()
+        self.assertNotIn("Spec", sentinel)
+        self.fetch()
+        self.assertEqual(self.started().checksum(), expected)
+
     def test_into_the_working_folder(self):
         self.make()
         self.push()

@@ -63,8 +63,10 @@ private:
         progress_.bytes_total = begun.bytes_total;
         spec_.emplace();
         spec_->base_prefix = facts_.data_directory;
-        for (const auto& tablespace : begun.tablespaces)
-            spec_->tablespaces.push_back({std::to_string(tablespace.oid), tablespace.location});
+        for (const auto& tablespace : begun.tablespaces) {
+            const bool in_place = !tablespace.location.starts_with('/'); // a folder in pg_tblspc, as any other
+            if (!in_place) spec_->tablespaces.push_back({std::to_string(tablespace.oid), tablespace.location});
+        }
     }
 
     void copy() override {

@@ -141,6 +141,7 @@ std::string check_place(const std::string& folder, const archive::Sentinel& sent
     if (spec) {
         for (const auto& entry : spec->tablespaces) {
             target.add_tablespace(entry);
+            if (!fs::path(entry.location).is_absolute()) continue; // in place
             check_writable(entry.location, "tablespace folder");
             ++tablespaces;
         }

@@ -106,6 +106,7 @@ void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) 
     if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..")
         throw Error(ErrorKind::corrupt,
                     fmt::format("the tablespace spec names a tablespace '{}', which cannot be a link in pg_tblspc", name));
+    if (entry.location == std::string(tablespace_prefix) + name) return;
     if (!fs::path(entry.location).is_absolute())
         throw Error(ErrorKind::misconfigured,
                     fmt::format("the location '{}' of tablespace {} is not an absolute path", entry.location, name),

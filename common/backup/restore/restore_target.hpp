@@ -37,7 +37,8 @@ public:
         write_out_ = write_out;
     }
     Holds holds() const { return holds_; }
-    /// Where pg_tblspc/<name> leads. Error(refused) when that place holds what it may not. Nothing is made yet.
+    /// Where pg_tblspc/<name> leads. Error(refused) when that place holds what it may not. Nothing is made yet. Of one in place
+    /// (allow_in_place_tablespaces) pg_tblspc/<name> is the place itself, a folder as any other, and nothing is noted.
     void add_tablespace(const archive::TablespaceSpec::Entry& entry);
     /// Error(refused) when the file systems have not `bytes` free in all, beside what the folders hold already (the largest one
     /// counts per file system).
