@@ -59,6 +59,21 @@ class OddClusters(TestCase):
         self.walgd.walg("backup-fetch", ".", "LATEST", cwd=new, timeout=120)
         self.started()
 
+    def test_two_tablespaces_in_one_place_are_refused(self):
+        self.make()
+        places = [self.scratch.folder(name) for name in ("one", "two")]
+        for place in places:
+            self.cluster.psql(f"create tablespace {place.name} location '{place}'")
+            self.cluster.psql(f"create table in_{place.name} tablespace {place.name} as select g id from generate_series(1, 1000) g")
+        spec = self.push()["Spec"]
+        for name in spec["tablespaces"]:
+            spec[name]["loc"] = str(self.scratch.path / "moved")
+        (self.scratch.path / "spec.json").write_text(json.dumps(spec))
+        result = self.fetch("--restore-spec", self.scratch.path / "spec.json", check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("moved", result.stderr)
+        self.assertFalse((self.scratch.path / "new").exists())
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -112,6 +112,10 @@ void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) 
                     fmt::format("the location '{}' of tablespace {} is not an absolute path", entry.location, name),
                     "correct \"loc\" in the restore spec");
     const auto location = without_trailing_slashes(entry.location);
+    for (const auto& [other, taken] : tablespaces_)
+        if (other != name && fs::path(taken).lexically_normal() == fs::path(location).lexically_normal())
+            throw Error(ErrorKind::refused, fmt::format("the tablespaces {} and {} are both to be in {}", other, name, location),
+                        "nothing was written; PostgreSQL gives each a folder of its own: correct \"loc\" in the restore spec");
     const bool ours = holds_ != Holds::nothing && leads_to(name, location);
     if (!ours && !empty_or_absent(location))
         throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", location, name),
