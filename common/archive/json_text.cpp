@@ -32,6 +32,12 @@ std::string json_string(std::string_view text) {
     return out;
 }
 
+std::string through_json(std::string_view text) {
+    if (std::ranges::all_of(text, [](unsigned char c) { return c < 0x80; })) return std::string(text);
+    const auto json = nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return nlohmann::json::parse(json).get<std::string>();
+}
+
 namespace {
 
 /// "-1.2345e+08" as "-123450000": the shortest digits, where std::chars_format::fixed gives all that the double has.

@@ -1,5 +1,6 @@
 #include "common/backup/member_name.hpp"
 
+#include "common/archive/json_text.hpp"
 #include "common/base/error.hpp"
 
 #include <fmt/format.h>
@@ -34,7 +35,7 @@ std::string relative_member(std::string_view member) {
 std::uint64_t hash_of_name(std::string_view relative) {
     // FNV-1a, its bits mixed once more.
     std::uint64_t hash = 0xcbf29ce484222325;
-    for (const char c : relative) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    for (const char c : archive::through_json(relative)) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
     hash ^= hash >> 32;
     hash *= 0xd6e8feb86659fd93;
     return hash ^ hash >> 32;

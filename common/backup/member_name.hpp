@@ -9,7 +9,8 @@ namespace walgd::backup {
 /// "..", NUL or nothing in them, and for names that a restore keeps for itself.
 std::string relative_member(std::string_view member);
 
-/// Stands for a relative name where millions are kept; the same in every process.
+/// Stands for a relative name where millions are kept; the same in every process, and of a name as it is in a tar and as it is
+/// in the files metadata, which is JSON.
 std::uint64_t hash_of_name(std::string_view relative);
 
 /// Files of the directory's top that come from the backup itself, never from one that it is based on.

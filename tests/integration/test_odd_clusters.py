@@ -52,6 +52,19 @@ class OddClusters(TestCase):
         self.fetch()
         self.assertEqual(self.started().checksum(), expected)
 
+    def test_files_of_any_name(self):
+        self.make()
+        names = [b"caf\xe9.conf", "café.conf".encode(), b"new\nline", b'quo"te\\', b" blank ", b"x" * 255, b"<&>", b"-rf", b"*.conf"]
+        for name in names:
+            with open(os.fsencode(self.cluster.data) + b"/" + name, "wb") as file:
+                file.write(name)
+        self.scratch.own_tree(self.cluster.data)
+        self.push()
+        self.fetch()
+        for name in names:
+            with self.subTest(name=name), open(os.fsencode(self.scratch.path / "new") + b"/" + name, "rb") as file:
+                self.assertEqual(file.read(), name)
+
     def test_into_the_working_folder(self):
         self.make()
         self.push()
