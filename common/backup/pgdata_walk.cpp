@@ -7,6 +7,8 @@
 #include <charconv>
 #include <climits>
 #include <dirent.h>
+#include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <memory>
 #include <optional>
@@ -40,6 +42,11 @@ constexpr std::array excluded_anywhere{"log"sv,
 // In the data directory itself: of other backups, or written anew at every start.
 constexpr std::array excluded_at_root{"backup_label"sv, "tablespace_map"sv, "backup_manifest"sv, "current_logfiles.tmp"sv};
 
+constexpr std::array server_folders{"base"sv,         "global"sv,      "pg_commit_ts"sv, "pg_dynshmem"sv, "pg_logical"sv,
+                                    "pg_multixact"sv, "pg_notify"sv,   "pg_replslot"sv,  "pg_serial"sv,   "pg_snapshots"sv,
+                                    "pg_stat"sv,      "pg_stat_tmp"sv, "pg_subtrans"sv,  "pg_tblspc"sv,   "pg_twophase"sv,
+                                    "pg_wal"sv,       "pg_xact"sv};
+
 bool has(std::span<const std::string_view> list, std::string_view name) { return std::ranges::find(list, name) != list.end(); }
 
 bool excluded(std::string_view folder_member, std::string_view name) {
@@ -57,10 +64,15 @@ bool holds_relations(std::string_view member) {
     return digits(last) && (member.starts_with("/base/") || member.starts_with("/pg_tblspc/"));
 }
 
+bool of_server_folder(std::string_view member) {
+    member.remove_prefix(1);
+    return is_server_folder(member.substr(0, member.find('/')));
+}
+
 /// Nothing, when it is gone.
-std::optional<struct stat> stat_of(const std::string& path) {
+std::optional<struct stat> stat_of(const std::string& path, int flags = AT_SYMLINK_NOFOLLOW) {
     struct stat about{};
-    if (::lstat(path.c_str(), &about) == 0) return about;
+    if (::fstatat(AT_FDCWD, path.c_str(), &about, flags) == 0) return about;
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     throw_errno(fmt::format("cannot look at {}", path), errno, "does the user of this process own the data directory?");
 }
@@ -98,6 +110,8 @@ std::string member_below(const std::string& member, const std::string& name) {
 
 } // namespace
 
+bool is_server_folder(std::string_view relative) { return has(server_folders, relative); }
+
 bool parse_relation_file(std::string_view name, RelationFile& file) {
     file = {};
     auto rest = name;
@@ -131,10 +145,15 @@ void PgdataWalk::run(const Visit& visit) {
 }
 
 void PgdataWalk::walk(const std::string& path, const std::string& member, const Visit& visit) {
-    const auto about = stat_of(path);
+    auto about = stat_of(path);
+    const bool followed = about && S_ISLNK(about->st_mode) && of_server_folder(member);
+    if (followed) about = stat_of(path, 0);
     if (!about) return;
     catalog_bytes_ += static_cast<std::uint64_t>(about->st_size);
     WalkedEntry entry{member, path, WalkedEntry::Type::directory, *about, {}};
+    std::error_code gone;
+    if (followed) entry.path = std::filesystem::canonical(path, gone);
+    if (gone) return;
     const auto slash = member.rfind('/');
     const std::string_view name = std::string_view(member).substr(slash + 1);
     const bool left_out = excluded(slash == 0 ? "/" : member.substr(0, slash), name) || has(left_out_, name);

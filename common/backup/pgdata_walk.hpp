@@ -24,7 +24,8 @@ struct WalkedEntry {
 /// Walks a data directory and its tablespaces, depth first, names in byte order, as WAL-G does (walg-format.md, 3.1), leaving out
 /// what a base backup must not or need not hold: WAL-G's list, and what PostgreSQL's "Making a Base Backup" adds to it (unlogged
 /// and temporary relations, caches, labels of other backups). Excluded folders come with their header and no content. Memory
-/// grows with the largest folder, not with the cluster. Things that vanish on the way are left out.
+/// grows with the largest folder, not with the cluster. Things that vanish on the way are left out. A link in the place of one of
+/// the server's folders, or below one, is taken for what it leads to: without that there is no cluster.
 class PgdataWalk {
 public:
     using Visit = std::function<void(WalkedEntry)>;
@@ -49,6 +50,9 @@ private:
 
 /// What a standby keeps of its own when it is brought up to another server: catchup-push leaves them out, as WAL-G's does.
 inline constexpr std::array<std::string_view, 3> own_settings{"pg_hba.conf", "postgresql.conf", "postgresql.auto.conf"};
+
+/// Whether initdb makes a folder of that name in the data directory: base, global, pg_wal ... The server needs each of them.
+bool is_server_folder(std::string_view relative);
 
 /// What PostgreSQL calls a file of a relation's main fork or segment: "1259", "16385.3", "16385_fsm", "16385_init".
 struct RelationFile {

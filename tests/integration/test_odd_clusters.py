@@ -65,6 +65,21 @@ class OddClusters(TestCase):
             with self.subTest(name=name), open(os.fsencode(self.scratch.path / "new") + b"/" + name, "rb") as file:
                 self.assertEqual(file.read(), name)
 
+    def test_folders_of_postgresql_that_are_links(self):
+        self.make()
+        self.cluster.psql("create table t as select g id from generate_series(1, 1000) g")
+        expected = self.cluster.checksum()
+        self.cluster.stop()
+        for name in ("pg_wal", "pg_xact", "pg_replslot", "pg_stat_tmp", "pg_stat", "pg_notify", "pg_subtrans"):
+            place = self.scratch.path / f"elsewhere-{name}"
+            shutil.move(self.cluster.data / name, place)
+            (self.cluster.data / name).symlink_to(place)
+        self.cluster.start()
+        self.push()
+        self.fetch()
+        self.assertEqual([path for path in (self.scratch.path / "new").iterdir() if path.is_symlink()], [])
+        self.assertEqual(self.started().checksum(), expected)
+
     def test_into_the_working_folder(self):
         self.make()
         self.push()

@@ -75,6 +75,24 @@ TEST_CASE("a tablespace's content comes before pg_tblspc, without its link and r
                                                      "/pg_tblspc/20000/PG_15_202209061/5/1"});
 }
 
+TEST_CASE("links in the place of the server's folders and below them are what they lead to, others stay links", "[backup]") {
+    Tree tree, other;
+    other.file("xact/0000").file("wal/000000010000000000000001").file("5/1259").file("16385").file("hba.conf");
+    tree.file("base/1/1");
+    for (const auto& [link, place] :
+         {std::pair("pg_xact", "xact"), std::pair("pg_wal", "wal"), std::pair("base/5", "5"), std::pair("base/1/16385", "16385"),
+          std::pair("pg_hba.conf", "hba.conf"), std::pair("certificates", "5"), std::pair("base/1/gone", "gone")})
+        fs::create_symlink(other.folder / place, tree.folder / link);
+    CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/1", "/base/1/1", "/base/1/16385", "/base/5",
+                                                     "/base/5/1259", "/certificates", "/pg_hba.conf", "/pg_wal", "/pg_xact",
+                                                     "/pg_xact/0000"});
+    PgdataWalk(tree.folder.path()).run([&](const WalkedEntry& entry) {
+        const bool link = entry.member == "/certificates" || entry.member == "/pg_hba.conf";
+        CHECK((entry.type == WalkedEntry::Type::symlink) == link);
+        if (entry.member == "/base/1/16385") CHECK(entry.path == fs::canonical(other.folder / "16385"));
+    });
+}
+
 TEST_CASE("names of relation files are told from others", "[backup]") {
     RelationFile file;
     CHECK(parse_relation_file("16385.3", file));

@@ -1,6 +1,7 @@
 #include "common/backup/restore/restore_target.hpp"
 
 #include "common/backup/member_name.hpp"
+#include "common/backup/pgdata_walk.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 
@@ -59,7 +60,7 @@ void require_folder(const std::string& path) {
 }
 
 /// Folders that a cluster may have elsewhere.
-bool may_be_link(std::string_view relative) { return relative == "pg_wal" || relative == "log" || relative == "pg_log"; }
+bool may_be_link(std::string_view relative) { return is_server_folder(relative) || relative == "log" || relative == "pg_log"; }
 
 /// Links below it are not followed.
 std::uint64_t bytes_on_disk(const std::string& folder) {

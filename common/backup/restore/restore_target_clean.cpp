@@ -1,4 +1,5 @@
 #include "common/backup/member_name.hpp"
+#include "common/backup/pgdata_walk.hpp"
 #include "common/backup/restore/restore_target.hpp"
 #include "common/base/error.hpp"
 
@@ -37,7 +38,7 @@ void RestoreTarget::remove_others_in(const std::string& folder, const std::strin
         if (is_tablespace) continue;
         if (fs::is_directory(entry.symlink_status()))
             remove_others_in(entry.path().string(), inner, known);
-        else if (inner == "pg_wal" && fs::is_directory(entry.path()))
+        else if (is_server_folder(inner) && fs::is_directory(entry.path()))
             remove_others_in(fs::canonical(entry.path()).string(), inner, known);
         else if (!known(inner))
             remove_tree(entry.path());
