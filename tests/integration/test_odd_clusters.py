@@ -52,6 +52,17 @@ class OddClusters(TestCase):
         self.fetch()
         self.assertEqual(self.started().checksum(), expected)
 
+    def test_links_in_folders_that_are_not_postgresqls(self):
+        self.make()
+        self.put(self.cluster.data / "certificates/..data/server.crt", "certificate")
+        (self.cluster.data / "certificates/server.crt").symlink_to("..data/server.crt")
+        self.push()
+        self.fetch()
+        restored = self.scratch.path / "new/certificates/server.crt"
+        self.assertEqual(os.readlink(restored), "..data/server.crt")
+        self.assertEqual(restored.read_text(), "certificate")
+        self.started()
+
     def test_files_of_any_name(self):
         self.make()
         names = [b"caf\xe9.conf", "café.conf".encode(), b"new\nline", b'quo"te\\', b" blank ", b"x" * 255, b"<&>", b"-rf", b"*.conf"]

@@ -244,7 +244,8 @@ void RestoreTarget::create_folder(std::string_view member, unsigned mode) {
 
 void RestoreTarget::create_link(std::string_view member, std::string link_target) {
     const auto relative = relative_member(member);
-    if (relative.find('/') != std::string::npos)
+    const auto top = std::string_view(relative).substr(0, relative.find('/'));
+    if (top.size() < relative.size() && is_server_folder(top))
         throw Error(ErrorKind::corrupt, fmt::format("{} is a link to '{}' where PostgreSQL has none", member, link_target),
                     "the backup was tampered with, or somebody replaced files of the cluster by links");
     const std::lock_guard lock(mutex_);
@@ -259,6 +260,7 @@ void RestoreTarget::sync_all() const {
 }
 
 void RestoreTarget::finish(const Finish& how) {
+    for (const auto& [path, target] : links_) make_parents(path); // before any link is made, so that none is among them
     for (const auto& [path, target] : links_) {
         if (::symlink(target.c_str(), path.c_str()) != 0 && errno != EEXIST)
             throw_errno(fmt::format("cannot make link {}", path));
