@@ -1,5 +1,6 @@
 #include "common/backup/pgdata_walk.hpp"
 
+#include "common/backup/member_name.hpp"
 #include "common/base/error.hpp"
 
 #include <algorithm>
@@ -62,6 +63,12 @@ bool digits(std::string_view text) {
 bool holds_relations(std::string_view member) {
     const auto last = member.substr(member.rfind('/') + 1);
     return digits(last) && (member.starts_with("/base/") || member.starts_with("/pg_tblspc/"));
+}
+
+/// pg_control is copied last. The others are left of a restore that was killed at its end, and no restore takes them.
+bool comes_otherwise(std::string_view member) {
+    const auto relative = member.substr(1);
+    return relative == control_member || relative == control_pending || relative == restore_state_name;
 }
 
 bool of_server_folder(std::string_view member) {
@@ -161,7 +168,7 @@ void PgdataWalk::walk(const std::string& path, const std::string& member, const 
         if (member == "/pg_tblspc") walk_tablespaces(path, member, visit);
         visit(std::move(entry));
         if (!left_out) walk_content(path, member, visit);
-    } else if (!left_out && member != "/global/pg_control" && (S_ISREG(about->st_mode) || S_ISLNK(about->st_mode))) {
+    } else if (!left_out && !comes_otherwise(member) && (S_ISREG(about->st_mode) || S_ISLNK(about->st_mode))) {
         entry.type = S_ISREG(about->st_mode) ? WalkedEntry::Type::file : WalkedEntry::Type::symlink;
         if (entry.type == WalkedEntry::Type::symlink) entry.link = link_of(path);
         visit(std::move(entry));

@@ -91,6 +91,13 @@ class OddClusters(TestCase):
         self.assertEqual([path for path in (self.scratch.path / "new").iterdir() if path.is_symlink()], [])
         self.assertEqual(self.started().checksum(), expected)
 
+    def test_what_a_killed_restore_left(self):
+        self.make()
+        self.put(self.cluster.data / "walgd-restore.state", "walgd restore 1")
+        self.push()
+        self.fetch()
+        self.started()
+
     def test_into_the_working_folder(self):
         self.make()
         self.push()

@@ -46,6 +46,12 @@ TEST_CASE("what a base backup must not hold is left out; excluded folders come e
                                                      "/postgresql.conf"});
 }
 
+TEST_CASE("what a killed restore left is left out, for no restore would take it", "[backup]") {
+    Tree tree;
+    tree.file("walgd-restore.state").file("global/pg_control.walgd-restoring").file("base/walgd-restore.state");
+    CHECK(tree.members() == std::vector<std::string>{"/", "/base", "/base/walgd-restore.state", "/global"});
+}
+
 TEST_CASE("what a standby keeps of its own is left out at any depth where it is asked for", "[backup]") {
     Tree tree;
     for (const auto* name : {"pg_hba.conf", "postgresql.conf", "postgresql.auto.conf", "pg_ident.conf", "base/postgresql.conf"})
