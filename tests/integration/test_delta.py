@@ -254,7 +254,7 @@ class Rules(DeltaCase):
         four, _ = self.push("--delta-from-user-data", '{"a":[1,2]}')
         self.assertEqual(self.archive.sentinel(four)["DeltaFrom"], full)
         five, _ = self.push("--delta-from-name", three, WALG_DELTA_ORIGIN="LATEST_FULL")
-        self.assertEqual([self.archive.sentinel(five)[key] for key in ("DeltaFrom", "DeltaFullName", "DeltaCount")], [full, full, 1])
+        self.assertEqual([self.archive.sentinel(five)[key] for key in ("DeltaFrom", "DeltaFullName", "DeltaCount")], [full, full, 3])
         six, _ = self.push("--full")
         self.assertFalse(self.is_delta(six))
         seven, _ = self.push(WALG_DELTA_MAX_STEPS="0")
@@ -268,6 +268,12 @@ class Rules(DeltaCase):
         self.assertIn("LATEST_FULL", result.stderr)
         result = self.push(check=False, WALG_DELTA_MAX_STEPS="-1")
         self.assertEqual(result.returncode, 1)
+
+    def test_after_so_many_steps_on_the_latest_full_comes_a_new_full(self):
+        settings = {"WALG_DELTA_ORIGIN": "LATEST_FULL", "WALG_DELTA_MAX_STEPS": "2"}
+        names = [self.push(**settings)[0] for _ in range(4)]
+        self.assertEqual([self.archive.sentinel(name).get("DeltaFrom") for name in names], [None, names[0], names[0], None])
+        self.assertEqual([self.archive.sentinel(name).get("DeltaCount") for name in names], [None, 1, 2, None])
 
     def test_without_files_metadata_and_by_database(self):
         self.cluster.psql("create database second")

@@ -59,7 +59,10 @@ private:
 
     ParentChoice on(const std::string& latest) {
         DeltaParent parent{ask(archive::read_chain(archive_.storage, latest))};
-        if (parent.count() + 1 > wish_.steps_max) return full("Reached max delta steps");
+        // On the latest full each step has a chain of one, and is counted all the same: else there would never be a new full.
+        const auto counted = parent.sentinel().delta ? parent.sentinel().delta->count : 0;
+        parent.step = std::max(counted, static_cast<int>(parent.chain.size()) - 1) + 1;
+        if (parent.step > wish_.steps_max) return full("Reached max delta steps");
         const auto metadata = ask(archive::read_metadata(archive_.storage, latest));
         if (!metadata) return full(fmt::format("{} has no metadata.json", latest), true);
         if (metadata->is_permanent && !wish_.permanent && !wish_.on_latest_full)
@@ -93,7 +96,7 @@ private:
 
 } // namespace
 
-archive::DeltaOrigin DeltaParent::origin() const { return {start_lsn(), name(), chain.back().backup, count() + 1}; }
+archive::DeltaOrigin DeltaParent::origin() const { return {start_lsn(), name(), chain.back().backup, step}; }
 
 ParentChoice choose_parent(archive::Archive& archive, const DeltaWish& wish, pg::SystemIdentifier system, std::stop_token stop) {
     // WAL-G reads a chain from one storage: the parent is in the one that the delta goes to.

@@ -31,7 +31,8 @@ struct DeltaParent {
     const std::string& name() const { return chain.front().backup; }
     const archive::Sentinel& sentinel() const { return chain.front().sentinel; }
     pg::Lsn start_lsn() const { return *sentinel().start_lsn; }
-    int count() const { return static_cast<int>(chain.size()) - 1; }
+    /// Which delta since the full backup the new one is, from 1.
+    int step = 1;
     archive::DeltaOrigin origin() const;
 };
 
