@@ -120,6 +120,19 @@ class OddClusters(TestCase):
         self.assertIn("moved", result.stderr)
         self.assertFalse((self.scratch.path / "new").exists())
 
+    def test_a_delta_of_tables_in_a_tablespace_has_their_changed_pages_only(self):
+        self.make(WALG_DELTA_MAX_STEPS="5")
+        place = self.scratch.folder("place")
+        self.cluster.psql(f"create tablespace place location '{place}'")
+        self.cluster.psql("create table t (id int, m text) tablespace place")
+        self.cluster.psql("insert into t select g, repeat(md5(g::text), 10) from generate_series(1, 20000) g")
+        self.cluster.psql("vacuum (freeze) t")
+        full = self.push()
+        self.cluster.psql("update t set m = 'x' where id = 7")
+        delta = self.push()
+        self.assertIn("DeltaFrom", delta)
+        self.assertLess(delta["UncompressedSize"], full["UncompressedSize"] / 5)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 namespace walgd::backup {
@@ -100,10 +101,14 @@ bool DeltaFiles::database_replaced(const WalkedEntry& entry, std::string_view fo
     const std::lock_guard lock(mutex_);
     const auto known = replaced_.find(folder);
     if (known != replaced_.end()) return known->second;
-    const auto path = folder_of(entry.path) + "/PG_VERSION";
+    auto path = folder_of(entry.path) + "/PG_VERSION", member = std::string(folder) + "/PG_VERSION";
+    if (!modified(path)) {
+        // In a tablespace that is not the database's own there is none. Mostly the database is in base.
+        member = fmt::format("/base/{}/PG_VERSION", folder.substr(folder.rfind('/') + 1));
+        path = options_.pgdata + member;
+    }
     const bool replaced = options_.for_standby ? modified(path).value_or(Time::max()) >= *options_.databases_since
-                                               : !unchanged(path, std::string(folder) + "/PG_VERSION") &&
-                                                     (same_cluster_files_ || made_since_cluster(path));
+                                               : !unchanged(path, member) && (same_cluster_files_ || made_since_cluster(path));
     replaced_.emplace(folder, replaced);
     return replaced;
 }
