@@ -118,9 +118,9 @@ Recovered wait_for_end(const RecoveryStart& start, std::stop_token stop) {
 } // namespace
 
 Recovered start_and_recover(const RecoveryStart& start, std::stop_token stop) {
-    // As long as it takes: a recovery is not given up by the clock.
-    const auto code =
-        run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800", "-s", "start"});
+    // As long as it takes: a recovery is not given up by the clock. And a server that is asked how far it came answers.
+    const auto code = run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800",
+                                   "-s", "-o", "-c hot_standby=on", "start"});
     if (start.action == "shutdown") return wait_for_shutdown(start, stop);
     if (code != 0) refuse(start);
     try {

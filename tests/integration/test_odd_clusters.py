@@ -98,6 +98,18 @@ class OddClusters(TestCase):
         self.fetch()
         self.started()
 
+    def test_a_server_that_takes_no_connections_while_it_recovers(self):
+        self.make(extra="hot_standby = off\n")
+        self.push()
+        self.cluster.stop()
+        for action, state in (("shutdown", "shut down"), ("pause", "paused"), ("promote", "promoted")):
+            with self.subTest(action=action):
+                words = ("--start", "--json", "--target-immediate", "--target-action", action)
+                result = self.walgd.walg("restore", self.scratch.path / action, *words, check=False)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                Cluster(self.scratch, 15, action, initdb=False).stop("immediate")
+                self.assertEqual(json.loads(result.stdout)["state"], state)
+
     def test_into_the_working_folder(self):
         self.make()
         self.push()
