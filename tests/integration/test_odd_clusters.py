@@ -98,6 +98,24 @@ class OddClusters(TestCase):
         self.fetch()
         self.started()
 
+    def test_another_target_for_a_restore_that_was_killed_at_its_end(self):
+        self.make()
+        self.push()
+        new, noted = self.scratch.path / "new", self.scratch.path / "noted"
+        (part,) = self.folder.glob("basebackups_005/*/tar_partitions/part_001.*")
+        part.chmod(0)
+        self.assertEqual(self.walgd.walg("restore", new, "--target-immediate", check=False).returncode, 1)
+        part.chmod(0o600)
+        shutil.copy2(new / "walgd-restore.state", noted)
+        self.walgd.walg("restore", new, "--target-immediate")
+        shutil.move(noted, new / "walgd-restore.state")
+        self.scratch.own(new / "walgd-restore.state")
+        self.walgd.walg("restore", new, "--target-action", "promote")
+        settings = (new / "postgresql.auto.conf").read_text()
+        self.assertIn("recovery_target = ''", settings)
+        self.assertIn("recovery_target_action = 'promote'", settings)
+        self.assertFalse((new / "walgd-restore.state").exists())
+
     def test_a_server_that_takes_no_connections_while_it_recovers(self):
         self.make(extra="hot_standby = off\n")
         self.push()

@@ -142,7 +142,7 @@ TEST_CASE("old unfinished uploads are aborted behind a page of young ones too", 
     };
     constexpr auto more = "<IsTruncated>true</IsTruncated><NextKeyMarker>wal_005/a</NextKeyMarker>"
                           "<NextUploadIdMarker>u</NextUploadIdMarker>";
-    const std::string young = "2999-01-01T00:00:00.000Z", old = "2020-01-01T00:00:00.000Z";
+    const std::string young = "2100-01-01T00:00:00.000Z", old = "2020-01-01T00:00:00.000Z";
     Bucket bucket;
     bucket.uploads = [&](bool second) { return second ? page("wal_005/b", old, "") : page("wal_005/a", young, more); };
     CHECK(bucket.loop.run(bucket.storage->remove_stale_uploads("wal_005/", std::chrono::hours(24))) == 1);

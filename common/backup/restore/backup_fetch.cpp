@@ -79,6 +79,7 @@ private:
     void plan_the_files();
     void extract(RestoreJob& job);
     void finish();
+    void finish_settings();
     bool is_complete() const;
     std::string control_path() const { return fmt::format("{}/{}", target_.path(), control_member); }
     bool is_partial() const { return !options_.mask.empty(); }
@@ -175,6 +176,13 @@ void Restore::finish() {
     progress_.phase = Phase::done;
 }
 
+/// This try may ask for another target than the one that was killed. Once PostgreSQL has recovered it is too late for that.
+void Restore::finish_settings() {
+    if (!options_.last_step || !std::filesystem::exists(target_.path() + "/recovery.signal")) return;
+    require_stopped_cluster(target_.path(), plan_->system, unfinished_);
+    options_.last_step();
+}
+
 /// Killed between the last two steps: everything was done.
 bool Restore::is_complete() const { return unfinished_ && !options_.onto_cluster() && std::filesystem::exists(control_path()); }
 
@@ -186,6 +194,7 @@ FetchResult Restore::run() {
     plan_ = plan_objects(archive_, options_, stop_);
     look_at_folder();
     if (is_complete()) {
+        finish_settings();
         state_.remove();
         return {plan_->name(), 0, 0};
     }
