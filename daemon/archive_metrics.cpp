@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 namespace walgd::daemon {
 
@@ -16,6 +17,7 @@ void add_backups(MetricFamilies& all, const ArchiveView& view, std::chrono::syst
     all.gauge("walg_backups", "Base backups, by kind", number(view.backups.size()) - number(deltas), {{"backup_type", "full"}});
     all.gauge("walg_backups", "", number(deltas), {{"backup_type", "delta"}});
     Time oldest{};
+    std::set<std::pair<std::string, std::uint64_t>> begun; // a full backup and a delta of a standby may begin at one place
     for (const auto& backup : view.backups) {
         all.gauge("walg_backup_info", "1; what a base backup is", 1,
                   {{"backup_name", backup.name},
@@ -26,8 +28,9 @@ void add_backups(MetricFamilies& all, const ArchiveView& view, std::chrono::syst
                    {"finish_lsn", std::to_string(backup.finish_lsn)},
                    {"is_permanent", backup.permanent ? "true" : "false"},
                    {"delta_origin", backup.origin}});
-        all.gauge("walg_basebackup", "When the base backup began, unix time", unix_seconds(backup.started),
-                  {{"start_wal_segment", backup.wal_file}, {"start_lsn", std::to_string(backup.start_lsn)}});
+        if (begun.emplace(backup.wal_file, backup.start_lsn).second)
+            all.gauge("walg_basebackup", "When the base backup began, unix time", unix_seconds(backup.started),
+                      {{"start_wal_segment", backup.wal_file}, {"start_lsn", std::to_string(backup.start_lsn)}});
         if (!backup.permanent && (oldest == Time{} || backup.modified < oldest)) oldest = backup.modified;
     }
     for (const auto& backup : view.backups)

@@ -72,7 +72,7 @@ public:
         for (unsigned look = 1; !context.stop.stop_requested(); ++look) {
             const auto status = Json::parse(daemon_status(context, true));
             const auto bytes = status.at("wal").value("plain_bytes", 0.0);
-            const auto rate = before < 0 ? 0 : (bytes - before) / interval_;
+            const auto rate = before < 0 || bytes < before /* a new daemon */ ? 0 : (bytes - before) / interval_;
             before = bytes;
             // Clears what the look before left, line by line, so that nothing flickers; a file or a pipe gets plain text.
             if (::isatty(STDOUT_FILENO) == 1) std::cout << "\033[H\033[J";

@@ -39,7 +39,7 @@ struct ObjectInfo {
 struct PutOptions {
     bool if_absent = false; ///< store only if there is no such object; else PutOutcome::exists and nothing changed
     std::map<std::string, std::string>
-        metadata; ///< kept with the object where the storage can (s3); names are lower-case words with dashes
+        metadata; ///< kept with the object where the storage can; names are lower-case words with dashes
 };
 
 enum class PutOutcome { stored, exists };

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from harness import BUILD, Cluster, TestCase, Walgd, run, until
+from harness import BUILD, Cluster, GOLDEN, TestCase, Walgd, run, until
 
 
 class Programs(TestCase):
@@ -69,6 +69,26 @@ class Programs(TestCase):
             self.assertIn(name, result.stderr)
             self.assertIn("HINT", result.stderr)
         self.assertEqual((self.folder / f"wal_005/{name}.lz4").read_bytes(), stored)
+
+    def test_with_a_public_key_alone_the_same_content_is_known_again(self):
+        """As PostgreSQL asks for it after a crash: what is stored cannot be read here, its hash stands in."""
+        wal, (name,) = self.segments()
+        try:
+            os.setxattr(self.folder, "user.probe", b"x")
+        except OSError as error:
+            self.skipTest(f"no extended attributes in {self.folder}: {error}")
+        key = (GOLDEN / "pgp/keys/plain.pub.asc").read_text()
+        for _ in range(2):
+            daemon = Walgd(self.scratch, {**self.settings, "WALG_PGP_KEY": key}).start()
+            run([self.scratch.bin / "walg-push", wal / name], env=daemon.env)
+            daemon.stop()
+        changed = bytearray((wal / name).read_bytes())
+        changed[500000] ^= 1
+        (wal / name).write_bytes(changed)
+        daemon = Walgd(self.scratch, {**self.settings, "WALG_PGP_KEY": key}).start()
+        result = run([self.scratch.bin / "walg-push", wal / name], env=daemon.env, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("SHA-256", result.stderr)
 
     def test_a_segment_of_another_cluster_is_refused_with_two_ways_on(self):
         wal, (name,) = self.segments()

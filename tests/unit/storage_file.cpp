@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/xattr.h>
 
 namespace walgd::test {
 
@@ -83,6 +84,24 @@ TEST_CASE("folders go with their last object, and what is beside them stays", "[
     CHECK(failures[0].key.path() == "d");
     CHECK(failures[1].key.path() == "../x");
     CHECK(there.keys("") == std::vector<std::string>{"d/4"});
+}
+
+TEST_CASE("metadata is kept with a file", "[storage]") {
+    Spoken<FileBackend> there;
+    const auto probe = there.storage().describe() + "/probe";
+    write_file_atomically(probe, bytes_of("x"), 0600);
+    if (::setxattr(probe.c_str(), "user.probe", "x", 1, 0) != 0) {
+        WARN("left out: the file system of " << probe << " has no extended attributes");
+        return;
+    }
+    const storage::PutOptions options{.if_absent = true, .metadata = {{"walgd-plain-sha256", "abc"}}};
+    there.run(there.storage().put(ObjectKey("m"), bytes_of("x"), options));
+    CHECK(there.head("m")->metadata == options.metadata);
+    CHECK(there.run(there.storage().get(ObjectKey("m"), {}))->info().metadata == options.metadata);
+    const auto upload = there.run(there.storage().start_upload(ObjectKey("u"), options));
+    there.run(upload->put_piece(1, 0, bytes_of("y")));
+    there.run(upload->complete());
+    CHECK(there.head("u")->metadata == options.metadata);
 }
 
 TEST_CASE("cleaning up leaves alone what a living writer writes", "[storage]") {

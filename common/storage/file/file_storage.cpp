@@ -1,6 +1,7 @@
 #include "common/storage/file/file_storage.hpp"
 
 #include "common/base/files.hpp"
+#include "common/storage/file/attributes.hpp"
 #include "common/storage/file/folder.hpp"
 
 #include <algorithm>
@@ -91,24 +92,27 @@ public:
     std::string describe() const override { return folder_.root(); }
 
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
-        auto work = [this, key, body, if_absent = options.if_absent] {
+        auto work = [this, key, body, options] {
             auto temporary = folder_.create_temporary();
             try {
                 write_all(temporary.fd.get(), body, temporary.path);
+                keep_metadata(temporary.fd.get(), options.metadata);
             } catch (...) {
                 ::unlink(temporary.path.c_str());
                 throw;
             }
-            return folder_.publish(std::move(temporary), key, if_absent);
+            return folder_.publish(std::move(temporary), key, options.if_absent);
         };
         const auto outcome = co_await run_on(pool_, std::move(work));
         co_return outcome;
     }
 
     awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) override {
-        auto work = [this, key] {
+        auto work = [this, key, options] {
             folder_.path_of(key);
-            return folder_.create_temporary();
+            auto temporary = folder_.create_temporary();
+            keep_metadata(temporary.fd.get(), options.metadata);
+            return temporary;
         };
         auto temporary = co_await run_on(pool_, std::move(work));
         std::unique_ptr<Upload> upload =
@@ -148,19 +152,22 @@ public:
 
 private:
     std::unique_ptr<ObjectReader> open(const ObjectKey& key, const ByteRange& range) {
-        auto info = folder_.stat(key);
-        if (!info) return nullptr;
         const auto path = folder_.path_of(key);
-        const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT) return nullptr;
-        if (fd < 0) throw_errno(fmt::format("cannot open {}", path));
-        UniqueFd file(fd);
+        UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        if (!file && (errno == ENOENT || errno == ENOTDIR)) {
+            folder_.check_root();
+            return nullptr;
+        }
+        if (!file) throw_errno(fmt::format("cannot open {}", path));
+        // Of the file that is open: another may have its name by now.
+        const auto info = folder_.stat(key, file.get());
+        if (!info) return nullptr;
         if (range.offset > info->bytes || (range.offset == info->bytes && range.offset > 0))
             throw Error(ErrorKind::corrupt,
                         fmt::format("{} has {} bytes, byte {} was asked for", path, info->bytes, range.offset));
-        ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
         const auto length = std::min(range.length.value_or(info->bytes), info->bytes - range.offset);
-        return std::make_unique<FileReader>(std::move(file), path, std::move(*info), range.offset, length, pool_);
+        return std::make_unique<FileReader>(std::move(file), path, *info, range.offset, length, pool_);
     }
 
     Folder folder_;

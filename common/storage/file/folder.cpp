@@ -2,6 +2,7 @@
 
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
+#include "common/storage/file/attributes.hpp"
 
 #include <algorithm>
 #include <fcntl.h>
@@ -149,7 +150,18 @@ std::optional<ObjectInfo> Folder::stat(const ObjectKey& key) const {
         return std::nullopt;
     }
     if (!S_ISREG(about.st_mode)) return std::nullopt;
-    return info_of(key, about);
+    auto info = info_of(key, about);
+    info.metadata = metadata_of(path);
+    return info;
+}
+
+std::optional<ObjectInfo> Folder::stat(const ObjectKey& key, int fd) const {
+    struct stat about{};
+    if (::fstat(fd, &about) != 0) throw_errno(fmt::format("cannot look at {}", path_of(key)));
+    if (!S_ISREG(about.st_mode)) return std::nullopt;
+    auto info = info_of(key, about);
+    info.metadata = metadata_of(fd);
+    return info;
 }
 
 ListPage Folder::list(const std::string& folder, const ListOptions& options) const {

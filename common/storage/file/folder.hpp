@@ -32,6 +32,8 @@ public:
     PutOutcome publish(Temporary temporary, const ObjectKey& key, bool if_absent) const;
 
     std::optional<ObjectInfo> stat(const ObjectKey& key) const;
+    /// Of the file open at `fd`, which had that name.
+    std::optional<ObjectInfo> stat(const ObjectKey& key, int fd) const;
     ListPage list(const std::string& folder, const ListOptions& options) const;
     /// Removes all of them, then makes that durable, at one fsync a folder, and only then returns. Absent is fine; folders left
     /// empty below the root go too. Cut short by a crash, any of them may be there or not.
