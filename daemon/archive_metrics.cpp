@@ -107,6 +107,15 @@ void add_wal(MetricFamilies& all, const ArchiveView& view) {
     all.gauge("walg_wal_verify_duration_seconds", "How long the last listing of WAL took", view.wal_took.count());
 }
 
+void add_windows(MetricFamilies& all, const ArchiveView& view) {
+    all.gauge("walgd_restorable_windows", "Stretches of time any moment of which can be restored", number(view.windows.size()));
+    const auto* newest = view.windows.empty() ? nullptr : &view.windows.back();
+    all.gauge("walgd_restorable_now", "1: the newest of them goes on with what is stored next; 0: a base backup is needed",
+              newest != nullptr && newest->open ? 1 : 0);
+    if (newest != nullptr && newest->since != Time{})
+        all.gauge("walgd_restorable_since_timestamp", "Where the newest of them begins, unix time", unix_seconds(newest->since));
+}
+
 } // namespace
 
 void add_archive(MetricFamilies& all, const ArchiveView& view, std::chrono::system_clock::time_point now) {
@@ -118,6 +127,7 @@ void add_archive(MetricFamilies& all, const ArchiveView& view, std::chrono::syst
     add_backups(all, view, now);
     add_basebackups(all, view);
     add_wal(all, view);
+    add_windows(all, view);
 }
 
 } // namespace walgd::daemon

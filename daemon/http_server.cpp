@@ -1,5 +1,6 @@
 #include "daemon/http_server.hpp"
 
+#include "common/base/certificate.hpp"
 #include "common/base/counted.hpp"
 #include "common/base/in_quotes.hpp"
 
@@ -16,6 +17,7 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
+#include <openssl/ssl.h>
 #include <optional>
 
 namespace walgd::daemon {
@@ -256,6 +258,11 @@ HttpServer::HttpServer(asio::any_io_executor io, Log& log, HttpOptions options, 
 }
 
 HttpServer::~HttpServer() = default;
+
+std::optional<std::chrono::system_clock::time_point> HttpServer::certificate_end() const {
+    if (!parts_->tls) return std::nullopt;
+    return walgd::certificate_end(SSL_CTX_get0_certificate(parts_->tls->native_handle()));
+}
 
 std::string HttpServer::address() const {
     return fmt::format("{}://{}", parts_->tls ? "https" : "http", [this] {

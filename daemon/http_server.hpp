@@ -2,6 +2,7 @@
 #include "common/base/async.hpp"
 #include "common/base/log.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -50,6 +51,8 @@ public:
 
     /// Until cancelled; then waits for its connections.
     awaitable<void> run();
+    /// When http_tls_cert ends; nothing without it.
+    std::optional<std::chrono::system_clock::time_point> certificate_end() const;
     /// "http://127.0.0.1:9351"
     std::string address() const;
 

@@ -321,7 +321,9 @@ awaitable<std::string> Daemon::verify() {
 }
 
 daemon::StatusSources Daemon::sources() {
-    return {archive_, wal_, look_ahead_, jobs_, clients(), started_, scheduler_, archive_watch_};
+    return {archive_,   wal_,           look_ahead_,
+            jobs_,      clients(),      started_,
+            scheduler_, archive_watch_, http_ ? http_->certificate_end() : std::nullopt};
 }
 
 std::string Daemon::reload() {

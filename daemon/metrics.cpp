@@ -50,6 +50,11 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
     all.counter(bytes, bytes_help, number(wal.fetched_bytes), {{"of", "fetched"}});
     all.histogram("walgd_wal_push_seconds", "From a request of archive_command to its answer", wal.push);
     all.histogram("walgd_wal_fetch_seconds", "From a request of restore_command to its answer", wal.fetch);
+    const std::string stage = "walgd_wal_stage_seconds",
+                      stage_help = "What storing a WAL file takes: until there is a place, packing it, putting it";
+    all.histogram(stage, stage_help, wal.waiting, {{"stage", "wait"}});
+    all.histogram(stage, stage_help, wal.packing, {{"stage", "pack"}});
+    all.histogram(stage, stage_help, wal.putting, {{"stage", "put"}});
     all.gauge("walgd_wal_in_flight", "Requests under way", wal.in_flight);
     all.gauge("walgd_wal_waiting", "Requests that wait for a place", number(sources.wal.waiting()));
     all.gauge("walgd_wal_last_stored_timestamp", "When the last WAL file was stored, unix time; 0: none since the start",
@@ -119,6 +124,33 @@ void add_backup_job(MetricFamilies& all, const Jobs& jobs, Time now) {
     all.gauge("walgd_backup_failed", "1: the last base backup failed", job->ended && job->failure ? 1 : 0);
 }
 
+void add_tasks(MetricFamilies& all, const Scheduler& scheduler) {
+    for (const auto& [task, record] : scheduler.records()) {
+        if (!record.ran()) continue;
+        const std::string what(name_of(task));
+        all.gauge("walgd_task_last_run_timestamp", "When a task of the schedule ended last, unix time",
+                  unix_seconds(record.ended), {{"task", what}});
+        all.gauge("walgd_task_last_ok", "1: it went well", record.failures == 0 ? 1 : 0, {{"task", what}});
+    }
+}
+
+void add_expiries(MetricFamilies& all, const StatusSources& sources) {
+    const auto certificate = [&all](const std::string& of, Time end) {
+        all.gauge("walgd_certificate_expiry_timestamp",
+                  "When a certificate ends, unix time: of a storage's server as it showed it last, or http_tls_cert",
+                  unix_seconds(end), {{"of", of}});
+    };
+    for (const auto& expiry : sources.archive.storage.expiries()) {
+        if (expiry.of == storage::Expiry::Of::certificate)
+            certificate(expiry.name, expiry.at);
+        else
+            all.gauge("walgd_credentials_expiry_timestamp",
+                      "When the storage's credentials in use end, unix time; new ones are asked for five minutes before",
+                      unix_seconds(expiry.at), {{"source", expiry.name}});
+    }
+    if (sources.http_certificate_end) certificate("http_tls_cert", *sources.http_certificate_end);
+}
+
 } // namespace
 
 std::string metrics_text(const StatusSources& sources) {
@@ -135,6 +167,8 @@ std::string metrics_text(const StatusSources& sources) {
     all.gauge("walgd_memory_budget_bytes", "memory_budget", number(sources.archive.budget.total()));
     all.gauge("walgd_memory_budget_used_bytes", "Of memory_budget", number(sources.archive.budget.used()));
     add_backup_job(all, sources.jobs, now);
+    add_tasks(all, sources.scheduler);
+    add_expiries(all, sources);
     all.gauge("walgd_connections", "Connections to the sockets", number(sources.clients.connections));
     all.counter("walgd_connections_turned_away_total", "Connections closed to make room for others",
                 number(sources.clients.turned_away));

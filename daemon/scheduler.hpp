@@ -28,6 +28,8 @@ public:
     awaitable<void> run();
     /// What `walg schedule`, status and page show: [{"what", "next", "overdue", "why", "last", "ok", "text", "host"}].
     nlohmann::ordered_json lines() const;
+    /// How the tasks went when they ran last, on whatever host.
+    const std::map<Task, TaskRecord>& records() const { return records_; }
 
 private:
     awaitable<void> begin();

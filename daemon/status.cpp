@@ -35,7 +35,7 @@ nlohmann::ordered_json job_json(const Jobs::Job& job) {
 } // namespace
 
 std::string status_text(const StatusSources& sources, bool json) {
-    const auto& [archive, wal, look_ahead, jobs, clients, started, scheduler, archive_watch] = sources;
+    const auto& [archive, wal, look_ahead, jobs, clients, started, scheduler, archive_watch, certificate_end] = sources;
     const auto& counters = wal.counters();
     nlohmann::ordered_json status{{"version", WALGD_VERSION},
                                   {"started", time_or_dash(started)},

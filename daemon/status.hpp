@@ -19,6 +19,7 @@ struct StatusSources {
     std::chrono::system_clock::time_point started;
     const Scheduler& scheduler;
     const ArchiveWatch& archive_watch;
+    std::optional<std::chrono::system_clock::time_point> http_certificate_end; ///< nothing: it has none
 };
 
 /// What `walg status` shows, as text for a person or as JSON.

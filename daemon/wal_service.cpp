@@ -84,7 +84,7 @@ awaitable<archive::WalPushed> WalService::push_or_join(std::string name, UniqueF
             co_await queue_changed_.wait();
             continue;
         }
-        const auto slot = co_await slots_.take();
+        const auto place = co_await take_place();
         // It may have been begun while we stood in line.
         const auto meanwhile = queue_.find(name, identity);
         if (meanwhile == WalQueue::State::in_flight || meanwhile == WalQueue::State::stored) continue;
@@ -92,6 +92,13 @@ awaitable<archive::WalPushed> WalService::push_or_join(std::string name, UniqueF
         const auto pushed = co_await push_begun(name, identity, std::move(fd));
         co_return pushed;
     }
+}
+
+awaitable<Slots::Slot> WalService::take_place() {
+    const auto began = std::chrono::steady_clock::now();
+    auto place = co_await slots_.take();
+    counters_.waiting.add(std::chrono::steady_clock::now() - began);
+    co_return place;
 }
 
 /// Pushes it, and tells the queue how that ended.
@@ -116,6 +123,10 @@ awaitable<archive::WalPushed> WalService::push_begun(std::string name, FileIdent
                Clock::now());
     queue_changed_.notify();
     if (failure) std::rethrow_exception(failure);
+    if (result.putting.count() > 0) {
+        counters_.packing.add(result.packing);
+        counters_.putting.add(result.putting);
+    }
     if (scan) index_->add(std::move(scan));
     co_return result;
 }
@@ -126,7 +137,7 @@ awaitable<bool> WalService::store_ahead(std::string name, FileIdentity identity,
     std::exception_ptr failure;
     std::optional<Slots::Slot> slot;
     try {
-        auto taken = co_await slots_.take();
+        auto taken = co_await take_place();
         slot.emplace(std::move(taken));
     } catch (...) {
         failure = std::current_exception();

@@ -24,7 +24,8 @@ struct WalCounters {
                   level_changes = 0;
     std::uint64_t plain_bytes = 0, stored_bytes = 0, fetched_bytes = 0; ///< pushed: of the files, and of what went to the storage
     unsigned in_flight = 0;
-    LatencyHistogram push, fetch; ///< requests that ended well, from their first byte to their answer
+    LatencyHistogram push, fetch;               ///< requests that ended well, from their first byte to their answer
+    LatencyHistogram waiting, packing, putting; ///< what that takes, for files stored ahead too: until there is a place, and then
     std::string last_pushed, last_error;
     std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{};
 };
@@ -80,6 +81,7 @@ public:
 
 private:
     awaitable<archive::WalPushed> push_or_join(std::string name, UniqueFd fd);
+    awaitable<Slots::Slot> take_place();
     awaitable<archive::WalPushed> push_begun(std::string name, FileIdentity identity, UniqueFd fd);
     void choose_level();
     void note_stored(const std::string& name, const archive::WalPushed& result);

@@ -44,6 +44,13 @@ struct PutOptions {
 
 enum class PutOutcome { stored, exists };
 
+/// A certificate that a server showed, or credentials in use, and when they end.
+struct Expiry {
+    enum class Of { certificate, credentials } of;
+    std::string name; ///< "host:port" of the server; where the credentials are from
+    std::chrono::system_clock::time_point at;
+};
+
 struct ByteRange {
     std::uint64_t offset = 0;
     std::optional<std::uint64_t> length; ///< nothing: to the end
@@ -124,6 +131,8 @@ public:
     virtual awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) = 0;
     /// Pieces of uploads that were never completed, under `folder`, older than `age`: aborts them and says how many.
     virtual awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) = 0;
+    /// What it is reached by and what ends: as far as is known by now, nobody is asked.
+    virtual std::vector<Expiry> expiries() const { return {}; }
     /// What becomes of removed objects here: they are gone, unless a backend knows better.
     virtual awaitable<RemovedObjects> removed_objects() { co_return RemovedObjects{}; }
 

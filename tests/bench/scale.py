@@ -3,7 +3,8 @@
 
 Fills a MinIO on loopback, or a folder, with N segments (a gap in every 10,000, a history of two timelines) and M backups, then runs each command --repeat times and
 prints a JSON line for each: wall time, CPU, peak memory, requests (walgd's own count). The objects of a MinIO are made by copying on its disk what it wrote for one of them.
-Then it starts walgd, and asks it when it has listed the archive: how long that took and in how much memory, and how long wal-show takes, whose output must be that of a listing.
+Then it starts walgd, and asks it when it has listed the archive: how long that took and in how much memory, how long wal-show takes, whose output must be that of a listing, and how
+long a scrape of the metrics.
 Programs from the environment: WALGD_DIR (folder with walg and walgd), MINIO, WALRUS (left out when it is not given).
 Exit code: 1 when walgd needs more memory or time than --max-mib, --max-seconds and --max-daemon-ms allow.
 """
@@ -152,7 +153,8 @@ class Daemon:
     """walgd, which lists the archive when it starts."""
 
     def __init__(self, scratch, settings):
-        self.env = {**settings, "WALGD_HTTP_LISTEN": f"127.0.0.1:{free_port()}"}
+        self.http = f"127.0.0.1:{free_port()}"
+        self.env = {**settings, "WALGD_HTTP_LISTEN": self.http}
         self.began = time.monotonic()
         self.log = open(scratch / "log", "wb")
         self.process = subprocess.Popen([pathlib.Path(os.environ["WALGD_DIR"]) / "walgd"], env=self.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
@@ -163,6 +165,18 @@ class Daemon:
                 raise AssertionError("walgd did not list the archive")
             time.sleep(0.005)
         return time.monotonic() - self.began
+
+    def scrape_seconds(self, count=20):
+        """Of one connection that stays, as Prometheus' does; the first one apart."""
+        connection = http.client.HTTPConnection(self.http, timeout=30)
+        seconds = []
+        for _ in range(count + 1):
+            began = time.monotonic()
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read()
+            seconds.append(time.monotonic() - began)
+            assert b"walg_total_remote_wal_count" in text
+        return statistics.median(seconds[1:])
 
     def peak_mib(self):
         return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
@@ -180,10 +194,11 @@ def ask_daemon(scratch, env, repeat):
         listed = daemon.listed_seconds()
         rows = [run([walg, "wal-show", "--stats"], env, scratch) for _ in range(max(5, repeat))]
         told = (scratch / "out").read_bytes()
+        scrape = daemon.scrape_seconds()
         run([walg, "wal-show", "--no-daemon"], env, scratch)
         return {"lane": "wal-show by the daemon", "subject": "walgd", "seconds": round(statistics.median(one["seconds"] for one in rows), 3), "requests": rows[0]["requests"],
                 "mib": round(max(one["mib"] for one in rows), 1), "same": told == (scratch / "out").read_bytes(), "daemon_listed_seconds": round(listed, 2),
-                "daemon_mib": round(daemon.peak_mib(), 1)}
+                "daemon_mib": round(daemon.peak_mib(), 1), "scrape_ms": round(scrape * 1000, 2)}
     finally:
         daemon.stop()
 

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
 import proxy as faults
-from harness import CACHE, Cluster, Minio, Rgw, Scratch, TestCase, Walgd, run, start, until
+from harness import CACHE, Cluster, Minio, Rgw, Scratch, TestCase, Walgd, free_port, run, start, until
 from made_wal import SEGMENT_BYTES, segment_content, segment_name
 
 TOLD_WITHIN = 5.0

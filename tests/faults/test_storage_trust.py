@@ -1,13 +1,15 @@
 """A storage that cannot be reached or trusted, or that does not trust us: names, clocks, certificates, credentials. Against Ceph's
 gateway, whose own refusals are what is tested wherever it can be brought to make them. The table of all faults: README.md."""
 import os
+import re
 import signal
 import ssl
 import subprocess
 import time
 import unittest
+import urllib.request
 
-from storage_support import FaultCase, faults, until
+from storage_support import FaultCase, faults, free_port, until
 
 
 class StorageTrust(FaultCase):
@@ -98,7 +100,8 @@ class StorageTrust(FaultCase):
         trusted.write_text(its_text + text)
         self.proxy.tls = expired
         told, path = self.mark(), self.segment()
-        daemon = self.daemon(AWS_ENDPOINT=f"https://127.0.0.1:{self.proxy.port}", WALG_S3_CA_CERT_FILE=str(trusted))
+        metrics = f"127.0.0.1:{free_port()}"
+        daemon = self.daemon(AWS_ENDPOINT=f"https://127.0.0.1:{self.proxy.port}", WALG_S3_CA_CERT_FILE=str(trusted), WALGD_HTTP_LISTEN=metrics)
         result = self.push(daemon, path)
         self.assertEqual(result.returncode, 1)
         self.assertIn("certificate has expired", result.stderr)
@@ -108,6 +111,9 @@ class StorageTrust(FaultCase):
         self.proxy.tls = renewed
         self.assert_pushed(daemon, path)
         self.assert_state(daemon, "answering")
+        told = urllib.request.urlopen(f"http://{metrics}/metrics", timeout=20).read().decode()
+        end = float(re.search(rf'^walgd_certificate_expiry_timestamp{{of="127.0.0.1:{self.proxy.port}"}} (\S+)$', told, re.MULTILINE)[1])
+        self.assertTrue(0 < end - time.time() <= 24 * 3600, end)
 
     def test_a_certificate_that_nobody_vouches_for_is_refused(self):
         self.proxy.tls, _ = self.certificate("stranger")

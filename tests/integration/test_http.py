@@ -1,6 +1,8 @@
 """Metrics, health, status and the page: what is told, to whom, and that it is told rightly."""
+import datetime
 import http.client
 import json
+import re
 import signal
 import socket
 import ssl
@@ -53,6 +55,9 @@ class Http(TestCase):
         self.assertEqual(metrics["walgd_ready"], 1)
         self.assertEqual(metrics["walgd_wal_push_seconds_count"], metrics['walgd_wal_pushes_total{result="stored"}'] + metrics['walgd_wal_pushes_total{result="already_there"}'])
         self.assertGreaterEqual(metrics['walgd_wal_bytes_total{of="plain"}'], 3 << 20)
+        for stage in ("wait", "pack", "put"):
+            self.assertGreaterEqual(metrics[f'walgd_wal_stage_seconds_count{{stage="{stage}"}}'], 3)
+        self.assertGreater(metrics['walgd_wal_stage_seconds_sum{stage="pack"}'], 0)
         self.assertGreaterEqual(metrics['walgd_storage_request_seconds_count{verb="put"}'], 3)
         self.assertLess(metrics["walgd_wal_seconds_since_last_stored"], 60)
         self.assertEqual(json.loads(self.ask("/status")[1])["wal"]["last_pushed"], last)
@@ -192,6 +197,10 @@ class Http(TestCase):
         context = ssl.create_default_context(cafile=str(certificate))
         self.assertEqual(self.ask("/metrics", context=context)[0], 401)
         self.assertEqual(self.ask("/status", context=context, Authorization="Bearer t")[0], 200)
+        told = self.ask("/metrics", context=context, Authorization="Bearer t")[1]
+        end = float(re.search(r'^walgd_certificate_expiry_timestamp{of="http_tls_cert"} (\S+)$', told, re.MULTILINE)[1])
+        dates = subprocess.check_output(["openssl", "x509", "-in", certificate, "-noout", "-enddate", "-dateopt", "iso_8601"], text=True)
+        self.assertEqual(datetime.datetime.fromisoformat(dates.strip().removeprefix("notAfter=").replace("Z", "+00:00")).timestamp(), end)
 
     def test_nonsense_floods_and_silence_cost_little_and_end(self):
         walgd = self.walgd().start()

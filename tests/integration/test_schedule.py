@@ -66,13 +66,15 @@ class Schedule(TestCase):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         program, events = self.hook()
-        settings = {"WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALGD_HOOK_COMMAND": program, "WALGD_HOOK_URL": f"http://127.0.0.1:{server.server_port}/x?key=s3cret"}
+        metrics = f"127.0.0.1:{free_port()}"
+        settings = {"WALGD_HTTP_LISTEN": metrics, "WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALGD_HOOK_COMMAND": program, "WALGD_HOOK_URL": f"http://127.0.0.1:{server.server_port}/x?key=s3cret"}
         cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, **settings))
         until("the scheduled backup", lambda: self.backups(walgd), 120)
         until("the record of it", lambda: json.loads(walgd.walg("schedule", "--json").stdout)[0].get("ok"), 30)
         name = self.backups(walgd)[0]["backup_name"]
         line = json.loads(walgd.walg("schedule", "--json").stdout)[0]
         self.assertEqual((line["what"], line["text"]), ("full", name))
+        self.assertIn('walgd_task_last_ok{task="full"} 1', urllib.request.urlopen(f"http://{metrics}/metrics", timeout=20).read().decode())
         self.assertIn(name, walgd.walg("schedule").stdout)
         until("the program to be told", events)
         self.assertEqual((events()[0][0], events()[0][1]["event"], events()[0][1]["text"]), ("backup_done", "backup_done", name))

@@ -102,6 +102,26 @@ TEST_CASE("a container's endpoint is asked with its token, and again before the 
     CHECK(chain.get(true).access_key == "C3"); // the server turned them down
 }
 
+TEST_CASE("when the keys in use end is told once they are there", "[s3]") {
+    test::Loop loop;
+    const auto log = silent_log();
+    S3Options options;
+    options.bucket = "b";
+    options.region = "us-east-1";
+    options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:8080/v1/keys";
+    auto transport = std::make_unique<FakeTransport>([](const std::string& what) -> FakeAnswer {
+        if (what.find("/v1/keys") != std::string::npos) return {200, json_of("C", std::chrono::hours(1))};
+        return {200, "<ListBucketResult/>"};
+    });
+    const auto storage = make_s3_storage(options, std::move(transport), *log);
+    CHECK(storage->expiries().empty());
+    loop.run(storage->list("", {}));
+    const auto expiries = storage->expiries();
+    REQUIRE(expiries.size() == 1);
+    CHECK(expiries[0].of == Expiry::Of::credentials);
+    CHECK(expiries[0].at > std::chrono::system_clock::now() + std::chrono::minutes(59));
+}
+
 TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
     bool down = false;
     Chain chain([&](const std::string&) -> FakeAnswer {

@@ -96,10 +96,14 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
 
 awaitable<storage::PutOutcome> WalPusher::put_whole(const WalSource& source, storage::ObjectKey key, storage::PutOptions options,
                                                     WalPushed& result) {
+    const auto began = std::chrono::steady_clock::now();
     auto packed = co_await parts_->packer.pack(source, options_.level.value_or(archive_.packing.level), write_only(archive_));
+    const auto packed_at = std::chrono::steady_clock::now();
     if (!packed.plain_sha256.empty()) options.metadata[std::string(plain_sha256)] = packed.plain_sha256;
     result.stored_bytes = packed.bytes.size();
     const auto outcome = co_await archive_.storage.put(key, packed.bytes.view(), options);
+    result.packing = packed_at - began;
+    result.putting = std::chrono::steady_clock::now() - packed_at;
     parts_->packer.recycle(std::move(packed.bytes));
     co_return outcome;
 }

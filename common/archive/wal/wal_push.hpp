@@ -5,6 +5,7 @@
 #include "common/pg/lsn.hpp"
 #include "common/pg/wal_name.hpp"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@ struct WalPushOptions {
 struct WalPushed {
     bool already_there = false; ///< with the same content
     std::uint64_t plain_bytes = 0, stored_bytes = 0;
+    /// How long it took to pack it, waiting for memory included, and to put it. Zero: what is large is packed while it is put.
+    std::chrono::steady_clock::duration packing{}, putting{};
 };
 
 /// Pushes WAL files of one cluster into one archive, remembering what it learnt of it. On the I/O thread.

@@ -281,6 +281,14 @@ public:
         }
         co_return count;
     }
+    std::vector<Expiry> expiries() const override {
+        std::vector<Expiry> all;
+        for (std::size_t index = 0; index < members_.size(); ++index) {
+            const auto some = members_.quick(index).expiries();
+            all.insert(all.end(), some.begin(), some.end());
+        }
+        return all;
+    }
     awaitable<RemovedObjects> removed_objects() override {
         RemovedObjects all;
         for (const auto index : members_to_change()) {

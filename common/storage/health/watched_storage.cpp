@@ -140,6 +140,7 @@ public:
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
         return watched(watch_, "list uploads", folder, watch_.inner.remove_stale_uploads(folder, age));
     }
+    std::vector<Expiry> expiries() const override { return watch_.inner.expiries(); }
     awaitable<RemovedObjects> removed_objects() override {
         return watched(watch_, "ask for versions", watch_.inner.describe(), watch_.inner.removed_objects());
     }

@@ -79,6 +79,7 @@ public:
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
         return inner_.remove_stale_uploads(std::move(folder), age);
     }
+    std::vector<Expiry> expiries() const override { return inner_.expiries(); }
     awaitable<RemovedObjects> removed_objects() override { return inner_.removed_objects(); }
 
 private:

@@ -213,6 +213,8 @@ public:
         const auto count = co_await repeat<std::size_t>(shared_, "remove stale uploads", call);
         co_return count;
     }
+    std::vector<Expiry> expiries() const override { return shared_.inner.expiries(); }
+
     awaitable<RemovedObjects> removed_objects() override {
         auto call = [this] { return shared_.inner.removed_objects(); };
         auto answer = co_await repeat<RemovedObjects>(shared_, "ask for the versions of " + describe(), call);

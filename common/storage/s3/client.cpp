@@ -67,6 +67,14 @@ std::string S3Client::describe() const {
     return fmt::format("s3://{}{}{}", options_.bucket, options_.prefix.empty() ? "" : "/", options_.prefix);
 }
 
+std::vector<Expiry> S3Client::expiries() const {
+    std::vector<Expiry> all;
+    for (const auto& [server, end] : transport_->certificates()) all.push_back({Expiry::Of::certificate, server, end});
+    const auto& credentials = credentials_.current();
+    if (credentials && credentials->expires) all.push_back({Expiry::Of::credentials, credentials->source, *credentials->expires});
+    return all;
+}
+
 HttpServer S3Client::server() const {
     const auto region = region_.empty() ? std::string("us-east-1") : region_;
     auto server = parse_endpoint(

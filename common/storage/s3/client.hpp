@@ -38,6 +38,8 @@ public:
     std::string full_key(const std::string& key) const;
     std::string name_of(const std::string& key) const; ///< "s3://bucket/prefix/key"
 
+    std::vector<Expiry> expiries() const;
+
     /// The whole answer.
     awaitable<S3Answer> call(S3Request request, std::size_t bytes_max);
     /// The same for what is to be stored only if there is no such object (If-None-Match); 412: there is one. A server that never

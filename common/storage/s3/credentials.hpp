@@ -15,6 +15,8 @@ public:
     /// `anew`: the server turned the last ones down. Error(denied) tells which sources were tried.
     awaitable<Credentials> get(bool anew);
     /// Whether asking anew can give others: not when the keys stand in the settings.
+    /// Those in use, as far as they were needed yet.
+    const std::optional<Credentials>& current() const { return current_; }
     bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty(); }
 
 private:

@@ -70,6 +70,8 @@ public:
     virtual ~Transport() = default;
     /// Sends the request and returns when the answer's head is there.
     virtual awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) = 0;
+    /// When the certificates end that servers showed last, by "host:port".
+    virtual std::map<std::string, std::chrono::system_clock::time_point> certificates() const { return {}; }
 };
 std::unique_ptr<Transport> make_transport(TransportOptions options, asio::any_io_executor io);
 

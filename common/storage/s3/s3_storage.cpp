@@ -359,6 +359,8 @@ public:
         co_return removed;
     }
 
+    std::vector<Expiry> expiries() const override { return client_.expiries(); }
+
     awaitable<RemovedObjects> removed_objects() override {
         RemovedObjects removed;
         const auto versioning = co_await ask_bucket("versioning");

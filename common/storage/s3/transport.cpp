@@ -1,4 +1,5 @@
 // The one file that knows Beast and TLS.
+#include "common/base/certificate.hpp"
 #include "common/base/slots.hpp"
 #include "common/storage/s3/http.hpp"
 
@@ -46,6 +47,11 @@ public:
     const HttpServer& server() const { return server_; }
     bool used() const { return used_; }
     bool stalled() const { return stalled_; }
+    /// Of what the server showed; nothing without TLS.
+    std::optional<std::chrono::system_clock::time_point> certificate_end() {
+        if (!tls_) return std::nullopt;
+        return walgd::certificate_end(SSL_get0_peer_certificate(tls_->native_handle()));
+    }
 
     awaitable<void> connect() {
         using namespace asio::experimental::awaitable_operators;
@@ -249,6 +255,7 @@ public:
             if (!reused) {
                 connection = std::make_unique<Connection>(server, io_, server.tls ? &trust() : nullptr, options_);
                 co_await connection->connect();
+                if (const auto end = connection->certificate_end()) certificates_[server.authority()] = *end;
             }
             auto parser = std::make_unique<Parser>();
             parser->body_limit(boost::none);
@@ -270,6 +277,8 @@ public:
             if (!reused || !closed) throw *failure;
         }
     }
+
+    std::map<std::string, std::chrono::system_clock::time_point> certificates() const override { return certificates_; }
 
     void give_back(std::unique_ptr<Connection> connection, bool keep) {
         if (!keep) return;
@@ -309,6 +318,7 @@ private:
     asio::any_io_executor io_;
     std::optional<ssl::context> trust_;
     std::vector<std::unique_ptr<Connection>> idle_;
+    std::map<std::string, std::chrono::system_clock::time_point> certificates_;
     Slots slots_;
 };
 
@@ -320,6 +330,9 @@ public:
     explicit TransportHolder(std::shared_ptr<BeastTransport> transport) : transport_(std::move(transport)) {}
     awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
         return transport_->open(std::move(server), std::move(request));
+    }
+    std::map<std::string, std::chrono::system_clock::time_point> certificates() const override {
+        return transport_->certificates();
     }
 
 private:
