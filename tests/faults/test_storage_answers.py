@@ -57,7 +57,8 @@ class StorageAnswers(FaultCase):
         told = self.mark()
         self.assert_pushed(daemon, path)
         self.assertEqual(self.proxy.met_count(), 1)
-        self.assertIn("already_there=true", told.text())
+        self.assertIn("event=retry", told.text())
+        self.assertIn("already_there=false", told.text(), "what is there was read back: it is what was sent")
         self.assert_pushed(daemon, path)
 
     def test_a_request_that_lost_or_changed_bytes_on_its_way_is_refused_by_the_storage_and_sent_again(self):
@@ -96,7 +97,8 @@ class StorageAnswers(FaultCase):
                 self.assert_pushed(daemon, path)
                 self.assertEqual(self.proxy.met_count(), 1)
                 self.assertEqual("event=storage_failing" in told.text(), not believed)
-                self.assertIn(f"already_there={'false' if believed else 'true'}", told.text())
+                self.assertEqual("event=retry" in told.text(), not believed)
+                self.assertIn("already_there=false", told.text(), "what was there by then was read back: it is what was sent")
 
     def test_fetch_goes_on_where_a_body_broke_and_refuses_another_object(self):
         daemon, path = self.ready_daemon(), self.segment(noise=200000)
