@@ -17,6 +17,15 @@ void add_backups(MetricFamilies& all, const ArchiveView& view, std::chrono::syst
     all.gauge("walg_backups", "Base backups, by kind", number(view.backups.size()) - number(deltas), {{"backup_type", "full"}});
     all.gauge("walg_backups", "", number(deltas), {{"backup_type", "delta"}});
     Time oldest{};
+    for (const auto& backup : view.backups)
+        if (!backup.permanent && (oldest == Time{} || backup.modified < oldest)) oldest = backup.modified;
+    all.gauge("walg_pitr_window_seconds", "Since the oldest base backup that is not permanent; 0: there is none",
+              oldest == Time{} ? 0 : std::chrono::duration<double>(now - oldest).count());
+    all.gauge("walg_backup_list_duration_seconds", "How long the last listing of base backups took", view.backups_took.count());
+}
+
+/// Its exporter's, and the others', for each backup.
+void add_each_backup(MetricFamilies& all, const ArchiveView& view) {
     std::set<std::pair<std::string, std::uint64_t>> begun; // a full backup and a delta of a standby may begin at one place
     for (const auto& backup : view.backups) {
         all.gauge("walg_backup_info", "1; what a base backup is", 1,
@@ -31,7 +40,6 @@ void add_backups(MetricFamilies& all, const ArchiveView& view, std::chrono::syst
         if (begun.emplace(backup.wal_file, backup.start_lsn).second)
             all.gauge("walg_basebackup", "When the base backup began, unix time", unix_seconds(backup.started),
                       {{"start_wal_segment", backup.wal_file}, {"start_lsn", std::to_string(backup.start_lsn)}});
-        if (!backup.permanent && (oldest == Time{} || backup.modified < oldest)) oldest = backup.modified;
     }
     for (const auto& backup : view.backups)
         all.gauge("walg_backup_start_timestamp", "When the base backup began, unix time", unix_seconds(backup.started),
@@ -45,9 +53,6 @@ void add_backups(MetricFamilies& all, const ArchiveView& view, std::chrono::syst
     for (const auto& backup : view.backups)
         all.gauge("walg_backup_compressed_size_bytes", "Size of the base backup as stored", number(backup.stored_bytes),
                   {{"backup_name", backup.name}});
-    all.gauge("walg_pitr_window_seconds", "Since the oldest base backup that is not permanent; 0: there is none",
-              oldest == Time{} ? 0 : std::chrono::duration<double>(now - oldest).count());
-    all.gauge("walg_backup_list_duration_seconds", "How long the last listing of base backups took", view.backups_took.count());
 }
 
 /// The other exporters' names for base backups.
@@ -117,6 +122,15 @@ void add_windows(MetricFamilies& all, const ArchiveView& view) {
 }
 
 } // namespace
+
+const std::string& BackupSeries::text(const ArchiveView& view) {
+    if (view.at == at_) return text_;
+    MetricFamilies all;
+    add_each_backup(all, view);
+    text_ = all.text();
+    at_ = view.at;
+    return text_;
+}
 
 void add_archive(MetricFamilies& all, const ArchiveView& view, std::chrono::system_clock::time_point now) {
     all.counter("walg_errors_total", "Looks at the archive that failed", number(view.looks_failed),

@@ -1,6 +1,5 @@
 #include "daemon/metrics.hpp"
 
-#include "daemon/archive_metrics.hpp"
 #include "daemon/health.hpp"
 #include "daemon/metric_families.hpp"
 
@@ -153,7 +152,7 @@ void add_expiries(MetricFamilies& all, const StatusSources& sources) {
 
 } // namespace
 
-std::string metrics_text(const StatusSources& sources) {
+std::string metrics_text(const StatusSources& sources, BackupSeries& backups) {
     const auto now = std::chrono::system_clock::now();
     MetricFamilies all;
     all.gauge("walgd_info", "1; what runs", 1, {{"version", WALGD_VERSION}, {"storage", sources.archive.storage.describe()}});
@@ -173,7 +172,7 @@ std::string metrics_text(const StatusSources& sources) {
     all.counter("walgd_connections_turned_away_total", "Connections closed to make room for others",
                 number(sources.clients.turned_away));
     add_archive(all, sources.archive_watch.view(), now);
-    return all.text();
+    return all.text() + backups.text(sources.archive_watch.view());
 }
 
 } // namespace walgd::daemon

@@ -37,10 +37,10 @@ awaitable<HttpAnswer> Pages::answer(HttpQuestion question) {
     co_return done;
 }
 
-HttpAnswer Pages::read(const HttpQuestion& question) const {
+HttpAnswer Pages::read(const HttpQuestion& question) {
     const auto& path = question.path;
     if (question.method != "GET" && question.method != "HEAD") return {405, text_type, "this is for reading\n"};
-    if (path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_())};
+    if (path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_(), backups_)};
     if (path == "/livez") return {200, text_type, "ok\n"};
     if (path == "/readyz" || path == "/healthz") return ready();
     if (path == "/status") return {200, json_type, status_text(sources_(), true) + "\n"};

@@ -1,4 +1,5 @@
 #pragma once
+#include "daemon/archive_metrics.hpp"
 #include "daemon/http_server.hpp"
 #include "daemon/page_actions.hpp"
 #include "daemon/status.hpp"
@@ -20,10 +21,11 @@ public:
 
 private:
     HttpAnswer ready() const;
-    HttpAnswer read(const HttpQuestion& question) const;
+    HttpAnswer read(const HttpQuestion& question);
 
     Sources sources_;
     PageActions& actions_;
+    BackupSeries backups_;
 };
 
 /// The page at /, in one file.
