@@ -25,8 +25,7 @@ RetryEnvironment real_retry_environment();
 /// Repeats what failed as `transient`, with full-jitter backoff, inside a deadline; everything else goes through at once. A read
 /// that breaks goes on from where it was with a ranged get, and refuses (corrupt) when the object changed meanwhile (etag). A put
 /// with if_absent whose answer was lost, and that now finds the object there, reads it: its own bytes are `stored`, others
-/// `exists`. `inner` must outlive
-/// the result.
+/// `exists`. `inner` must outlive the result.
 std::unique_ptr<Storage> make_retrying_storage(Storage& inner, RetryPolicy policy, RetryEnvironment environment, Log& log);
 
 } // namespace walgd::storage
