@@ -46,14 +46,26 @@ class Schedule(TestCase):
         """A program that keeps what it is told, and the function that reads it."""
         told = self.scratch.folder("told") / "events"
         program = self.scratch.path / "hook"
-        program.write_text(f'#!/bin/sh\nprintf "%s " "$1" >> {told}\ncat >> {told}\necho >> {told}\nenv | grep -c WALG >> {told}.env\nexit 0\n')
+        program.write_text(f'#!/bin/sh\nenv | grep -c WALG >> {told}.env\ntext=$(cat)\nprintf "%s %s\\n" "$1" "$text" >> {told}\n')
         program.chmod(0o755)
 
         def events():
             if not told.exists():
                 return []
-            return [(line.split(" ", 1)[0], json.loads(line.split(" ", 1)[1])) for line in told.read_text().splitlines()]
+            whole = [line for line in told.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            return [(line.split(" ", 1)[0], json.loads(line.split(" ", 1)[1])) for line in whole]
         return str(program), events
+
+    def watched_archive(self):
+        """A server whose WAL since its backup is archived and in pg_wal still; the segments' names, and what the daemon's hook is told."""
+        program, events = self.hook()
+        cluster = Cluster(self.scratch, 15, segment_mb=1, extra="wal_keep_size = 1GB")
+        walgd = self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_CATALOGUE_REFRESH="1s", WALGD_HTTP_LISTEN=f"127.0.0.1:{free_port()}").start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        walgd.walg("backup-push", cluster.data)
+        names = [cluster.switch() for _ in range(4)]
+        return cluster, names, events
 
     def backups(self, walgd):
         listed = walgd.walg("backup-list", "--json").stdout
@@ -84,6 +96,7 @@ class Schedule(TestCase):
         self.assertNotIn("s3cret", (self.scratch.path / "log").read_text(errors="replace"))
         # What was done for this minute is not done again after a restart: the archive remembers.
         record = self.folder / "walgd_005/schedule/full.json"
+        until("the record to be stored", lambda: record.exists() and json.loads(record.read_text())["text"])
         self.assertEqual(json.loads(record.read_text())["failures"], 0)
         walgd.kill()  # it would wait for PostgreSQL to end
         far = json.loads(record.read_text()) | {"due": "2099-01-01T00:00:00Z"}
@@ -127,7 +140,7 @@ class Schedule(TestCase):
         walgd.start()
         line = until("it to be made up", lambda: next((line for line in json.loads(walgd.walg("schedule", "--json").stdout) if line.get("ok")), None))
         self.assertFalse(line["overdue"])
-        self.assertGreaterEqual(json.loads(record.read_text())["due"], due.strftime("%Y-%m-%dT%H:%M:00Z"))
+        until("the record to be stored", lambda: json.loads(record.read_text())["due"] >= due.strftime("%Y-%m-%dT%H:%M:00Z"))
 
     def test_a_scheduled_backup_that_is_cancelled_has_failed_and_the_schedule_goes_on(self):
         settings = {"WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALGD_SCHEDULE_VERIFY": EVERY_MINUTE, "WALG_DISK_RATE_LIMIT": "100000"}
@@ -190,13 +203,7 @@ class Schedule(TestCase):
             self.assertIn(text, (self.scratch.path / "log").read_text(errors="replace"))
 
     def test_a_gap_heals_from_pg_wal_or_is_named_with_its_cost(self):
-        program, events = self.hook()
-        cluster = Cluster(self.scratch, 15, segment_mb=1, extra="wal_keep_size = 1GB")
-        walgd = self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_CATALOGUE_REFRESH="1s", WALGD_HTTP_LISTEN=f"127.0.0.1:{free_port()}").start()
-        cluster.archive_with(walgd.archive_command())
-        cluster.start()
-        walgd.walg("backup-push", cluster.data)
-        names = [cluster.switch() for _ in range(4)]
+        cluster, names, events = self.watched_archive()
         stored = lambda name: next((self.folder / "wal_005").glob(f"{name}.*"), None)
         missing = stored(names[1])
         content = missing.read_bytes()
@@ -211,13 +218,7 @@ class Schedule(TestCase):
         self.assertIn("take a full base backup now", events()[0][1]["text"])
 
     def test_a_segment_that_a_standby_is_still_receiving_heals_no_gap(self):
-        program, events = self.hook()
-        cluster = Cluster(self.scratch, 15, segment_mb=1, extra="wal_keep_size = 1GB")
-        walgd = self.walgd(cluster, WALGD_HOOK_COMMAND=program, WALGD_CATALOGUE_REFRESH="1s", WALGD_HTTP_LISTEN=f"127.0.0.1:{free_port()}").start()
-        cluster.archive_with(walgd.archive_command())
-        cluster.start()
-        walgd.walg("backup-push", cluster.data)
-        names = [cluster.switch() for _ in range(4)]
+        cluster, names, events = self.watched_archive()
         stored = next((self.folder / "wal_005").glob(f"{names[2]}.*"))
         # So it looks there: the header is right, and what follows is a file of an older segment that is to be used again.
         used_again = (cluster.data / "pg_wal" / names[0]).read_bytes()
