@@ -9,12 +9,6 @@
 
 namespace walgd::archive {
 
-namespace {
-
-constexpr std::size_t chunk_bytes = 256 << 10;
-
-} // namespace
-
 void in_parallel(std::size_t count, unsigned at_once, const std::function<void(std::size_t)>& work) {
     std::atomic<std::size_t> next = 0;
     std::mutex mutex;
@@ -47,7 +41,7 @@ bool copy_object(const CopyRoute& route, const storage::ObjectKey& key, Existing
     ObjectWriter writer(route.to, key, options, route.change ? std::nullopt : std::optional(announced));
     const auto changed = route.change ? route.change(writer) : nullptr;
     codec::Sink& head = changed ? *changed : writer;
-    Blob chunk(chunk_bytes);
+    Blob chunk(storage::read_chunk_bytes);
     for (;;) {
         const auto count = run_blocking(io, reader->read({chunk.data(), chunk.capacity()}), route.to.stop);
         if (count == 0) break;

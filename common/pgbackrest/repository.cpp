@@ -10,13 +10,11 @@ namespace walgd::pgbackrest {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 << 10;
-
 /// Hands the object to `reader`, a piece at a time. False: the storage answered that it is not there.
 template <class Reader> awaitable<bool> read_object(archive::Archive& archive, storage::ObjectKey key, Reader& reader) {
     const auto object = co_await archive.storage.get(key, storage::ByteRange{});
     if (!object) co_return false;
-    Blob chunk(chunk_bytes);
+    Blob chunk(storage::read_chunk_bytes);
     for (;;) {
         const auto count = co_await object->read({chunk.data(), chunk.capacity()});
         if (count == 0) co_return true;

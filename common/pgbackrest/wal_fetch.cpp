@@ -13,7 +13,6 @@ namespace walgd::pgbackrest {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 << 10;
 /// Of a segment's name: what its folder is called.
 constexpr std::size_t folder_digits = 16;
 
@@ -98,7 +97,7 @@ awaitable<bool> unpack(archive::Archive& archive, std::string name, Stored store
     if (!object) co_return false;
     Hashed content(fd, name);
     archive::UnpackChain chain(nullptr, *stored.compression, content);
-    Blob chunk(chunk_bytes);
+    Blob chunk(storage::read_chunk_bytes);
     for (;;) {
         const auto count = co_await object->read({chunk.data(), chunk.capacity()});
         auto work = [&] {

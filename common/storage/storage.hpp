@@ -56,6 +56,9 @@ struct ByteRange {
     std::optional<std::uint64_t> length; ///< nothing: to the end
 };
 
+/// A good size for the buffer that an object's content is read into piece by piece.
+inline constexpr std::size_t read_chunk_bytes = 256 << 10;
+
 /// An object being read. One read() at a time.
 class ObjectReader {
 public:

@@ -212,8 +212,8 @@ class Walgd(Subject):
     def socket(self):
         return f"{self.lab.scratch}/walgd.sock"
 
-    def start(self, pgdata):
-        self.spawn([f"{self.program}/walgd"], self.env_for(pgdata), self.socket())
+    def start(self, pgdata, **settings):
+        self.spawn([f"{self.program}/walgd"], dict(self.env_for(pgdata), **settings), self.socket())
 
     def push(self, pgdata):
         return f'{self.program}/walg-push "%p"'

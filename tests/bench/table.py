@@ -111,6 +111,11 @@ def lines(rows):
         for key, unit in (("wall_s", "s"), ("cpu_s", "CPU s")):
             yield compared("delta by scan", place, rows.value("delta", "walgd", place, key), *rows.best_peer("delta", place, key, min), unit, 0.7)
         yield limited("delta, peak memory", place, rows.value("delta", "walgd", place, "rss_mb"), "MiB", 64)
+    for place in rows.places("sources"):
+        yield compared("delta by map, CPU", place, rows.value("sources", "walgd", place, "map_cpu_s"), rows.value("sources", "walgd", place, "scan_cpu_s"), "by scan",
+                       "CPU s", 0.25, of="the scan's")
+    for place in rows.places("remote"):
+        yield limited("remote full backup, peak memory", place, rows.value("remote", "walgd", place, "rss_mb"), "MiB", 64)
     for place in rows.places("chain"):
         yield compared("restore of a full and 5 deltas", place, rows.value("chain", "walgd", place, "wall_s"), rows.value("chain", "walgd", place, "full_wall_s"),
                        "one full", "s", 1.15, of="one full of the same data")

@@ -12,16 +12,10 @@
 
 namespace walgd::archive {
 
-namespace {
-
-constexpr std::size_t chunk_bytes = 256 << 10;
-
-} // namespace
-
 awaitable<std::uint64_t> WalFetcher::unpack(std::string name, WalObject object, int fd) {
     const WalIdentity identity{std::move(name), object.key, object.compression};
     WalToFile file(archive_.packing, identity, fd);
-    Blob chunk(chunk_bytes);
+    Blob chunk(storage::read_chunk_bytes);
     for (;;) {
         const auto count = co_await object.reader->read({chunk.data(), chunk.capacity()});
         if (count == 0) break;

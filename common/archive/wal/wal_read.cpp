@@ -8,8 +8,6 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 << 10;
-
 /// Cuts what is decoded into pieces.
 class Pieces : public codec::Sink {
 public:
@@ -46,7 +44,7 @@ awaitable<bool> read_wal(Archive& archive, WalFinder& finder, std::string name, 
     if (!object) co_return false;
     Pieces pieces(std::move(take));
     UnpackChain chain(archive.packing.cipher, *object->compression, pieces);
-    Blob chunk(chunk_bytes);
+    Blob chunk(storage::read_chunk_bytes);
     std::optional<Error> failure;
     try {
         while (!pieces.enough()) {

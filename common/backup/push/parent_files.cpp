@@ -9,12 +9,6 @@
 
 namespace walgd::backup {
 
-namespace {
-
-constexpr std::size_t chunk_bytes = 256 << 10;
-
-} // namespace
-
 std::array<std::uint64_t, 2> ParentFiles::hash(std::string_view member) {
     const auto digest = codec::sha256(bytes_of(member));
     std::array<std::uint64_t, 2> name;
@@ -46,7 +40,7 @@ ParentFiles read_parent_files(archive::Archive& archive, const std::string& back
         files.add(member, file.modified);
     };
     archive::FilesMetadataReader document(std::move(callbacks), key.path());
-    Blob chunk(chunk_bytes);
+    Blob chunk(storage::read_chunk_bytes);
     for (;;) {
         const auto count = run_blocking(archive.io, reader->read({chunk.data(), chunk.capacity()}), stop);
         if (count == 0) break;
