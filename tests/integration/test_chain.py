@@ -521,8 +521,8 @@ class InPlace(ChainCase):
 
     def older(self, number=1):
         self.fetch(self.archive.backups[number]["name"])
-        for name in ("log/today.log", "pg_wal/000000010000000000000009", "base/5/stray", "base/6/1", "recovery.signal", "global/pg_internal.init"):
-            (self.target / name).parent.mkdir(exist_ok=True)
+        for name in ("log/today.log", "pg_wal/000000010000000000000009", "base/5/stray", "base/6/1", "pg_replslot/standby/state", "recovery.signal", "global/pg_internal.init"):
+            (self.target / name).parent.mkdir(exist_ok=True, parents=True)
             (self.target / name).write_text("older")
         self.scratch.own_tree(self.target)
 
@@ -531,6 +531,7 @@ class InPlace(ChainCase):
         shutil.rmtree(self.target / "log")
         self.check_restored(number)
         self.assertFalse((self.target / "base/6").exists())
+        self.assertFalse((self.target / "pg_replslot/standby").exists())
 
     def test_an_older_copy_is_brought_up_and_only_what_differs_is_written(self):
         self.older()
@@ -611,6 +612,7 @@ class Server(TestCase):
         cluster.psql("drop table elsewhere")
         cluster.psql("create table new tablespace space as select g id from generate_series(1, 10000) g")
         cluster.psql("create database other")
+        cluster.psql("select pg_create_physical_replication_slot('standby', true)")
         running = daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place", check=False)
         self.assertEqual(running.returncode, 1)
         self.assertIn("a server runs on", running.stderr)
