@@ -116,6 +116,33 @@ class OddClusters(TestCase):
         self.assertIn("recovery_target_action = 'promote'", settings)
         self.assertFalse((new / "walgd-restore.state").exists())
 
+    def test_a_restore_with_tablespaces_that_was_interrupted_goes_on(self):
+        self.make(WALG_TAR_SIZE_THRESHOLD="1000000", WALG_DOWNLOAD_CONCURRENCY="1")
+        space, moved, new = self.scratch.folder("space"), self.scratch.path / "moved", self.scratch.path / "new"
+        self.cluster.psql(f"create tablespace space location '{space}'")
+        self.cluster.psql("create table t tablespace space as select md5(g::text) from generate_series(1, 50000) g")
+        self.push()
+        (sentinel,) = self.folder.glob("basebackups_005/*_backup_stop_sentinel.json")
+        spec = json.loads(sentinel.read_text())["Spec"]
+        for name in spec["tablespaces"]:
+            spec[name]["loc"] = str(moved)
+        given = self.scratch.path / "spec.json"
+        given.write_text(json.dumps(spec))
+        # The largest part, with the table, comes first.
+        last = min(self.folder.glob("basebackups_005/*/tar_partitions/part_*"), key=lambda path: path.stat().st_size)
+        last.chmod(0)
+        words = ("restore", new, "--restore-spec", given, "--target-immediate")
+        self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
+        last.chmod(0o600)
+        self.assertTrue(any(moved.iterdir()))
+        self.assertIn("an unfinished restore", self.walgd.walg(*words, "--check").stderr)
+        self.walgd.walg(*words, "--target-action", "promote")
+        self.assertTrue((new / "recovery.signal").exists())
+        # Another's folder is not this restore's, whatever it holds.
+        said = self.walgd.walg("restore", self.scratch.path / "third", "--restore-spec", given, "--target-immediate", "--check", check=False)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("is not empty", said.stderr)
+
     def test_a_server_that_takes_no_connections_while_it_recovers(self):
         self.make(extra="hot_standby = off\n")
         self.push()
