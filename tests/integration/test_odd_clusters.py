@@ -143,6 +143,33 @@ class OddClusters(TestCase):
         self.assertEqual(said.returncode, 1)
         self.assertIn("is not empty", said.stderr)
 
+    def test_an_archive_that_began_after_a_promotion(self):
+        self.make()
+        self.cluster.stop()
+        self.put(self.cluster.data / "standby.signal", "")
+        self.cluster.start()
+        self.cluster.psql("select pg_promote()")
+        self.cluster.psql("create table t as select g id from generate_series(1, 1000) g")
+        self.cluster.switch()
+        for path in (self.folder / "wal_005").iterdir():
+            path.unlink()
+        self.push()
+        self.cluster.psql("insert into t values (0)")
+        self.cluster.switch()
+        expected = self.cluster.checksum()
+        self.assertEqual(list(self.folder.glob("wal_005/*.history*")), [])
+        windows = json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]
+        self.assertEqual((windows["timeline"], [window["usable"] for window in windows["windows"]]), (2, [True]))
+        new = self.scratch.path / "new"
+        self.walgd.walg("restore", new, "--target-action", "promote")
+        self.cluster.stop()
+        restored = Cluster(self.scratch, 15, "new", initdb=False)
+        restored.configure("archive_mode = off")
+        restored.env = self.walgd.env
+        restored.start()
+        restored.wait_until_writable()
+        self.assertEqual(restored.checksum(), expected)
+
     def test_a_server_that_takes_no_connections_while_it_recovers(self):
         self.make(extra="hot_standby = off\n")
         self.push()

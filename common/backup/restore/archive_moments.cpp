@@ -114,6 +114,7 @@ void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, 
             if (const auto segment = pg::parse_segment(name, view.segment_bytes)) view.segments.insert(*segment);
         }
     }
+    view.add_missing_histories();
 }
 
 /// A finder lives on the I/O thread.

@@ -58,7 +58,8 @@ std::string recovery_block(const RecoverySettings& settings) {
     }
     block += target;
     block += line("recovery_target_inclusive", settings.target.inclusive ? "on" : "off");
-    block += line("recovery_target_timeline", std::to_string(settings.timeline.number()));
+    // A number must have a history file, unless it is 1.
+    block += line("recovery_target_timeline", settings.timeline ? std::to_string(settings.timeline->number()) : "current");
     block += line("recovery_target_action", settings.action);
     block += end_mark;
     return block;

@@ -2,6 +2,7 @@
 #include "common/backup/restore/moment_target.hpp"
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,8 @@ namespace walgd::backup {
 struct RecoverySettings {
     std::string restore_command;
     MomentTarget target;
-    pg::TimelineId timeline{1};
-    std::string action = "pause"; ///< recovery_target_action
+    std::optional<pg::TimelineId> timeline; ///< nothing: the backup's own
+    std::string action = "pause";           ///< recovery_target_action
 };
 
 /// The lines of postgresql.auto.conf, between marks by which they are found again. Targets that other files may name are emptied:
