@@ -9,7 +9,7 @@ import struct
 import tarfile
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, until
+from harness import Cluster, TestCase, Walgd, run, start, until
 
 PAGE = 8192
 
@@ -407,6 +407,21 @@ class Rules(DeltaCase):
                 os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
         new, _ = self.push("--delta-from-name", one)
         self.assertTrue(self.is_delta(new))
+
+    def test_a_parent_that_is_deleted_meanwhile_leaves_no_delta(self):
+        full, _ = self.push()
+        self.change()
+        alone = self.alone(WALG_DISK_RATE_LIMIT="2000000")
+        with open(self.scratch.path / "said", "w+") as said:
+            pushing = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], said, env=alone.env)
+            until("the delta to begin", lambda: list(self.folder.glob("walgd_005/jobs/*")))
+            (self.archive.folder / f"{full}_backup_stop_sentinel.json").unlink()
+            self.assertEqual(pushing.wait(120), 1)
+            said.seek(0)
+            self.assertIn(f"{full} was deleted while a delta on {full} was taken", said.read())
+        self.assertEqual(self.archive.names(), [])
+        self.assertEqual([path.name for path in self.archive.folder.iterdir() if "_D_" in path.name and any(path.rglob("*.*"))], [])
+        self.assertEqual(list(self.folder.glob("walgd_005/jobs/*")), [])
 
     def test_another_system_and_a_parent_of_the_future_are_refused(self):
         full, _ = self.push()
