@@ -408,6 +408,35 @@ class Rules(DeltaCase):
         new, _ = self.push("--delta-from-name", one)
         self.assertTrue(self.is_delta(new))
 
+    def test_page_checksums_that_were_turned_on_since_make_a_full_one(self):
+        def walgs(name):
+            """WAL-G's sentinels say nothing of checksums."""
+            path = self.archive.folder / f"{name}_backup_stop_sentinel.json"
+            times = path.stat()
+            path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "DataChecksums"}))
+            os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
+
+        def turn(how):
+            self.cluster.stop()
+            run([self.cluster.programs / "pg_checksums", how, "-D", self.cluster.data])
+            self.cluster.start()
+            self.change()
+
+        with_checksums, _ = self.push()
+        walgs(with_checksums)
+        self.change()
+        self.assertTrue(self.is_delta(self.push()[0]))
+        turn("--disable")
+        without, said = self.push()
+        self.assertIn("Page checksums were turned off since", said)
+        self.assertFalse(self.is_delta(without))
+        walgs(without)
+        turn("--enable")
+        new, said = self.push()
+        self.assertIn(f"Page checksums were turned on since {without}. Doing full backup.", said)
+        self.assertFalse(self.is_delta(new))
+        self.assertEqual(self.checksums(self.recovered(new)), self.checksums(self.cluster))
+
     def test_a_parent_that_is_deleted_meanwhile_leaves_no_delta(self):
         full, _ = self.push()
         self.change()
