@@ -170,6 +170,27 @@ class OddClusters(TestCase):
         restored.wait_until_writable()
         self.assertEqual(restored.checksum(), expected)
 
+    def test_the_settings_of_an_earlier_restore_are_told_of(self):
+        self.make()
+        self.push()
+        self.cluster.stop()
+        self.walgd.walg("restore", self.scratch.path / "data2", "--target-immediate", "--target-action", "promote", "--restore-command", self.walgd.restore_command())
+        self.assertNotIn("earlier walg restore", self.fetch(name="before").stderr)
+        self.cluster = Cluster(self.scratch, 15, "data2", initdb=False)
+        self.cluster.env = self.walgd.env
+        self.cluster.start()
+        self.cluster.wait_until_writable()
+        self.walgd.env.update(self.cluster.environment())
+        self.push()
+        self.cluster.psql("create table t as select 1 as id")
+        self.cluster.switch()
+        self.assertIn("still has the target of an earlier walg restore", self.fetch().stderr)
+        settings = self.scratch.path / "new/postgresql.auto.conf"
+        begin, end = (f"# Recovery settings by walg restore: {mark}\n" for mark in ("begin", "end"))
+        before, rest = settings.read_text().split(begin)
+        settings.write_text(before + rest.split(end)[1])
+        self.assertEqual(self.started().psql("select id from t"), "1")
+
     def test_a_server_that_takes_no_connections_while_it_recovers(self):
         self.make(extra="hot_standby = off\n")
         self.push()

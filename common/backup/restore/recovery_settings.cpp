@@ -77,6 +77,11 @@ std::string with_recovery_block(std::string_view file, std::string_view block) {
     return result + std::string(block);
 }
 
+bool has_recovery_block(const std::string& pgdata) {
+    const auto path = pgdata + "/postgresql.auto.conf";
+    return ::access(path.c_str(), R_OK) == 0 && read_text_file(path).find(begin_mark) != std::string::npos;
+}
+
 bool write_recovery_settings(const std::string& pgdata, const RecoverySettings& settings) {
     const auto path = pgdata + "/postgresql.auto.conf";
     for (const auto name : recovery_files) remove_unfinished_writes(fmt::format("{}/{}", pgdata, name));
