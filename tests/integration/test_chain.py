@@ -462,6 +462,15 @@ class Resume(ChainCase):
         self.assertIn("unfinished restore of something else", self.refused("LATEST", **self.one))
         self.assertEqual(self.restored(), before)
 
+    def test_one_that_is_not_the_latest_any_more_is_named_and_goes_on(self):
+        self.outage()
+        begun = self.archive.backups[3]["name"]
+        self.archive.full(4, {"base/5/new": Whole(b"newer")})
+        said = self.refused("LATEST", **self.one)
+        self.assertIn(f"it has basebackups_005/{begun}/", said)
+        self.assertIn("going on from there", self.fetch(begun).stderr)
+        self.check_restored(3)
+
     def test_a_complete_one_that_was_killed_at_its_last_step(self):
         self.outage()
         state = self.state.read_bytes()

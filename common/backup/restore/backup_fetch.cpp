@@ -101,11 +101,16 @@ void Restore::look_at_folder() {
     identity_ = plan_->identity(options_);
     const bool same = !unfinished_ || state_.load(identity_);
     const bool foreign = state_.is_blank() && !options_.onto_cluster() && !target_.holds_only(restore_state_name);
-    if (!same || foreign)
+    if (!same || foreign) {
+        // LATEST may be a newer one by now.
+        const auto go_on = state_.other_tar().empty()
+                               ? std::string()
+                               : fmt::format("it has {} in it: to go on with that backup, name it; else ", state_.other_tar());
         throw Error(ErrorKind::refused,
                     fmt::format("{} holds an unfinished restore of something else than {} with these options", target_.path(),
                                 plan_->name()),
-                    "nothing was written; name another folder, or remove that one");
+                    fmt::format("nothing was written; {}name another folder, or remove that one", go_on));
+    }
     const bool has_control = std::filesystem::exists(control_path());
     if (options_.onto_cluster()) require_stopped_cluster(target_.path(), plan_->system, unfinished_ && !has_control);
     if (options_.catchup && has_control) look_at_standby();

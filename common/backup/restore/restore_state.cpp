@@ -149,10 +149,14 @@ bool RestoreState::load(const std::string& identity) {
     blank_ = !line;
     if (!line) return true;
     const auto head = fmt::format("{} {} ", version, identity);
-    if (!line->starts_with(head)) return false;
+    std::size_t good_bytes = 0;
+    if (!line->starts_with(head)) {
+        const auto marks = parse_tar_marks(rest, good_bytes);
+        if (!marks.empty()) other_tar_ = marks.front().key;
+        return false;
+    }
     holds_ = line->substr(head.size()) == boot();
     if (!holds_) return true;
-    std::size_t good_bytes = 0;
     done_ = parse_tar_marks(rest, good_bytes);
     good_bytes_ = line->size() + 1 + good_bytes;
     return true;
