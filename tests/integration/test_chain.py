@@ -462,6 +462,19 @@ class Resume(ChainCase):
         self.assertIn("unfinished restore of something else", self.refused("LATEST", **self.one))
         self.assertEqual(self.restored(), before)
 
+    def test_killed_as_it_begins_anew(self):
+        self.outage()
+        line, rest = self.state.read_text().split("\n", 1)
+        words = line.split(" ")
+        self.state.write_text(" ".join([*words[:-1], "0" * len(words[-1])]) + "\n" + rest)  # of another boot
+        self.scratch.own(self.state)
+        walgd = self.walgd(**self.one)
+        killed = run(["prlimit", "--fsize=0", self.scratch.bin / "walg", "backup-fetch", self.target, "LATEST"], env=walgd.env, check=False)
+        self.assertNotEqual(killed.returncode, 0)
+        self.assertLess(self.state.stat().st_size, len(rest))
+        self.assertIn("beginning anew", self.fetch("LATEST").stderr)
+        self.check_restored(3)
+
     def test_one_that_is_not_the_latest_any_more_is_named_and_goes_on(self):
         self.outage()
         begun = self.archive.backups[3]["name"]

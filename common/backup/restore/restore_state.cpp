@@ -171,8 +171,10 @@ void RestoreState::start(const std::string& identity, bool anew) {
         done_.clear();
         good_bytes_ = 0;
     }
-    if (::ftruncate(fd_.get(), static_cast<off_t>(good_bytes_)) != 0) throw_errno(fmt::format("cannot cut {}", path_));
     const auto line = first_line(identity);
+    // An earlier first line differs in the boot alone. It is never cut off: a folder without one is nobody's.
+    const auto keep = good_bytes_ > 0 ? good_bytes_ : line.size();
+    if (::ftruncate(fd_.get(), static_cast<off_t>(keep)) != 0) throw_errno(fmt::format("cannot cut {}", path_));
     if (good_bytes_ > 0) return;
     write_all_at(fd_.get(), bytes_of(line), 0, path_);
     sync_file(fd_.get(), path_);
