@@ -170,6 +170,25 @@ class OddClusters(TestCase):
         restored.wait_until_writable()
         self.assertEqual(restored.checksum(), expected)
 
+    def test_a_delta_without_its_base_is_no_way_to_a_moment(self):
+        self.make(WALG_DELTA_MAX_STEPS="3")
+        self.push()
+        self.cluster.psql("create table t as select 1 as id")
+        self.push("--full")
+        self.cluster.psql("insert into t values (2)")
+        self.assertIn("DeltaFrom", self.push())
+        self.cluster.switch()
+        full, lost, delta = sorted(path.name.removesuffix("_backup_stop_sentinel.json") for path in self.folder.glob("basebackups_005/*_sentinel.json"))
+        self.assertEqual([window["backup"] for window in self.windows()], [full, lost, delta])
+        (self.folder / f"basebackups_005/{lost}_backup_stop_sentinel.json").unlink()
+        self.assertEqual([window["backup"] for window in self.windows()], [full])
+        said = self.walgd.walg("restore", self.scratch.path / "new", "--check").stderr
+        self.assertIn(f"backup {delta} is left out: {lost}, which it is based on", said)
+        self.assertIn(f"ok: backup {full}", said)
+
+    def windows(self):
+        return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
+
     def test_the_settings_of_an_earlier_restore_are_told_of(self):
         self.make()
         self.push()
