@@ -613,6 +613,30 @@ class InPlace(ChainCase):
         self.check(3)
 
 
+    def test_what_one_left_that_was_killed_at_its_end_is_no_obstacle_to_another(self):
+        self.older()
+        last = self.archive.part(1, 2)
+        self.scratch.own_tree(self.folder)
+        last.chmod(0)
+        self.refused("LATEST", "--in-place", WALG_DOWNLOAD_CONCURRENCY="1")
+        state = self.target / "walgd-restore.state"
+        noted = state.read_bytes()
+        other = self.archive.backups[2]["name"]
+        self.assertIn("unfinished restore of something else", self.refused(other, "--in-place"))
+        last.chmod(0o600)
+        self.fetch("LATEST", "--in-place")
+        changed = bytearray((self.target / "base/5/1").read_bytes())
+        changed[PAGE + 17] ^= 1
+        for words in (("LATEST", "--in-place"), (other, "--in-place")):
+            (self.target / "base/5/1").write_bytes(changed)
+            state.write_bytes(noted)
+            self.scratch.own(state)
+            self.fetch(*words)
+            self.assertNotEqual((self.target / "base/5/1").read_bytes(), bytes(changed))
+        self.assertFalse(state.exists())
+        self.check(2)
+
+
 class Server(TestCase):
     """With PostgreSQL."""
 
