@@ -1,6 +1,7 @@
 #include "common/backup/restore/backup_fetch.hpp"
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/verb.hpp"
+#include "common/backup/restore/recovery_settings.hpp"
 #include "common/base/files.hpp"
 
 #include <fmt/format.h>
@@ -52,6 +53,10 @@ public:
             context.log.info(
                 "To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL",
                 fetch_.destination);
+        if (backup::has_recovery_block(fetch_.destination))
+            context.log.warn("{}/postgresql.auto.conf still has the target of an earlier walg restore, where recovery would end: "
+                             "remove the lines between \"Recovery settings by walg restore: begin\" and \"end\" first",
+                             fetch_.destination);
         return 0;
     }
 

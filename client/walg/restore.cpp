@@ -215,7 +215,8 @@ private:
     }
 
     bool write_settings(const Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) const {
-        backup::RecoverySettings settings{restore_command_, target, plan.timeline, action_};
+        backup::RecoverySettings settings{restore_command_, target, {}, action_};
+        if (plan.has_history) settings.timeline = plan.timeline;
         if (settings.restore_command.empty()) settings.restore_command = restore_command_for(context);
         return backup::write_recovery_settings(fetch_.destination, settings);
     }

@@ -462,6 +462,28 @@ class Resume(ChainCase):
         self.assertIn("unfinished restore of something else", self.refused("LATEST", **self.one))
         self.assertEqual(self.restored(), before)
 
+    def test_killed_as_it_begins_anew(self):
+        self.outage()
+        line, rest = self.state.read_text().split("\n", 1)
+        words = line.split(" ")
+        self.state.write_text(" ".join([*words[:-1], "0" * len(words[-1])]) + "\n" + rest)  # of another boot
+        self.scratch.own(self.state)
+        walgd = self.walgd(**self.one)
+        killed = run(["prlimit", "--fsize=0", self.scratch.bin / "walg", "backup-fetch", self.target, "LATEST"], env=walgd.env, check=False)
+        self.assertNotEqual(killed.returncode, 0)
+        self.assertLess(self.state.stat().st_size, len(rest))
+        self.assertIn("beginning anew", self.fetch("LATEST").stderr)
+        self.check_restored(3)
+
+    def test_one_that_is_not_the_latest_any_more_is_named_and_goes_on(self):
+        self.outage()
+        begun = self.archive.backups[3]["name"]
+        self.archive.full(4, {"base/5/new": Whole(b"newer")})
+        said = self.refused("LATEST", **self.one)
+        self.assertIn(f"it has basebackups_005/{begun}/", said)
+        self.assertIn("going on from there", self.fetch(begun).stderr)
+        self.check_restored(3)
+
     def test_a_complete_one_that_was_killed_at_its_last_step(self):
         self.outage()
         state = self.state.read_bytes()
@@ -521,8 +543,8 @@ class InPlace(ChainCase):
 
     def older(self, number=1):
         self.fetch(self.archive.backups[number]["name"])
-        for name in ("log/today.log", "pg_wal/000000010000000000000009", "base/5/stray", "base/6/1", "recovery.signal", "global/pg_internal.init"):
-            (self.target / name).parent.mkdir(exist_ok=True)
+        for name in ("log/today.log", "pg_wal/000000010000000000000009", "base/5/stray", "base/6/1", "pg_replslot/standby/state", "recovery.signal", "global/pg_internal.init"):
+            (self.target / name).parent.mkdir(exist_ok=True, parents=True)
             (self.target / name).write_text("older")
         self.scratch.own_tree(self.target)
 
@@ -531,6 +553,7 @@ class InPlace(ChainCase):
         shutil.rmtree(self.target / "log")
         self.check_restored(number)
         self.assertFalse((self.target / "base/6").exists())
+        self.assertFalse((self.target / "pg_replslot/standby").exists())
 
     def test_an_older_copy_is_brought_up_and_only_what_differs_is_written(self):
         self.older()
@@ -590,6 +613,30 @@ class InPlace(ChainCase):
         self.check(3)
 
 
+    def test_what_one_left_that_was_killed_at_its_end_is_no_obstacle_to_another(self):
+        self.older()
+        last = self.archive.part(1, 2)
+        self.scratch.own_tree(self.folder)
+        last.chmod(0)
+        self.refused("LATEST", "--in-place", WALG_DOWNLOAD_CONCURRENCY="1")
+        state = self.target / "walgd-restore.state"
+        noted = state.read_bytes()
+        other = self.archive.backups[2]["name"]
+        self.assertIn("unfinished restore of something else", self.refused(other, "--in-place"))
+        last.chmod(0o600)
+        self.fetch("LATEST", "--in-place")
+        changed = bytearray((self.target / "base/5/1").read_bytes())
+        changed[PAGE + 17] ^= 1
+        for words in (("LATEST", "--in-place"), (other, "--in-place")):
+            (self.target / "base/5/1").write_bytes(changed)
+            state.write_bytes(noted)
+            self.scratch.own(state)
+            self.fetch(*words)
+            self.assertNotEqual((self.target / "base/5/1").read_bytes(), bytes(changed))
+        self.assertFalse(state.exists())
+        self.check(2)
+
+
 class Server(TestCase):
     """With PostgreSQL."""
 
@@ -611,6 +658,7 @@ class Server(TestCase):
         cluster.psql("drop table elsewhere")
         cluster.psql("create table new tablespace space as select g id from generate_series(1, 10000) g")
         cluster.psql("create database other")
+        cluster.psql("select pg_create_physical_replication_slot('standby', true)")
         running = daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place", check=False)
         self.assertEqual(running.returncode, 1)
         self.assertIn("a server runs on", running.stderr)

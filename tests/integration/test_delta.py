@@ -9,7 +9,7 @@ import struct
 import tarfile
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, until
+from harness import Cluster, TestCase, Walgd, run, start, until
 
 PAGE = 8192
 
@@ -407,6 +407,50 @@ class Rules(DeltaCase):
                 os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
         new, _ = self.push("--delta-from-name", one)
         self.assertTrue(self.is_delta(new))
+
+    def test_page_checksums_that_were_turned_on_since_make_a_full_one(self):
+        def walgs(name):
+            """WAL-G's sentinels say nothing of checksums."""
+            path = self.archive.folder / f"{name}_backup_stop_sentinel.json"
+            times = path.stat()
+            path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "DataChecksums"}))
+            os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
+
+        def turn(how):
+            self.cluster.stop()
+            run([self.cluster.programs / "pg_checksums", how, "-D", self.cluster.data])
+            self.cluster.start()
+            self.change()
+
+        with_checksums, _ = self.push()
+        walgs(with_checksums)
+        self.change()
+        self.assertTrue(self.is_delta(self.push()[0]))
+        turn("--disable")
+        without, said = self.push()
+        self.assertIn("Page checksums were turned off since", said)
+        self.assertFalse(self.is_delta(without))
+        walgs(without)
+        turn("--enable")
+        new, said = self.push()
+        self.assertIn(f"Page checksums were turned on since {without}. Doing full backup.", said)
+        self.assertFalse(self.is_delta(new))
+        self.assertEqual(self.checksums(self.recovered(new)), self.checksums(self.cluster))
+
+    def test_a_parent_that_is_deleted_meanwhile_leaves_no_delta(self):
+        full, _ = self.push()
+        self.change()
+        alone = self.alone(WALG_DISK_RATE_LIMIT="2000000")
+        with open(self.scratch.path / "said", "w+") as said:
+            pushing = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], said, env=alone.env)
+            until("the delta to begin", lambda: list(self.folder.glob("walgd_005/jobs/*")))
+            (self.archive.folder / f"{full}_backup_stop_sentinel.json").unlink()
+            self.assertEqual(pushing.wait(120), 1)
+            said.seek(0)
+            self.assertIn(f"{full} was deleted while a delta on {full} was taken", said.read())
+        self.assertEqual(self.archive.names(), [])
+        self.assertEqual([path.name for path in self.archive.folder.iterdir() if "_D_" in path.name and any(path.rglob("*.*"))], [])
+        self.assertEqual(list(self.folder.glob("walgd_005/jobs/*")), [])
 
     def test_another_system_and_a_parent_of_the_future_are_refused(self):
         full, _ = self.push()

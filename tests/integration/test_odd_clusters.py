@@ -116,6 +116,100 @@ class OddClusters(TestCase):
         self.assertIn("recovery_target_action = 'promote'", settings)
         self.assertFalse((new / "walgd-restore.state").exists())
 
+    def test_a_restore_with_tablespaces_that_was_interrupted_goes_on(self):
+        self.make(WALG_TAR_SIZE_THRESHOLD="1000000", WALG_DOWNLOAD_CONCURRENCY="1")
+        space, moved, new = self.scratch.folder("space"), self.scratch.path / "moved", self.scratch.path / "new"
+        self.cluster.psql(f"create tablespace space location '{space}'")
+        self.cluster.psql("create table t tablespace space as select md5(g::text) from generate_series(1, 50000) g")
+        self.push()
+        (sentinel,) = self.folder.glob("basebackups_005/*_backup_stop_sentinel.json")
+        spec = json.loads(sentinel.read_text())["Spec"]
+        for name in spec["tablespaces"]:
+            spec[name]["loc"] = str(moved)
+        given = self.scratch.path / "spec.json"
+        given.write_text(json.dumps(spec))
+        # The largest part, with the table, comes first.
+        last = min(self.folder.glob("basebackups_005/*/tar_partitions/part_*"), key=lambda path: path.stat().st_size)
+        last.chmod(0)
+        words = ("restore", new, "--restore-spec", given, "--target-immediate")
+        self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
+        last.chmod(0o600)
+        self.assertTrue(any(moved.iterdir()))
+        self.assertIn("an unfinished restore", self.walgd.walg(*words, "--check").stderr)
+        self.walgd.walg(*words, "--target-action", "promote")
+        self.assertTrue((new / "recovery.signal").exists())
+        # Another's folder is not this restore's, whatever it holds.
+        said = self.walgd.walg("restore", self.scratch.path / "third", "--restore-spec", given, "--target-immediate", "--check", check=False)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("is not empty", said.stderr)
+
+    def test_an_archive_that_began_after_a_promotion(self):
+        self.make()
+        self.cluster.stop()
+        self.put(self.cluster.data / "standby.signal", "")
+        self.cluster.start()
+        self.cluster.psql("select pg_promote()")
+        self.cluster.psql("create table t as select g id from generate_series(1, 1000) g")
+        self.cluster.switch()
+        for path in (self.folder / "wal_005").iterdir():
+            path.unlink()
+        self.push()
+        self.cluster.psql("insert into t values (0)")
+        self.cluster.switch()
+        expected = self.cluster.checksum()
+        self.assertEqual(list(self.folder.glob("wal_005/*.history*")), [])
+        windows = json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]
+        self.assertEqual((windows["timeline"], [window["usable"] for window in windows["windows"]]), (2, [True]))
+        new = self.scratch.path / "new"
+        self.walgd.walg("restore", new, "--target-action", "promote")
+        self.cluster.stop()
+        restored = Cluster(self.scratch, 15, "new", initdb=False)
+        restored.configure("archive_mode = off")
+        restored.env = self.walgd.env
+        restored.start()
+        restored.wait_until_writable()
+        self.assertEqual(restored.checksum(), expected)
+
+    def test_a_delta_without_its_base_is_no_way_to_a_moment(self):
+        self.make(WALG_DELTA_MAX_STEPS="3")
+        self.push()
+        self.cluster.psql("create table t as select 1 as id")
+        self.push("--full")
+        self.cluster.psql("insert into t values (2)")
+        self.assertIn("DeltaFrom", self.push())
+        self.cluster.switch()
+        full, lost, delta = sorted(path.name.removesuffix("_backup_stop_sentinel.json") for path in self.folder.glob("basebackups_005/*_sentinel.json"))
+        self.assertEqual([window["backup"] for window in self.windows()], [full, lost, delta])
+        (self.folder / f"basebackups_005/{lost}_backup_stop_sentinel.json").unlink()
+        self.assertEqual([window["backup"] for window in self.windows()], [full])
+        said = self.walgd.walg("restore", self.scratch.path / "new", "--check").stderr
+        self.assertIn(f"backup {delta} is left out: {lost}, which it is based on", said)
+        self.assertIn(f"ok: backup {full}", said)
+
+    def windows(self):
+        return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
+
+    def test_the_settings_of_an_earlier_restore_are_told_of(self):
+        self.make()
+        self.push()
+        self.cluster.stop()
+        self.walgd.walg("restore", self.scratch.path / "data2", "--target-immediate", "--target-action", "promote", "--restore-command", self.walgd.restore_command())
+        self.assertNotIn("earlier walg restore", self.fetch(name="before").stderr)
+        self.cluster = Cluster(self.scratch, 15, "data2", initdb=False)
+        self.cluster.env = self.walgd.env
+        self.cluster.start()
+        self.cluster.wait_until_writable()
+        self.walgd.env.update(self.cluster.environment())
+        self.push()
+        self.cluster.psql("create table t as select 1 as id")
+        self.cluster.switch()
+        self.assertIn("still has the target of an earlier walg restore", self.fetch().stderr)
+        settings = self.scratch.path / "new/postgresql.auto.conf"
+        begin, end = (f"# Recovery settings by walg restore: {mark}\n" for mark in ("begin", "end"))
+        before, rest = settings.read_text().split(begin)
+        settings.write_text(before + rest.split(end)[1])
+        self.assertEqual(self.started().psql("select id from t"), "1")
+
     def test_a_server_that_takes_no_connections_while_it_recovers(self):
         self.make(extra="hot_standby = off\n")
         self.push()

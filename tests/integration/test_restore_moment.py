@@ -137,7 +137,7 @@ class RestoreMoment(TestCase):
         self.assertFalse(data.exists())
         full = self.scratch.folder("full")
         (full / "file").touch()
-        for folder, words, text in ((full, [], "must be empty"), (data, ["--target-exclusive"], "goes with --target-time"),
+        for folder, words, text in ((full, [], "must be empty"), (full, ["--check"], "must be empty"), (data, ["--target-exclusive"], "goes with --target-time"),
                                     (data, ["--target-time", "12:03:04"], "is no time with its zone"),
                                     (data, ["--target-timeline", "9"], "00000009.history"),
                                     (data, ["--backup", "base_0"], "is not on the way"),

@@ -251,6 +251,23 @@ TEST_CASE("a timeline that was left leads on to the next, and no further than wh
     CHECK(world.plan({}).backup.name == "base_000000010000000000000005");
 }
 
+TEST_CASE("a timeline without a history file is reached from its own backups", "[backup]") {
+    World world;
+    const pg::TimelineId two(2);
+    world.wal.timelines[two] = world.wal.timelines[pg::TimelineId(1)];
+    world.view.segments.clear();
+    for (auto number = first_number; number <= world.last_number; ++number) world.view.segments.insert({two, number});
+    world.view.add_missing_histories();
+    CHECK(world.refusal({}).find("00000002.history is not in the archive") != std::string::npos);
+    world.view.backups.back().timeline = two;
+    const auto plan = world.plan(at_time(time_of(70)));
+    CHECK(plan.timeline == two);
+    CHECK_FALSE(plan.has_history);
+    CHECK(plan.backup.timeline == two);
+    CHECK(restorable_windows(world.view, world.wal).back().windows.size() == 1);
+    CHECK(recovery_block({"x", {}, {}, "pause"}).find("recovery_target_timeline = 'current'") != std::string::npos);
+}
+
 TEST_CASE("a time lies between two commits, and so does an LSN", "[backup]") {
     World world;
     const auto by_time = bracket_of(world.view, world.wal, pg::TimelineId(1), at_time(time_of(40) + std::chrono::seconds(1)));

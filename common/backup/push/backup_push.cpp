@@ -149,6 +149,9 @@ private:
     void describe(archive::Sentinel& sentinel) const override {
         if (basis_) sentinel.delta = basis_->origin();
     }
+    void confirm() override {
+        if (basis_) basis_->confirm();
+    }
     void describe(PushResult& result) const override {
         if (!basis_) return;
         result.parent = basis_->parent_name();

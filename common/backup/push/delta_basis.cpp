@@ -1,6 +1,8 @@
 #include "common/backup/push/delta_basis.hpp"
 
 #include "common/archive/catalogue.hpp"
+#include "common/archive/layout.hpp"
+#include "common/backup/restore/tar_fetch.hpp"
 #include "common/backup/timeline_source.hpp"
 #include "common/pg/page.hpp"
 
@@ -27,6 +29,32 @@ void tell_full(Log& log, const std::string& why, bool unexpected) {
         log.info("{}", text);
 }
 
+/// Whether the parent's pages have checksums. WAL-G's sentinels do not tell, the backup's pg_control does. Nothing where that
+/// cannot be read, with a public key alone.
+std::optional<bool> checksums_of(archive::Archive& archive, const DeltaParent& parent, const std::stop_token& stop) {
+    if (parent.sentinel().data_checksums) return parent.sentinel().data_checksums;
+    if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) return std::nullopt;
+    const auto folder = archive::tar_folder(parent.name());
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true), stop);
+    for (const auto& object : page.objects) {
+        const auto name = std::string_view(object.key.path()).substr(object.key.path().rfind('/') + 1);
+        const auto* compression = archive::compression_of_tar(name);
+        if (!name.starts_with("pg_control.tar") || compression == nullptr) continue;
+        return fetch_control(archive, {object.key, object.bytes, compression, {}}, stop).data_checksum_version != 0;
+    }
+    throw Error(ErrorKind::corrupt, fmt::format("{} has no pg_control.tar", folder));
+}
+
+/// Why the parent's pages cannot stay below ours; empty if they can. Turned on, checksums are in every page, and no LSN is new.
+std::string reason_in_checksums(archive::Archive& archive, const DeltaParent& parent, bool now, const std::stop_token& stop) {
+    const auto then = checksums_of(archive, parent, stop);
+    if (!then)
+        return fmt::format("Whether pages have checksums in {} is told by its pg_control alone, which a public key does not read",
+                           parent.name());
+    return *then == now ? std::string()
+                        : fmt::format("Page checksums were turned {} since {}", now ? "on" : "off", parent.name());
+}
+
 } // namespace
 
 DeltaBasis::DeltaBasis(archive::Archive& archive, const DeltaWish& wish, pg::Lsn from, const pg::ServerFacts& facts,
@@ -43,20 +71,19 @@ std::unique_ptr<DeltaBasis> DeltaBasis::for_standby(archive::Archive& archive, c
 std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
                                                const std::string& pgdata, std::stop_token stop) {
     auto choice = choose_parent(archive, wish, facts.system, stop);
-    if (choice.parent && choice.parent->sentinel().data_checksums.value_or(facts.data_checksums) != facts.data_checksums) {
-        choice.why_full =
-            fmt::format("Page checksums were turned {} since {}", facts.data_checksums ? "on" : "off", choice.parent->name());
-        choice.parent.reset();
-    }
     if (!choice.parent) {
         tell_full(archive.log, choice.why_full, choice.unexpected);
         return nullptr;
     }
     ParentFiles files;
     try {
+        if (const auto reason = reason_in_checksums(archive, *choice.parent, facts.data_checksums, stop); !reason.empty()) {
+            tell_full(archive.log, reason, false);
+            return nullptr;
+        }
         files = read_parent_files(archive, choice.parent->name(), stop);
     } catch (const Error& error) {
-        if (error.kind() != ErrorKind::corrupt) throw;
+        if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::misconfigured) throw;
         tell_full(archive.log, fmt::format("{} is no sound parent ({})", choice.parent->name(), error.what()), true);
         return nullptr;
     }
@@ -159,6 +186,17 @@ archive::DeltaOrigin DeltaBasis::origin() const { return parent_ ? parent_->orig
 
 std::string DeltaBasis::name_suffix() const {
     return parent_ ? fmt::format("_D_{}", archive::first_segment_in(parent_->name())) : std::string();
+}
+
+void DeltaBasis::confirm() const {
+    if (!parent_) return;
+    for (const auto& link : parent_->chain) {
+        if (run_blocking(archive_.io, archive_.storage.head(archive::sentinel_key(link.backup)), stop_)) continue;
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} was deleted while a delta on {} was taken, which cannot be restored without it", link.backup,
+                                parent_->name()),
+                    "run backup-push again");
+    }
 }
 
 void DeltaBasis::make_permanent() const {

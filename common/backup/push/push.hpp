@@ -33,6 +33,8 @@ protected:
     virtual void copy() = 0;
     /// Ends backup mode; sets finish_lsn_.
     virtual void stop() = 0;
+    /// Just before the sentinel: throws when what was stored cannot be restored any more.
+    virtual void confirm() {}
     /// After a failure: out of backup mode.
     virtual void abandon() { server_.reset(); }
     virtual void describe(archive::Sentinel&) const {}

@@ -31,6 +31,29 @@ std::optional<BackupFacts> facts_of(const std::string& name, const archive::Sent
                        sentinel.finish_time};
 }
 
+/// The backup that the chain of `name` lacks; empty if it is whole.
+std::string missing_below(const LoadedView& loaded, const std::string& name) {
+    auto link = name;
+    for (std::size_t steps = 0; steps <= loaded.sentinels.size(); ++steps) {
+        const auto found = loaded.sentinels.find(link);
+        if (found == loaded.sentinels.end()) return link;
+        if (!found->second.delta) return {};
+        link = found->second.delta->from;
+    }
+    return name; // it comes back to itself
+}
+
+/// No way begins at a delta that cannot be restored, but at an older backup perhaps.
+void leave_out_broken_chains(Archive& archive, LoadedView& loaded) {
+    std::erase_if(loaded.view.backups, [&](const BackupFacts& backup) {
+        const auto missing = missing_below(loaded, backup.name);
+        if (missing.empty()) return false;
+        archive.log.warn("backup {} is left out: {}, which it is based on, is not in the archive or not to be used", backup.name,
+                         missing);
+        return true;
+    });
+}
+
 void load_backups(Archive& archive, LoadedView& loaded, std::stop_token stop) {
     for (const auto& backup : run_blocking(archive.io, archive::list_backups(archive.storage), stop)) {
         std::optional<archive::Sentinel> sentinel;
@@ -52,6 +75,7 @@ void load_backups(Archive& archive, LoadedView& loaded, std::stop_token stop) {
             archive.log.warn("backup {} is left out: its sentinel has no LSNs; backup-fetch restores it", backup.name);
         loaded.sentinels.emplace(backup.name, std::move(*sentinel));
     }
+    leave_out_broken_chains(archive, loaded);
 }
 
 std::string history_text(Archive& archive, archive::WalFinder& finder, const std::string& name, std::stop_token stop) {
@@ -114,6 +138,7 @@ void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, 
             if (const auto segment = pg::parse_segment(name, view.segment_bytes)) view.segments.insert(*segment);
         }
     }
+    view.add_missing_histories();
 }
 
 /// A finder lives on the I/O thread.

@@ -89,7 +89,8 @@ private:
     Progress& progress_;
     std::stop_token stop_;
     RestoreTarget target_;
-    bool unfinished_; ///< the folder holds what an earlier try noted
+    bool unfinished_;    ///< the folder holds what an earlier try noted
+    bool whole_ = false; ///< which says nothing of a cluster that is whole
     RestoreState state_;
     bool goes_on_ = false; ///< and it is proved
     std::string identity_;
@@ -99,14 +100,22 @@ private:
 void Restore::look_at_folder() {
     using Holds = RestoreTarget::Holds;
     identity_ = plan_->identity(options_);
-    const bool same = !unfinished_ || state_.load(identity_);
+    const bool has_control = std::filesystem::exists(control_path());
+    // A cluster whose pg_control has its name is whole: an earlier try had not begun to write, or it was done, and PostgreSQL may
+    // have run since.
+    whole_ = options_.onto_cluster() && has_control;
+    const bool same = !unfinished_ || state_.load(identity_) || whole_;
     const bool foreign = state_.is_blank() && !options_.onto_cluster() && !target_.holds_only(restore_state_name);
-    if (!same || foreign)
+    if (!same || foreign) {
+        // LATEST may be a newer one by now.
+        const auto go_on = state_.other_tar().empty()
+                               ? std::string()
+                               : fmt::format("it has {} in it: to go on with that backup, name it; else ", state_.other_tar());
         throw Error(ErrorKind::refused,
                     fmt::format("{} holds an unfinished restore of something else than {} with these options", target_.path(),
                                 plan_->name()),
-                    "nothing was written; name another folder, or remove that one");
-    const bool has_control = std::filesystem::exists(control_path());
+                    fmt::format("nothing was written; {}name another folder, or remove that one", go_on));
+    }
     if (options_.onto_cluster()) require_stopped_cluster(target_.path(), plan_->system, unfinished_ && !has_control);
     if (options_.catchup && has_control) look_at_standby();
     target_.set(options_.onto_cluster() ? Holds::cluster : unfinished_ ? Holds::unfinished : Holds::nothing, options_.fsync);
@@ -140,7 +149,7 @@ void Restore::add_tablespaces() {
 
 void Restore::plan_the_files() {
     std::optional<DoneCheck> check;
-    if (state_.holds()) check.emplace(state_, target_, plan_->block_bytes);
+    if (state_.holds() && !whole_) check.emplace(state_, target_, plan_->block_bytes);
     if (check && options_.last_step) check->leave_out(recovery_files);
     const auto look = [&](std::string_view relative) {
         if (check) check->look(relative);
@@ -150,7 +159,7 @@ void Restore::plan_the_files() {
     if (goes_on_)
         archive_.log.info("{} parts of {} are in {} already: going on from there", state_.done().size(), plan_->name(),
                           target_.path());
-    else if (unfinished_)
+    else if (unfinished_ && !whole_)
         archive_.log.info("What an earlier try left in {} cannot be proved to be whole: beginning anew", target_.path());
 }
 

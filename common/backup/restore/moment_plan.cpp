@@ -38,6 +38,13 @@ bool consistent(const TimelinePath& path, const BackupFacts& backup, std::uint64
     return next > path.number_of(pg::Lsn(backup.finish.bytes() - 1));
 }
 
+/// Where that may be why.
+std::string lacking_history(const TimelinePath& path) {
+    if (path.has_history()) return {};
+    return fmt::format("; {:08X}.history is not in the archive, so only backups of that timeline itself lead there",
+                       path.timeline().number());
+}
+
 std::vector<BackupFacts> candidates(const ArchiveView& view, const TimelinePath& path, const MomentRequest& request) {
     std::vector<BackupFacts> found;
     for (const auto& backup : view.backups) {
@@ -46,11 +53,13 @@ std::vector<BackupFacts> candidates(const ArchiveView& view, const TimelinePath&
     }
     if (found.empty() && !request.backup.empty())
         throw Error(ErrorKind::refused,
-                    fmt::format("backup {} is not on the way to timeline {}", request.backup, path.timeline().number()),
+                    fmt::format("backup {} is not on the way to timeline {}{}", request.backup, path.timeline().number(),
+                                lacking_history(path)),
                     "leave --backup out, or name another --target-timeline; walg restorable shows what goes together");
     if (found.empty())
         throw Error(ErrorKind::refused,
-                    fmt::format("there is no backup from which timeline {} can be reached", path.timeline().number()),
+                    fmt::format("there is no backup from which timeline {} can be reached{}", path.timeline().number(),
+                                lacking_history(path)),
                     "walg restorable shows what can be restored");
     // The newest first; for a time those that had ended by then, as the clocks say. What the WAL says decides.
     const auto& target = request.target;
@@ -109,6 +118,7 @@ MomentPlan made(const TimelinePath& path, const BackupFacts& backup, const Follo
     MomentPlan plan;
     plan.backup = backup;
     plan.timeline = path.timeline();
+    plan.has_history = path.has_history();
     plan.stop = stop;
     plan.last_commit = followed.finder.last_commit();
     plan.first_segment = path.name(first);
@@ -137,6 +147,13 @@ pg::TimelineId ArchiveView::latest_timeline() const {
     auto latest = histories.empty() ? pg::TimelineId(1) : histories.rbegin()->first;
     if (!segments.empty()) latest = std::max(latest, segments.rbegin()->timeline);
     return latest;
+}
+
+void ArchiveView::add_missing_histories() {
+    for (const auto& segment : segments) {
+        const bool missing = histories.try_emplace(segment.timeline, pg::TimelineHistory{segment.timeline, {}}).second;
+        if (missing) without_history.insert(segment.timeline);
+    }
 }
 
 const pg::TimelineHistory& ArchiveView::history_of(pg::TimelineId timeline) const {

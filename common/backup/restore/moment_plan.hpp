@@ -23,9 +23,13 @@ struct ArchiveView {
     std::uint64_t segment_bytes = pg::segment_bytes_default;
     std::vector<BackupFacts> backups;
     std::map<pg::TimelineId, pg::TimelineHistory> histories; ///< of the first timeline too
+    std::set<pg::TimelineId> without_history;                ///< those whose history file is not there
     std::set<pg::Segment> segments;
 
     bool has(pg::Segment segment) const { return segments.contains(segment); }
+    /// To be called when the rest is known. An archive that began after a promotion has no history file of its timeline: as for
+    /// PostgreSQL, such a timeline has no parents.
+    void add_missing_histories();
     pg::TimelineId latest_timeline() const;
     /// Error(refused), naming those there are.
     const pg::TimelineHistory& history_of(pg::TimelineId timeline) const;
@@ -46,6 +50,7 @@ public:
     /// True if what the backup holds is on the way, and not on a branch that was left before it ended.
     bool leads_through(const BackupFacts& backup) const;
     pg::TimelineId timeline() const { return history_.timeline; }
+    bool has_history() const { return !view_.without_history.contains(timeline()); }
 
 private:
     const ArchiveView& view_;
@@ -72,6 +77,7 @@ struct MomentRequest {
 struct MomentPlan {
     BackupFacts backup;
     pg::TimelineId timeline{1};
+    bool has_history = true;                      ///< false: PostgreSQL knows the timeline as the backup's own alone
     std::optional<StopFinder::Stop> stop;         ///< nothing: the end of the WAL
     std::optional<archive::NotedEnd> last_commit; ///< that will be recovered; nothing: none since the backup began
     std::string first_segment, last_segment;      ///< of the WAL that recovery needs

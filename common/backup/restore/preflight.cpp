@@ -3,6 +3,7 @@
 #include "common/archive/catalogue.hpp"
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/backup/restore/restore_state.hpp"
 #include "common/backup/restore/restore_target.hpp"
 
 #include <algorithm>
@@ -134,6 +135,12 @@ std::string check_chain(Archive& archive, const std::string& backup, std::stop_t
 
 std::string check_place(const std::string& folder, const archive::Sentinel& sentinel, const std::string& restore_spec) {
     RestoreTarget target(folder);
+    // What an earlier try left is no obstacle, nor is its space taken.
+    const bool unfinished = RestoreState::exists(target.path());
+    if (unfinished)
+        target.set(RestoreTarget::Holds::unfinished, false);
+    else
+        target.require_empty();
     check_writable(target.path(), "the folder");
     auto spec = sentinel.spec;
     if (!restore_spec.empty()) spec = archive::parse_tablespace_spec(restore_spec, "the restore spec");
@@ -150,7 +157,7 @@ std::string check_place(const std::string& folder, const archive::Sentinel& sent
     const auto bytes = static_cast<std::uint64_t>(
         std::max<std::int64_t>(sentinel.delta ? sentinel.data_catalog_bytes : sentinel.uncompressed_bytes, 0));
     target.check_space(bytes);
-    return fmt::format("{}: empty, {} MiB fit{}", target.path(), bytes >> 20,
+    return fmt::format("{}: {}, {} MiB fit{}", target.path(), unfinished ? "an unfinished restore" : "empty", bytes >> 20,
                        tablespaces == 0 ? "" : fmt::format(", {} tablespace folders usable", tablespaces));
 }
 

@@ -58,7 +58,8 @@ std::string recovery_block(const RecoverySettings& settings) {
     }
     block += target;
     block += line("recovery_target_inclusive", settings.target.inclusive ? "on" : "off");
-    block += line("recovery_target_timeline", std::to_string(settings.timeline.number()));
+    // A number must have a history file, unless it is 1.
+    block += line("recovery_target_timeline", settings.timeline ? std::to_string(settings.timeline->number()) : "current");
     block += line("recovery_target_action", settings.action);
     block += end_mark;
     return block;
@@ -74,6 +75,11 @@ std::string with_recovery_block(std::string_view file, std::string_view block) {
     }
     if (!result.empty() && result.back() != '\n') result += '\n';
     return result + std::string(block);
+}
+
+bool has_recovery_block(const std::string& pgdata) {
+    const auto path = pgdata + "/postgresql.auto.conf";
+    return ::access(path.c_str(), R_OK) == 0 && read_text_file(path).find(begin_mark) != std::string::npos;
 }
 
 bool write_recovery_settings(const std::string& pgdata, const RecoverySettings& settings) {

@@ -2,6 +2,7 @@
 #include "common/backup/restore/moment_target.hpp"
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,8 @@ namespace walgd::backup {
 struct RecoverySettings {
     std::string restore_command;
     MomentTarget target;
-    pg::TimelineId timeline{1};
-    std::string action = "pause"; ///< recovery_target_action
+    std::optional<pg::TimelineId> timeline; ///< nothing: the backup's own
+    std::string action = "pause";           ///< recovery_target_action
 };
 
 /// The lines of postgresql.auto.conf, between marks by which they are found again. Targets that other files may name are emptied:
@@ -20,6 +21,9 @@ struct RecoverySettings {
 std::string recovery_block(const RecoverySettings& settings);
 /// `file` with `block` at its end, in place of an earlier one; every other line stays as it is.
 std::string with_recovery_block(std::string_view file, std::string_view block);
+
+/// True if a data directory has the block in its postgresql.auto.conf: left of a restore of the cluster that was backed up.
+bool has_recovery_block(const std::string& pgdata);
 
 /// What write_recovery_settings() writes or removes in a data directory.
 inline constexpr std::array<std::string_view, 3> recovery_files{"postgresql.auto.conf", "recovery.signal", "standby.signal"};

@@ -51,28 +51,11 @@ void sort_tars(RestorePlan& plan, PlannedLink& link, std::vector<TarObject> tars
     std::ranges::sort(link.parts, std::ranges::greater{}, &TarObject::bytes);
 }
 
-/// Keeps pg_control's content.
-class ControlReader : public codec::TarReader::Handler {
-public:
-    void begin(const codec::TarMember& member) override { wanted_ = relative_member(member.name) == control_member; }
-    void data(ByteView bytes) override {
-        if (wanted_ && content.size() + bytes.size() <= bytes_max) content.append(bytes);
-    }
-    void end() override {}
-    Blob content;
-
-private:
-    static constexpr std::size_t bytes_max = 64 << 10;
-    bool wanted_ = false;
-};
-
 /// The cluster's own word for what the sentinels say, and for the size of its pages.
 void read_control(archive::Archive& archive, RestorePlan& plan, const std::stop_token& stop) {
     const auto tar = std::ranges::find_if(plan.finals, is_control);
     if (tar == plan.finals.end()) return;
-    ControlReader reader;
-    fetch_tar(archive, *tar, reader, stop, [](std::size_t) {});
-    const auto control = pg::parse_control_file(reader.content.view(), tar->key.path());
+    const auto control = fetch_control(archive, *tar, stop);
     if (plan.system && *plan.system != control.system)
         throw Error(ErrorKind::corrupt,
                     fmt::format("the sentinel of {} is of system {}, its pg_control of system {}", plan.name(),

@@ -149,10 +149,14 @@ bool RestoreState::load(const std::string& identity) {
     blank_ = !line;
     if (!line) return true;
     const auto head = fmt::format("{} {} ", version, identity);
-    if (!line->starts_with(head)) return false;
+    std::size_t good_bytes = 0;
+    if (!line->starts_with(head)) {
+        const auto marks = parse_tar_marks(rest, good_bytes);
+        if (!marks.empty()) other_tar_ = marks.front().key;
+        return false;
+    }
     holds_ = line->substr(head.size()) == boot();
     if (!holds_) return true;
-    std::size_t good_bytes = 0;
     done_ = parse_tar_marks(rest, good_bytes);
     good_bytes_ = line->size() + 1 + good_bytes;
     return true;
@@ -167,8 +171,10 @@ void RestoreState::start(const std::string& identity, bool anew) {
         done_.clear();
         good_bytes_ = 0;
     }
-    if (::ftruncate(fd_.get(), static_cast<off_t>(good_bytes_)) != 0) throw_errno(fmt::format("cannot cut {}", path_));
     const auto line = first_line(identity);
+    // An earlier first line differs in the boot alone. It is never cut off: a folder without one is nobody's.
+    const auto keep = good_bytes_ > 0 ? good_bytes_ : line.size();
+    if (::ftruncate(fd_.get(), static_cast<off_t>(keep)) != 0) throw_errno(fmt::format("cannot cut {}", path_));
     if (good_bytes_ > 0) return;
     write_all_at(fd_.get(), bytes_of(line), 0, path_);
     sync_file(fd_.get(), path_);

@@ -52,6 +52,8 @@ public:
 
     /// Reads it. False: it is of another restore.
     bool load(const std::string& identity);
+    /// Of another restore: a tar that it has put there; empty if there is none.
+    const std::string& other_tar() const { return other_tar_; }
     /// Not even its first line is whole: nothing was written beside it yet.
     bool is_blank() const { return blank_; }
     /// What was done is still as it was noted: same boot, and nothing was cut off in front.
@@ -69,7 +71,7 @@ private:
     static std::string path_of(const std::string& folder);
     void lock();
 
-    std::string path_;
+    std::string path_, other_tar_;
     UniqueFd fd_;
     std::uint64_t good_bytes_ = 0;
     bool holds_ = false, blank_ = false;

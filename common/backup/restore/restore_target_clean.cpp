@@ -43,9 +43,10 @@ void RestoreTarget::remove_others_in(const std::string& folder, const std::strin
         else if (!known(inner))
             remove_tree(entry.path());
     }
-    // Of databases that the backup does not know.
-    const bool of_database = relative.starts_with("base/") || relative.starts_with(tablespace_prefix);
-    if (of_database && !known(relative) && fs::is_empty(folder)) remove_tree(folder);
+    // Of databases that the backup does not know, and of replication slots: PostgreSQL does not start with an empty one.
+    const bool removed =
+        relative.starts_with("base/") || relative.starts_with("pg_replslot/") || relative.starts_with(tablespace_prefix);
+    if (removed && !known(relative) && fs::is_empty(folder)) remove_tree(folder);
 }
 
 void RestoreTarget::remove_others(const std::function<bool(std::string_view)>& known) {

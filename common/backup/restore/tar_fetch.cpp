@@ -1,6 +1,7 @@
 #include "common/backup/restore/tar_fetch.hpp"
 
 #include "common/archive/chain.hpp"
+#include "common/backup/member_name.hpp"
 #include "common/backup/restore/object_pump.hpp"
 
 namespace walgd::backup {
@@ -18,6 +19,21 @@ void fetch(archive::Archive& archive, const TarObject& tar, codec::TarReader::Ha
     pump(archive, *reader, unpack.head(), stop, on_stored);
 }
 
+/// Keeps pg_control's content.
+class ControlReader : public codec::TarReader::Handler {
+public:
+    void begin(const codec::TarMember& member) override { wanted_ = relative_member(member.name) == control_member; }
+    void data(ByteView bytes) override {
+        if (wanted_ && content.size() + bytes.size() <= bytes_max) content.append(bytes);
+    }
+    void end() override {}
+    Blob content;
+
+private:
+    static constexpr std::size_t bytes_max = 64 << 10;
+    bool wanted_ = false;
+};
+
 } // namespace
 
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
@@ -28,6 +44,12 @@ void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader
         if (std::string_view(error.what()).find(tar.key.path()) != std::string_view::npos) throw;
         throw error.within(tar.key.path());
     }
+}
+
+pg::ControlFile fetch_control(archive::Archive& archive, const TarObject& tar, std::stop_token stop) {
+    ControlReader reader;
+    fetch_tar(archive, tar, reader, std::move(stop), [](std::size_t) {});
+    return pg::parse_control_file(reader.content.view(), tar.key.path());
 }
 
 } // namespace walgd::backup

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/codec/tar_reader.hpp"
+#include "common/pg/control_file.hpp"
 
 #include <functional>
 #include <stop_token>
@@ -20,5 +21,8 @@ struct TarObject {
 /// chunk; it throws to stop. Errors name the object. Blocks; for a job's thread.
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
                const std::function<void(std::size_t)>& on_stored);
+
+/// What the pg_control in a tar says.
+pg::ControlFile fetch_control(archive::Archive& archive, const TarObject& tar, std::stop_token stop);
 
 } // namespace walgd::backup
