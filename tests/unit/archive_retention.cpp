@@ -194,6 +194,9 @@ TEST_CASE("WAL-G's delete words choose by start time", "[retention]") {
     CHECK(text_of_error([&] { select_retain(inventory, {.count = 1}); }).find("Consider FIND_FULL") != std::string::npos);
     CHECK(select_retain(inventory, {.count = 2, .after = Days::name(1)}).target == &days.of(1));
     CHECK(select_retain(inventory, {.count = 2, .after = "2026-11-06T00:00:00Z"}).target == &days.of(4));
+    // A word that is neither a time nor a name must not be passed over: more would go than was asked for.
+    for (const auto* word : {"base_9", "2026-11-06", "2026-11-06T00:00:00", "2027-01-01T00:00:00Z"})
+        CHECK(kind_of([&] { select_retain(inventory, {.count = 2, .after = word}); }) == ErrorKind::refused);
     CHECK(select_before(inventory, FullModifier::none, "2026-11-05T00:00:00Z", true).target == &days.of(4));
     CHECK(select_before(inventory, FullModifier::none, "2026-11-11T00:00:00Z", true).target == nullptr);
     CHECK(kind_of([&] { select_before(inventory, FullModifier::none, "2027-01-01T00:00:00Z", true); }) == ErrorKind::refused);
