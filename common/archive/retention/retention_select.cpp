@@ -65,8 +65,7 @@ const HeldBackup* oldest_after(const Inventory& inventory, const Backups& backup
         throw Error(ErrorKind::refused, fmt::format("{} is in the future", request.after), "name a time that has passed");
     if (time) return oldest_since(backups, *time, request.by_start_time, request.modifier != FullModifier::none);
     if (const auto* named = first_called(backups, request.after)) return named;
-    throw Error(ErrorKind::refused,
-                fmt::format("--after '{}' is no time, and no backup's name begins so", request.after),
+    throw Error(ErrorKind::refused, fmt::format("--after '{}' is no time, and no backup's name begins so", request.after),
                 "a time has its zone, as 2026-11-20T00:00:00Z; walg backup-list shows the names");
 }
 
