@@ -71,6 +71,38 @@ TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
     CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
 }
 
+TEST_CASE("as wal-g, an unknown key may hold a map, and WAL-G's own maps change nothing", "[config]") {
+    Given given;
+    given.file("{\"something_else\": {\"a\": 1}, \"WALG_STATSD_EXTRA_TAGS\": {\"cluster\": \"main\"}}");
+    CHECK_THAT(given.error(), Contains("something_else") && Contains("is not a setting"));
+    given.sources.walg_compatible = true;
+    CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
+    CHECK_THAT(Given().file("compression_method: {a: b}\n").error(), Contains("should be one value"));
+}
+
+TEST_CASE("WAL-G's file in the home folder is found whatever its ending, and one that is not understood is an error",
+          "[config]") {
+    test::TemporaryFolder home;
+    Sources sources;
+    sources.home = home.path();
+    sources.host_file = home / "walgd.yaml";
+    CHECK(Settings::load(sources).text("libsodium_key").empty());
+    write_file_atomically(home / ".walg.env", bytes_of("WALG_LIBSODIUM_KEY=secret\n"), 0600);
+    CHECK(Settings::load(sources).text("libsodium_key") == "secret");
+    write_file_atomically(home / ".walg.toml", bytes_of("WALG_LIBSODIUM_KEY = \"secret\"\n"), 0600);
+    CHECK_THAT(text_of_error([&] { Settings::load(sources); }), Contains(".walg.toml"));
+    write_file_atomically(home / ".walg.json", bytes_of("{\"WALG_LIBSODIUM_KEY\": \"of json\"}"), 0600);
+    CHECK(Settings::load(sources).text("libsodium_key") == "of json");
+    write_file_atomically(sources.host_file, bytes_of("libsodium_key: of the host\n"), 0600);
+    CHECK(Settings::load(sources).text("libsodium_key") == "of the host");
+}
+
+TEST_CASE("a settings file of the host's of which nobody can tell whether it is there has a warning", "[config]") {
+    Sources sources;
+    sources.host_file = std::string(300, 'x'); // ENAMETOOLONG; root may enter every folder
+    CHECK_THAT(Settings::load(sources).warnings().front(), Contains("is passed over"));
+}
+
 TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is given none that counts", "[config]") {
     for (const auto* name : {"WALE_GPG_KEY_ID", "WALG_GPG_KEY_ID", "GPG_KEY_ID"}) {
         CHECK_THAT(Given().env(name, "0xAB").error(), Contains(name) && Contains("this version cannot do"));
