@@ -38,16 +38,17 @@ std::string version_text(bool as_walg) {
 void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique_ptr<cli::Verb>>& verbs, bool as_walg) {
     app.set_version_flag("-v,--version", version_text(as_walg));
     app.add_option("--config", line.config_file,
-                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
+                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*")
+        ->take_last();
     app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() + " flags` lists them.");
     app.add_flag("--stats", line.stats, "Tell at the end how many requests went to the storage")->group("");
     app.add_flag("--turbo", line.turbo, "Accepted as WAL-G's: nothing is throttled")->group("");
     app.require_subcommand(1);
     app.fallthrough();
-    for (const auto& setting : config::settings_table()) {
-        const auto flag = cli::flag_of(setting.walg_name);
+    for (const auto& flag : cli::setting_flags()) {
         app.add_option_function<std::string>("--" + flag,
                                              [&line, flag](const std::string& value) { line.settings[flag] = value; })
+            ->take_last()
             ->group("");
     }
     for (const auto& verb : verbs) {

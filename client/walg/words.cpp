@@ -1,5 +1,6 @@
 #include "client/walg/words.hpp"
 
+#include "config/foreign.hpp"
 #include "config/settings.hpp"
 #include "config/values.hpp"
 
@@ -64,6 +65,21 @@ std::string flag_of(std::string_view walg_name) {
     std::string flag(walg_name);
     for (auto& c : flag) c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return flag;
+}
+
+std::set<std::string> setting_flags() {
+    std::set<std::string> flags;
+    for (const auto& setting : config::settings_table()) {
+        flags.insert(flag_of(setting.walg_name));
+        for (const auto alias : setting.aliases) flags.insert(flag_of(alias));
+    }
+    for (const auto names : {config::unused_settings(), config::refused_settings(), config::key_ring_settings()}) {
+        for (const auto name : names) {
+            flags.insert(flag_of(name));
+            if (name.starts_with("S3_")) flags.insert("walg-" + flag_of(name));
+        }
+    }
+    return flags;
 }
 
 std::string flags_page() {

@@ -1,5 +1,6 @@
 #pragma once
 #include <CLI/CLI.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,8 @@ namespace walgd::cli {
 
 /// "WALG_S3_PREFIX" as WAL-G spells it on the command line: "walg-s3-prefix".
 std::string flag_of(std::string_view walg_name);
+/// Every name of a setting so, also of WAL-G's that change nothing here or are refused: the loader says that.
+std::set<std::string> setting_flags();
 /// Every setting as a flag, as `wal-g flags` lists them.
 std::string flags_page();
 /// A completion script for the shell ("bash", "zsh") of all words and flags of `app`; empty for another shell.

@@ -307,6 +307,15 @@ class CommandLine(TestCase):
         self.assertIn("name", self.walgd.walg("st", "ls", f"--walg-file-prefix={folder}").stdout)
         self.assertIn("name", self.walgd.walg("--walg-file-prefix", folder, "st", "ls").stdout)
 
+    def test_wal_gs_other_names_are_flags_too_and_the_last_of_two_counts(self):
+        folder = self.scratch.folder("flagged")
+        ls = ("st", "ls", "--walg-file-prefix", "/nowhere", f"--walg-file-prefix={folder}")
+        self.assertIn("name", self.walgd.walg(*ls, "--walg-alive-check-interval=1m", "--walg-s3-use-list-objects-v1", "true", name="wal-g").stdout)
+        self.assertIn("name", self.walgd.walg("st", "ls", "--wale-file-prefix", folder).stdout)
+        refused = self.walgd.walg(*ls, "--walg-cse-kms-id=1", check=False, name="wal-g")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("this version cannot do", refused.stderr)
+
     def test_no_storage_is_an_error_in_wal_gs_shape(self):
         result = self.walgd.walg("wal-show", check=False, name="wal-g")
         self.assertEqual(result.returncode, 1)
