@@ -14,7 +14,9 @@
 #include <fmt/format.h>
 #include <iostream>
 #include <malloc.h>
+#include <poll.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace walgd;
 
@@ -92,6 +94,14 @@ int tell_usage_error(const CLI::App& app, const CLI::ParseError& error, const st
     return code;
 }
 
+/// What did not arrive was not told. A reader that has seen enough is none of our business.
+void check_stdout() {
+    if (std::cout.flush()) return;
+    pollfd reader{STDOUT_FILENO, POLLOUT, 0};
+    if (::poll(&reader, 1, 0) == 1 && (reader.revents & (POLLERR | POLLHUP)) != 0) return;
+    throw Error(ErrorKind::failed, "what was to be printed cannot be written to stdout", "is the disk full?");
+}
+
 int run(const CommandLine& line, bool as_walg) {
     const auto settings = config::Settings::load(config::process_sources(line.config_file, line.settings, as_walg));
     const auto log = make_log(LogStyle::walg, config::log_level(settings), settings.text("log_destination"));
@@ -148,7 +158,9 @@ int run(const CommandLine& line, bool as_walg) {
     };
     const Changes changes{context};
     try {
-        return line.verb->run(context);
+        const int code = line.verb->run(context);
+        check_stdout();
+        return code;
     } catch (const std::exception&) {
         const auto error = as_error(std::current_exception());
         log->error("{}", error.what());
