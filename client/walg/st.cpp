@@ -1,5 +1,6 @@
 #include "client/walg/st.hpp"
 
+#include <fmt/format.h>
 #include <fnmatch.h>
 
 namespace walgd::cli {
@@ -64,12 +65,35 @@ public:
     }
 
     int run(Context& context) override {
-        NamedArchive target(context, target_);
-        StorageTools tools{context, target, glob_, target_};
-        return chosen_->run(tools);
+        return target_ == config::all_storages && chosen_->in_each_storage() ? run_in_each(context) : run_in(context, target_);
     }
 
 private:
+    int run_in(Context& context, const std::string& storage) {
+        NamedArchive target(context, storage);
+        StorageTools tools{context, target, glob_, storage};
+        return chosen_->run(tools);
+    }
+
+    int run_in_each(Context& context) {
+        const auto storages = config::storage_settings(context.settings);
+        std::size_t failed = 0;
+        for (const auto& storage : storages) {
+            context.log.info("storage {}", storage.name);
+            try {
+                run_in(context, storage.name);
+            } catch (const Error& error) {
+                if (error.kind() == ErrorKind::cancelled) throw;
+                context.log.error("{}", error.what());
+                ++failed;
+            }
+        }
+        if (failed == storages.size()) throw Error(ErrorKind::failed, "all storages failed");
+        if (failed > 0 && !context.as_walg)
+            throw Error(ErrorKind::failed, fmt::format("{} of {} storages failed", failed, storages.size()));
+        return 0;
+    }
+
     std::vector<std::unique_ptr<StorageTool>> tools_;
     StorageTool* chosen_ = nullptr;
     std::string target_ = "default";

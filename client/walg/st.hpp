@@ -23,6 +23,8 @@ public:
     virtual std::string help() const = 0;
     virtual void options(CLI::App& command) = 0;
     virtual int run(StorageTools& tools) = 0;
+    /// What `all` means: every storage by itself, or all of them as one.
+    virtual bool in_each_storage() const { return false; }
 };
 
 std::unique_ptr<StorageTool> make_st_ls();       // st_list.cpp

@@ -103,6 +103,24 @@ class FailoverStorages(TestCase):
             (here / name).write_text("no settings")
             self.assertIn("name", self.walgd.walg("st", "ls", "--target", name, cwd=here).stdout)
 
+    def test_all_storages_are_put_to_and_checked_each(self):
+        file = self.scratch.path / "file"
+        file.write_text("content")
+        self.walgd.walg("st", "put", file, "misc/file", "--target", "all", "--no-compress")
+        self.assertTrue(self.holds("default", "misc/file") and self.holds("east", "misc/file"))
+        self.assertEqual(self.walgd.walg("st", "put", "misc/2", "-s", "-t", "all", check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("st", "check", "write", "-t", "all").stderr.count("Write check OK"), 2)
+        self.walgd.walg("st", "check", "read", "misc/file", "-t", "all")
+        self.kill("east")
+        for words in (["write"], ["read"], ["read", "misc/file"]):
+            result = self.walgd.walg("st", "check", *words, "-t", "all", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("1 of 2 storages failed", result.stderr)
+            self.assertIn(str(self.folders["east"]), result.stderr)
+            self.assertEqual(self.walgd.walg("st", "check", *words, "-t", "all", name="wal-g").returncode, 0)
+        self.kill("default")
+        self.assertIn("all storages failed", self.walgd.walg("st", "check", "read", "-t", "all", name="wal-g", check=False).stderr)
+
     def test_a_transfer_from_a_storage_to_itself_moves_nothing(self):
         self.walgd.walg("wal-push", write_segment(self.scratch, 1), "--target-storage", "east")
         link, file = self.scratch.path / "link", self.scratch.path / "east.yaml"
