@@ -9,7 +9,7 @@ import struct
 import tarfile
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, until
+from harness import Cluster, TestCase, Walgd, run, start, stop, until
 
 PAGE = 8192
 
@@ -407,6 +407,23 @@ class Rules(DeltaCase):
                 os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
         new, _ = self.push("--delta-from-name", one)
         self.assertTrue(self.is_delta(new))
+
+    def test_a_parent_that_is_deleted_meanwhile_makes_no_backup(self):
+        full, _ = self.push()
+        second, _ = self.push("--full")
+        self.change()
+        self.daemon.kill()  # so that the last WAL of the delta does not come
+        env = self.alone().env
+        process = start([self.scratch.bin / "walg", "backup-push", "--delta-from-name", full, self.cluster.data], self.scratch.log, env=env)
+        self.scratch.stack.callback(stop, process)
+        suffix = f"_D_{full.removeprefix('base_')}"
+        until("the delta to wait for its WAL", lambda: list(self.archive.folder.glob(f"*{suffix}/files_metadata.json")))
+        self.alone().walg("delete", "target", full, "--confirm")
+        self.daemon.start()
+        self.assertEqual(process.wait(60), 1)
+        self.assertIn(f"{full}, which the backup is based on, was deleted meanwhile", (self.scratch.path / "log").read_text(errors="replace"))
+        self.assertEqual(self.archive.names(), [second])
+        self.assertEqual(list(self.archive.folder.glob(f"*{suffix}/*")), [])
 
     def test_another_system_and_a_parent_of_the_future_are_refused(self):
         full, _ = self.push()

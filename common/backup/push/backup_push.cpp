@@ -146,6 +146,9 @@ private:
         return control;
     }
 
+    void require_basis() const override {
+        if (basis_) basis_->require_chain();
+    }
     void describe(archive::Sentinel& sentinel) const override {
         if (basis_) sentinel.delta = basis_->origin();
     }

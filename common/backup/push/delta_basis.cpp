@@ -1,6 +1,7 @@
 #include "common/backup/push/delta_basis.hpp"
 
 #include "common/archive/catalogue.hpp"
+#include "common/archive/layout.hpp"
 #include "common/backup/timeline_source.hpp"
 #include "common/pg/page.hpp"
 
@@ -159,6 +160,15 @@ archive::DeltaOrigin DeltaBasis::origin() const { return parent_ ? parent_->orig
 
 std::string DeltaBasis::name_suffix() const {
     return parent_ ? fmt::format("_D_{}", archive::first_segment_in(parent_->name())) : std::string();
+}
+
+void DeltaBasis::require_chain() const {
+    if (!parent_) return;
+    for (const auto& link : parent_->chain) {
+        if (run_blocking(archive_.io, archive_.storage.head(archive::sentinel_key(link.backup)), stop_)) continue;
+        throw Error(ErrorKind::refused, fmt::format("{}, which the backup is based on, was deleted meanwhile", link.backup),
+                    "take it again: the next one is based on what there is");
+    }
 }
 
 void DeltaBasis::make_permanent() const {

@@ -32,6 +32,8 @@ public:
     archive::DeltaOrigin origin() const;
     /// "_D_" and the parent's own start segment; nothing without one.
     std::string name_suffix() const;
+    /// Error(refused) when a backup of the parent's chain was deleted since it was chosen.
+    void require_chain() const;
     /// The parent's chain becomes permanent, for this delta will be.
     void make_permanent() const;
     DeltaFiles& files() { return *rules_; }

@@ -122,6 +122,7 @@ void Push::finish() {
     // A standby that catches up has the WAL behind it from its primary.
     if (!is_catchup()) wait_for_last_wal();
     progress_.phase = Phase::finishing;
+    require_basis();
     put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
     if (options_.count_journals && !options_.delta.permanent) count_journal();
 }

@@ -35,6 +35,8 @@ protected:
     virtual void stop() = 0;
     /// After a failure: out of backup mode.
     virtual void abandon() { server_.reset(); }
+    /// Just before the sentinel. Error(refused) when what the backup is based on is gone.
+    virtual void require_basis() const {}
     virtual void describe(archive::Sentinel&) const {}
     virtual void describe(PushResult&) const {}
 
