@@ -243,6 +243,19 @@ TEST_CASE("a folder without a sentinel goes when nobody can be writing it", "[re
     }
 }
 
+TEST_CASE("where no backup is to compare with, WAL that one being taken needs stays", "[retention]") {
+    Days days;
+    auto inventory = days.at(9);
+    inventory.backup_objects.push_back(
+        {storage::ObjectKey("basebackups_005/" + Days::name(6) + "/tar_partitions/part_001.tar.lz4"), 1, inventory.taken});
+    const auto garbage = select_garbage(inventory, GarbageKind::archives, true);
+    const auto plan = plan_removal(inventory, garbage.selection);
+    REQUIRE(plan.wal_ranges.size() == 1);
+    CHECK(plan.wal_ranges.front().last == Days::name(4).substr(5));
+    inventory.taken += std::chrono::days(2);
+    CHECK(plan_removal(inventory, garbage.selection).wal.size() == 10);
+}
+
 TEST_CASE("the mark goes to the base first, and is not taken from under a permanent backup", "[retention]") {
     Days days;
     days.full(1).delta(2, 1).delta(3, 2);
