@@ -83,10 +83,10 @@ void tell_requests(const std::map<std::string, std::uint64_t>& requests) {
 }
 
 /// Wrong usage, in the shape that WAL-G's users know, or in ours. Returns the exit code.
-int tell_usage_error(const CLI::App& app, const CLI::ParseError& error, const std::string& unknown, bool as_walg, int code) {
-    const auto text = unknown.empty() ? std::string(error.what()) : cli::unknown_word_text(app, unknown, as_walg);
+int tell_usage_error(const cli::CommandWords& found, const CLI::ParseError& error, bool as_walg, int code) {
+    const auto text = found.unknown.empty() ? std::string(error.what()) : cli::unknown_word_text(found, as_walg);
     if (!as_walg) {
-        std::cerr << "ERROR: " << text << "\nHINT: " << app.get_name() << " --help\n";
+        std::cerr << "ERROR: " << text << "\nHINT: " << found.path << " --help\n";
         return code;
     }
     std::cout << text << "\n";
@@ -187,7 +187,14 @@ int main(int count, char** words) {
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);
         const auto code = usage_code(verbs, count, words, as_walg);
-        return tell_usage_error(app, error, cli::unknown_word(app, count, words), as_walg, code);
+        auto found = cli::command_words(app, count, words);
+        // Behind a flag that is not known its value stands like a command.
+        if (!found.command->get_subcommands().empty()) found.unknown.clear();
+        if (as_walg && found.is_group && app.remaining(true).empty()) {
+            std::cout << cli::help_text(found);
+            return 0;
+        }
+        return tell_usage_error(found, error, as_walg, code);
     }
     if (!line.verb->needs_settings()) return line.verb->tell();
     try {

@@ -282,6 +282,21 @@ class CommandLine(TestCase):
         walg = self.walgd.walg("wal-shwo", check=False, name="wal-g")
         self.assertEqual(walg.stderr, "Error: unknown command \"wal-shwo\" for \"wal-g\"\n\nDid you mean this?\n\twal-show\n\nRun 'wal-g --help' for usage.\n")
 
+        for words, path, nearest in ((("delete", "--confirm", "befor", "x"), "walg delete", "before"), (("st", "-t", "east", "lss"), "walg st", "ls")):
+            result = self.walgd.walg(*words, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertEqual(result.stderr.splitlines(), [f"ERROR: there is no command '{words[-1 if nearest == 'ls' else 2]}': did you mean {nearest}?", f"HINT: {path} --help"])
+
+    def test_as_wal_g_a_word_that_wants_another_prints_its_help(self):
+        for words in ((), ("st",), ("st", "check"), ("st", "transfer"), ("delete", "--confirm"), ("pgbackrest",)):
+            result = self.walgd.walg(*words, name="wal-g")
+            commands = [word for word in words if not word.startswith("-")]
+            self.assertEqual(result.stdout, self.walgd.walg("help", *commands, name="wal-g").stdout)
+            self.assertEqual(result.stderr, "")
+            self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("--no-such-flag", name="wal-g", check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("help", "nosuch", check=False).returncode, 1)
+
     def test_every_command_has_help_and_is_completed(self):
         commands = [line.split()[0] for line in self.walgd.walg("--help").stdout.split("Subcommands:")[1].splitlines() if line.startswith("  ") and line[2] != " "]
         self.assertIn("wal-show", commands)
