@@ -135,8 +135,8 @@ constexpr Setting table[] = {
     {"keep_monthly", "WALGD_KEEP_MONTHLY", no_words, Type::number, "", "", "walg delete plan: the newest full backup of each of so many months stays, with the WAL of its own", false, no_words},
     {"keep_wal", "WALGD_KEEP_WAL", no_words, Type::number, "", "", "walg delete plan: days of WAL to recover by; not given: as far as keep_full and keep_days reach", false, no_words},
     // PostgreSQL connection
-    {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder; libpq's default if not given", false, no_words},
-    {"pgport", "PGPORT", no_words, Type::number, "", "", "Port", false, no_words},
+    {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder, or several with commas; libpq's default if not given", false, no_words},
+    {"pgport", "PGPORT", no_words, Type::text, "", "", "Port; or one for each host, with commas", false, no_words},
     {"pguser", "PGUSER", no_words, Type::text, "", "", "User", false, no_words},
     {"pgpassword", "PGPASSWORD", no_words, Type::text, "", "", "Password", true, no_words},
     {"pgpassfile", "PGPASSFILE", no_words, Type::path, "", "", "Password file", false, no_words},

@@ -53,6 +53,7 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
     CHECK(Given().env("S3_MAX_PART_SIZE", "10485760").load().bytes("s3_max_part_size") == 10 << 20);
     CHECK(Given().env("AWS_DEFAULT_REGION", "eu-west-1").load().text("aws_region") == "eu-west-1");
     CHECK(Given().file("{\"WALG_S3_PREFIX\": \"s3://b/p\", \"PGHOST\": \"/tmp\"}").load().text("pghost") == "/tmp");
+    CHECK(Given().env("PGHOST", "a,b").env("PGPORT", "5432,5433").load().text("pgport") == "5432,5433");
     CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
 }
 
