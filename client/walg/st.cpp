@@ -11,7 +11,9 @@ std::string clean_path(std::string path) {
     return path;
 }
 
-std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std::string& pattern) {
+namespace {
+
+std::vector<storage::ObjectInfo> matching(StorageTools& tools, const std::string& pattern, int flags) {
     // Listed from the last folder on that has no magic in its name.
     const auto magic = std::min(pattern.find_first_of("*?["), pattern.size());
     const auto slash = pattern.rfind('/', magic);
@@ -19,13 +21,19 @@ std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std
     auto page =
         run_blocking(tools.context.io, storage::list_all(tools.target.archive().storage, folder, true), tools.context.stop);
     std::erase_if(page.objects, [&](const storage::ObjectInfo& object) {
-        return ::fnmatch(pattern.c_str(), object.key.path().c_str(), FNM_PATHNAME) != 0;
+        return ::fnmatch(pattern.c_str(), object.key.path().c_str(), flags) != 0;
     });
     return std::move(page.objects);
 }
 
+} // namespace
+
+std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std::string& pattern) {
+    return matching(tools, pattern, FNM_PATHNAME);
+}
+
 std::vector<storage::ObjectInfo> objects_at(StorageTools& tools, const std::string& path) {
-    if (tools.glob) return objects_matching(tools, clean_path(path));
+    if (tools.glob) return matching(tools, clean_path(path), FNM_PATHNAME | FNM_LEADING_DIR);
     auto& storage = tools.target.archive().storage;
     const auto clean = clean_path(path);
     if (!clean.empty() && !path.ends_with('/')) {

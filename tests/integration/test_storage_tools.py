@@ -102,6 +102,13 @@ class StorageTools(TestCase):
             self.walgd.walg("st", "put", self.local(b"x"), path, "--no-compress")
         lines = self.walgd.walg("st", "ls", "-g", "a/*.x").stdout.splitlines()[1:]
         self.assertEqual([line.split()[-1] for line in lines], ["a/1.x", "a/2.x"])
+        # A folder that a pattern matches goes with all that is below, as one that is named does.
+        for everything in ("*", "/*/", "[a-z]*_005"):
+            self.assertEqual(self.walgd.walg("st", "rm", "-g", everything, check=False).returncode, 1)
+        self.walgd.walg("st", "rm", "-g", "a/[b-z]*")
+        self.assertEqual(sorted(files_below(self.folder)), ["a/1.x", "a/1.y", "a/2.x"])
+        self.walgd.walg("st", "rm", "-g", "?/*.x")
+        self.assertEqual(sorted(files_below(self.folder)), ["a/1.y"])
 
     def test_checks_tell_by_their_exit_code(self):
         self.assertIn("Write check OK", self.walgd.walg("st", "check", "write").stderr)
