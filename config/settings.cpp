@@ -8,6 +8,7 @@
 #include "config/values.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <filesystem>
 #include <fmt/format.h>
@@ -125,7 +126,11 @@ std::string scalar_text(const YAML::Node& node, const std::string& where) {
     throw Error(ErrorKind::misconfigured, fmt::format("{} is a list or a map, and should be one value", where));
 }
 
-std::string find_config_file(const Sources& sources) {
+/// In WAL-G's order. A form that is not read here is an error where it is met: passed over, it may be the one with the key.
+constexpr std::array walg_endings{"json", "toml", "yaml",   "yml",    "properties", "props",
+                                  "prop", "hcl",  "tfvars", "dotenv", "env",        "ini"};
+
+std::string find_config_file(const Sources& sources, std::vector<std::string>& warnings) {
     namespace fs = std::filesystem;
     auto named = sources.config_file;
     if (const auto found = sources.environment.find(std::string(config_path_variable));
@@ -137,13 +142,17 @@ std::string find_config_file(const Sources& sources) {
                         "--config or WALG_CONFIG_PATH names it");
         return named;
     }
-    std::vector<std::string> places{"/etc/walgd/walgd.yaml"};
-    if (!sources.home.empty()) {
-        for (const auto* ending : {"yaml", "yml", "json"}) places.push_back(fmt::format("{}/.walg.{}", sources.home, ending));
-    }
     std::error_code error;
-    const auto found = std::ranges::find_if(places, [&](const auto& place) { return fs::exists(place, error); });
-    return found == places.end() ? std::string() : *found;
+    if (fs::exists(sources.host_file, error)) return sources.host_file;
+    if (error)
+        warnings.push_back(fmt::format("{} is passed over: {} (is it for this user? --config names another file)",
+                                       sources.host_file, error.message()));
+    if (sources.home.empty()) return {};
+    for (const auto* ending : walg_endings) {
+        auto place = fmt::format("{}/.walg.{}", sources.home, ending);
+        if (fs::exists(place, error)) return place;
+    }
+    return {};
 }
 
 YAML::Node load_yaml(const std::string& text, const std::string& path) {
@@ -213,7 +222,7 @@ Settings Settings::load(const Sources& sources) {
             throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is not a setting", key, where), did_you_mean(key));
     };
 
-    if (const auto file = find_config_file(sources); !file.empty()) {
+    if (const auto file = find_config_file(sources, settings.warnings_); !file.empty()) {
         std::function<void(const std::string&, const YAML::Node&, const std::string&)> take;
         take = [&](const std::string& key, const YAML::Node& value, const std::string& where) {
             const auto* setting = setting_of_key(key);
@@ -222,13 +231,11 @@ Settings Settings::load(const Sources& sources) {
                 for (const auto& item : value) take(key + "_" + item.first.Scalar(), item.second, where);
                 return;
             }
-            const bool storages = setting != nullptr && setting->type == Type::storages && value.IsMap();
+            if (setting == nullptr) return unknown(key, where);
             const auto name = fmt::format("{} in {}", key, where);
+            const bool storages = setting->type == Type::storages && value.IsMap();
             const auto text = storages ? storages_text(value, name) : scalar_text(value, name);
-            if (setting == nullptr)
-                unknown(key, where);
-            else if (!text.empty())
-                give(*setting, text, file);
+            if (!text.empty()) give(*setting, text, file);
         };
         const auto file_text = read_text_file(file);
         const auto env_lines = parse_env_file(file_text, file);

@@ -49,7 +49,8 @@ struct Sources {
     std::map<std::string, std::string> environment;  ///< the whole environment
     /// Of systemd's $CREDENTIALS_DIRECTORY: file name and content. They go before the environment.
     std::map<std::string, std::string> credentials;
-    std::string config_file;      ///< --config; empty: WALG_CONFIG_PATH, else /etc/walgd/walgd.yaml, else ~/.walg.yaml|yml|json
+    std::string config_file; ///< --config; empty: WALG_CONFIG_PATH, else host_file, else ~/.walg.json and WAL-G's other endings
+    std::string host_file = "/etc/walgd/walgd.yaml";
     std::string home;             ///< for ~/.walg.*
     bool walg_compatible = false; ///< called as wal-g: an unknown key in the file is a warning, as WAL-G does it
     bool daemon = false;          ///< keys that everyone may read are refused, see open_files.hpp

@@ -122,6 +122,7 @@ constexpr Setting table[] = {
     {"delta_origin", "WALG_DELTA_ORIGIN", delta_origin_aliases, Type::text, "", "LATEST", "What a delta is based on: the latest backup, or the full backup at the root of its chain", false, delta_origin_choices},
     {"delta_from_name", "WALG_DELTA_FROM_NAME", no_words, Type::text, "", "", "The backup that the next delta is based on, instead of the latest", false, no_words},
     {"delta_from_user_data", "WALG_DELTA_FROM_USER_DATA", no_words, Type::json, "", "", "The same, by the user data of that backup", false, no_words},
+    {"fetch_target_user_data", "WALG_FETCH_TARGET_USER_DATA", no_words, Type::json, "", "", "The backup that backup-fetch restores, by its user data, instead of a name", false, no_words},
     {"use_wal_delta", "WALG_USE_WAL_DELTA", no_words, Type::flag, "", "false", "Keep a map of the pages that each 16 segments of WAL change, while they are archived (<first segment>_delta, as WAL-G), and let it tell a delta what changed; needs pgdata to read WAL where PostgreSQL has it, else it is fetched", false, no_words},
     {"delta_source", "WALGD_DELTA_SOURCE", no_words, Type::text, "", "best", "What tells a delta which pages changed: summaries (PostgreSQL 17 and later, summarize_wal = on), the map that use_wal_delta keeps, the wal since the parent, or a scan of all pages; best: the first of them that can and is worth it. A scan takes the place of what does not tell all", false, delta_source_choices},
     {"without_files_metadata", "WALG_WITHOUT_FILES_METADATA", no_words, Type::flag, "", "false", "Do not write files_metadata.json; the backup is a full one, and no delta can be based on it", false, no_words},
@@ -134,8 +135,8 @@ constexpr Setting table[] = {
     {"keep_monthly", "WALGD_KEEP_MONTHLY", no_words, Type::number, "", "", "walg delete plan: the newest full backup of each of so many months stays, with the WAL of its own", false, no_words},
     {"keep_wal", "WALGD_KEEP_WAL", no_words, Type::number, "", "", "walg delete plan: days of WAL to recover by; not given: as far as keep_full and keep_days reach", false, no_words},
     // PostgreSQL connection
-    {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder; libpq's default if not given", false, no_words},
-    {"pgport", "PGPORT", no_words, Type::number, "", "", "Port", false, no_words},
+    {"pghost", "PGHOST", no_words, Type::text, "", "", "Host or socket folder, or several with commas; libpq's default if not given", false, no_words},
+    {"pgport", "PGPORT", no_words, Type::text, "", "", "Port; or one for each host, with commas", false, no_words},
     {"pguser", "PGUSER", no_words, Type::text, "", "", "User", false, no_words},
     {"pgpassword", "PGPASSWORD", no_words, Type::text, "", "", "Password", true, no_words},
     {"pgpassfile", "PGPASSFILE", no_words, Type::path, "", "", "Password file", false, no_words},

@@ -147,8 +147,13 @@ awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     if (failure) log.debug("event=commit_index_not_written error={}", in_quotes(failure->what()));
 }
 
-config::Settings load_settings(const std::string& config_file) {
-    auto sources = config::process_sources(config_file, {}, false);
+struct Origin {
+    std::string config_file;
+    bool as_walg = false; ///< started by `wal-g daemon`: an unknown setting is a warning, as for all of wal-g
+};
+
+config::Settings load_settings(const Origin& origin) {
+    auto sources = config::process_sources(origin.config_file, {}, origin.as_walg);
     sources.daemon = true;
     return config::Settings::load(sources);
 }
@@ -197,7 +202,7 @@ daemon::ArchiveWatch::Options watch_options(const config::Settings& settings) {
 /// Every part of walgd, in the order in which each needs the ones before it.
 class Daemon {
 public:
-    Daemon(config::Settings settings, std::string config_file, Log& log);
+    Daemon(config::Settings settings, Origin origin, Log& log);
     /// Until PostgreSQL no longer needs it.
     void run();
 
@@ -219,7 +224,7 @@ private:
     awaitable<void> serve_and_drain();
 
     config::Settings settings_;
-    std::string config_file_;
+    Origin origin_;
     Log& log_;
     std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
     asio::io_context io_{1};
@@ -265,8 +270,8 @@ private:
     daemon::Pages pages_{[this] { return sources(); }, actions_};
 };
 
-Daemon::Daemon(config::Settings settings, std::string config_file, Log& log)
-    : settings_(std::move(settings)), config_file_(std::move(config_file)), log_(log),
+Daemon::Daemon(config::Settings settings, Origin origin, Log& log)
+    : settings_(std::move(settings)), origin_(std::move(origin)), log_(log),
       tasks_(io_.get_executor(), [this](std::exception_ptr what) {
           if (as_error(what).kind() != ErrorKind::cancelled) log_.debug("event=task_ended error={}", in_quotes(describe(what)));
       }) {
@@ -327,7 +332,7 @@ daemon::StatusSources Daemon::sources() {
 }
 
 std::string Daemon::reload() {
-    return daemon::reload(settings_, [this] { return load_settings(config_file_); }, log_);
+    return daemon::reload(settings_, [this] { return load_settings(origin_); }, log_);
 }
 
 daemon::Server::Services::Catalogue Daemon::catalogue(const proto::Frame& request) {
@@ -422,21 +427,22 @@ int main(int count, char** words) {
     ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
     ::mallopt(M_ARENA_MAX, 2);
     CLI::App app{"walgd: keeps a PostgreSQL cluster's WAL and base backups in object storage", "walgd"};
-    std::string config_file;
+    Origin origin;
     bool only_check = false;
-    app.add_option("--config", config_file,
-                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
+    app.add_flag("--as-wal-g", origin.as_walg, "As `wal-g daemon` starts it: an unknown setting is a warning")->group("");
+    app.add_option("--config", origin.config_file,
+                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*");
     app.add_flag("--check", only_check, "Try settings, storage and the PostgreSQL connection, say what was found, and end");
     app.set_version_flag("--version", "walgd " WALGD_VERSION);
     app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.\n"
                "With WALGD_WALG_SOCKET=PATH it also serves walg-daemon-client and the walg_archive module, at that path.");
     CLI11_PARSE(app, count, words);
     try {
-        const auto settings = load_settings(config_file);
+        const auto settings = load_settings(origin);
         const auto style = settings.text("log_format") == "json" ? LogStyle::json : LogStyle::daemon;
         const auto log = make_log(style, config::log_level(settings), settings.text("log_destination"));
         if (only_check) return check(settings, *log);
-        Daemon(settings, config_file, *log).run();
+        Daemon(settings, origin, *log).run();
         return 0;
     } catch (const std::exception&) {
         const auto error = as_error(std::current_exception());

@@ -37,10 +37,12 @@ public:
 
     int run(Context& context) override {
         context.target_storage = target_storage_;
+        if (fetch_.user_data.empty()) fetch_.user_data = context.settings.text("fetch_target_user_data");
         if (fetch_.backup.empty() == fetch_.user_data.empty())
-            throw Error(ErrorKind::misconfigured,
-                        "backup-fetch takes a backup's name or LATEST, or --target-user-data, one of them",
-                        "walg backup-list shows the names");
+            throw Error(
+                ErrorKind::misconfigured,
+                "backup-fetch takes a backup's name or LATEST, or --target-user-data (WALG_FETCH_TARGET_USER_DATA), one of them",
+                "walg backup-list shows the names");
         if (!restore_spec_file_.empty()) fetch_.restore_spec = read_text_file(restore_spec_file_);
         fetch_.downloads = static_cast<unsigned>(context.settings.number("download_concurrency"));
         fetch_.fsync = !context.settings.flag("tar_disable_fsync");

@@ -37,15 +37,16 @@ public:
         const auto own = own_socket(context.settings, socket_);
         ::setenv("WALGD_SOCKET", own.c_str(), 1);
         context.log.info("Starting walgd, whose own socket is {}", own);
-        execute(context.config_file);
+        execute(context);
         throw_errno("cannot run walgd", errno, "install walgd beside walg, or in PATH");
     }
 
 private:
     /// Returns only when there is no walgd.
-    static void execute(const std::string& config_file) {
+    static void execute(const Context& context) {
         std::vector<const char*> words{"walgd"};
-        if (!config_file.empty()) words.insert(words.end(), {"--config", config_file.c_str()});
+        if (context.as_walg) words.push_back("--as-wal-g");
+        if (!context.config_file.empty()) words.insert(words.end(), {"--config", context.config_file.c_str()});
         words.push_back(nullptr);
         std::error_code unknown;
         const auto beside = fs::read_symlink("/proc/self/exe", unknown).parent_path() / "walgd";

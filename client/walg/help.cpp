@@ -33,21 +33,14 @@ public:
     bool needs_settings() const override { return false; }
     int run(Context&) override { return 0; }
     int tell() override {
-        const auto* at = app_;
-        std::string path = app_->get_name();
-        for (const auto& word : words_) {
-            const auto found = at->get_subcommands([&](const CLI::App* command) { return command->get_name() == word; });
-            if (found.empty()) {
-                std::cerr << unknown_word_text(*at, word, false) << "\n";
-                return 1;
-            }
-            at = found.front();
-            path += " " + word;
+        std::vector<char*> words{nullptr}; // where a program's name stands
+        for (auto& word : words_) words.push_back(word.data());
+        const auto found = command_words(*app_, static_cast<int>(words.size()), words.data());
+        if (!found.unknown.empty()) {
+            std::cerr << unknown_word_text(found, false) << "\n";
+            return 1;
         }
-        const auto parent = path.substr(0, std::min(path.rfind(' '), path.size()));
-        // Not help(): an App hands that on to the command that was parsed, which is this one.
-        std::cout << at->get_formatter()->make_help(at, at == app_ ? path : parent + " " + at->get_name(),
-                                                    CLI::AppFormatMode::Normal);
+        std::cout << help_text(found);
         return 0;
     }
 

@@ -14,7 +14,9 @@
 #include <fmt/format.h>
 #include <iostream>
 #include <malloc.h>
+#include <poll.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace walgd;
 
@@ -38,16 +40,17 @@ std::string version_text(bool as_walg) {
 void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique_ptr<cli::Verb>>& verbs, bool as_walg) {
     app.set_version_flag("-v,--version", version_text(as_walg));
     app.add_option("--config", line.config_file,
-                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.yaml, ~/.walg.json");
+                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*")
+        ->take_last();
     app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() + " flags` lists them.");
     app.add_flag("--stats", line.stats, "Tell at the end how many requests went to the storage")->group("");
     app.add_flag("--turbo", line.turbo, "Accepted as WAL-G's: nothing is throttled")->group("");
     app.require_subcommand(1);
     app.fallthrough();
-    for (const auto& setting : config::settings_table()) {
-        const auto flag = cli::flag_of(setting.walg_name);
+    for (const auto& flag : cli::setting_flags()) {
         app.add_option_function<std::string>("--" + flag,
                                              [&line, flag](const std::string& value) { line.settings[flag] = value; })
+            ->take_last()
             ->group("");
     }
     for (const auto& verb : verbs) {
@@ -80,15 +83,23 @@ void tell_requests(const std::map<std::string, std::uint64_t>& requests) {
 }
 
 /// Wrong usage, in the shape that WAL-G's users know, or in ours. Returns the exit code.
-int tell_usage_error(const CLI::App& app, const CLI::ParseError& error, const std::string& unknown, bool as_walg, int code) {
-    const auto text = unknown.empty() ? std::string(error.what()) : cli::unknown_word_text(app, unknown, as_walg);
+int tell_usage_error(const cli::CommandWords& found, const CLI::ParseError& error, bool as_walg, int code) {
+    const auto text = found.unknown.empty() ? std::string(error.what()) : cli::unknown_word_text(found, as_walg);
     if (!as_walg) {
-        std::cerr << "ERROR: " << text << "\nHINT: " << app.get_name() << " --help\n";
+        std::cerr << "ERROR: " << text << "\nHINT: " << found.path << " --help\n";
         return code;
     }
     std::cout << text << "\n";
     std::cerr << "Error: " << text << "\nRun 'wal-g --help' for usage.\n";
     return code;
+}
+
+/// What did not arrive was not told. A reader that has seen enough is none of our business.
+void check_stdout() {
+    if (std::cout.flush()) return;
+    pollfd reader{STDOUT_FILENO, POLLOUT, 0};
+    if (::poll(&reader, 1, 0) == 1 && (reader.revents & (POLLERR | POLLHUP)) != 0) return;
+    throw Error(ErrorKind::failed, "what was to be printed cannot be written to stdout", "is the disk full?");
 }
 
 int run(const CommandLine& line, bool as_walg) {
@@ -147,7 +158,9 @@ int run(const CommandLine& line, bool as_walg) {
     };
     const Changes changes{context};
     try {
-        return line.verb->run(context);
+        const int code = line.verb->run(context);
+        check_stdout();
+        return code;
     } catch (const std::exception&) {
         const auto error = as_error(std::current_exception());
         log->error("{}", error.what());
@@ -174,7 +187,14 @@ int main(int count, char** words) {
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);
         const auto code = usage_code(verbs, count, words, as_walg);
-        return tell_usage_error(app, error, cli::unknown_word(app, count, words), as_walg, code);
+        auto found = cli::command_words(app, count, words);
+        // Behind a flag that is not known its value stands like a command.
+        if (!found.command->get_subcommands().empty()) found.unknown.clear();
+        if (as_walg && found.is_group && app.remaining(true).empty()) {
+            std::cout << cli::help_text(found);
+            return 0;
+        }
+        return tell_usage_error(found, error, as_walg, code);
     }
     if (!line.verb->needs_settings()) return line.verb->tell();
     try {

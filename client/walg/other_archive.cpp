@@ -2,8 +2,9 @@
 
 #include "config/process.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
-#include <fmt/format.h>
 
 namespace walgd::cli {
 
@@ -12,6 +13,7 @@ namespace {
 config::Settings settings_of(const std::string& config_file, bool as_walg) {
     auto sources = config::process_sources(config_file, {}, as_walg);
     sources.environment.clear();
+    sources.credentials.clear();
     return config::Settings::load(sources);
 }
 
@@ -26,7 +28,11 @@ NamedArchive::NamedArchive(Context& context, const std::string& name) : context_
     if (name == config::all_storages) return;
     const auto storages = config::storage_settings(context.settings);
     if (storages.size() == 1 && name == config::default_storage) return;
-    if (name.find('/') != std::string::npos || std::filesystem::is_regular_file(name)) {
+    // A storage's name counts before a file that happens to be called so.
+    auto lower = name;
+    std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const bool named = std::ranges::find(storages, lower, &config::StorageSettings::name) != storages.end();
+    if (!named && (name.find('/') != std::string::npos || std::filesystem::is_regular_file(name))) {
         other_ = std::make_unique<OtherArchive>(context, name);
         return;
     }

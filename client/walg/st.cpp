@@ -1,5 +1,6 @@
 #include "client/walg/st.hpp"
 
+#include <fmt/format.h>
 #include <fnmatch.h>
 
 namespace walgd::cli {
@@ -10,7 +11,9 @@ std::string clean_path(std::string path) {
     return path;
 }
 
-std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std::string& pattern) {
+namespace {
+
+std::vector<storage::ObjectInfo> matching(StorageTools& tools, const std::string& pattern, int flags) {
     // Listed from the last folder on that has no magic in its name.
     const auto magic = std::min(pattern.find_first_of("*?["), pattern.size());
     const auto slash = pattern.rfind('/', magic);
@@ -18,13 +21,19 @@ std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std
     auto page =
         run_blocking(tools.context.io, storage::list_all(tools.target.archive().storage, folder, true), tools.context.stop);
     std::erase_if(page.objects, [&](const storage::ObjectInfo& object) {
-        return ::fnmatch(pattern.c_str(), object.key.path().c_str(), FNM_PATHNAME) != 0;
+        return ::fnmatch(pattern.c_str(), object.key.path().c_str(), flags) != 0;
     });
     return std::move(page.objects);
 }
 
+} // namespace
+
+std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std::string& pattern) {
+    return matching(tools, pattern, FNM_PATHNAME);
+}
+
 std::vector<storage::ObjectInfo> objects_at(StorageTools& tools, const std::string& path) {
-    if (tools.glob) return objects_matching(tools, clean_path(path));
+    if (tools.glob) return matching(tools, clean_path(path), FNM_PATHNAME | FNM_LEADING_DIR);
     auto& storage = tools.target.archive().storage;
     const auto clean = clean_path(path);
     if (!clean.empty() && !path.ends_with('/')) {
@@ -64,12 +73,35 @@ public:
     }
 
     int run(Context& context) override {
-        NamedArchive target(context, target_);
-        StorageTools tools{context, target, glob_, target_};
-        return chosen_->run(tools);
+        return target_ == config::all_storages && chosen_->in_each_storage() ? run_in_each(context) : run_in(context, target_);
     }
 
 private:
+    int run_in(Context& context, const std::string& storage) {
+        NamedArchive target(context, storage);
+        StorageTools tools{context, target, glob_, storage};
+        return chosen_->run(tools);
+    }
+
+    int run_in_each(Context& context) {
+        const auto storages = config::storage_settings(context.settings);
+        std::size_t failed = 0;
+        for (const auto& storage : storages) {
+            context.log.info("storage {}", storage.name);
+            try {
+                run_in(context, storage.name);
+            } catch (const Error& error) {
+                if (error.kind() == ErrorKind::cancelled) throw;
+                context.log.error("{}", error.what());
+                ++failed;
+            }
+        }
+        if (failed == storages.size()) throw Error(ErrorKind::failed, "all storages failed");
+        if (failed > 0 && !context.as_walg)
+            throw Error(ErrorKind::failed, fmt::format("{} of {} storages failed", failed, storages.size()));
+        return 0;
+    }
+
     std::vector<std::unique_ptr<StorageTool>> tools_;
     StorageTool* chosen_ = nullptr;
     std::string target_ = "default";

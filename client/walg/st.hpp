@@ -23,6 +23,8 @@ public:
     virtual std::string help() const = 0;
     virtual void options(CLI::App& command) = 0;
     virtual int run(StorageTools& tools) = 0;
+    /// What `all` means: every storage by itself, or all of them as one.
+    virtual bool in_each_storage() const { return false; }
 };
 
 std::unique_ptr<StorageTool> make_st_ls();       // st_list.cpp
@@ -37,7 +39,7 @@ std::unique_ptr<StorageTool> make_st_transfer(); // st_transfer.cpp
 
 /// The objects below `folder` ("" or "a/") that a shell's pattern (* and ? stop at slashes) matches, with their paths.
 std::vector<storage::ObjectInfo> objects_matching(StorageTools& tools, const std::string& pattern);
-/// The object, or else all below the folder of that name; none if there is neither.
+/// The object, or else all below the folder of that name; none if there is neither. With a pattern, of each that it matches.
 std::vector<storage::ObjectInfo> objects_at(StorageTools& tools, const std::string& path);
 /// Without leading and trailing slashes.
 std::string clean_path(std::string path);

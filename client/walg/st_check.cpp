@@ -22,6 +22,8 @@ public:
         });
     }
 
+    bool in_each_storage() const override { return true; }
+
     int run(StorageTools& tools) override {
         if (write_)
             check_write(tools);

@@ -28,6 +28,11 @@ public:
         command.add_flag("-s,--read-stdin", read_stdin_, "Store what comes from stdin");
     }
 
+    bool in_each_storage() const override {
+        if (read_stdin_) throw Error(ErrorKind::misconfigured, "stdin can be read once only", "name one storage by --target");
+        return true;
+    }
+
     int run(StorageTools& tools) override {
         if (words_.size() != (read_stdin_ ? 1U : 2U))
             throw Error(ErrorKind::misconfigured,

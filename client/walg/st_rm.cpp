@@ -1,6 +1,10 @@
 #include "client/walg/st.hpp"
+#include "common/archive/layout.hpp"
 
+#include <algorithm>
+#include <array>
 #include <fmt/format.h>
+#include <fnmatch.h>
 
 namespace walgd::cli {
 
@@ -19,7 +23,7 @@ public:
     int run(StorageTools& tools) override {
         if (all_versions_ || !version_.empty())
             throw Error(ErrorKind::refused, "versions of objects cannot be removed one by one", "use the storage's own tools");
-        if (clean_path(path_).empty())
+        if (clean_path(path_).empty() || (tools.glob && matches_everything(clean_path(path_))))
             throw Error(ErrorKind::refused, "that would remove the whole storage", "name an object or a folder");
         const auto objects = objects_at(tools, path_);
         if (objects.empty() && !tools.glob)
@@ -36,6 +40,12 @@ public:
     }
 
 private:
+    static bool matches_everything(const std::string& pattern) {
+        return std::ranges::all_of(std::array{archive::backup_folder, archive::wal_folder}, [&](std::string_view folder) {
+            return ::fnmatch(pattern.c_str(), std::string(folder.substr(0, folder.size() - 1)).c_str(), FNM_PATHNAME) == 0;
+        });
+    }
+
     std::string path_, version_;
     bool all_versions_ = false;
 };

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <map>
+#include <random>
 
 namespace walgd::cli {
 
@@ -57,6 +58,7 @@ public:
                                               tools.target.settings().bytes("s3_max_part_size"), tools.context.stop},
                                        .at_once = concurrency_};
         auto groups = limited(grouped(tools, missing(tools, from, target.storage)));
+        if (overwrite_ && !move_.preserve && !groups.empty()) check_two_places(tools, from, target.storage);
         std::size_t left = 0;
         for (const auto& group : groups) left += group.size();
         auto& log = tools.context.log;
@@ -73,6 +75,19 @@ public:
     }
 
 private:
+    /// What is moved onto itself would be gone. Names do not tell: two of them, two addresses or a link lead to one place.
+    static void check_two_places(StorageTools& tools, storage::Storage& from, storage::Storage& to) {
+        std::random_device dice;
+        const storage::ObjectKey key(fmt::format("walgd_005/transfer-{:08x}{:08x}", dice(), dice()));
+        run_blocking(tools.context.io, to.put(key, bytes_of("test"), {}), tools.context.stop);
+        const auto seen = run_blocking(tools.context.io, from.head(key), tools.context.stop);
+        if (!run_blocking(tools.context.io, to.remove({key}), tools.context.stop).empty())
+            tools.context.log.warn("{} was not removed from {}", key.path(), to.describe());
+        if (seen)
+            throw Error(ErrorKind::misconfigured, "source and target storages must be different",
+                        fmt::format("what is put into {} is in {} too: nothing was moved", to.describe(), from.describe()));
+    }
+
     static std::vector<storage::ObjectInfo> below(StorageTools& tools, storage::Storage& storage, const std::string& prefix) {
         const auto slash = prefix.rfind('/');
         const auto folder = slash == std::string::npos ? std::string() : prefix.substr(0, slash + 1);

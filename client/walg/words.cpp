@@ -1,5 +1,6 @@
 #include "client/walg/words.hpp"
 
+#include "config/foreign.hpp"
 #include "config/settings.hpp"
 #include "config/values.hpp"
 
@@ -66,6 +67,21 @@ std::string flag_of(std::string_view walg_name) {
     return flag;
 }
 
+std::set<std::string> setting_flags() {
+    std::set<std::string> flags;
+    for (const auto& setting : config::settings_table()) {
+        flags.insert(flag_of(setting.walg_name));
+        for (const auto alias : setting.aliases) flags.insert(flag_of(alias));
+    }
+    for (const auto names : {config::unused_settings(), config::refused_settings(), config::key_ring_settings()}) {
+        for (const auto name : names) {
+            flags.insert(flag_of(name));
+            if (name.starts_with("S3_")) flags.insert("walg-" + flag_of(name));
+        }
+    }
+    return flags;
+}
+
 std::string flags_page() {
     std::vector<std::pair<std::string, std::string_view>> lines{{"--config string", "Settings file"}};
     for (const auto& setting : config::settings_table())
@@ -104,33 +120,52 @@ complete -F {2} {0}
     return script;
 }
 
-std::string unknown_word(const CLI::App& app, int count, char** words) {
-    if (!app.get_subcommands().empty()) return {};
+CommandWords command_words(const CLI::App& app, int count, char** words) {
+    CommandWords found{.command = &app, .path = app.get_name(), .unknown = {}};
     for (int index = 1; index < count; ++index) {
-        const std::string_view word = words[index];
-        if (!word.starts_with("-")) return std::string(word);
-        // "--config FILE": all flags before the command take a value, written with = or behind.
-        const auto* option = app.get_option_no_throw(std::string(word));
-        if (option != nullptr && option->get_items_expected_min() > 0) ++index;
+        const std::string word = words[index];
+        if (word.starts_with("-")) {
+            // "--config FILE": flags take a value, written with = or behind.
+            const auto* option = found.command->get_option_no_throw(word);
+            if (option == nullptr) option = app.get_option_no_throw(word);
+            if (option != nullptr && option->get_items_expected_min() > 0) ++index;
+            continue;
+        }
+        const auto commands = commands_of(*found.command);
+        if (commands.empty()) return found; // a word of its own
+        const auto next = std::ranges::find(commands, word, &CLI::App::get_name);
+        if (next == commands.end()) {
+            found.unknown = word;
+            return found;
+        }
+        found.command = *next;
+        found.path += " " + word;
     }
-    return {};
+    found.is_group = !commands_of(*found.command).empty();
+    return found;
 }
 
-std::string unknown_word_text(const CLI::App& app, const std::string& word, bool as_walg) {
+std::string unknown_word_text(const CommandWords& found, bool as_walg) {
+    const auto& word = found.unknown;
     std::vector<std::string> names;
-    for (const auto* command : commands_of(app)) names.push_back(command->get_name());
+    for (const auto* command : commands_of(*found.command)) names.push_back(command->get_name());
     if (!as_walg) {
         const auto best = config::nearest(word, names);
-        return best.empty() ? fmt::format("there is no command '{}': {} --help lists them", word, app.get_name())
+        return best.empty() ? fmt::format("there is no command '{}': {} --help lists them", word, found.path)
                             : fmt::format("there is no command '{}': did you mean {}?", word, best);
     }
-    auto text = fmt::format("unknown command \"{}\" for \"{}\"", word, app.get_name());
+    auto text = fmt::format("unknown command \"{}\" for \"{}\"", word, found.path);
     // Cobra's rule: two changes away, or beginning alike.
     std::erase_if(names,
                   [&](const std::string& name) { return config::edit_distance(word, name) > 2 && !name.starts_with(word); });
     std::ranges::sort(names);
     if (!names.empty()) text += fmt::format("\n\nDid you mean this?\n\t{}\n", fmt::join(names, "\n\t"));
     return text;
+}
+
+std::string help_text(const CommandWords& found) {
+    // Not help(): an App hands that on to the command that was parsed.
+    return found.command->get_formatter()->make_help(found.command, found.path, CLI::AppFormatMode::Normal);
 }
 
 } // namespace walgd::cli

@@ -97,6 +97,44 @@ class FailoverStorages(TestCase):
         for words in (["-s", "east", "-t", "east"], ["-s", "all"], ["-s", "west"]):
             self.assertEqual(self.walgd.walg("st", "transfer", "pg-wals", *words, check=False).returncode, 1, words)
 
+    def test_a_file_called_as_a_storage_is_not_taken_for_its_settings(self):
+        here = self.scratch.folder("here")
+        for name in ("default", "east"):
+            (here / name).write_text("no settings")
+            self.assertIn("name", self.walgd.walg("st", "ls", "--target", name, cwd=here).stdout)
+
+    def test_all_storages_are_put_to_and_checked_each(self):
+        file = self.scratch.path / "file"
+        file.write_text("content")
+        self.walgd.walg("st", "put", file, "misc/file", "--target", "all", "--no-compress")
+        self.assertTrue(self.holds("default", "misc/file") and self.holds("east", "misc/file"))
+        self.assertEqual(self.walgd.walg("st", "put", "misc/2", "-s", "-t", "all", check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("st", "check", "write", "-t", "all").stderr.count("Write check OK"), 2)
+        self.walgd.walg("st", "check", "read", "misc/file", "-t", "all")
+        self.kill("east")
+        for words in (["write"], ["read"], ["read", "misc/file"]):
+            result = self.walgd.walg("st", "check", *words, "-t", "all", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("1 of 2 storages failed", result.stderr)
+            self.assertIn(str(self.folders["east"]), result.stderr)
+            self.assertEqual(self.walgd.walg("st", "check", *words, "-t", "all", name="wal-g").returncode, 0)
+        self.kill("default")
+        self.assertIn("all storages failed", self.walgd.walg("st", "check", "read", "-t", "all", name="wal-g", check=False).stderr)
+
+    def test_a_transfer_from_a_storage_to_itself_moves_nothing(self):
+        self.walgd.walg("wal-push", write_segment(self.scratch, 1), "--target-storage", "east")
+        link, file = self.scratch.path / "link", self.scratch.path / "east.yaml"
+        link.symlink_to(self.folders["east"])
+        file.write_text(f"file_prefix: {link}\n")
+        self.scratch.own(file)
+        files = lambda: sorted(path.name for path in self.folders["east"].rglob("*") if path.is_file())
+        before = files()
+        for source in ("EAST", file):
+            result = self.walgd.walg("st", "transfer", "pg-wals", "--source", source, "--target", "east", "--overwrite", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("source and target storages must be different", result.stderr)
+            self.assertEqual(files(), before)
+
     def test_objects_move_between_buckets_of_s3(self):
         minio = Minio(self.scratch)
         settings = self.settings(**minio.settings(), WALG_FAILOVER_STORAGES=json.dumps({"east": {"WALG_S3_PREFIX": f"s3://{minio.bucket}/east"}}))

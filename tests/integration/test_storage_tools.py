@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import subprocess
 import unittest
 
 from harness import Cluster, Failed, GOLDEN, TestCase, Walgd
@@ -101,6 +102,13 @@ class StorageTools(TestCase):
             self.walgd.walg("st", "put", self.local(b"x"), path, "--no-compress")
         lines = self.walgd.walg("st", "ls", "-g", "a/*.x").stdout.splitlines()[1:]
         self.assertEqual([line.split()[-1] for line in lines], ["a/1.x", "a/2.x"])
+        # A folder that a pattern matches goes with all that is below, as one that is named does.
+        for everything in ("*", "/*/", "[a-z]*_005"):
+            self.assertEqual(self.walgd.walg("st", "rm", "-g", everything, check=False).returncode, 1)
+        self.walgd.walg("st", "rm", "-g", "a/[b-z]*")
+        self.assertEqual(sorted(files_below(self.folder)), ["a/1.x", "a/1.y", "a/2.x"])
+        self.walgd.walg("st", "rm", "-g", "?/*.x")
+        self.assertEqual(sorted(files_below(self.folder)), ["a/1.y"])
 
     def test_checks_tell_by_their_exit_code(self):
         self.assertIn("Write check OK", self.walgd.walg("st", "check", "write").stderr)
@@ -281,6 +289,21 @@ class CommandLine(TestCase):
         walg = self.walgd.walg("wal-shwo", check=False, name="wal-g")
         self.assertEqual(walg.stderr, "Error: unknown command \"wal-shwo\" for \"wal-g\"\n\nDid you mean this?\n\twal-show\n\nRun 'wal-g --help' for usage.\n")
 
+        for words, path, nearest in ((("delete", "--confirm", "befor", "x"), "walg delete", "before"), (("st", "-t", "east", "lss"), "walg st", "ls")):
+            result = self.walgd.walg(*words, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertEqual(result.stderr.splitlines(), [f"ERROR: there is no command '{words[-1 if nearest == 'ls' else 2]}': did you mean {nearest}?", f"HINT: {path} --help"])
+
+    def test_as_wal_g_a_word_that_wants_another_prints_its_help(self):
+        for words in ((), ("st",), ("st", "check"), ("st", "transfer"), ("delete", "--confirm"), ("pgbackrest",)):
+            result = self.walgd.walg(*words, name="wal-g")
+            commands = [word for word in words if not word.startswith("-")]
+            self.assertEqual(result.stdout, self.walgd.walg("help", *commands, name="wal-g").stdout)
+            self.assertEqual(result.stderr, "")
+            self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("--no-such-flag", name="wal-g", check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("help", "nosuch", check=False).returncode, 1)
+
     def test_every_command_has_help_and_is_completed(self):
         commands = [line.split()[0] for line in self.walgd.walg("--help").stdout.split("Subcommands:")[1].splitlines() if line.startswith("  ") and line[2] != " "]
         self.assertIn("wal-show", commands)
@@ -306,6 +329,26 @@ class CommandLine(TestCase):
         folder = self.scratch.folder("flagged")
         self.assertIn("name", self.walgd.walg("st", "ls", f"--walg-file-prefix={folder}").stdout)
         self.assertIn("name", self.walgd.walg("--walg-file-prefix", folder, "st", "ls").stdout)
+
+    def test_wal_gs_other_names_are_flags_too_and_the_last_of_two_counts(self):
+        folder = self.scratch.folder("flagged")
+        ls = ("st", "ls", "--walg-file-prefix", "/nowhere", f"--walg-file-prefix={folder}")
+        self.assertIn("name", self.walgd.walg(*ls, "--walg-alive-check-interval=1m", "--walg-s3-use-list-objects-v1", "true", name="wal-g").stdout)
+        self.assertIn("name", self.walgd.walg("st", "ls", "--wale-file-prefix", folder).stdout)
+        refused = self.walgd.walg(*ls, "--walg-cse-kms-id=1", check=False, name="wal-g")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("this version cannot do", refused.stderr)
+
+    def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
+        env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=env, stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot be written to stdout", result.stderr)
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.assertEqual(subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=env, stdout=writer).returncode, 0)
+        os.close(writer)
 
     def test_no_storage_is_an_error_in_wal_gs_shape(self):
         result = self.walgd.walg("wal-show", check=False, name="wal-g")

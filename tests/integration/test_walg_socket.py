@@ -382,6 +382,7 @@ class WalgSocket(TestCase):
         name, = self.served()
         self.daemon.stop()
         env = {key: value for key, value in self.daemon.env.items() if key not in ("WALGD_SOCKET", "WALGD_WALG_SOCKET", "WALG_FILE_PREFIX")}
+        env["WALG_NO_SETTING"] = "1"  # wal-g says a word of it and goes on
         process = start([self.scratch.bin / "wal-g", "daemon", self.path, "--walg-file-prefix", self.folder], self.scratch.log, env=env)
         self.scratch.stack.callback(stop, process)
         until("the socket", lambda: self.path.exists() and self.answers(), 30)

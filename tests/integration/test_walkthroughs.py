@@ -296,8 +296,10 @@ class Supabase(Walkthrough):
         for number in (7, 8):
             self.sh(f"""WALG_SENTINEL_USER_DATA='{{ "project_id": {number}, "backup_id": 9 }}' wal-g backup-push $PGDATA""", env)
         self.sh(f"""wal-g backup-fetch {self.scratch.path}/two --target-user-data '{{"backup_id":9,"project_id":7}}'""", env)
+        self.sh(f"""WALG_FETCH_TARGET_USER_DATA='{{"backup_id":9,"project_id":7}}' wal-g backup-fetch {self.scratch.path}/three""", env)
         wanted = self.sh("wal-g backup-list", env).stdout.splitlines()[1].split()[2]
-        self.assertIn(f"(file {wanted})", (self.scratch.path / "two/backup_label").read_text())
+        for target in ("two", "three"):
+            self.assertIn(f"(file {wanted})", (self.scratch.path / target / "backup_label").read_text())
 
     def test_verify_names_a_damaged_block_and_the_backup_is_taken(self):
         env = self.file_image()

@@ -194,6 +194,9 @@ TEST_CASE("WAL-G's delete words choose by start time", "[retention]") {
     CHECK(text_of_error([&] { select_retain(inventory, {.count = 1}); }).find("Consider FIND_FULL") != std::string::npos);
     CHECK(select_retain(inventory, {.count = 2, .after = Days::name(1)}).target == &days.of(1));
     CHECK(select_retain(inventory, {.count = 2, .after = "2026-11-06T00:00:00Z"}).target == &days.of(4));
+    // A word that is neither a time nor a name must not be passed over: more would go than was asked for.
+    for (const auto* word : {"base_9", "2026-11-06", "2026-11-06T00:00:00", "2027-01-01T00:00:00Z"})
+        CHECK(kind_of([&] { select_retain(inventory, {.count = 2, .after = word}); }) == ErrorKind::refused);
     CHECK(select_before(inventory, FullModifier::none, "2026-11-05T00:00:00Z", true).target == &days.of(4));
     CHECK(select_before(inventory, FullModifier::none, "2026-11-11T00:00:00Z", true).target == nullptr);
     CHECK(kind_of([&] { select_before(inventory, FullModifier::none, "2027-01-01T00:00:00Z", true); }) == ErrorKind::refused);
@@ -238,6 +241,19 @@ TEST_CASE("a folder without a sentinel goes when nobody can be writing it", "[re
         inventory.taken = monday + std::chrono::days(9) + std::chrono::hours(10);
         CHECK(goes());
     }
+}
+
+TEST_CASE("where no backup is to compare with, WAL that one being taken needs stays", "[retention]") {
+    Days days;
+    auto inventory = days.at(9);
+    inventory.backup_objects.push_back(
+        {storage::ObjectKey("basebackups_005/" + Days::name(6) + "/tar_partitions/part_001.tar.lz4"), 1, inventory.taken});
+    const auto garbage = select_garbage(inventory, GarbageKind::archives, true);
+    const auto plan = plan_removal(inventory, garbage.selection);
+    REQUIRE(plan.wal_ranges.size() == 1);
+    CHECK(plan.wal_ranges.front().last == Days::name(4).substr(5));
+    inventory.taken += std::chrono::days(2);
+    CHECK(plan_removal(inventory, garbage.selection).wal.size() == 10);
 }
 
 TEST_CASE("the mark goes to the base first, and is not taken from under a permanent backup", "[retention]") {

@@ -53,6 +53,7 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
     CHECK(Given().env("S3_MAX_PART_SIZE", "10485760").load().bytes("s3_max_part_size") == 10 << 20);
     CHECK(Given().env("AWS_DEFAULT_REGION", "eu-west-1").load().text("aws_region") == "eu-west-1");
     CHECK(Given().file("{\"WALG_S3_PREFIX\": \"s3://b/p\", \"PGHOST\": \"/tmp\"}").load().text("pghost") == "/tmp");
+    CHECK(Given().env("PGHOST", "a,b").env("PGPORT", "5432,5433").load().text("pgport") == "5432,5433");
     CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
 }
 
@@ -69,6 +70,38 @@ TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
     given.file("something_else: 1\n");
     given.sources.walg_compatible = true;
     CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
+}
+
+TEST_CASE("as wal-g, an unknown key may hold a map, and WAL-G's own maps change nothing", "[config]") {
+    Given given;
+    given.file("{\"something_else\": {\"a\": 1}, \"WALG_STATSD_EXTRA_TAGS\": {\"cluster\": \"main\"}}");
+    CHECK_THAT(given.error(), Contains("something_else") && Contains("is not a setting"));
+    given.sources.walg_compatible = true;
+    CHECK_THAT(given.load().warnings().front(), Contains("something_else"));
+    CHECK_THAT(Given().file("compression_method: {a: b}\n").error(), Contains("should be one value"));
+}
+
+TEST_CASE("WAL-G's file in the home folder is found whatever its ending, and one that is not understood is an error",
+          "[config]") {
+    test::TemporaryFolder home;
+    Sources sources;
+    sources.home = home.path();
+    sources.host_file = home / "walgd.yaml";
+    CHECK(Settings::load(sources).text("libsodium_key").empty());
+    write_file_atomically(home / ".walg.env", bytes_of("WALG_LIBSODIUM_KEY=secret\n"), 0600);
+    CHECK(Settings::load(sources).text("libsodium_key") == "secret");
+    write_file_atomically(home / ".walg.toml", bytes_of("WALG_LIBSODIUM_KEY = \"secret\"\n"), 0600);
+    CHECK_THAT(text_of_error([&] { Settings::load(sources); }), Contains(".walg.toml"));
+    write_file_atomically(home / ".walg.json", bytes_of("{\"WALG_LIBSODIUM_KEY\": \"of json\"}"), 0600);
+    CHECK(Settings::load(sources).text("libsodium_key") == "of json");
+    write_file_atomically(sources.host_file, bytes_of("libsodium_key: of the host\n"), 0600);
+    CHECK(Settings::load(sources).text("libsodium_key") == "of the host");
+}
+
+TEST_CASE("a settings file of the host's of which nobody can tell whether it is there has a warning", "[config]") {
+    Sources sources;
+    sources.host_file = std::string(300, 'x'); // ENAMETOOLONG; root may enter every folder
+    CHECK_THAT(Settings::load(sources).warnings().front(), Contains("is passed over"));
 }
 
 TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is given none that counts", "[config]") {

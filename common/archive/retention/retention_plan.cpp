@@ -159,13 +159,29 @@ private:
         return backup != nullptr && !stays(*backup);
     }
 
+    /// Where a backup begins that may be being taken: it needs what is stored from there on.
+    std::optional<pg::Segment> first_being_taken() const {
+        const BackupFolders folders(inventory_);
+        std::optional<pg::Segment> first;
+        for (const auto folder : folders.names()) {
+            const auto segment = pg::parse_segment(first_segment_in(folder), inventory_.segment_bytes);
+            if (!segment || !valid_backup_name(folder) || graph_.find(folder) != nullptr || folders.abandoned(folder)) continue;
+            // As with WalNeeds: recovery may begin by reading the one before.
+            const pg::Segment from{segment->timeline, segment->number - std::min<std::uint64_t>(segment->number, 1)};
+            if (!first || from < *first) first = from;
+        }
+        return first;
+    }
+
     void remove_wal() {
+        // Elsewhere a backup stays that is older than what is being taken, with the WAL behind it.
+        const auto being_taken = selection_.all_wal ? first_being_taken() : std::nullopt;
         std::optional<pg::Segment> before;
         for (const auto& object : inventory_.wal_objects) {
             const auto name = segment_of_wal_object(object.key.path());
             const auto segment = pg::parse_segment(name, inventory_.segment_bytes);
             const bool older = segment && (selection_.all_wal || (cut_ && *segment < *cut_));
-            if (!older || needs_.needs(*segment)) continue;
+            if (!older || needs_.needs(*segment) || (being_taken && !(*segment < *being_taken))) continue;
             plan_.wal.push_back(object.key);
             plan_.bytes += object.bytes;
             const bool follows = before && segment->timeline == before->timeline && segment->number <= before->number + 1;

@@ -58,6 +58,17 @@ const HeldBackup* first_called(const Backups& backups, const std::string& name) 
     return found == by_name.end() ? nullptr : *found;
 }
 
+/// The oldest backup that `--after` keeps; nullptr where none is so young. A word that says nothing would keep nothing.
+const HeldBackup* oldest_after(const Inventory& inventory, const Backups& backups, const RetainRequest& request) {
+    const auto time = parse_time(request.after);
+    if (time && *time > inventory.taken)
+        throw Error(ErrorKind::refused, fmt::format("{} is in the future", request.after), "name a time that has passed");
+    if (time) return oldest_since(backups, *time, request.by_start_time, request.modifier != FullModifier::none);
+    if (const auto* named = first_called(backups, request.after)) return named;
+    throw Error(ErrorKind::refused, fmt::format("--after '{}' is no time, and no backup's name begins so", request.after),
+                "a time has its zone, as 2026-11-20T00:00:00Z; walg backup-list shows the names");
+}
+
 /// All that is older goes, and what belongs to nobody then.
 Choice older_than(const Backups& backups, const HeldBackup* target) {
     Choice choice;
@@ -87,13 +98,9 @@ Choice select_retain(const Inventory& inventory, const RetainRequest& request) {
     const auto backups = of_this_system(inventory);
     const bool full_only = request.modifier == FullModifier::full;
     const auto* target = nth_newest(inventory, backups, request.count, full_only);
+    const auto* after = request.after.empty() ? nullptr : oldest_after(inventory, backups, request);
     if (target == nullptr) return {};
-    if (!request.after.empty()) {
-        const auto time = parse_time(request.after);
-        const auto* after = time ? oldest_since(backups, *time, request.by_start_time, request.modifier != FullModifier::none)
-                                 : first_called(backups, request.after);
-        if (after != nullptr && after->started < target->started) target = after;
-    }
+    if (after != nullptr && after->started < target->started) target = after;
     if (request.modifier == FullModifier::find_full) target = full_at_or_before(backups, target);
     return older_than(backups, target);
 }
