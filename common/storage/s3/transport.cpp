@@ -45,7 +45,7 @@ public:
     }
 
     const HttpServer& server() const { return server_; }
-    bool used() const { return used_; }
+    bool sent() const { return sent_; } ///< the last request, to its end
     bool stalled() const { return stalled_; }
     /// Of what the server showed; nothing without TLS.
     std::optional<std::chrono::system_clock::time_point> certificate_end() {
@@ -85,21 +85,31 @@ public:
                                 server_.authority(), request.body.size());
         for (const auto& [name, value] : request.headers) head += fmt::format("{}: {}\r\n", name, value);
         head += "\r\n";
+        sent_ = false;
         co_await write(bytes_of(head));
         co_await write(request.body);
+        sent_ = true;
     }
 
-    awaitable<void> read_head(Parser& parser) {
+    /// The answer's head, into a parser of its own. `heard` is set when anything of it has come.
+    awaitable<std::unique_ptr<Parser>> read_head(bool without_body, bool& heard) {
         tcp_.expires_after(options_.stall_timeout);
-        error_code error;
-        if (tls_)
-            std::tie(error, std::ignore) =
-                co_await http::async_read_header(*tls_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        else
-            std::tie(error, std::ignore) =
-                co_await http::async_read_header(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        if (error) give_up("no answer from", error);
-        used_ = true;
+        for (;;) {
+            auto parser = std::make_unique<Parser>();
+            parser->body_limit(boost::none);
+            parser->skip(without_body);
+            error_code error;
+            if (tls_)
+                std::tie(error, std::ignore) =
+                    co_await http::async_read_header(*tls_, buffer_, *parser, asio::as_tuple(asio::use_awaitable));
+            else
+                std::tie(error, std::ignore) =
+                    co_await http::async_read_header(tcp_, buffer_, *parser, asio::as_tuple(asio::use_awaitable));
+            heard = heard || parser->got_some();
+            if (error) give_up("no answer from", error);
+            // 100 Continue and its like come before the answer, also where nobody asked for them.
+            if (parser->get().result_int() / 100 != 1) co_return parser;
+        }
     }
 
     /// Bytes put into `into`, as many as come at once: whatever comes renews the deadline. 0 may be, and is certain when the
@@ -123,7 +133,7 @@ public:
 
     /// Still there and silent: fit for one more request.
     bool fit() {
-        if (rested_too_long() || buffer_.size() > 0) return false;
+        if (!sent_ || rested_too_long() || buffer_.size() > 0) return false;
         char byte;
         const auto count = ::recv(tcp_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -195,7 +205,7 @@ private:
     std::optional<beast::ssl_stream<beast::tcp_stream&>> tls_;
     asio::any_io_executor io_;
     beast::flat_buffer buffer_;
-    bool used_ = false, stalled_ = false;
+    bool sent_ = true, stalled_ = false;
     std::chrono::steady_clock::time_point idle_since_{};
     std::chrono::system_clock::time_point idle_since_by_wall_{};
 };
@@ -257,15 +267,23 @@ public:
                 co_await connection->connect();
                 if (const auto end = connection->certificate_end()) certificates_[server.authority()] = *end;
             }
-            auto parser = std::make_unique<Parser>();
-            parser->body_limit(boost::none);
-            parser->skip(request.method == "HEAD");
+            bool heard = false;
+            std::unique_ptr<Parser> parser;
             std::optional<Error> failure;
             try {
                 co_await connection->send(request);
-                co_await connection->read_head(*parser);
             } catch (const Error& error) {
                 failure = error;
+            }
+            // A server that wants no more of a request says why before it closes: that it takes other credentials, or is another
+            // region's. That it has done what it did not hear to the end is not believed.
+            if (!failure || (failure->kind() == ErrorKind::transient && !connection->stalled())) {
+                try {
+                    parser = co_await connection->read_head(request.method == "HEAD", heard);
+                    if (connection->sent() || parser->get().result_int() >= 300) failure.reset();
+                } catch (const Error& error) {
+                    if (!failure || error.kind() == ErrorKind::cancelled) failure = error;
+                }
             }
             if (!failure) {
                 std::unique_ptr<HttpAnswer> answer =
@@ -273,7 +291,7 @@ public:
                 co_return answer;
             }
             // The server closed a resting connection just as we spoke: not a failure, if nothing of an answer came.
-            const bool closed = failure->kind() == ErrorKind::transient && !connection->stalled() && !parser->got_some();
+            const bool closed = failure->kind() == ErrorKind::transient && !connection->stalled() && !heard;
             if (!reused || !closed) throw *failure;
         }
     }

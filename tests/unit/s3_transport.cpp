@@ -1,0 +1,79 @@
+#include "common/storage/s3/http.hpp"
+#include "tests/unit/async_support.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+
+namespace walgd::storage {
+
+using asio::ip::tcp;
+
+namespace {
+
+/// A server for one connection, which says what it is told to as soon as it has a request's head.
+class Peer {
+public:
+    explicit Peer(test::Loop& loop) : acceptor_(loop.executor(), tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
+
+    HttpServer server() const { return {.tls = false, .host = "127.0.0.1", .port = acceptor_.local_endpoint().port()}; }
+    awaitable<void> serve(std::string answer) {
+        auto socket = co_await acceptor_.async_accept(asio::use_awaitable);
+        std::string head;
+        co_await asio::async_read_until(socket, asio::dynamic_buffer(head), "\r\n\r\n", asio::use_awaitable);
+        co_await asio::async_write(socket, asio::buffer(answer), asio::use_awaitable);
+    }
+
+private:
+    tcp::acceptor acceptor_;
+};
+
+struct Said {
+    int status = 0;
+    std::string body;
+};
+
+/// Puts so many bytes to a peer that answers so.
+Said put(std::string answer, std::size_t bytes) {
+    test::Loop loop;
+    Peer peer(loop);
+    const auto transport = make_transport({}, loop.executor());
+    Said said;
+    auto client = [&]() -> awaitable<void> {
+        const std::string body(bytes, 'x');
+        HttpRequest request;
+        request.method = "PUT";
+        request.body = bytes_of(body);
+        const auto heard = co_await transport->open(peer.server(), request);
+        said.status = heard->head().status;
+        said.body = co_await read_text(*heard, 1000);
+    };
+    asio::co_spawn(loop.io(), peer.serve(std::move(answer)), [](std::exception_ptr) {});
+    loop.run(client());
+    return said;
+}
+
+constexpr std::size_t more_than_sockets_hold = 64 << 20;
+
+} // namespace
+
+TEST_CASE("what a server says before its answer is passed over", "[s3]") {
+    const auto said = put("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+                          "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere",
+                          10);
+    CHECK(said.status == 200);
+    CHECK(said.body == "here");
+}
+
+TEST_CASE("a server that refuses before it has the whole request is heard", "[s3]") {
+    const auto said = put("HTTP/1.1 403 Forbidden\r\ncontent-length: 12\r\n\r\nExpiredToken", more_than_sockets_hold);
+    CHECK(said.status == 403);
+    CHECK(said.body == "ExpiredToken");
+}
+
+TEST_CASE("a server that agrees before it has the whole request is not believed", "[s3]") {
+    const auto kind = test::kind_of([] { put("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", more_than_sockets_hold); });
+    CHECK(kind == ErrorKind::transient);
+}
+
+} // namespace walgd::storage
