@@ -1,9 +1,30 @@
 #include "common/storage/s3/http.hpp"
 #include "tests/unit/async_support.hpp"
 
+#include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
+#include <dlfcn.h>
+#include <netdb.h>
+
+namespace {
+
+/// While it is true, names that begin with "silent." are looked up without end.
+std::atomic<bool> dns_is_silent = false;
+
+} // namespace
+
+/// Stands before the system's.
+extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** found) {
+    if (name != nullptr && std::string_view(name).starts_with("silent.")) {
+        dns_is_silent.wait(true);
+        return EAI_AGAIN;
+    }
+    using LookUp = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
+    static const auto system = reinterpret_cast<LookUp>(::dlsym(RTLD_NEXT, "getaddrinfo"));
+    return system(name, service, hints, found);
+}
 
 namespace walgd::storage {
 
@@ -74,6 +95,35 @@ TEST_CASE("a server that refuses before it has the whole request is heard", "[s3
 TEST_CASE("a server that agrees before it has the whole request is not believed", "[s3]") {
     const auto kind = test::kind_of([] { put("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", more_than_sockets_hold); });
     CHECK(kind == ErrorKind::transient);
+}
+
+TEST_CASE("a look-up that does not end ends with its deadline, and with the request", "[s3]") {
+    test::Loop loop;
+    dns_is_silent = true;
+    bool late = false, cancelled = false;
+    TransportOptions hasty;
+    hasty.connect_timeout = std::chrono::milliseconds(20);
+    auto client = [&]() -> awaitable<void> {
+        const auto transport = make_transport(hasty, loop.executor());
+        const auto patient = make_transport({}, loop.executor());
+        const HttpServer server{.tls = false, .host = "silent.example", .port = 80};
+        try {
+            co_await transport->open(server, {});
+        } catch (const Error& error) {
+            late = error.kind() == ErrorKind::transient;
+        }
+        auto asking = [&]() -> awaitable<void> { co_await patient->open(server, {}); };
+        try {
+            co_await within(std::chrono::milliseconds(20), asking(), "late");
+        } catch (const Error& error) {
+            cancelled = std::string(error.what()) == "late";
+        }
+        dns_is_silent = false;
+        dns_is_silent.notify_all();
+    };
+    loop.run(client());
+    CHECK(late);
+    CHECK(cancelled);
 }
 
 } // namespace walgd::storage

@@ -3,7 +3,6 @@
 #include "common/base/slots.hpp"
 #include "common/storage/s3/http.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
@@ -54,20 +53,7 @@ public:
     }
 
     awaitable<void> connect() {
-        using namespace asio::experimental::awaitable_operators;
-        tcp::resolver resolver(io_);
-        asio::steady_timer deadline(io_, options_.connect_timeout);
-        // Names below localhost are this machine's (RFC 6761), also where the system's resolver does not know that.
-        const auto name = server_.host.ends_with(".localhost") ? std::string("localhost") : server_.host;
-        auto resolve = resolver.async_resolve(name, std::to_string(server_.port), asio::as_tuple(asio::use_awaitable));
-        auto wait = deadline.async_wait(asio::as_tuple(asio::use_awaitable));
-        auto resolved = co_await (std::move(resolve) || std::move(wait));
-        if (resolved.index() == 1) give_up("cannot look up", beast::error::timeout);
-        auto& [resolve_error, addresses] = std::get<0>(resolved);
-        if (resolve_error == asio::error::operation_aborted) give_up("cannot look up", resolve_error);
-        if (resolve_error)
-            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()),
-                        "is the endpoint's name right, and does DNS answer here?");
+        const auto addresses = co_await look_up();
         tcp_.expires_after(options_.connect_timeout);
         const auto [connect_error, address] = co_await tcp_.async_connect(addresses, asio::as_tuple(asio::use_awaitable));
         if (connect_error) give_up("cannot connect to", connect_error);
@@ -144,6 +130,34 @@ public:
     }
 
 private:
+    /// The system's look-up cannot be cancelled: whoever waits for it no longer leaves it to end by itself.
+    struct LookUp {
+        LookUp(asio::any_io_executor io, std::chrono::milliseconds limit) : over(io, limit) {}
+        asio::steady_timer over;
+        bool done = false;
+        error_code error;
+        tcp::resolver::results_type addresses;
+    };
+
+    awaitable<tcp::resolver::results_type> look_up() {
+        tcp::resolver resolver(io_); // its end takes back a look-up that has not begun
+        const auto found = std::make_shared<LookUp>(io_, options_.connect_timeout);
+        // Names below localhost are this machine's (RFC 6761), also where the system's resolver does not know that.
+        const auto name = server_.host.ends_with(".localhost") ? std::string("localhost") : server_.host;
+        resolver.async_resolve(name, std::to_string(server_.port), [found](const error_code& error, auto addresses) {
+            found->done = true;
+            found->error = error;
+            found->addresses = std::move(addresses);
+            found->over.cancel();
+        });
+        const auto [cancelled] = co_await found->over.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (!found->done) give_up("cannot look up", cancelled ? cancelled : beast::error::timeout);
+        if (found->error)
+            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, found->error.message()),
+                        "is the endpoint's name right, and does DNS answer here?");
+        co_return found->addresses;
+    }
+
     /// The steady clock stands still while the machine is suspended: then it is the wall clock that jumps.
     bool rested_too_long() const {
         return std::chrono::steady_clock::now() - idle_since_ > idle_max ||
