@@ -82,6 +82,7 @@ public:
 private:
     awaitable<archive::WalPushed> push_or_join(std::string name, UniqueFd fd);
     awaitable<Slots::Slot> take_place();
+    awaitable<archive::WalPushed> begin_and_push(std::string name, FileIdentity identity, UniqueFd fd);
     awaitable<archive::WalPushed> push_begun(std::string name, FileIdentity identity, UniqueFd fd);
     void choose_level();
     void note_stored(const std::string& name, const archive::WalPushed& result);
