@@ -16,6 +16,8 @@ namespace walgd::storage {
 namespace {
 
 constexpr std::chrono::minutes refresh_before{5};
+/// While keys that were not renewed still hold, their source is left alone for so long.
+constexpr std::chrono::seconds renew_again{15};
 constexpr std::size_t answer_bytes_max = 1 << 20;
 
 std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string& text) {
@@ -67,7 +69,8 @@ std::string CredentialChain::environment(const std::string& name) const {
 
 awaitable<Credentials> CredentialChain::get(bool anew) {
     const auto now = std::chrono::system_clock::now();
-    const bool fresh = current_ && (!current_->expires || *current_->expires - refresh_before > now);
+    const bool fresh = current_ && (!current_->expires || *current_->expires - refresh_before > now ||
+                                    (*current_->expires > now && now < renew_at_));
     if (fresh && !anew) co_return *current_;
     std::optional<Error> failure;
     try {
@@ -77,6 +80,7 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
         failure = error;
     }
     if (!anew && current_ && current_->expires && *current_->expires > now) {
+        renew_at_ = now + renew_again;
         log_.warn("event=credentials_not_renewed error={}", in_quotes(failure->what()));
         co_return *current_;
     }
