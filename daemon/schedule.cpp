@@ -35,11 +35,13 @@ std::map<Task, TaskRecord> Schedule::first_records(const std::map<Task, TaskReco
     return first;
 }
 
+/// Half of the way to the next due time at most: that one must not come first.
 seconds Schedule::jitter_of(Task task, Calendar::Time due) const {
-    if (options_.jitter.count() <= 0) return seconds(0);
+    const auto next = options_.calendars.at(task).next_after(due);
+    const auto most = next ? std::min<seconds>(options_.jitter, (*next - due) / 2) : options_.jitter;
+    if (most.count() <= 0) return seconds(0);
     const auto text = fmt::format("{} {} {}", options_.host, name_of(task), due.time_since_epoch().count());
-    return seconds(
-        static_cast<std::int64_t>(std::hash<std::string>()(text) % static_cast<std::size_t>(options_.jitter.count() + 1)));
+    return seconds(static_cast<std::int64_t>(std::hash<std::string>()(text) % static_cast<std::size_t>(most.count() + 1)));
 }
 
 std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, TaskRecord>& records, Calendar::Time now) const {

@@ -127,6 +127,21 @@ TEST_CASE("jitter delays by what one host and due time always give, and no more 
     CHECK(host.schedule().choose({host.role, false, host.records}, *next).has_value());
 }
 
+TEST_CASE("jitter of more than the time between two runs leaves none out", "[daemon]") {
+    Host host;
+    host.options.calendars.clear();
+    host.options.calendars.emplace(Task::verify, Calendar("*/10 * * * *", "UTC"));
+    host.options.jitter = 6h;
+    int runs = 0;
+    for (auto now = host.started; now < host.started + 10h; now += 5s) {
+        const auto run = host.schedule().choose({host.role, false, host.records}, now);
+        if (!run) continue;
+        ++runs;
+        host.records[run->task] = {run->due, now, 0, "", "db1"};
+    }
+    CHECK(runs >= 58);
+}
+
 TEST_CASE("a first run that its host did not live to end is made up", "[daemon]") {
     Host host;
     host.records = host.schedule().first_records(host.records);
