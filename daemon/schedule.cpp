@@ -56,6 +56,13 @@ std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, 
     return Due{*due, at};
 }
 
+/// Of what each host can do: without an order all would begin in the same moment.
+bool Schedule::comes_second(Role role) const {
+    if (role == Role::left) return true;
+    return (options_.runs_on == RunsOn::primary && role == Role::standby) ||
+           (options_.runs_on == RunsOn::standby && role == Role::primary);
+}
+
 /// Empty: it may run.
 std::string Schedule::hindrance(Task task, const Due& due, const Facts& facts, Calendar::Time now) const {
     if (facts.backup_running) return "a base backup is running";
@@ -70,6 +77,8 @@ std::string Schedule::hindrance(Task task, const Due& due, const Facts& facts, C
                    "server may take it for half an hour";
         return {};
     }
+    if (comes_second(facts.role) && now < due.due + others_first)
+        return "any host can do it, and another one than this may take it for half an hour (schedule_on)";
     if (task != Task::retention) return {};
     for (const auto backup : {Task::full, Task::delta}) {
         if (options_.calendars.contains(backup) && unserved(backup, facts.records, now))

@@ -116,6 +116,28 @@ TEST_CASE("a primary that a failover may have left lets the newer timeline's ser
     CHECK(host.chosen("2026-03-01T03:29:00Z") == "nothing");
 }
 
+TEST_CASE("what each host can do, one of them does", "[daemon]") {
+    Host primary;
+    primary.options.calendars.clear();
+    primary.options.calendars.emplace(Task::verify, Calendar("0 12 * * *", "UTC"));
+    auto standby = primary;
+    standby.role = Role::standby;
+    CHECK(primary.chosen("2026-03-01T12:00:00Z") == "verify");
+    CHECK(standby.chosen("2026-03-01T12:00:00Z") == "nothing");
+    CHECK(standby.chosen("2026-03-01T12:30:00Z") == "verify"); // the primary did not
+    primary.ran(Task::verify, "2026-03-01T12:00:00Z", 0, "2026-03-01T12:20:00Z");
+    standby.records = primary.records;
+    CHECK(standby.chosen("2026-03-01T12:30:00Z") == "nothing");
+
+    primary.records.clear();
+    primary.options.runs_on = standby.options.runs_on = RunsOn::standby;
+    standby.records.clear();
+    CHECK(primary.chosen("2026-03-01T12:00:00Z") == "nothing");
+    CHECK(standby.chosen("2026-03-01T12:00:00Z") == "verify");
+    standby.role = Role::not_known; // without a server nobody is waited for
+    CHECK(standby.chosen("2026-03-01T12:00:00Z") == "verify");
+}
+
 TEST_CASE("jitter delays by what one host and due time always give, and no more than it may", "[daemon]") {
     Host host;
     host.options.jitter = 600s;
