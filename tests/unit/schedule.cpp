@@ -189,3 +189,11 @@ TEST_CASE("a task's record is read as it was written; what is no record is none"
         CHECK_FALSE(parse_record(text));
     CHECK(parse_record(R"({"due":"2026-03-01T03:00:00Z","ended":"2026-03-01T03:05:00Z","failures":0,"text":7})")->text.empty());
 }
+
+TEST_CASE("of a long text a record keeps the beginning, so that it can be read again", "[daemon]") {
+    CHECK(kept_text("all sound") == "all sound");
+    const auto kept = kept_text("base_1 stays" + std::string(1 << 20, 'x'));
+    CHECK(kept.size() <= 2000);
+    CHECK(kept.starts_with("base_1 stays"));
+    CHECK(kept.ends_with("x ..."));
+}
