@@ -240,8 +240,8 @@ awaitable<void> WalService::find_out_conditional_put() {
                                   archive_.storage.describe());
             co_await pusher_.warm_up();
             co_return;
-        } catch (const Error& error) {
-            failure = error;
+        } catch (...) {
+            failure = as_error(std::current_exception()); // none may end this
         }
         if (failure->kind() == ErrorKind::cancelled) co_return;
         archive_.log.warn("event=storage_not_usable error={} hint={}", in_quotes(failure->what()), in_quotes(failure->hint()));

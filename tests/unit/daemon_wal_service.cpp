@@ -6,6 +6,7 @@
 #include "tests/unit/stopped_clock.hpp"
 
 #include <fcntl.h>
+#include <new>
 
 namespace walgd::daemon {
 
@@ -20,12 +21,20 @@ class SlowStorage : public test::MemoryStorage {
 public:
     using MemoryStorage::MemoryStorage;
 
-    awaitable<storage::PutOutcome> put(storage::ObjectKey key, ByteView body, storage::PutOptions) override {
+    bool memory = true; ///< else there is none
+
+    awaitable<storage::PutOutcome> put(storage::ObjectKey key, ByteView body, storage::PutOptions options) override {
+        if (!memory) throw std::bad_alloc();
         co_await sleep_for(put_takes);
+        if (options.if_absent && objects.contains(key.path())) co_return storage::PutOutcome::exists;
         objects[key.path()] = std::string(text_of(body));
         co_return storage::PutOutcome::stored;
     }
     awaitable<std::optional<storage::ObjectInfo>> head(storage::ObjectKey) override { co_return std::nullopt; }
+    awaitable<std::vector<storage::RemoveFailure>> remove(std::vector<storage::ObjectKey> keys) override {
+        for (const auto& key : keys) objects.erase(key.path());
+        co_return std::vector<storage::RemoveFailure>{};
+    }
 };
 
 /// One push at a time.
@@ -87,6 +96,19 @@ TEST_CASE("a push that is given up in the instant in which its turn comes can be
     one.wind(put_takes);
     REQUIRE(again.wait_for(0s) == std::future_status::ready);
     CHECK_FALSE(again.get().already_there);
+}
+
+TEST_CASE("that memory was short for a while leaves nothing undone", "[daemon]") {
+    OneByOne one;
+    one.storage.memory = false;
+    TaskGroup tasks(one.io.get_executor(), [](std::exception_ptr) {});
+    tasks.spawn(one.wal.find_out_conditional_put());
+    one.settle();
+    one.storage.memory = true;
+    for (int round = 0; round < 10 && !one.wal.conditional_put_known(); ++round) one.wind(10s);
+    CHECK(one.wal.conditional_put());
+    tasks.cancel();
+    one.settle();
 }
 
 } // namespace walgd::daemon
