@@ -390,10 +390,14 @@ private:
         request.method = "GET";
         request.query = {{setting, ""}};
         request.what = fmt::format("cannot ask {} for its {} setting", describe(), setting);
-        request.accepted = {200, 400, 403, 404, 405, 501};
-        auto answer = co_await client_.call(request, xml_bytes_max);
-        if (answer.head.status != 200) co_return std::nullopt;
-        co_return std::move(answer.body);
+        request.accepted = {200, 404, 405, 501};
+        try {
+            auto answer = co_await client_.call(request, xml_bytes_max);
+            if (answer.head.status == 200) co_return std::move(answer.body);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::denied && error.kind() != ErrorKind::misconfigured) throw;
+        }
+        co_return std::nullopt;
     }
 
     HttpFields object_headers(const PutOptions& options) const {
