@@ -60,6 +60,7 @@ awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     if (failure) {
         ++counters_.push_failed;
         note_failure("wal_push_failed", name, failure);
+        counters_.push_failed_at = counters_.last_error_at;
         std::rethrow_exception(failure);
     }
     ++(result.already_there ? counters_.already_there : counters_.pushed);

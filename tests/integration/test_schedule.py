@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+import time
 import unittest
 import urllib.request
 
@@ -237,6 +238,18 @@ class Schedule(TestCase):
         stored.unlink()
         until("the gap to be told", lambda: [event for event, _ in events()] == ["wal_gap"])
         self.assertFalse(stored.exists())
+
+    def test_a_fetch_that_fails_is_no_wal_that_waits(self):
+        program, events = self.hook()
+        (self.folder / "wal_005").mkdir()
+        (self.folder / "wal_005/000000010000000000000001.zst").write_text("no zstd")
+        self.scratch.own_tree(self.folder)
+        walgd = self.walgd(WALGD_HOOK_COMMAND=program, WALGD_HOOK_LAG="1s").start()
+        target = self.scratch.folder("target") / "segment"
+        fetched = run([self.scratch.bin / "walg-fetch", "000000010000000000000001", target], env=walgd.env, check=False)
+        self.assertEqual(fetched.returncode, 200)
+        time.sleep(4)
+        self.assertEqual(events(), [])
 
     def test_wal_that_waits_for_too_long_is_told_and_that_it_is_over(self):
         program, events = self.hook()
