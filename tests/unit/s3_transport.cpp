@@ -1,4 +1,5 @@
 #include "common/storage/s3/http.hpp"
+#include "common/storage/s3/s3_storage.hpp"
 #include "tests/unit/async_support.hpp"
 
 #include <atomic>
@@ -6,6 +7,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 #include <dlfcn.h>
+#include <fmt/format.h>
 #include <netdb.h>
 
 namespace {
@@ -95,6 +97,31 @@ TEST_CASE("a server that refuses before it has the whole request is heard", "[s3
 TEST_CASE("a server that agrees before it has the whole request is not believed", "[s3]") {
     const auto kind = test::kind_of([] { put("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", more_than_sockets_hold); });
     CHECK(kind == ErrorKind::transient);
+}
+
+TEST_CASE("an answer that comes piece by piece, its length not announced, is read whole", "[s3]") {
+    test::Loop loop;
+    Peer peer(loop);
+    const auto log = silent_log();
+    S3Options options;
+    options.bucket = "b";
+    options.region = "us-east-1";
+    options.access_key = options.secret_key = "k";
+    options.endpoint = fmt::format("http://127.0.0.1:{}", peer.server().port);
+    const auto storage = make_s3_storage(options, loop.executor(), *log);
+    const std::string piece(1000, 'x');
+    std::string answer = "HTTP/1.1 200 OK\r\netag: \"e\"\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (int count = 0; count < 100; ++count) answer += "3e8\r\n" + piece + "\r\n";
+    for (const bool whole : {true, false}) {
+        asio::co_spawn(loop.io(), peer.serve(answer + (whole ? "0\r\n\r\n" : "")), [](std::exception_ptr) {});
+        const auto read = [&] { return loop.run(get_whole(*storage, ObjectKey("object"), 1 << 20)); };
+        if (whole)
+            CHECK(read()->size() == 100 * piece.size());
+        else
+            CHECK(test::kind_of(read) == ErrorKind::transient);
+    }
+    asio::co_spawn(loop.io(), peer.serve(answer + "0\r\n\r\n"), [](std::exception_ptr) {});
+    CHECK(test::kind_of([&] { loop.run(get_whole(*storage, ObjectKey("object"), 5000)); }) == ErrorKind::corrupt);
 }
 
 TEST_CASE("a look-up that does not end ends with its deadline, and with the request", "[s3]") {
