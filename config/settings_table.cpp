@@ -155,7 +155,7 @@ constexpr Setting table[] = {
     {"schedule_retention", "WALGD_SCHEDULE_RETENTION", no_words, Type::text, "", "", "When the daemon deletes what the keep settings let go", false, no_words},
     {"verify_bytes", "WALGD_VERIFY_BYTES", no_words, Type::bytes, "bytes", "10GiB", "How much a scheduled verify reads at most; the next one goes on there", false, no_words},
     {"schedule_timezone", "WALGD_SCHEDULE_TIMEZONE", no_words, Type::text, "", "UTC", "Time zone of the schedule, as the tz database names it", false, no_words},
-    {"schedule_jitter", "WALGD_SCHEDULE_JITTER", no_words, Type::duration, "s", "0s", "Scheduled tasks begin up to so much later, each host at another moment", false, no_words},
+    {"schedule_jitter", "WALGD_SCHEDULE_JITTER", no_words, Type::duration, "s", "0s", "Scheduled tasks begin up to so much later, half of the time to the next run at most; each host at another moment", false, no_words},
     {"schedule_on", "WALGD_SCHEDULE_ON", no_words, Type::text, "", "primary", "Which server's daemon takes scheduled backups: primary; standby (the primary after half an hour); any", false, schedule_on_choices},
     {"hook_command", "WALGD_HOOK_COMMAND", no_words, Type::path, "", "", "Program that is run at backup_done, backup_failed, archive_lag ...: the event's name as its argument, its JSON as its input", false, no_words},
     {"hook_url", "WALGD_HOOK_URL", no_words, Type::text, "", "", "URL that the same events are posted to, as JSON", true, no_words},

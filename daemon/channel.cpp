@@ -12,6 +12,18 @@ namespace {
 
 constexpr std::chrono::seconds patience{30};
 
+/// The frame's bytes, or, where it is too long, an answer that says so: the client waits for one.
+std::string answer_of(const proto::Frame& frame) {
+    constexpr std::size_t text_bytes = 1000;
+    auto bytes = proto::encoded(frame);
+    if (!bytes.empty()) return bytes;
+    const bool error = frame.type == proto::Type::error;
+    const auto text = error ? std::string(frame.field(1).substr(0, text_bytes)) + " ..."
+                            : fmt::format("the answer has more than {} bytes", proto::frame_bytes_max);
+    const std::string kind(error ? frame.field(0) : name_of(ErrorKind::failed));
+    return proto::encoded({proto::Type::error, frame.request, {kind, text, "walgd's log, or its /status, tells all of it"}});
+}
+
 } // namespace
 
 void Channel::take_descriptors(msghdr& message) {
@@ -73,7 +85,7 @@ awaitable<std::optional<Request>> Channel::receive() {
 }
 
 awaitable<void> Channel::send(proto::Frame frame) {
-    const auto bytes = proto::encoded(frame);
+    const auto bytes = answer_of(frame);
     auto write = [this, &bytes]() -> awaitable<void> {
         co_await asio::async_write(socket_, asio::buffer(bytes), asio::use_awaitable);
     };

@@ -121,8 +121,8 @@ awaitable<void> CommitIndexer::run() {
         std::optional<Error> failure;
         try {
             co_await flush();
-        } catch (const Error& error) {
-            failure = error;
+        } catch (...) {
+            failure = as_error(std::current_exception()); // none may end this
         }
         if (!failure) continue;
         if (failure->kind() == ErrorKind::cancelled) throw *failure;

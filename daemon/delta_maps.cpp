@@ -20,8 +20,8 @@ awaitable<bool> DeltaMaps::record(archive::DeltaGroup group) {
     std::optional<Error> failure;
     try {
         co_await archive::record_group(archive_, pg_wal_, group, false); // of WAL that is never replaced
-    } catch (const Error& error) {
-        failure = error;
+    } catch (...) {
+        failure = as_error(std::current_exception()); // none may end this
     }
     if (!failure) co_return true;
     if (failure->kind() == ErrorKind::cancelled) throw *failure;

@@ -21,6 +21,8 @@ namespace walgd::daemon {
 namespace {
 
 constexpr std::size_t waiting_max = 64;
+/// What failed and is not asked for again, nobody waits for: PostgreSQL tries again within a minute.
+constexpr std::chrono::minutes failure_counts{5};
 
 struct Url {
     storage::HttpServer server;
@@ -184,8 +186,8 @@ awaitable<void> watch_lag(const WalService& wal, Hooks& hooks, std::chrono::mill
         co_await sleep_for(std::chrono::seconds(1));
         const auto& counters = wal.counters();
         const auto now = std::chrono::system_clock::now();
-        const bool waits =
-            wal.queue().backlog() > 0 || counters.in_flight > 0 || counters.last_error_at > counters.last_pushed_at;
+        const bool failed = counters.push_failed_at > counters.last_pushed_at && now - counters.push_failed_at < failure_counts;
+        const bool waits = wal.queue().backlog() > 0 || wal.pushes_under_way() > 0 || failed;
         if (!waits) good_at = now;
         good_at = std::max(good_at, counters.last_pushed_at);
         const bool lags = now - good_at > limit;

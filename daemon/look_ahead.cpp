@@ -42,8 +42,8 @@ awaitable<void> LookAhead::follow() {
         std::optional<Error> failure;
         try {
             co_await follow_once();
-        } catch (const Error& error) {
-            failure = error;
+        } catch (...) {
+            failure = as_error(std::current_exception()); // none may end this
         }
         status_.reset();
         wal_.queue().ready_are({});
@@ -84,8 +84,8 @@ awaitable<void> LookAhead::scan_now_and_then() {
         std::optional<Error> failure;
         try {
             co_await scan();
-        } catch (const Error& error) {
-            failure = error;
+        } catch (...) {
+            failure = as_error(std::current_exception()); // none may end this
         }
         if (failure && failure->kind() == ErrorKind::cancelled) throw *failure;
         if (failure) archive_.log.debug("event=not_scanned error={}", in_quotes(failure->what()));
@@ -122,8 +122,8 @@ bool LookAhead::begin(const std::string& name) {
         wal_.queue().begin(name, identity, true);
         tasks_.spawn(store(name, identity, std::move(fd)));
         return true;
-    } catch (const Error& error) {
-        archive_.log.warn("event=not_stored_ahead segment={} error={}", name, in_quotes(error.what()));
+    } catch (...) {
+        archive_.log.warn("event=not_stored_ahead segment={} error={}", name, in_quotes(describe(std::current_exception())));
         return false;
     }
 }

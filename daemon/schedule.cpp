@@ -35,11 +35,13 @@ std::map<Task, TaskRecord> Schedule::first_records(const std::map<Task, TaskReco
     return first;
 }
 
+/// Half of the way to the next due time at most: that one must not come first.
 seconds Schedule::jitter_of(Task task, Calendar::Time due) const {
-    if (options_.jitter.count() <= 0) return seconds(0);
+    const auto next = options_.calendars.at(task).next_after(due);
+    const auto most = next ? std::min<seconds>(options_.jitter, (*next - due) / 2) : options_.jitter;
+    if (most.count() <= 0) return seconds(0);
     const auto text = fmt::format("{} {} {}", options_.host, name_of(task), due.time_since_epoch().count());
-    return seconds(
-        static_cast<std::int64_t>(std::hash<std::string>()(text) % static_cast<std::size_t>(options_.jitter.count() + 1)));
+    return seconds(static_cast<std::int64_t>(std::hash<std::string>()(text) % static_cast<std::size_t>(most.count() + 1)));
 }
 
 std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, TaskRecord>& records, Calendar::Time now) const {
@@ -52,6 +54,13 @@ std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, 
     if (tried && record->second.failures == 0) return std::nullopt;
     const auto at = tried ? record->second.ended + delay_after(record->second.failures) : *due + jitter_of(task, *due);
     return Due{*due, at};
+}
+
+/// Of what each host can do: without an order all would begin in the same moment.
+bool Schedule::comes_second(Role role) const {
+    if (role == Role::left) return true;
+    return (options_.runs_on == RunsOn::primary && role == Role::standby) ||
+           (options_.runs_on == RunsOn::standby && role == Role::primary);
 }
 
 /// Empty: it may run.
@@ -68,6 +77,8 @@ std::string Schedule::hindrance(Task task, const Due& due, const Facts& facts, C
                    "server may take it for half an hour";
         return {};
     }
+    if (comes_second(facts.role) && now < due.due + others_first)
+        return "any host can do it, and another one than this may take it for half an hour (schedule_on)";
     if (task != Task::retention) return {};
     for (const auto backup : {Task::full, Task::delta}) {
         if (options_.calendars.contains(backup) && unserved(backup, facts.records, now))

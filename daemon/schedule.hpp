@@ -66,6 +66,7 @@ private:
     };
     /// The due time that was not served yet; nothing when all were.
     std::optional<Due> unserved(Task task, const std::map<Task, TaskRecord>& records, Calendar::Time now) const;
+    bool comes_second(Role role) const;
     std::string hindrance(Task task, const Due& due, const Facts& facts, Calendar::Time now) const;
     std::chrono::seconds jitter_of(Task task, Calendar::Time due) const;
 

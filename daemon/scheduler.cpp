@@ -114,13 +114,14 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     std::exception_ptr failure;
     try {
         auto work = parts_.works.at(run.task)();
-        record.text = co_await std::move(work);
+        auto text = co_await std::move(work);
+        record.text = kept_text(std::move(text));
     } catch (...) {
         failure = std::current_exception();
     }
     if (failure && as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
     if (failure) {
-        record.text = describe(failure);
+        record.text = kept_text(describe(failure));
         record.failures = (again ? before->second.failures : 0) + 1;
         parts_.archive.log.error("event=scheduled_task_failed task={} error={}", what, in_quotes(record.text));
     }
@@ -146,12 +147,21 @@ awaitable<void> Scheduler::keep(Task task, TaskRecord record, storage::PutOption
     if (failure) parts_.archive.log.warn("event=schedule_record task={} error={}", name_of(task), in_quotes(describe(failure)));
 }
 
+/// Nothing also where it cannot be understood, or is too long to be one: the next run writes another.
+awaitable<std::optional<TaskRecord>> Scheduler::read_record(Task task) {
+    try {
+        const auto blob = co_await storage::get_whole(parts_.archive.storage.answering(), record_key(task), record_bytes_max);
+        if (blob) co_return parse_record(text_of(blob->view()));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+    }
+    co_return std::nullopt;
+}
+
 /// Of each task the newer one of what the archive has and what is remembered.
 awaitable<void> Scheduler::read_records() {
     for (const auto& [task, calendar] : schedule_.calendars()) {
-        const auto blob = co_await storage::get_whole(parts_.archive.storage.answering(), record_key(task), record_bytes_max);
-        if (!blob) continue;
-        auto record = parse_record(text_of(blob->view()));
+        auto record = co_await read_record(task);
         if (!record) continue;
         const auto known = records_.find(task);
         if (known == records_.end() || known->second.ended < record->ended) records_[task] = std::move(*record);

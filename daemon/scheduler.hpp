@@ -35,6 +35,7 @@ private:
     awaitable<void> begin();
     awaitable<void> look();
     awaitable<void> perform(Schedule::Run run);
+    awaitable<std::optional<TaskRecord>> read_record(Task task);
     awaitable<void> read_records();
     awaitable<void> keep(Task task, TaskRecord record, storage::PutOptions options = {});
     awaitable<Role> find_role();

@@ -44,6 +44,13 @@ std::string_view name_of(Task task) {
     return "";
 }
 
+std::string kept_text(std::string text) {
+    constexpr std::size_t bytes_max = 2000;
+    constexpr std::string_view cut = " ...";
+    if (text.size() > bytes_max) text.replace(bytes_max - cut.size(), std::string::npos, cut);
+    return text;
+}
+
 std::string record_text(const TaskRecord& record) {
     return Json{{"due", format_time(record.due)},
                 {"ended", format_time(record.ended)},

@@ -23,6 +23,8 @@ struct TaskRecord {
 };
 
 /// As it is kept: {"due", "ended", "failures", "text", "host"}.
+/// As much of what came of a task as is kept and told: its beginning.
+std::string kept_text(std::string text);
 std::string record_text(const TaskRecord& record);
 /// Nothing, if it is not what record_text writes.
 std::optional<TaskRecord> parse_record(std::string_view text);

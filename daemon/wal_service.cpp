@@ -60,6 +60,7 @@ awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     if (failure) {
         ++counters_.push_failed;
         note_failure("wal_push_failed", name, failure);
+        counters_.push_failed_at = counters_.last_error_at;
         std::rethrow_exception(failure);
     }
     ++(result.already_there ? counters_.already_there : counters_.pushed);
@@ -88,8 +89,7 @@ awaitable<archive::WalPushed> WalService::push_or_join(std::string name, UniqueF
         // It may have been begun while we stood in line.
         const auto meanwhile = queue_.find(name, identity);
         if (meanwhile == WalQueue::State::in_flight || meanwhile == WalQueue::State::stored) continue;
-        queue_.begin(name, identity, false);
-        const auto pushed = co_await push_begun(name, identity, std::move(fd));
+        const auto pushed = co_await begin_and_push(name, identity, std::move(fd));
         co_return pushed;
     }
 }
@@ -99,6 +99,13 @@ awaitable<Slots::Slot> WalService::take_place() {
     auto place = co_await slots_.take();
     counters_.waiting.add(std::chrono::steady_clock::now() - began);
     co_return place;
+}
+
+/// A push that is given up as its turn comes does not come here: the queue hears of none that it would not hear the end of.
+awaitable<archive::WalPushed> WalService::begin_and_push(std::string name, FileIdentity identity, UniqueFd fd) {
+    queue_.begin(name, identity, false);
+    const auto pushed = co_await push_begun(name, identity, std::move(fd));
+    co_return pushed;
 }
 
 /// Pushes it, and tells the queue how that ended.
@@ -234,8 +241,8 @@ awaitable<void> WalService::find_out_conditional_put() {
                                   archive_.storage.describe());
             co_await pusher_.warm_up();
             co_return;
-        } catch (const Error& error) {
-            failure = error;
+        } catch (...) {
+            failure = as_error(std::current_exception()); // none may end this
         }
         if (failure->kind() == ErrorKind::cancelled) co_return;
         archive_.log.warn("event=storage_not_usable error={} hint={}", in_quotes(failure->what()), in_quotes(failure->hint()));

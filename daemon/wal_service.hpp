@@ -27,7 +27,7 @@ struct WalCounters {
     LatencyHistogram push, fetch;               ///< requests that ended well, from their first byte to their answer
     LatencyHistogram waiting, packing, putting; ///< what that takes, for files stored ahead too: until there is a place, and then
     std::string last_pushed, last_error;
-    std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{};
+    std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{} /* fetches too */, push_failed_at{};
 };
 
 struct WalLimits {
@@ -59,6 +59,8 @@ public:
     Signal& queue_changed() { return queue_changed_; }
     /// True while a request for that file waits.
     bool asked_for(const std::string& name) const { return asked_for_.contains(name); }
+    /// Requests for pushes that wait.
+    std::size_t pushes_under_way() const { return asked_for_.size(); }
     void count_ready_renamed() { ++counters_.ready_renamed; }
     /// Fetches ahead of PostgreSQL, until cancelled.
     awaitable<void> run_prefetch() { return prefetch_.run(); }
@@ -82,6 +84,7 @@ public:
 private:
     awaitable<archive::WalPushed> push_or_join(std::string name, UniqueFd fd);
     awaitable<Slots::Slot> take_place();
+    awaitable<archive::WalPushed> begin_and_push(std::string name, FileIdentity identity, UniqueFd fd);
     awaitable<archive::WalPushed> push_begun(std::string name, FileIdentity identity, UniqueFd fd);
     void choose_level();
     void note_stored(const std::string& name, const archive::WalPushed& result);

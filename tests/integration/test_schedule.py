@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+import time
 import unittest
 import urllib.request
 
@@ -142,6 +143,15 @@ class Schedule(TestCase):
         self.assertFalse(line["overdue"])
         until("the record to be stored", lambda: json.loads(record.read_text())["due"] >= due.strftime("%Y-%m-%dT%H:%M:00Z"))
 
+    def test_a_record_that_cannot_be_one_does_not_stop_the_schedule(self):
+        record = self.folder / "walgd_005/schedule/verify.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"due": "2026-01-01T00:00:00Z", "ended": "2026-01-01T00:01:00Z", "failures": 1, "text": "x" * 100000, "host": "db1"}))
+        self.scratch.own_tree(self.folder)
+        walgd = self.walgd(WALGD_SCHEDULE_VERIFY=EVERY_MINUTE).start()
+        until("the task to run", lambda: json.loads(walgd.walg("schedule", "--json").stdout)[0].get("ok"), 120)
+        until("its record to be stored", lambda: json.loads(record.read_text())["failures"] == 0)
+
     def test_a_scheduled_backup_that_is_cancelled_has_failed_and_the_schedule_goes_on(self):
         settings = {"WALGD_SCHEDULE_FULL": EVERY_MINUTE, "WALGD_SCHEDULE_VERIFY": EVERY_MINUTE, "WALG_DISK_RATE_LIMIT": "100000"}
         cluster, walgd = self.archiving_cluster(lambda cluster: self.walgd(cluster, **settings))
@@ -228,6 +238,18 @@ class Schedule(TestCase):
         stored.unlink()
         until("the gap to be told", lambda: [event for event, _ in events()] == ["wal_gap"])
         self.assertFalse(stored.exists())
+
+    def test_a_fetch_that_fails_is_no_wal_that_waits(self):
+        program, events = self.hook()
+        (self.folder / "wal_005").mkdir()
+        (self.folder / "wal_005/000000010000000000000001.zst").write_text("no zstd")
+        self.scratch.own_tree(self.folder)
+        walgd = self.walgd(WALGD_HOOK_COMMAND=program, WALGD_HOOK_LAG="1s").start()
+        target = self.scratch.folder("target") / "segment"
+        fetched = run([self.scratch.bin / "walg-fetch", "000000010000000000000001", target], env=walgd.env, check=False)
+        self.assertEqual(fetched.returncode, 200)
+        time.sleep(4)
+        self.assertEqual(events(), [])
 
     def test_wal_that_waits_for_too_long_is_told_and_that_it_is_over(self):
         program, events = self.hook()

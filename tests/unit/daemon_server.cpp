@@ -72,8 +72,9 @@ private:
         return {.text = std::string(3 * proto::frame_bytes_max, 'x'), .refusal = {}, .age = std::chrono::milliseconds(1500)};
     }
     Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
-                    [](bool json) { return json ? "{}" : "fine"; }, [] { return "reloaded"; },
-                    [](const proto::Frame& asked) { return catalogue(asked); }, [](const proto::Frame&, bool) {}},
+                    [](bool json) { return json ? std::string(2 * proto::frame_bytes_max, 'x') : std::string("fine"); },
+                    [] { return "reloaded"; }, [](const proto::Frame& asked) { return catalogue(asked); },
+                    [](const proto::Frame&, bool) {}},
                    listener_.release()};
     TaskGroup tasks_ = start();
     std::thread thread_;
@@ -150,6 +151,14 @@ TEST_CASE("an error says kind, cause and next step, and the connection goes on",
     CHECK(served.ask({static_cast<proto::Type>(50), 1, {}}).type == proto::Type::error);
     CHECK(served.ask({proto::Type::ping, 1, {}}).type == proto::Type::ok);
     CHECK(served.ask({proto::Type::status, 1, {"text"}}).field(0) == "fine");
+}
+
+TEST_CASE("an answer that is too long for a frame is an error, and not silence", "[daemon]") {
+    const Served served;
+    const auto answer = served.ask({proto::Type::status, 1, {"json"}});
+    CHECK(answer.type == proto::Type::error);
+    CHECK_THAT(std::string(answer.field(1)), Catch::Contains("more than"));
+    CHECK(served.ask({proto::Type::status, 2, {"text"}}).field(0) == "fine");
 }
 
 TEST_CASE("once the daemon has looked at the storage, its first push is a single request", "[daemon]") {

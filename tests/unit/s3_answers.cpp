@@ -3,6 +3,8 @@
 #include "common/storage/s3/credentials.hpp"
 #include "tests/unit/async_support.hpp"
 
+#include <fmt/format.h>
+
 namespace walgd::storage {
 
 using test::kind_of;
@@ -85,6 +87,18 @@ TEST_CASE("a completion that failed under status 200 is a failure", "[s3]") {
         check_complete("<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>", "cannot complete k"));
     CHECK_THROWS_WITH(check_complete("<Error><Code>InternalError</Code><Message>later</Message></Error>", "cannot complete k"),
                       Catch::Contains("cannot complete k") && Catch::Contains("InternalError"));
+    for (const auto* code : {"InternalError", "SlowDown", "ServiceUnavailable", "ConditionalRequestConflict"}) {
+        const auto text = fmt::format("<Error><Code>{}</Code></Error>", code);
+        CHECK(kind_of([&] { check_complete(text, "cannot complete k"); }) == ErrorKind::transient);
+    }
+    CHECK(kind_of([&] { check_complete("<Error><Code>InvalidPart</Code></Error>", ""); }) == ErrorKind::misconfigured);
+}
+
+TEST_CASE("a token service that throttles, or waits for another, is asked again", "[s3]") {
+    for (const auto* code : {"Throttling", "RequestLimitExceeded", "IDPCommunicationError"}) {
+        const auto body = fmt::format("<ErrorResponse><Error><Code>{}</Code></Error></ErrorResponse>", code);
+        CHECK(error_of(parse_failure(400, body, "", ""), "cannot assume role r").kind() == ErrorKind::transient);
+    }
 }
 
 TEST_CASE("keys that could not be deleted come back, each by name", "[s3]") {

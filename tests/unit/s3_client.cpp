@@ -148,4 +148,41 @@ TEST_CASE("Amazon is asked for the region of a bucket when none is given", "[s3]
     CHECK(kind_of([&] { closed.get(); }) == ErrorKind::denied);
 }
 
+TEST_CASE("a server that gives the same page of a listing again and again is an error", "[s3]") {
+    test::Loop loop;
+    const auto log = silent_log();
+    S3Options options;
+    options.bucket = "walgd";
+    options.region = "us-east-1";
+    options.access_key = "A";
+    options.secret_key = "S";
+    auto transport = std::make_unique<FakeTransport>([](const std::string&) -> FakeAnswer {
+        return {200, "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+                     "</ListBucketResult>"};
+    });
+    const auto& asked = transport->asked;
+    const auto storage = make_s3_storage(options, std::move(transport), *log);
+    CHECK(kind_of([&] { loop.run(list_all(*storage, "wal_005/", false)); }) == ErrorKind::misconfigured);
+    CHECK(asked.size() == 2);
+}
+
+TEST_CASE("a bucket whose settings we may not see, or that has none, is taken for one without versions", "[s3]") {
+    test::Loop loop;
+    const auto log = silent_log();
+    S3Options options;
+    options.bucket = "walgd";
+    options.region = "us-east-1";
+    options.access_key = "A";
+    options.secret_key = "S";
+    FakeAnswer answer;
+    const auto storage =
+        make_s3_storage(options, std::make_unique<FakeTransport>([&](const std::string&) { return answer; }), *log);
+    for (const int status : {400, 403, 404, 405, 501}) {
+        answer = {status, "<Error><Code>AccessDenied</Code></Error>"};
+        CHECK_FALSE(loop.run(storage->removed_objects()).versions_stay);
+    }
+    answer = {500, ""};
+    CHECK(kind_of([&] { loop.run(storage->removed_objects()); }) == ErrorKind::transient);
+}
+
 } // namespace walgd::storage

@@ -86,6 +86,21 @@ TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
     CHECK(chain.transport.asked.size() == 3);
 }
 
+TEST_CASE("an instance's metadata that are busy or broken off are asked again; without a role there are no keys", "[s3]") {
+    int status = 503;
+    Chain chain([&](const std::string& what) -> FakeAnswer {
+        if (what.starts_with("PUT ")) return {200, "session"};
+        return {status, ""};
+    });
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::transient);
+    status = 429;
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::transient);
+    status = 0; // nobody answers any more
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::transient);
+    status = 404;
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::denied);
+}
+
 TEST_CASE("a container's endpoint is asked with its token, and again before the keys expire", "[s3]") {
     int number = 0;
     auto lifetime = std::chrono::seconds(60);
@@ -133,6 +148,9 @@ TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
     CHECK_THAT(chain.transport.asked.front(), Contains("169.254.170.2/v2/keys"));
     down = true;
     CHECK(chain.get().access_key == "C");
+    CHECK(chain.transport.asked.size() == 2);
+    CHECK(chain.get().access_key == "C");
+    CHECK(chain.transport.asked.size() == 2); // not each request waits for what fails
     CHECK(kind_of([&] { chain.get(true); }) == ErrorKind::transient);
 }
 

@@ -116,6 +116,28 @@ TEST_CASE("a primary that a failover may have left lets the newer timeline's ser
     CHECK(host.chosen("2026-03-01T03:29:00Z") == "nothing");
 }
 
+TEST_CASE("what each host can do, one of them does", "[daemon]") {
+    Host primary;
+    primary.options.calendars.clear();
+    primary.options.calendars.emplace(Task::verify, Calendar("0 12 * * *", "UTC"));
+    auto standby = primary;
+    standby.role = Role::standby;
+    CHECK(primary.chosen("2026-03-01T12:00:00Z") == "verify");
+    CHECK(standby.chosen("2026-03-01T12:00:00Z") == "nothing");
+    CHECK(standby.chosen("2026-03-01T12:30:00Z") == "verify"); // the primary did not
+    primary.ran(Task::verify, "2026-03-01T12:00:00Z", 0, "2026-03-01T12:20:00Z");
+    standby.records = primary.records;
+    CHECK(standby.chosen("2026-03-01T12:30:00Z") == "nothing");
+
+    primary.records.clear();
+    primary.options.runs_on = standby.options.runs_on = RunsOn::standby;
+    standby.records.clear();
+    CHECK(primary.chosen("2026-03-01T12:00:00Z") == "nothing");
+    CHECK(standby.chosen("2026-03-01T12:00:00Z") == "verify");
+    standby.role = Role::not_known; // without a server nobody is waited for
+    CHECK(standby.chosen("2026-03-01T12:00:00Z") == "verify");
+}
+
 TEST_CASE("jitter delays by what one host and due time always give, and no more than it may", "[daemon]") {
     Host host;
     host.options.jitter = 600s;
@@ -125,6 +147,21 @@ TEST_CASE("jitter delays by what one host and due time always give, and no more 
     CHECK(*next <= at("2026-03-01T03:10:00Z"));
     CHECK(host.schedule().choose({host.role, false, host.records}, *next - 1s).has_value() == false);
     CHECK(host.schedule().choose({host.role, false, host.records}, *next).has_value());
+}
+
+TEST_CASE("jitter of more than the time between two runs leaves none out", "[daemon]") {
+    Host host;
+    host.options.calendars.clear();
+    host.options.calendars.emplace(Task::verify, Calendar("*/10 * * * *", "UTC"));
+    host.options.jitter = 6h;
+    int runs = 0;
+    for (auto now = host.started; now < host.started + 10h; now += 5s) {
+        const auto run = host.schedule().choose({host.role, false, host.records}, now);
+        if (!run) continue;
+        ++runs;
+        host.records[run->task] = {run->due, now, 0, "", "db1"};
+    }
+    CHECK(runs >= 58);
 }
 
 TEST_CASE("a first run that its host did not live to end is made up", "[daemon]") {
@@ -151,4 +188,12 @@ TEST_CASE("a task's record is read as it was written; what is no record is none"
                              R"({"due":"2026-03-01T03:00:00Z","ended":"2026-03-01T03:05:00Z","failures":4294967296})"})
         CHECK_FALSE(parse_record(text));
     CHECK(parse_record(R"({"due":"2026-03-01T03:00:00Z","ended":"2026-03-01T03:05:00Z","failures":0,"text":7})")->text.empty());
+}
+
+TEST_CASE("of a long text a record keeps the beginning, so that it can be read again", "[daemon]") {
+    CHECK(kept_text("all sound") == "all sound");
+    const auto kept = kept_text("base_1 stays" + std::string(1 << 20, 'x'));
+    CHECK(kept.size() <= 2000);
+    CHECK(kept.starts_with("base_1 stays"));
+    CHECK(kept.ends_with("x ..."));
 }

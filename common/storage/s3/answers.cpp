@@ -2,6 +2,7 @@
 
 #include "common/base/time_text.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
 #include <pugixml.hpp>
@@ -84,6 +85,18 @@ void tell_skew(S3Failure& failure, const std::string& date_header, std::chrono::
     failure.server_time = date_header;
 }
 
+namespace {
+
+/// The server asks for patience, whatever the status: errors come in a 200's body too, and the token service throttles with 400.
+bool asks_to_wait(std::string_view code) {
+    static constexpr std::string_view codes[] = {
+        "SlowDown",           "RequestTimeout", "OperationAborted",    "ConditionalRequestConflict", "InternalError",
+        "ServiceUnavailable", "Throttling",     "ThrottlingException", "RequestLimitExceeded",       "IDPCommunicationError"};
+    return std::ranges::find(codes, code) != std::end(codes);
+}
+
+} // namespace
+
 Error error_of(const S3Failure& failure, const std::string& what) {
     const auto& code = failure.code;
     auto text = fmt::format("{}: HTTP {}{}{}{}{}{}", what, failure.status, code.empty() ? "" : " ", code,
@@ -93,9 +106,7 @@ Error error_of(const S3Failure& failure, const std::string& what) {
         return Error(ErrorKind::misconfigured,
                      text + (failure.server_time.empty() ? "" : fmt::format("; the server's clock says {}", failure.server_time)),
                      "this machine's clock is wrong by more than 15 minutes: set it (timedatectl)");
-    const bool busy = failure.status >= 500 || failure.status == 429 || failure.status == 408 || code == "SlowDown" ||
-                      code == "RequestTimeout" || code == "OperationAborted" || code == "ConditionalRequestConflict" ||
-                      code == "InternalError";
+    const bool busy = failure.status >= 500 || failure.status == 429 || failure.status == 408 || asks_to_wait(code);
     if (busy && failure.status != 501) return Error(ErrorKind::transient, text);
     if (code == "BadDigest" || code == "XAmzContentSHA256Mismatch" || code == "IncompleteBody")
         return Error(ErrorKind::transient, text, "bytes were changed or lost on the way");

@@ -16,6 +16,8 @@ namespace walgd::storage {
 namespace {
 
 constexpr std::chrono::minutes refresh_before{5};
+/// While keys that were not renewed still hold, their source is left alone for so long.
+constexpr std::chrono::seconds renew_again{15};
 constexpr std::size_t answer_bytes_max = 1 << 20;
 
 std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string& text) {
@@ -67,7 +69,8 @@ std::string CredentialChain::environment(const std::string& name) const {
 
 awaitable<Credentials> CredentialChain::get(bool anew) {
     const auto now = std::chrono::system_clock::now();
-    const bool fresh = current_ && (!current_->expires || *current_->expires - refresh_before > now);
+    const bool fresh = current_ && (!current_->expires || *current_->expires - refresh_before > now ||
+                                    (*current_->expires > now && now < renew_at_));
     if (fresh && !anew) co_return *current_;
     std::optional<Error> failure;
     try {
@@ -77,6 +80,7 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
         failure = error;
     }
     if (!anew && current_ && current_->expires && *current_->expires > now) {
+        renew_at_ = now + renew_again;
         log_.warn("event=credentials_not_renewed error={}", in_quotes(failure->what()));
         co_return *current_;
     }
@@ -185,27 +189,36 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
         parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
     constexpr std::string_view roles = "/latest/meta-data/iam/security-credentials/";
     std::optional<Error> failure;
+    bool there = false;
+    // A server that is busy is no server without a role.
+    const auto gives = [&there](int status) {
+        const bool busy = status == 429 || status >= 500;
+        there = there || busy || status == 200;
+        if (busy) throw Error(ErrorKind::transient, fmt::format("it answered HTTP {}", status));
+        return status == 200;
+    };
     try {
         HttpRequest token_request;
         token_request.method = "PUT";
         token_request.path = "/latest/api/token";
         token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
         const auto token = co_await ask(server, token_request);
-        if (token.first != 200) co_return std::nullopt;
+        if (!gives(token.first)) co_return std::nullopt;
         HttpRequest request;
         request.method = "GET";
         request.path = roles;
         request.headers = {{"x-aws-ec2-metadata-token", token.second}};
         const auto role = co_await ask(server, request);
-        if (role.first != 200) co_return std::nullopt;
+        if (!gives(role.first)) co_return std::nullopt;
         request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
         const auto answer = co_await ask(server, request);
-        if (answer.first != 200) co_return std::nullopt;
+        if (!gives(answer.first)) co_return std::nullopt;
         co_return parse_endpoint_answer(answer.second, "instance metadata");
     } catch (const Error& error) {
         failure = error;
     }
-    // Off Amazon's machines nobody is there; on them an outage shows as no credentials at all, said with the cause.
+    if (there) throw failure->within("cannot get credentials from instance metadata");
+    // Off Amazon's machines nobody is there.
     log_.debug("event=no_instance_metadata error={}", in_quotes(failure->what()));
     co_return std::nullopt;
 }

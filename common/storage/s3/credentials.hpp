@@ -14,9 +14,9 @@ public:
 
     /// `anew`: the server turned the last ones down. Error(denied) tells which sources were tried.
     awaitable<Credentials> get(bool anew);
-    /// Whether asking anew can give others: not when the keys stand in the settings.
     /// Those in use, as far as they were needed yet.
     const std::optional<Credentials>& current() const { return current_; }
+    /// Whether asking anew can give others: not when the keys stand in the settings.
     bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty(); }
 
 private:
@@ -32,6 +32,7 @@ private:
     Transport& transport_;
     Log& log_;
     std::optional<Credentials> current_;
+    std::chrono::system_clock::time_point renew_at_{}; ///< after a failure
 };
 
 /// The keys of one profile in a credentials or config file's text; empty strings where there are none.

@@ -306,6 +306,9 @@ public:
         request.what = fmt::format("cannot list {}", client_.name_of(folder + options.name_prefix));
         const auto answer = co_await client_.call(request, xml_bytes_max);
         auto page = parse_list(answer.body);
+        if (page.next && page.next == options.token)
+            throw Error(ErrorKind::misconfigured, fmt::format("{}: each page says that the same one comes next", request.what),
+                        "does the server, and what is between it and us, know ListObjectsV2's continuation-token?");
         const auto prefix = client_.full_key("").size();
         auto relative = [prefix](const std::string& key) { return key.size() >= prefix ? key.substr(prefix) : key; };
         for (auto& object : page.objects) object.key = ObjectKey(relative(object.key.path()));
@@ -390,10 +393,14 @@ private:
         request.method = "GET";
         request.query = {{setting, ""}};
         request.what = fmt::format("cannot ask {} for its {} setting", describe(), setting);
-        request.accepted = {200, 400, 403, 404, 405, 501};
-        auto answer = co_await client_.call(request, xml_bytes_max);
-        if (answer.head.status != 200) co_return std::nullopt;
-        co_return std::move(answer.body);
+        request.accepted = {200, 404, 405, 501};
+        try {
+            auto answer = co_await client_.call(request, xml_bytes_max);
+            if (answer.head.status == 200) co_return std::move(answer.body);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::denied && error.kind() != ErrorKind::misconfigured) throw;
+        }
+        co_return std::nullopt;
     }
 
     HttpFields object_headers(const PutOptions& options) const {

@@ -3,7 +3,6 @@
 #include "common/base/slots.hpp"
 #include "common/storage/s3/http.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
@@ -45,7 +44,7 @@ public:
     }
 
     const HttpServer& server() const { return server_; }
-    bool used() const { return used_; }
+    bool sent() const { return sent_; } ///< the last request, to its end
     bool stalled() const { return stalled_; }
     /// Of what the server showed; nothing without TLS.
     std::optional<std::chrono::system_clock::time_point> certificate_end() {
@@ -54,20 +53,7 @@ public:
     }
 
     awaitable<void> connect() {
-        using namespace asio::experimental::awaitable_operators;
-        tcp::resolver resolver(io_);
-        asio::steady_timer deadline(io_, options_.connect_timeout);
-        // Names below localhost are this machine's (RFC 6761), also where the system's resolver does not know that.
-        const auto name = server_.host.ends_with(".localhost") ? std::string("localhost") : server_.host;
-        auto resolve = resolver.async_resolve(name, std::to_string(server_.port), asio::as_tuple(asio::use_awaitable));
-        auto wait = deadline.async_wait(asio::as_tuple(asio::use_awaitable));
-        auto resolved = co_await (std::move(resolve) || std::move(wait));
-        if (resolved.index() == 1) give_up("cannot look up", beast::error::timeout);
-        auto& [resolve_error, addresses] = std::get<0>(resolved);
-        if (resolve_error == asio::error::operation_aborted) give_up("cannot look up", resolve_error);
-        if (resolve_error)
-            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, resolve_error.message()),
-                        "is the endpoint's name right, and does DNS answer here?");
+        const auto addresses = co_await look_up();
         tcp_.expires_after(options_.connect_timeout);
         const auto [connect_error, address] = co_await tcp_.async_connect(addresses, asio::as_tuple(asio::use_awaitable));
         if (connect_error) give_up("cannot connect to", connect_error);
@@ -85,21 +71,31 @@ public:
                                 server_.authority(), request.body.size());
         for (const auto& [name, value] : request.headers) head += fmt::format("{}: {}\r\n", name, value);
         head += "\r\n";
+        sent_ = false;
         co_await write(bytes_of(head));
         co_await write(request.body);
+        sent_ = true;
     }
 
-    awaitable<void> read_head(Parser& parser) {
+    /// The answer's head, into a parser of its own. `heard` is set when anything of it has come.
+    awaitable<std::unique_ptr<Parser>> read_head(bool without_body, bool& heard) {
         tcp_.expires_after(options_.stall_timeout);
-        error_code error;
-        if (tls_)
-            std::tie(error, std::ignore) =
-                co_await http::async_read_header(*tls_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        else
-            std::tie(error, std::ignore) =
-                co_await http::async_read_header(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        if (error) give_up("no answer from", error);
-        used_ = true;
+        for (;;) {
+            auto parser = std::make_unique<Parser>();
+            parser->body_limit(boost::none);
+            parser->skip(without_body);
+            error_code error;
+            if (tls_)
+                std::tie(error, std::ignore) =
+                    co_await http::async_read_header(*tls_, buffer_, *parser, asio::as_tuple(asio::use_awaitable));
+            else
+                std::tie(error, std::ignore) =
+                    co_await http::async_read_header(tcp_, buffer_, *parser, asio::as_tuple(asio::use_awaitable));
+            heard = heard || parser->got_some();
+            if (error) give_up("no answer from", error);
+            // 100 Continue and its like come before the answer, also where nobody asked for them.
+            if (parser->get().result_int() / 100 != 1) co_return parser;
+        }
     }
 
     /// Bytes put into `into`, as many as come at once: whatever comes renews the deadline. 0 may be, and is certain when the
@@ -123,7 +119,7 @@ public:
 
     /// Still there and silent: fit for one more request.
     bool fit() {
-        if (rested_too_long() || buffer_.size() > 0) return false;
+        if (!sent_ || rested_too_long() || buffer_.size() > 0) return false;
         char byte;
         const auto count = ::recv(tcp_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -134,6 +130,34 @@ public:
     }
 
 private:
+    /// The system's look-up cannot be cancelled: whoever waits for it no longer leaves it to end by itself.
+    struct LookUp {
+        LookUp(asio::any_io_executor io, std::chrono::milliseconds limit) : over(io, limit) {}
+        asio::steady_timer over;
+        bool done = false;
+        error_code error;
+        tcp::resolver::results_type addresses;
+    };
+
+    awaitable<tcp::resolver::results_type> look_up() {
+        tcp::resolver resolver(io_); // its end takes back a look-up that has not begun
+        const auto found = std::make_shared<LookUp>(io_, options_.connect_timeout);
+        // Names below localhost are this machine's (RFC 6761), also where the system's resolver does not know that.
+        const auto name = server_.host.ends_with(".localhost") ? std::string("localhost") : server_.host;
+        resolver.async_resolve(name, std::to_string(server_.port), [found](const error_code& error, auto addresses) {
+            found->done = true;
+            found->error = error;
+            found->addresses = std::move(addresses);
+            found->over.cancel();
+        });
+        const auto [cancelled] = co_await found->over.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (!found->done) give_up("cannot look up", cancelled ? cancelled : beast::error::timeout);
+        if (found->error)
+            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, found->error.message()),
+                        "is the endpoint's name right, and does DNS answer here?");
+        co_return found->addresses;
+    }
+
     /// The steady clock stands still while the machine is suspended: then it is the wall clock that jumps.
     bool rested_too_long() const {
         return std::chrono::steady_clock::now() - idle_since_ > idle_max ||
@@ -195,7 +219,7 @@ private:
     std::optional<beast::ssl_stream<beast::tcp_stream&>> tls_;
     asio::any_io_executor io_;
     beast::flat_buffer buffer_;
-    bool used_ = false, stalled_ = false;
+    bool sent_ = true, stalled_ = false;
     std::chrono::steady_clock::time_point idle_since_{};
     std::chrono::system_clock::time_point idle_since_by_wall_{};
 };
@@ -257,15 +281,23 @@ public:
                 co_await connection->connect();
                 if (const auto end = connection->certificate_end()) certificates_[server.authority()] = *end;
             }
-            auto parser = std::make_unique<Parser>();
-            parser->body_limit(boost::none);
-            parser->skip(request.method == "HEAD");
+            bool heard = false;
+            std::unique_ptr<Parser> parser;
             std::optional<Error> failure;
             try {
                 co_await connection->send(request);
-                co_await connection->read_head(*parser);
             } catch (const Error& error) {
                 failure = error;
+            }
+            // A server that wants no more of a request says why before it closes: that it takes other credentials, or is another
+            // region's. That it has done what it did not hear to the end is not believed.
+            if (!failure || (failure->kind() == ErrorKind::transient && !connection->stalled())) {
+                try {
+                    parser = co_await connection->read_head(request.method == "HEAD", heard);
+                    if (connection->sent() || parser->get().result_int() >= 300) failure.reset();
+                } catch (const Error& error) {
+                    if (!failure || error.kind() == ErrorKind::cancelled) failure = error;
+                }
             }
             if (!failure) {
                 std::unique_ptr<HttpAnswer> answer =
@@ -273,7 +305,7 @@ public:
                 co_return answer;
             }
             // The server closed a resting connection just as we spoke: not a failure, if nothing of an answer came.
-            const bool closed = failure->kind() == ErrorKind::transient && !connection->stalled() && !parser->got_some();
+            const bool closed = failure->kind() == ErrorKind::transient && !connection->stalled() && !heard;
             if (!reused || !closed) throw *failure;
         }
     }

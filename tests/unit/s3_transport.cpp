@@ -1,0 +1,156 @@
+#include "common/storage/s3/http.hpp"
+#include "common/storage/s3/s3_storage.hpp"
+#include "tests/unit/async_support.hpp"
+
+#include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <netdb.h>
+
+namespace {
+
+/// While it is true, names that begin with "silent." are looked up without end.
+std::atomic<bool> dns_is_silent = false;
+
+} // namespace
+
+/// Stands before the system's.
+extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** found) {
+    if (name != nullptr && std::string_view(name).starts_with("silent.")) {
+        dns_is_silent.wait(true);
+        return EAI_AGAIN;
+    }
+    using LookUp = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
+    static const auto system = reinterpret_cast<LookUp>(::dlsym(RTLD_NEXT, "getaddrinfo"));
+    return system(name, service, hints, found);
+}
+
+namespace walgd::storage {
+
+using asio::ip::tcp;
+
+namespace {
+
+/// A server for one connection, which says what it is told to as soon as it has a request's head.
+class Peer {
+public:
+    explicit Peer(test::Loop& loop) : acceptor_(loop.executor(), tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
+
+    HttpServer server() const { return {.tls = false, .host = "127.0.0.1", .port = acceptor_.local_endpoint().port()}; }
+    awaitable<void> serve(std::string answer) {
+        auto socket = co_await acceptor_.async_accept(asio::use_awaitable);
+        std::string head;
+        co_await asio::async_read_until(socket, asio::dynamic_buffer(head), "\r\n\r\n", asio::use_awaitable);
+        co_await asio::async_write(socket, asio::buffer(answer), asio::use_awaitable);
+    }
+
+private:
+    tcp::acceptor acceptor_;
+};
+
+struct Said {
+    int status = 0;
+    std::string body;
+};
+
+/// Puts so many bytes to a peer that answers so.
+Said put(std::string answer, std::size_t bytes) {
+    test::Loop loop;
+    Peer peer(loop);
+    const auto transport = make_transport({}, loop.executor());
+    Said said;
+    auto client = [&]() -> awaitable<void> {
+        const std::string body(bytes, 'x');
+        HttpRequest request;
+        request.method = "PUT";
+        request.body = bytes_of(body);
+        const auto heard = co_await transport->open(peer.server(), request);
+        said.status = heard->head().status;
+        said.body = co_await read_text(*heard, 1000);
+    };
+    asio::co_spawn(loop.io(), peer.serve(std::move(answer)), [](std::exception_ptr) {});
+    loop.run(client());
+    return said;
+}
+
+constexpr std::size_t more_than_sockets_hold = 64 << 20;
+
+} // namespace
+
+TEST_CASE("what a server says before its answer is passed over", "[s3]") {
+    const auto said = put("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+                          "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere",
+                          10);
+    CHECK(said.status == 200);
+    CHECK(said.body == "here");
+}
+
+TEST_CASE("a server that refuses before it has the whole request is heard", "[s3]") {
+    const auto said = put("HTTP/1.1 403 Forbidden\r\ncontent-length: 12\r\n\r\nExpiredToken", more_than_sockets_hold);
+    CHECK(said.status == 403);
+    CHECK(said.body == "ExpiredToken");
+}
+
+TEST_CASE("a server that agrees before it has the whole request is not believed", "[s3]") {
+    const auto kind = test::kind_of([] { put("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", more_than_sockets_hold); });
+    CHECK(kind == ErrorKind::transient);
+}
+
+TEST_CASE("an answer that comes piece by piece, its length not announced, is read whole", "[s3]") {
+    test::Loop loop;
+    Peer peer(loop);
+    const auto log = silent_log();
+    S3Options options;
+    options.bucket = "b";
+    options.region = "us-east-1";
+    options.access_key = options.secret_key = "k";
+    options.endpoint = fmt::format("http://127.0.0.1:{}", peer.server().port);
+    const auto storage = make_s3_storage(options, loop.executor(), *log);
+    const std::string piece(1000, 'x');
+    std::string answer = "HTTP/1.1 200 OK\r\netag: \"e\"\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (int count = 0; count < 100; ++count) answer += "3e8\r\n" + piece + "\r\n";
+    for (const bool whole : {true, false}) {
+        asio::co_spawn(loop.io(), peer.serve(answer + (whole ? "0\r\n\r\n" : "")), [](std::exception_ptr) {});
+        const auto read = [&] { return loop.run(get_whole(*storage, ObjectKey("object"), 1 << 20)); };
+        if (whole)
+            CHECK(read()->size() == 100 * piece.size());
+        else
+            CHECK(test::kind_of(read) == ErrorKind::transient);
+    }
+    asio::co_spawn(loop.io(), peer.serve(answer + "0\r\n\r\n"), [](std::exception_ptr) {});
+    CHECK(test::kind_of([&] { loop.run(get_whole(*storage, ObjectKey("object"), 5000)); }) == ErrorKind::corrupt);
+}
+
+TEST_CASE("a look-up that does not end ends with its deadline, and with the request", "[s3]") {
+    test::Loop loop;
+    dns_is_silent = true;
+    bool late = false, cancelled = false;
+    TransportOptions hasty;
+    hasty.connect_timeout = std::chrono::milliseconds(20);
+    auto client = [&]() -> awaitable<void> {
+        const auto transport = make_transport(hasty, loop.executor());
+        const auto patient = make_transport({}, loop.executor());
+        const HttpServer server{.tls = false, .host = "silent.example", .port = 80};
+        try {
+            co_await transport->open(server, {});
+        } catch (const Error& error) {
+            late = error.kind() == ErrorKind::transient;
+        }
+        auto asking = [&]() -> awaitable<void> { co_await patient->open(server, {}); };
+        try {
+            co_await within(std::chrono::milliseconds(20), asking(), "late");
+        } catch (const Error& error) {
+            cancelled = std::string(error.what()) == "late";
+        }
+        dns_is_silent = false;
+        dns_is_silent.notify_all();
+    };
+    loop.run(client());
+    CHECK(late);
+    CHECK(cancelled);
+}
+
+} // namespace walgd::storage
