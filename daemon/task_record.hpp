@@ -22,9 +22,9 @@ struct TaskRecord {
     bool ran() const { return ended != Calendar::Time{}; }
 };
 
-/// As it is kept: {"due", "ended", "failures", "text", "host"}.
 /// As much of what came of a task as is kept and told: its beginning.
 std::string kept_text(std::string text);
+/// As it is kept: {"due", "ended", "failures", "text", "host"}.
 std::string record_text(const TaskRecord& record);
 /// Nothing, if it is not what record_text writes.
 std::optional<TaskRecord> parse_record(std::string_view text);

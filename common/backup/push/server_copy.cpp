@@ -86,7 +86,7 @@ void ServerCopy::make_room_for(const codec::TarMember& member) {
     if (!tar_) {
         auto name = archive::part_name(++parts_, room_.archive.packing.compression->suffix());
         const auto key = archive::tar_key(options_.backup, name);
-        tar_ = std::make_unique<TarUpload>(room_, std::move(name), key, PackingThread::own);
+        tar_.emplace(room_, std::move(name), key);
     }
     tar_->content_bytes += bytes;
     last_member_ = member.name;
@@ -140,21 +140,15 @@ void ServerCopy::end_file() {
     warn_of_damage(room_.archive.log, current_.path, found);
 }
 
-/// What it still takes to store it is waited for when the next one is closed: the server's bytes do not stop meanwhile.
 void ServerCopy::close_part() {
-    await_part();
-    ending_ = std::async(std::launch::async, [tar = std::move(tar_)] { return tar->finish(); });
-}
-
-void ServerCopy::await_part() {
-    if (ending_.valid()) result_.stored_bytes += ending_.get();
+    result_.stored_bytes += tar_->finish();
+    tar_.reset();
 }
 
 PartsResult ServerCopy::finish(pg::SystemIdentifier system) {
     if (control_.content.empty())
         throw Error(ErrorKind::protocol, "the server sent no pg_control", "is it PostgreSQL, of a version from 13 to 18?");
     if (tar_) close_part();
-    await_part();
     manifest_.finish(system);
     return result_;
 }

@@ -8,7 +8,6 @@
 #include "common/pg/base_backup.hpp"
 
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,7 +65,6 @@ private:
     bool still_damaged(std::uint32_t block);
     void end_file();
     void close_part();
-    void await_part();
 
     UploadRoom& room_;
     FilesSpool& files_;
@@ -78,8 +76,7 @@ private:
     PartsResult result_;
     std::string prefix_, last_member_;
     std::unique_ptr<codec::TarReader> reader_;
-    std::unique_ptr<TarUpload> tar_;
-    std::future<std::uint64_t> ending_; ///< the part before it, on its way to its end: the bytes that were stored
+    std::optional<TarUpload> tar_;
     Current current_;
     int parts_ = 0;
     bool has_root_ = false;

@@ -14,9 +14,9 @@ std::string folder_of(std::string_view member) {
 
 } // namespace
 
-TarUpload::TarUpload(UploadRoom& room, std::string name, const storage::ObjectKey& key, PackingThread packing)
+TarUpload::TarUpload(UploadRoom& room, std::string name, const storage::ObjectKey& key)
     : name_(std::move(name)), upload_(room, key), chain_(room.archive.packing, codec::Content::pages, upload_),
-      writer_(packing == PackingThread::own ? thread_.emplace(chain_.head()) : chain_.head()) {}
+      writer_(chain_.head()) {}
 
 std::uint64_t TarUpload::finish() {
     writer_.finish();

@@ -2,23 +2,18 @@
 #include "common/archive/chain.hpp"
 #include "common/backup/push/object_upload.hpp"
 #include "common/codec/tar_writer.hpp"
-#include "common/codec/thread_sink.hpp"
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace walgd::backup {
 
-/// Where a tar is compressed and encrypted: in the thread that writes it, or in one of its own.
-enum class PackingThread { writers, own };
-
 /// One tar of a backup on its way: tar, compress, encrypt, upload.
 class TarUpload {
 public:
     /// `name`: "part_001.tar.zst", the last of `key`.
-    TarUpload(UploadRoom& room, std::string name, const storage::ObjectKey& key, PackingThread packing = PackingThread::writers);
+    TarUpload(UploadRoom& room, std::string name, const storage::ObjectKey& key);
 
     codec::TarWriter& writer() { return writer_; }
     const std::string& name() const { return name_; }
@@ -33,7 +28,6 @@ private:
     std::string name_;
     ObjectUpload upload_;
     archive::PackChain chain_;
-    std::optional<codec::ThreadSink> thread_;
     codec::TarWriter writer_;
 };
 
