@@ -84,6 +84,14 @@ void check_customer_key(const storage::S3Options& options) {
                     "keep one of them; with a customer key s3_sse is AES256 or not given");
 }
 
+/// The first of them that says something.
+std::string environment_of(std::initializer_list<const char*> names) {
+    for (const auto* name : names) {
+        if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return value;
+    }
+    return {};
+}
+
 storage::S3Options s3_options(const Settings& settings) {
     storage::S3Options options;
     const auto prefix = settings.text("s3_prefix");
@@ -118,6 +126,7 @@ storage::S3Options s3_options(const Settings& settings) {
         if (const char* value = std::getenv(name); value != nullptr) options.environment[name] = value;
     }
     options.ca_file = settings.text("s3_ca_cert_file");
+    options.proxies = proxy_rules();
     options.storage_class = settings.text("s3_storage_class");
     options.sse = settings.text("s3_sse");
     options.sse_kms_id = settings.text("s3_sse_kms_id");
@@ -388,6 +397,11 @@ archive::Archive& ArchiveSetup::archive() { return *parts_->archive; }
 awaitable<void> ArchiveSetup::watch_storages() {
     if (!parts_->several) co_return;
     co_await parts_->several->failover().watch();
+}
+
+storage::ProxyRules proxy_rules() {
+    return storage::ProxyRules({environment_of({"HTTPS_PROXY", "https_proxy"}), environment_of({"HTTP_PROXY", "http_proxy"}),
+                                environment_of({"NO_PROXY", "no_proxy"})});
 }
 
 pg::ConnectionOptions connection_options(const Settings& settings) {

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/pg/server.hpp"
+#include "common/storage/s3/proxy.hpp"
 #include "config/settings.hpp"
 
 #include <memory>
@@ -29,6 +30,10 @@ private:
 /// Tells one archive from another by the settings alone: endpoint, bucket and prefix, or the folder, of each storage.
 /// Error(misconfigured) as ArchiveSetup's.
 std::string archive_place(const Settings& settings);
+
+/// As this process's environment has them: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or the same in lower case. Error(misconfigured)
+/// as ProxyRules'.
+storage::ProxyRules proxy_rules();
 
 /// libpq's keywords from PGHOST, PGPORT ... settings; what was not given is left to libpq.
 pg::ConnectionOptions connection_options(const Settings& settings);

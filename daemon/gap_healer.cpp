@@ -57,33 +57,39 @@ awaitable<bool> GapHealer::store(pg::Segment segment, std::uint64_t segment_byte
         if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
         co_return false; // the push has told why
     }
-    stored_.insert(name);
     log_.info("event=wal_gap_healed segment={}", name);
     co_return true;
 }
 
 awaitable<std::size_t> GapHealer::heal(std::vector<archive::CheckedRun> missing, std::uint64_t segment_bytes, bool backup_since) {
-    std::size_t stored = 0;
+    // What is missing no more is forgotten: it may be lost again.
+    std::set<std::string> stored, told;
     for (const auto& gap : missing) {
         auto left = gap.segments.count();
         const auto end = gap.segments.first + std::min(left, segments_max);
         for (auto number = gap.segments.first; number < end; ++number) {
             const pg::Segment segment{gap.timeline, number};
-            bool there = stored_.contains(pg::segment_name(segment, segment_bytes));
+            auto name = pg::segment_name(segment, segment_bytes);
+            bool there = stored_.contains(name);
             if (!there) {
                 there = co_await store(segment, segment_bytes);
-                stored += there ? 1 : 0;
+                if (there) stored.insert(std::move(name));
             }
             left -= there ? 1 : 0;
         }
         const auto first = pg::segment_name({gap.timeline, gap.segments.first}, segment_bytes);
-        if (left == 0 || !told_.insert(first).second) continue;
+        if (left == 0) continue;
+        told.insert(first);
+        if (told_.contains(first)) continue;
         const auto cost = fmt::format("no moment after it can be reached from a base backup before it; {}",
                                       backup_since ? "a base backup since then can be recovered" : "take a full base backup now");
         log_.error("event=wal_gap first={} segments={} text={}", first, left, in_quotes(cost));
         hooks_.notify("wal_gap", {{"first", first}, {"segments", left}, {"text", cost}});
     }
-    co_return stored;
+    const auto count = stored.size();
+    stored_ = std::move(stored);
+    told_ = std::move(told);
+    co_return count;
 }
 
 } // namespace walgd::daemon

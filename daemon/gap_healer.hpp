@@ -26,8 +26,9 @@ private:
     Hooks& hooks_;
     Log& log_;
     std::string pgdata_;
+    // Of the last time.
     std::set<std::string> told_;   ///< first segments of gaps
-    std::set<std::string> stored_; ///< a listing that lags behind shows them missing for a while
+    std::set<std::string> stored_; ///< a listing that was under way still shows them missing
 };
 
 /// The gaps of a view, and whether a base backup begins after the last of them.

@@ -102,7 +102,7 @@ Hooks::Hooks(asio::any_io_executor io, Log& log, Options options) : io_(io), log
                     "the path of a program; its arguments are walgd's, and no shell reads it");
     if (options_.url.empty()) return;
     parse_url(options_.url);
-    transport_ = storage::make_transport({.ca_file = options_.ca_file, .connections_max = 2}, io);
+    transport_ = storage::make_transport({.ca_file = options_.ca_file, .connections_max = 2, .proxies = options_.proxies}, io);
 }
 
 Hooks::~Hooks() = default;

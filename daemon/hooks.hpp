@@ -2,6 +2,7 @@
 #include "common/base/async.hpp"
 #include "common/base/log.hpp"
 #include "common/base/signal.hpp"
+#include "common/storage/s3/proxy.hpp"
 #include "daemon/wal_service.hpp"
 
 #include <deque>
@@ -27,6 +28,7 @@ public:
         std::string command; ///< path of a program; empty: none
         std::string url;     ///< http:// or https://; may hold a secret, so it is never shown. Empty: none
         std::string ca_file;
+        storage::ProxyRules proxies;
         std::chrono::milliseconds timeout{60000};
     };
     /// Error(misconfigured) when the URL is none, or the program cannot be run.

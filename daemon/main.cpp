@@ -252,9 +252,10 @@ private:
                             [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); }},
                            listener_.release(),
                            connections_};
-    daemon::Hooks hooks_{io_.get_executor(),
-                         log_,
-                         {settings_.text("hook_command"), settings_.text("hook_url"), settings_.text("s3_ca_cert_file")}};
+    daemon::Hooks hooks_{
+        io_.get_executor(),
+        log_,
+        {settings_.text("hook_command"), settings_.text("hook_url"), settings_.text("s3_ca_cert_file"), config::proxy_rules()}};
     asio::thread_pool job_thread_{1};
     std::stop_source stopping_;
     daemon::Scheduler scheduler_{

@@ -3,6 +3,7 @@
 #include "common/archive/object_move.hpp"
 #include "config/values.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <map>
 #include <random>
@@ -97,7 +98,8 @@ private:
     }
 
     std::vector<storage::ObjectInfo> missing(StorageTools& tools, storage::Storage& from, storage::Storage& to) const {
-        const auto prefix = backups_ ? std::string(archive::backup_folder) : prefix_;
+        const auto given = prefix_.substr(std::min(prefix_.find_first_not_of('/'), prefix_.size()));
+        const auto prefix = backups_ ? std::string(archive::backup_folder) : given;
         auto objects = below(tools, from, prefix);
         tools.context.log.info("Total files in the source storage: {}", objects.size());
         std::map<std::string, std::uint64_t> there;

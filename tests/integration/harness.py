@@ -264,10 +264,10 @@ class Walgd:
 
 
 def make_certificate(folder, log):
-    """A certificate of our own for localhost, with a bucket before it or not, and 127.0.0.1: returns the paths of certificate and key."""
+    """A certificate of our own for localhost, with a bucket before it or not, storage.test and 127.0.0.1: returns the paths of certificate and key."""
     certificate, key = folder / "public.crt", folder / "private.key"
     subprocess.check_call(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                           "subjectAltName=DNS:localhost,DNS:walgd.localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate], stdout=log, stderr=log)
+                           "subjectAltName=DNS:localhost,DNS:walgd.localhost,DNS:storage.test,IP:127.0.0.1", "-keyout", key, "-out", certificate], stdout=log, stderr=log)
     return certificate, key
 
 

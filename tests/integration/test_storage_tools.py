@@ -150,6 +150,10 @@ class StorageTools(TestCase):
         wal = {path: body for path, body in before.items() if path.startswith("wal_005/")}
         self.assertEqual({path: body for path, body in files_below(self.folder).items() if path.startswith("wal_005/")}, wal)
         self.assertEqual(self.walgd.walg("st", "transfer", "pg-wals", "-s", "default", check=False).returncode, 1)
+        (archive / "misc").mkdir()
+        (archive / "misc/one").write_bytes(b"moved")
+        self.walgd.walg("st", "transfer", "files", "/misc/", "-s", file)
+        self.assertEqual((files_below(self.folder).get("misc/one"), (archive / "misc/one").exists()), (b"moved", False))
 
     def test_transfer_moves_a_backup_that_a_killed_transfer_had_copied_without_its_sentinel(self):
         self.prepare("delta-zstd")

@@ -8,13 +8,6 @@
 
 namespace walgd::storage {
 
-std::string base64(ByteView bytes) {
-    std::string text(4 * ((bytes.size() + 2) / 3), '\0');
-    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
-                    static_cast<int>(bytes.size()));
-    return text;
-}
-
 namespace {
 
 constexpr std::size_t failure_bytes_max = 1 << 20;
@@ -43,7 +36,7 @@ bool may_be_stale(const S3Failure& failure) {
 }
 
 TransportOptions transport_options(const S3Options& options) {
-    return {options.ca_file, options.connections_max, options.connect_timeout, options.stall_timeout};
+    return {options.ca_file, options.connections_max, options.connect_timeout, options.stall_timeout, options.proxies};
 }
 
 } // namespace

@@ -74,6 +74,5 @@ private:
 };
 
 std::string content_md5(std::string_view body);
-std::string base64(ByteView bytes);
 
 } // namespace walgd::storage

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/async.hpp"
 #include "common/base/bytes.hpp"
+#include "common/storage/s3/proxy.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -13,19 +14,6 @@
 
 namespace walgd::storage {
 
-/// Whom a request goes to.
-struct HttpServer {
-    bool tls = true;
-    std::string host;
-    std::uint16_t port = 443;
-    /// "host" or "host:port" where the port is not the scheme's own: the Host header.
-    std::string authority() const;
-    friend auto operator<=>(const HttpServer&, const HttpServer&) = default;
-};
-
-/// "http://host:port", "https://host", "host:port" (https). Error(misconfigured) names `setting`.
-HttpServer parse_endpoint(std::string_view text, std::string_view setting);
-
 using HttpFields = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
@@ -37,6 +25,7 @@ struct HttpRequest {
     std::string target() const;
 };
 
+std::string base64(ByteView bytes);
 /// Percent-encoding as signature version 4 wants it; `keep_slash` for paths.
 std::string uri_encoded(std::string_view text, bool keep_slash);
 
@@ -61,6 +50,7 @@ struct TransportOptions {
     std::string ca_file;
     unsigned connections_max = 32;
     std::chrono::milliseconds connect_timeout{10000}, stall_timeout{30000};
+    ProxyRules proxies;
 };
 
 /// Keep-alive connections over HTTP/1.1, plain and TLS. Everything on the one I/O thread. No answer is Error(transient); a

@@ -1,5 +1,6 @@
 #pragma once
 #include "common/base/log.hpp"
+#include "common/storage/s3/proxy.hpp"
 #include "common/storage/storage.hpp"
 
 #include <chrono>
@@ -21,6 +22,7 @@ struct S3Options {
     std::map<std::string, std::string>
         environment;     ///< for the credential chain: AWS_CONTAINER_CREDENTIALS_*, AWS_EC2_METADATA_*, HOME
     std::string ca_file; ///< PEM; empty: the system's
+    ProxyRules proxies;
     std::string storage_class = "STANDARD";
     std::string sse, sse_kms_id, sse_customer_key;
     unsigned connections_max = 32;

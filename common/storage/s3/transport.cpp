@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -39,7 +40,7 @@ class Connection {
 public:
     /// `trust` for a server that speaks TLS, else nothing.
     Connection(HttpServer server, asio::any_io_executor io, ssl::context* trust, const TransportOptions& options)
-        : server_(std::move(server)), options_(options), tcp_(io), io_(io) {
+        : server_(std::move(server)), proxy_(options.proxies.proxy_of(server_)), options_(options), tcp_(io), io_(io) {
         if (trust) tls_.emplace(tcp_, *trust);
     }
 
@@ -61,14 +62,19 @@ public:
         // What the system holds and has not sent would look like a server that does not answer: let it hold little.
         const int unsent_max = slice_bytes;
         ::setsockopt(tcp_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
-        if (tls_) {
-            co_await shake_hands();
+        if (!tls_) co_return;
+        if (proxy_) {
+            co_await open_tunnel();
         }
+        co_await shake_hands();
     }
 
     awaitable<void> send(const HttpRequest& request) {
-        auto head = fmt::format("{} {} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", request.method, request.target(),
-                                server_.authority(), request.body.size());
+        const bool whole = proxy_ && !tls_; // no tunnel: the proxy has to be told whom it is for
+        auto head = fmt::format("{} {}{} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", request.method,
+                                whole ? "http://" + server_.authority() : std::string(), request.target(), server_.authority(),
+                                request.body.size());
+        if (whole) head += authorization_line();
         for (const auto& [name, value] : request.headers) head += fmt::format("{}: {}\r\n", name, value);
         head += "\r\n";
         sent_ = false;
@@ -143,8 +149,9 @@ private:
         tcp::resolver resolver(io_); // its end takes back a look-up that has not begun
         const auto found = std::make_shared<LookUp>(io_, options_.connect_timeout);
         // Names below localhost are this machine's (RFC 6761), also where the system's resolver does not know that.
-        const auto name = server_.host.ends_with(".localhost") ? std::string("localhost") : server_.host;
-        resolver.async_resolve(name, std::to_string(server_.port), [found](const error_code& error, auto addresses) {
+        const auto& next = proxy_ ? proxy_->server : server_;
+        const auto name = next.host.ends_with(".localhost") ? std::string("localhost") : next.host;
+        resolver.async_resolve(name, std::to_string(next.port), [found](const error_code& error, auto addresses) {
             found->done = true;
             found->error = error;
             found->addresses = std::move(addresses);
@@ -153,8 +160,9 @@ private:
         const auto [cancelled] = co_await found->over.async_wait(asio::as_tuple(asio::use_awaitable));
         if (!found->done) give_up("cannot look up", cancelled ? cancelled : beast::error::timeout);
         if (found->error)
-            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", server_.host, found->error.message()),
-                        "is the endpoint's name right, and does DNS answer here?");
+            throw Error(ErrorKind::transient, fmt::format("cannot look up host {}: {}", next.host, found->error.message()),
+                        proxy_ ? "is the name in HTTPS_PROXY or HTTP_PROXY right, and does DNS answer here?"
+                               : "is the endpoint's name right, and does DNS answer here?");
         co_return found->addresses;
     }
 
@@ -171,7 +179,34 @@ private:
                            : error == http::error::end_of_stream || error == asio::error::eof
                                ? std::string("the server closed the connection")
                                : error.message();
-        throw Error(ErrorKind::transient, fmt::format("{} {}: {}", doing, server_.authority(), cause));
+        throw Error(ErrorKind::transient, fmt::format("{} {}{}: {}", doing, server_.authority(), way(), cause));
+    }
+
+    std::string way() const { return proxy_ ? fmt::format(" by the proxy {}", proxy_->server.authority()) : std::string(); }
+    std::string authorization_line() const {
+        return proxy_->authorization.empty() ? std::string() : fmt::format("proxy-authorization: {}\r\n", proxy_->authorization);
+    }
+
+    /// What follows goes to the server, and to the proxy it is noise.
+    awaitable<void> open_tunnel() {
+        const auto target = fmt::format(
+            "{}:{}", server_.host.find(':') == std::string::npos ? server_.host : "[" + server_.host + "]", server_.port);
+        const auto head = fmt::format("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n{1}\r\n", target, authorization_line());
+        tcp_.expires_after(options_.connect_timeout);
+        const auto [not_sent, sent] = co_await asio::async_write(tcp_, asio::buffer(head), asio::as_tuple(asio::use_awaitable));
+        if (not_sent) give_up("no way to", not_sent);
+        Parser parser;
+        parser.skip(true);
+        const auto [no_answer, count] =
+            co_await http::async_read_header(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        if (no_answer) give_up("no way to", no_answer);
+        const auto status = parser.get().result_int();
+        if (status / 100 == 2) co_return;
+        const bool wants_user = parser.get().result() == http::status::proxy_authentication_required;
+        throw Error(status / 100 == 4 ? ErrorKind::denied : ErrorKind::transient,
+                    fmt::format("the proxy {} makes no connection to {}: HTTP {}", proxy_->server.authority(), target, status),
+                    wants_user ? "give its user: HTTPS_PROXY=http://user:password@host:port"
+                               : "may it connect there? NO_PROXY names the servers that are reached without it");
     }
 
     /// Whatever goes out renews the deadline: a trickle is slow, not stalled.
@@ -214,6 +249,7 @@ private:
     }
 
     HttpServer server_;
+    std::optional<Proxy> proxy_;
     const TransportOptions& options_;
     beast::tcp_stream tcp_;
     std::optional<beast::ssl_stream<beast::tcp_stream&>> tls_;
