@@ -152,6 +152,7 @@ class StorageTools(TestCase):
         self.assertEqual(self.walgd.walg("st", "transfer", "pg-wals", "-s", "default", check=False).returncode, 1)
         (archive / "misc").mkdir()
         (archive / "misc/one").write_bytes(b"moved")
+        self.scratch.own_tree(archive / "misc")
         self.walgd.walg("st", "transfer", "files", "/misc/", "-s", file)
         self.assertEqual((files_below(self.folder).get("misc/one"), (archive / "misc/one").exists()), (b"moved", False))
 
