@@ -1,5 +1,6 @@
 #include "config/failover_settings.hpp"
 
+#include "common/base/bytes.hpp"
 #include "config/foreign.hpp"
 
 #include <algorithm>
@@ -17,8 +18,8 @@ constexpr std::array prefixes{"s3_prefix", "file_prefix"};
 constexpr std::array credentials{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
                                  "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
 
-std::string in_case(std::string text, int (*change)(int)) {
-    std::ranges::transform(text, text.begin(), [change](unsigned char c) { return static_cast<char>(change(c)); });
+std::string upper_case(std::string text) {
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
     return text;
 }
 
@@ -38,7 +39,7 @@ template <class Names> void forget_all(Settings& settings, const Names& names) {
 
 /// A name that is no setting: refused, unless WAL-G would pass it over as well.
 void check_foreign(const Settings& settings, const std::string& key, const std::string& where) {
-    const auto upper = in_case(key, &std::toupper);
+    const auto upper = upper_case(key);
     if (contains(refused_settings(), upper))
         throw Error(ErrorKind::misconfigured,
                     fmt::format("{} ({}) asks for a storage that this version does not know", key, where),
@@ -84,7 +85,7 @@ std::vector<StorageSettings> storage_settings(const Settings& settings) {
     const auto all = nlohmann::json::parse(settings.text("failover_storages"));
     std::map<std::string, const nlohmann::json*> by_name;
     for (const auto& [key, given] : all.items()) {
-        const auto name = in_case(key, &std::tolower);
+        const auto name = lower_case(key);
         if (name == default_storage || name == all_storages || name.empty())
             throw Error(
                 ErrorKind::misconfigured,
@@ -102,7 +103,7 @@ std::vector<StorageSettings> storage_settings(const Settings& settings) {
 
 std::vector<StorageSettings> storage_settings(const Settings& settings, const std::string& target) {
     auto storages = storage_settings(settings);
-    const auto name = in_case(target, &std::tolower);
+    const auto name = lower_case(target);
     if (name.empty() || name == all_storages) return storages;
     const auto found = std::ranges::find(storages, name, &StorageSettings::name);
     if (found == storages.end()) {

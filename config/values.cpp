@@ -1,5 +1,7 @@
 #include "config/values.hpp"
 
+#include "common/base/bytes.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -8,18 +10,8 @@
 
 namespace walgd::config {
 
-namespace {
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return out;
-}
-
-} // namespace
-
 std::optional<bool> parse_flag(std::string_view text) {
-    const auto word = lower(text);
+    const auto word = lower_case(text);
     for (const auto* yes : {"1", "t", "true", "yes", "on"}) {
         if (word == yes) return true;
     }
@@ -40,7 +32,7 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc()) return std::nullopt;
-    auto unit = lower(text.substr(static_cast<std::size_t>(end - text.data())));
+    auto unit = lower_case(text.substr(static_cast<std::size_t>(end - text.data())));
     std::erase(unit, ' ');
     if (unit.ends_with("ib"))
         unit.erase(unit.size() - 2);

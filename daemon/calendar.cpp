@@ -1,5 +1,6 @@
 #include "daemon/calendar.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 
 #include <algorithm>
@@ -53,9 +54,7 @@ std::vector<std::string_view> split(std::string_view text, char separator, bool 
 }
 
 unsigned number_in(const Field& field, std::string_view part, std::string_view whole) {
-    std::string lower(part);
-    std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    const auto name = std::ranges::find(field.names, lower);
+    const auto name = std::ranges::find(field.names, lower_case(part));
     if (name != field.names.end()) return field.name_base + static_cast<unsigned>(name - field.names.begin());
     unsigned value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);

@@ -1,9 +1,9 @@
 #include "client/walg/other_archive.hpp"
 
+#include "common/base/bytes.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 
 namespace walgd::cli {
@@ -29,9 +29,7 @@ NamedArchive::NamedArchive(Context& context, const std::string& name) : context_
     const auto storages = config::storage_settings(context.settings);
     if (storages.size() == 1 && name == config::default_storage) return;
     // A storage's name counts before a file that happens to be called so.
-    auto lower = name;
-    std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    const bool named = std::ranges::find(storages, lower, &config::StorageSettings::name) != storages.end();
+    const bool named = std::ranges::find(storages, lower_case(name), &config::StorageSettings::name) != storages.end();
     if (!named && (name.find('/') != std::string::npos || std::filesystem::is_regular_file(name))) {
         other_ = std::make_unique<OtherArchive>(context, name);
         return;

@@ -1,6 +1,7 @@
 #include "common/archive/documents.hpp"
 #include "common/archive/json_text.hpp"
 #include "common/archive/relation_names.hpp"
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 
 #include <algorithm>
@@ -109,11 +110,11 @@ public:
     }
     bool key(string_t& value) override {
         if (depth_ == 1)
-            top_ = lower(value);
+            top_ = lower_case(value);
         else if (depth_ == 2)
             name_ = value;
         else
-            field_ = lower(value);
+            field_ = lower_case(value);
         if (top_ == "databasesbynames" && depth_ >= 2) {
             path_.resize(static_cast<std::size_t>(depth_) - 2);
             path_.push_back(value);
@@ -144,10 +145,6 @@ public:
     }
 
 private:
-    static std::string lower(std::string text) {
-        std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-        return text;
-    }
     bool in_file() const { return top_ == "files"; }
 
     FilesMetadataReader::Callbacks& callbacks_;

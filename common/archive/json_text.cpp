@@ -1,5 +1,6 @@
 #include "common/archive/json_text.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 
 #include <algorithm>
@@ -99,8 +100,7 @@ nlohmann::json parse_object(std::string_view text, const std::string& object) {
     if (!document.is_object()) throw Error(ErrorKind::corrupt, fmt::format("{} is not a JSON object", object));
     auto lowered = nlohmann::json::object();
     for (auto& [key, value] : document.items()) {
-        auto name = key;
-        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        const auto name = lower_case(key);
         // An exact spelling wins over another one of the same name.
         if (!lowered.contains(name) || key != name) lowered[name] = std::move(value);
     }

@@ -18,9 +18,7 @@ std::string marked(std::string_view text, bool permanent, const std::string& obj
         auto document = nlohmann::ordered_json::parse(text);
         std::string key = "is_permanent";
         for (const auto& [name, value] : document.items()) {
-            std::string lower = name;
-            for (auto& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-            if (lower == "is_permanent") key = name;
+            if (lower_case(name) == "is_permanent") key = name;
         }
         document[key] = permanent;
         return document.dump();

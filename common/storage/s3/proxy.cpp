@@ -8,7 +8,6 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/network_v4.hpp>
 #include <boost/asio/ip/network_v6.hpp>
-#include <cctype>
 #include <charconv>
 #include <fmt/format.h>
 
@@ -17,12 +16,6 @@ namespace walgd::storage {
 namespace {
 
 namespace ip = boost::asio::ip;
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return out;
-}
 
 std::optional<ip::address> address_in(const std::string& text) {
     boost::system::error_code error;
@@ -70,7 +63,7 @@ bool in_network(const ip::address& address, const std::string& network) {
 }
 
 bool always_direct(const HttpServer& server, const std::optional<ip::address>& address) {
-    const auto name = lower(server.host);
+    const auto name = lower_case(server.host);
     if (name == "localhost" || name.ends_with(".localhost")) return true;
     return address && (address->is_loopback() || in_network(*address, "169.254.0.0/16") || in_network(*address, "fe80::/10"));
 }
@@ -95,7 +88,7 @@ ProxyRules::ProxyRules(const ProxyWords& words)
     std::string_view rest = words.none;
     while (!rest.empty()) {
         const auto comma = std::min(rest.find(','), rest.size());
-        if (const auto entry = trimmed(rest.substr(0, comma)); !entry.empty()) exceptions_.push_back(lower(entry));
+        if (const auto entry = trimmed(rest.substr(0, comma)); !entry.empty()) exceptions_.push_back(lower_case(entry));
         rest.remove_prefix(std::min(comma + 1, rest.size()));
     }
 }
@@ -108,7 +101,7 @@ std::optional<Proxy> ProxyRules::proxy_of(const HttpServer& server) const {
 bool ProxyRules::excepted(const HttpServer& server) const {
     const auto address = address_in(server.host);
     if (always_direct(server, address)) return true;
-    const auto name = lower(server.host);
+    const auto name = lower_case(server.host);
     return std::ranges::any_of(exceptions_, [&](std::string entry) {
         if (entry == "*") return true;
         if (entry.find('/') != std::string::npos) return address && in_network(*address, entry);

@@ -270,11 +270,7 @@ public:
           parser_(std::move(parser)) {
         const auto& message = parser_->get();
         head_.status = static_cast<int>(message.result_int());
-        for (const auto& field : message) {
-            std::string name(field.name_string());
-            for (auto& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-            head_.headers[name] = std::string(field.value());
-        }
+        for (const auto& field : message) head_.headers[lower_case(field.name_string())] = std::string(field.value());
         if (const auto length = parser_->content_length()) head_.content_length = *length;
         head_.resent = resent;
     }
