@@ -4,8 +4,6 @@
 #include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 
-#include <algorithm>
-#include <cctype>
 #include <condition_variable>
 #include <fmt/format.h>
 #include <mutex>

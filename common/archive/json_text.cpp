@@ -4,7 +4,6 @@
 #include "common/base/error.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <fmt/format.h>

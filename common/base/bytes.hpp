@@ -16,7 +16,13 @@ inline ByteView bytes_of(std::string_view text) { return std::as_bytes(std::span
 /// Without the blanks and line ends before and behind it. Refers to the text.
 std::string_view trimmed(std::string_view text);
 /// The text with its letters, those of ASCII, in lower case.
-std::string lower_case(std::string_view text);
+inline std::string lower_case(std::string_view text) {
+    std::string out(text);
+    for (auto& c : out) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return out;
+}
 inline std::string_view text_of(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 /// Owned bytes, not initialised, not copied. Where a retry starts from.
