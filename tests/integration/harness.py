@@ -403,7 +403,12 @@ rgw frontends = beast {scheme}
         return {**os.environ, "CEPH_CONF": str(self.conf), "CEPH_ARGS": ""}
 
     def ceph(self, *command, output=None):
-        return subprocess.run([str(word) for word in command], env=self.environment(), check=True, timeout=60, stdout=output or self.scratch.log, stderr=self.scratch.log)
+        """`ceph` now and then asks before it knows which cluster it is of, and is turned away: then it asks again."""
+        for tries_left in reversed(range(20 if command[0] == "ceph" else 1)):
+            result = subprocess.run([str(word) for word in command], env=self.environment(), check=tries_left == 0, timeout=60, stdout=output or self.scratch.log,
+                                    stderr=self.scratch.log)
+            if result.returncode == 0:
+                return result
 
     def spawn(self, *command):
         process = subprocess.Popen([str(word) for word in command], env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.scratch.log, stderr=self.scratch.log)
