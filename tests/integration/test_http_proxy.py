@@ -113,6 +113,12 @@ class ByProxy(TestCase):
             refused = self.walgd(server, endpoint, **{**by, **without, "S3_MAX_RETRIES": "1"}).walg("wal-push", self.source, check=False)
             self.assertEqual(refused.returncode, 1)
             self.assertIn(f"cannot look up host {NAME}", refused.stderr)
+        strict = self.proxy(server, USER)
+        refused = self.walgd(server, endpoint, HTTP_PROXY=f"http://127.0.0.1:{strict.server_port}").walg("wal-push", self.source, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"the proxy 127.0.0.1:{strict.server_port} makes no connection to {NAME}:{server.port}: HTTP 407", refused.stderr)
+        self.assertIn("user:password", refused.stderr)
+        self.check_way(self.walgd(server, endpoint, HTTP_PROXY=f"http://me:p%40ss@127.0.0.1:{strict.server_port}"))
 
     def test_to_a_server_with_tls_leads_a_tunnel_and_the_daemon_takes_it(self):
         server = Minio(self.scratch, tls=True)

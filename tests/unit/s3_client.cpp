@@ -30,6 +30,13 @@ struct Bucket {
         client.emplace(options, std::move(made), *log);
         return *this;
     }
+    /// A storage over it, instead of the client.
+    std::unique_ptr<Storage> storage(FakeTransport::Answers answers) {
+        options.region = "us-east-1";
+        auto made = std::make_unique<FakeTransport>(std::move(answers));
+        transport = made.get();
+        return make_s3_storage(options, std::move(made), *log);
+    }
     S3Answer get() {
         S3Request request;
         request.method = "GET";
@@ -149,40 +156,25 @@ TEST_CASE("Amazon is asked for the region of a bucket when none is given", "[s3]
 }
 
 TEST_CASE("a server that gives the same page of a listing again and again is an error", "[s3]") {
-    test::Loop loop;
-    const auto log = silent_log();
-    S3Options options;
-    options.bucket = "walgd";
-    options.region = "us-east-1";
-    options.access_key = "A";
-    options.secret_key = "S";
-    auto transport = std::make_unique<FakeTransport>([](const std::string&) -> FakeAnswer {
+    Bucket bucket;
+    const auto storage = bucket.storage([](const std::string&) -> FakeAnswer {
         return {200, "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
                      "</ListBucketResult>"};
     });
-    const auto& asked = transport->asked;
-    const auto storage = make_s3_storage(options, std::move(transport), *log);
-    CHECK(kind_of([&] { loop.run(list_all(*storage, "wal_005/", false)); }) == ErrorKind::misconfigured);
-    CHECK(asked.size() == 2);
+    CHECK(kind_of([&] { bucket.loop.run(list_all(*storage, "wal_005/", false)); }) == ErrorKind::misconfigured);
+    CHECK(bucket.asked().size() == 2);
 }
 
 TEST_CASE("a bucket whose settings we may not see, or that has none, is taken for one without versions", "[s3]") {
-    test::Loop loop;
-    const auto log = silent_log();
-    S3Options options;
-    options.bucket = "walgd";
-    options.region = "us-east-1";
-    options.access_key = "A";
-    options.secret_key = "S";
+    Bucket bucket;
     FakeAnswer answer;
-    const auto storage =
-        make_s3_storage(options, std::make_unique<FakeTransport>([&](const std::string&) { return answer; }), *log);
+    const auto storage = bucket.storage([&](const std::string&) { return answer; });
     for (const int status : {400, 403, 404, 405, 501}) {
         answer = {status, "<Error><Code>AccessDenied</Code></Error>"};
-        CHECK_FALSE(loop.run(storage->removed_objects()).versions_stay);
+        CHECK_FALSE(bucket.loop.run(storage->removed_objects()).versions_stay);
     }
     answer = {500, ""};
-    CHECK(kind_of([&] { loop.run(storage->removed_objects()); }) == ErrorKind::transient);
+    CHECK(kind_of([&] { bucket.loop.run(storage->removed_objects()); }) == ErrorKind::transient);
 }
 
 } // namespace walgd::storage

@@ -67,8 +67,8 @@ TEST_CASE("A proxy's user is sent as it is meant, and no error shows it", "[s3]"
     REQUIRE(proxy);
     CHECK(proxy->server.authority() == "proxy:3128");
     CHECK(proxy->authorization == "Basic bWU6cEBzczo="); // me:p@ss:
-    for (const auto* wrong :
-         {"https://me:s3cret@proxy", "socks5://me:s3cret@proxy:1080", "http://me:s3cret@proxy:99999", "http://me:s3cret@"}) {
+    for (const auto* wrong : {"https://me:s3cret@proxy", "socks5://me:s3cret@proxy:1080", "http://me:s3cret@proxy:99999",
+                              "http://me:s3cret@", "http://me:s3cret", "http://me:s3cret/x@proxy"}) {
         try {
             ProxyRules{{wrong, "", ""}};
             FAIL("taken: " << wrong);

@@ -39,16 +39,20 @@ std::optional<Proxy> parse_proxy(std::string_view text, std::string_view variabl
     constexpr std::string_view scheme = "http://";
     auto rest = text;
     if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
-    if (rest.find("://") != std::string_view::npos)
-        throw Error(ErrorKind::misconfigured, fmt::format("the proxy that {} names is none that speaks plain HTTP", variable),
-                    "it has the form http://host:port or http://user:password@host:port");
+    const Error wrong(ErrorKind::misconfigured, fmt::format("the proxy that {} names is none that speaks plain HTTP", variable),
+                      "it has the form http://host:port or http://user:password@host:port, with %2F for a slash in a password");
+    if (rest.find("://") != std::string_view::npos) throw wrong;
     rest = rest.substr(0, rest.find('/'));
     Proxy proxy;
     if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
         proxy.authorization = "Basic " + base64(bytes_of(percent_decoded(rest.substr(0, at))));
         rest.remove_prefix(at + 1);
     }
-    proxy.server = parse_endpoint(std::string(scheme) + std::string(rest), variable);
+    try {
+        proxy.server = parse_endpoint(std::string(scheme) + std::string(rest), variable);
+    } catch (const Error&) {
+        throw wrong;
+    }
     return proxy;
 }
 

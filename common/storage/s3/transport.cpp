@@ -32,6 +32,7 @@ namespace {
 /// The most that is handed to the system, or encrypted, at once.
 constexpr std::size_t slice_bytes = 256 << 10;
 constexpr std::chrono::seconds idle_max{20};
+constexpr unsigned proxy_wants_user = 407;
 
 using Parser = http::response_parser<http::buffer_body>;
 
@@ -100,7 +101,9 @@ public:
             heard = heard || parser->got_some();
             if (error) give_up("no answer from", error);
             // 100 Continue and its like come before the answer, also where nobody asked for them.
-            if (parser->get().result_int() / 100 != 1) co_return parser;
+            if (parser->get().result_int() / 100 == 1) continue;
+            if (proxy_ && parser->get().result_int() == proxy_wants_user) refuse_way(proxy_wants_user);
+            co_return parser;
         }
     }
 
@@ -187,6 +190,14 @@ private:
         return proxy_->authorization.empty() ? std::string() : fmt::format("proxy-authorization: {}\r\n", proxy_->authorization);
     }
 
+    [[noreturn]] void refuse_way(unsigned status) const {
+        throw Error(status / 100 == 4 ? ErrorKind::denied : ErrorKind::transient,
+                    fmt::format("the proxy {} makes no connection to {}:{}: HTTP {}", proxy_->server.authority(), server_.host,
+                                server_.port, status),
+                    status == proxy_wants_user ? "give its user: http://user:password@host:port in HTTPS_PROXY or HTTP_PROXY"
+                                               : "may it connect there? NO_PROXY names the servers that are reached without it");
+    }
+
     /// What follows goes to the server, and to the proxy it is noise.
     awaitable<void> open_tunnel() {
         const auto target = fmt::format(
@@ -202,11 +213,7 @@ private:
         if (no_answer) give_up("no way to", no_answer);
         const auto status = parser.get().result_int();
         if (status / 100 == 2) co_return;
-        const bool wants_user = parser.get().result() == http::status::proxy_authentication_required;
-        throw Error(status / 100 == 4 ? ErrorKind::denied : ErrorKind::transient,
-                    fmt::format("the proxy {} makes no connection to {}: HTTP {}", proxy_->server.authority(), target, status),
-                    wants_user ? "give its user: HTTPS_PROXY=http://user:password@host:port"
-                               : "may it connect there? NO_PROXY names the servers that are reached without it");
+        refuse_way(status);
     }
 
     /// Whatever goes out renews the deadline: a trickle is slow, not stalled.
