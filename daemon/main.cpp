@@ -1,5 +1,6 @@
 // walgd: reads the settings, builds every part, wires them, and ends when PostgreSQL no longer needs it.
 #include "common/base/files.hpp"
+#include "common/base/code_pages.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/pg/control_file.hpp"
 #include "config/check.hpp"
@@ -413,6 +414,7 @@ void Daemon::run() {
               archive_.packing.compression->name(),
               archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name());
     ::sd_notify(0, "READY=1\nSTATUS=serving");
+    drop_code_pages();
     io_.run();
     if (failure) std::rethrow_exception(failure);
     log_.info("event=stopped");

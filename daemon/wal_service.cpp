@@ -24,9 +24,10 @@ std::int64_t ms_since(std::chrono::steady_clock::time_point began) {
 } // namespace
 
 WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch, CommitIndexer* index)
-    : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency + 1), pusher_(archive, push_options()),
-      fetcher_(archive), prefetch_(archive, fetcher_, std::move(prefetch)), index_(index),
-      queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency}), queue_changed_(archive.io) {}
+    : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency + 2),
+      pusher_(archive, push_options(), limits.concurrency), fetcher_(archive), prefetch_(archive, fetcher_, std::move(prefetch)),
+      index_(index), queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency + 1}),
+      queue_changed_(archive.io) {}
 
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
     counters_.last_error = fmt::format("{} {}: {}", what, name, describe(failure));

@@ -37,8 +37,8 @@ struct WalLimits {
     std::chrono::milliseconds push_timeout{60000}, fetch_timeout{300000};
 };
 
-/// WAL files out and in, so many at once, first come first served, each within its time. One place more than that is kept
-/// for what PostgreSQL asks for and is not under way yet: storing ahead takes the others.
+/// WAL files out and in, first come first served, each within its time. So many as `concurrency` are on their way at once;
+/// storing ahead packs one more meanwhile, and one place is kept for what PostgreSQL asks for and is not under way yet.
 class WalService {
 public:
     /// `index`: told of the segments that are stored; nullptr: nobody is.

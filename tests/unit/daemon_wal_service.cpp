@@ -37,7 +37,7 @@ public:
     }
 };
 
-/// One push at a time.
+/// One file at a time is on its way to the storage.
 struct OneByOne {
     test::StoppedClock clock;
     asio::io_context io{1};
@@ -47,7 +47,7 @@ struct OneByOne {
     std::shared_ptr<Log> log = silent_log();
     archive::Archive archive{
         storage, {codec::compression_by_name("zstd"), "", nullptr}, io.get_executor(), io.get_executor(), budget, *log};
-    WalService wal{archive, {.concurrency = 0, .ahead_files = 0, .level = {}, .push_timeout = push_timeout}};
+    WalService wal{archive, {.concurrency = 1, .ahead_files = 0, .level = {}, .push_timeout = push_timeout}};
     test::TemporaryFolder folder;
 
     UniqueFd file(const std::string& name) {
@@ -78,20 +78,31 @@ struct OneByOne {
 
 TEST_CASE("a push that is given up in the instant in which its turn comes can be made anew", "[daemon]") {
     OneByOne one;
-    const std::string first = "00000002.history", second = "00000003.history";
-    auto ahead = one.file(first), asked = one.file(second);
-    const auto identity = OneByOne::identity(ahead), waits = OneByOne::identity(asked);
-    one.wal.queue().begin(first, identity, true);
-    auto before = asio::co_spawn(one.io, one.wal.store_ahead(first, identity, std::move(ahead)), asio::use_future);
+    const std::vector<std::string> places_taken_by{"00000002.history", "00000003.history", "00000004.history"};
+    std::vector<std::future<bool>> ahead;
+    for (const auto& name : places_taken_by) {
+        auto file = one.file(name);
+        const auto identity = OneByOne::identity(file);
+        one.wal.queue().begin(name, identity, true);
+        ahead.push_back(asio::co_spawn(one.io, one.wal.store_ahead(name, identity, std::move(file)), asio::use_future));
+    }
+    const std::string late = "00000005.history";
+    auto asked = one.file(late);
+    const auto identity = OneByOne::identity(asked);
     one.settle();
-    auto given_up = asio::co_spawn(one.io, one.wal.push(second, std::move(asked)), asio::use_future);
+    auto given_up = asio::co_spawn(one.io, one.wal.push(late, std::move(asked)), asio::use_future);
     one.settle();
-    one.wind(push_timeout); // the first is stored, and in the same moment the second has waited for too long
-    CHECK(before.get());
+    one.wind(push_timeout); // one place is free again, and in the same moment this one has waited for too long
+    CHECK(ahead.front().get());
     CHECK(test::kind_of([&] { given_up.get(); }) == ErrorKind::transient);
-    CHECK_FALSE(one.wal.queue().find(second, waits));
+    CHECK_FALSE(one.wal.queue().find(late, identity));
 
-    auto again = asio::co_spawn(one.io, one.wal.push(second, open_file(one.folder / second, O_RDONLY)), asio::use_future);
+    for (std::size_t number = 1; number < ahead.size(); ++number) {
+        one.wind(put_takes);
+        REQUIRE(ahead[number].wait_for(0s) == std::future_status::ready); // one at a time
+        CHECK(ahead[number].get());
+    }
+    auto again = asio::co_spawn(one.io, one.wal.push(late, open_file(one.folder / late, O_RDONLY)), asio::use_future);
     one.settle();
     one.wind(put_takes);
     REQUIRE(again.wait_for(0s) == std::future_status::ready);

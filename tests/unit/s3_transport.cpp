@@ -124,6 +124,40 @@ TEST_CASE("an answer that comes piece by piece, its length not announced, is rea
     CHECK(test::kind_of([&] { loop.run(get_whole(*storage, ObjectKey("object"), 5000)); }) == ErrorKind::corrupt);
 }
 
+TEST_CASE("an answer whose length is announced is read to its last byte, and its connection serves the next", "[s3]") {
+    test::Loop loop;
+    tcp::acceptor acceptor(loop.executor(), tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+    const auto transport = make_transport({}, loop.executor());
+    std::string sent(3 << 20, ' ');
+    for (std::size_t at = 0; at < sent.size(); ++at) sent[at] = static_cast<char>('a' + at % 23);
+    const std::vector<std::size_t> lengths{sent.size(), 0, sent.size()};
+    const auto serve = [&](std::size_t kept_back) -> awaitable<void> { // of the last answer
+        auto socket = co_await acceptor.async_accept(asio::use_awaitable);
+        for (std::size_t number = 1; number <= lengths.size(); ++number) {
+            std::string head;
+            co_await asio::async_read_until(socket, asio::dynamic_buffer(head), "\r\n\r\n", asio::use_awaitable);
+            auto text = fmt::format("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", lengths[number - 1]);
+            text += sent.substr(0, lengths[number - 1] - (number == lengths.size() ? kept_back : 0));
+            co_await asio::async_write(socket, asio::buffer(text), asio::use_awaitable);
+        }
+    };
+    const auto bodies = [&]() -> awaitable<std::vector<std::string>> {
+        std::vector<std::string> got;
+        for (std::size_t number = 0; number < lengths.size(); ++number) {
+            HttpRequest request;
+            request.method = "GET";
+            const auto port = acceptor.local_endpoint().port();
+            const auto heard = co_await transport->open({.tls = false, .host = "127.0.0.1", .port = port}, request);
+            got.push_back(co_await read_text(*heard, sent.size()));
+        }
+        co_return got;
+    };
+    asio::co_spawn(loop.io(), serve(0), [](std::exception_ptr) {});
+    CHECK(loop.run(bodies()) == std::vector<std::string>{sent, "", sent});
+    asio::co_spawn(loop.io(), serve(1), [](std::exception_ptr) {});
+    CHECK(test::kind_of([&] { loop.run(bodies()); }) == ErrorKind::transient);
+}
+
 TEST_CASE("a look-up that does not end ends with its deadline, and with the request", "[s3]") {
     test::Loop loop;
     dns_is_silent = true;

@@ -7,6 +7,7 @@
 #include "common/archive/wal/wal_source.hpp"
 #include "common/archive/wal/wal_stored.hpp"
 #include "common/base/in_quotes.hpp"
+#include "common/base/slots.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -15,14 +16,16 @@
 namespace walgd::archive {
 
 struct WalPusher::Parts {
-    explicit Parts(Archive& archive) : guard(archive), stored(archive), packer(archive) {}
+    Parts(Archive& archive, unsigned puts_at_once)
+        : guard(archive), stored(archive), packer(archive), puts(archive.io, puts_at_once) {}
     SystemGuard guard;
     StoredWal stored;
     WalPacker packer;
+    Slots puts;
 };
 
-WalPusher::WalPusher(Archive& archive, WalPushOptions options)
-    : archive_(archive), options_(options), parts_(std::make_unique<Parts>(archive)) {}
+WalPusher::WalPusher(Archive& archive, WalPushOptions options, unsigned puts_at_once)
+    : archive_(archive), options_(options), parts_(std::make_unique<Parts>(archive, puts_at_once)) {}
 WalPusher::~WalPusher() = default;
 
 awaitable<void> WalPusher::warm_up() {
@@ -98,12 +101,13 @@ awaitable<storage::PutOutcome> WalPusher::put_whole(const WalSource& source, sto
                                                     WalPushed& result) {
     const auto began = std::chrono::steady_clock::now();
     auto packed = co_await parts_->packer.pack(source, options_.level.value_or(archive_.packing.level), write_only(archive_));
-    const auto packed_at = std::chrono::steady_clock::now();
+    result.packing = std::chrono::steady_clock::now() - began;
     if (!packed.plain_sha256.empty()) options.metadata[std::string(plain_sha256)] = packed.plain_sha256;
     result.stored_bytes = packed.bytes.size();
+    const auto turn = co_await parts_->puts.take();
+    const auto put_began = std::chrono::steady_clock::now();
     const auto outcome = co_await archive_.storage.put(key, packed.bytes.view(), options);
-    result.packing = packed_at - began;
-    result.putting = std::chrono::steady_clock::now() - packed_at;
+    result.putting = std::chrono::steady_clock::now() - put_began;
     parts_->packer.recycle(std::move(packed.bytes));
     co_return outcome;
 }
@@ -155,10 +159,12 @@ awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::option
     }
     const storage::PutOptions put{.if_absent = !may_replace, .metadata = {}};
     storage::PutOutcome outcome;
-    if (source.bytes() <= WalPacker::whole_bytes_max)
+    if (source.bytes() <= WalPacker::whole_bytes_max) {
         outcome = co_await put_whole(source, key, put, result);
-    else
+    } else {
+        const auto turn = co_await parts_->puts.take();
         outcome = co_await put_in_pieces(archive_, source, key, put, result);
+    }
     if (outcome == storage::PutOutcome::exists) {
         const StoredObject there{key, archive_.packing.compression};
         co_await parts_->stored.check_same(source, there);

@@ -26,14 +26,16 @@ struct WalPushOptions {
 struct WalPushed {
     bool already_there = false; ///< with the same content
     std::uint64_t plain_bytes = 0, stored_bytes = 0;
-    /// How long it took to pack it, waiting for memory included, and to put it. Zero: what is large is packed while it is put.
+    /// How long it took to pack it, waiting for memory included, and to put it once its turn had come. Zero: what is large is
+    /// packed while it is put.
     std::chrono::steady_clock::duration packing{}, putting{};
 };
 
 /// Pushes WAL files of one cluster into one archive, remembering what it learnt of it. On the I/O thread.
 class WalPusher {
 public:
-    WalPusher(Archive& archive, WalPushOptions options);
+    /// `puts_at_once`: files on their way to the storage; more than those may be being packed, or wait.
+    WalPusher(Archive& archive, WalPushOptions options, unsigned puts_at_once = 16);
     ~WalPusher();
 
     /// Packs the file open at `fd` and stores it as wal_005/<name>.<suffix>, only if absent. Returns only when the storage

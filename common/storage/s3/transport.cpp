@@ -31,6 +31,9 @@ namespace {
 
 /// The most that is handed to the system, or encrypted, at once.
 constexpr std::size_t slice_bytes = 256 << 10;
+/// What is read at once of an answer's head, and of a body in chunks: Beast asks for as much as its buffer has room for.
+constexpr std::size_t head_read_bytes = 2 << 10;
+constexpr std::size_t parsed_read_bytes = 64 << 10;
 constexpr std::chrono::seconds idle_max{20};
 constexpr unsigned proxy_wants_user = 407;
 
@@ -43,6 +46,7 @@ public:
     Connection(HttpServer server, asio::any_io_executor io, ssl::context* trust, const TransportOptions& options)
         : server_(std::move(server)), proxy_(options.proxies.proxy_of(server_)), options_(options), tcp_(io), io_(io) {
         if (trust) tls_.emplace(tcp_, *trust);
+        buffer_.reserve(head_read_bytes);
     }
 
     const HttpServer& server() const { return server_; }
@@ -107,13 +111,32 @@ public:
         }
     }
 
-    /// Bytes put into `into`, as many as come at once: whatever comes renews the deadline. 0 may be, and is certain when the
-    /// body is complete.
-    awaitable<std::size_t> read_some(Parser& parser, MutableBytes into) {
-        if (parser.is_done()) co_return 0;
+    /// Bytes of a body whose length is known, put into `into`, as many as come at once, at least one: whatever comes renews the
+    /// deadline. No parser between: it would copy each.
+    awaitable<std::size_t> read_plain(MutableBytes into) {
+        if (const auto early = buffer_.data(); early.size() > 0) { // came with the head
+            const auto count = asio::buffer_copy(asio::buffer(into.data(), into.size()), early);
+            buffer_.consume(count);
+            co_return count;
+        }
+        tcp_.expires_after(options_.stall_timeout);
+        const auto target = asio::buffer(into.data(), into.size());
+        error_code error;
+        std::size_t count = 0;
+        if (tls_)
+            std::tie(error, count) = co_await tls_->async_read_some(target, asio::as_tuple(asio::use_awaitable));
+        else
+            std::tie(error, count) = co_await tcp_.async_read_some(target, asio::as_tuple(asio::use_awaitable));
+        if (error) give_up("the answer broke off from", error);
+        co_return count;
+    }
+
+    /// The same of a body that comes in chunks or ends with the connection. 0 may be, and is certain when it is complete.
+    awaitable<std::size_t> read_parsed(Parser& parser, MutableBytes into) {
         auto& body = parser.get().body();
         body.data = into.data();
         body.size = into.size();
+        buffer_.reserve(parsed_read_bytes);
         tcp_.expires_after(options_.stall_timeout);
         error_code error;
         if (tls_)
@@ -278,7 +301,10 @@ public:
         const auto& message = parser_->get();
         head_.status = static_cast<int>(message.result_int());
         for (const auto& field : message) head_.headers[lower_case(field.name_string())] = std::string(field.value());
-        if (const auto length = parser_->content_length()) head_.content_length = *length;
+        if (const auto length = parser_->content_length()) {
+            head_.content_length = *length;
+            plain_left_ = parser_->is_done() ? 0 : *length; // done: the answer to HEAD
+        }
         head_.resent = resent;
     }
     ~BeastAnswer() override;
@@ -287,18 +313,28 @@ public:
 
     awaitable<std::size_t> read(MutableBytes into) override {
         std::size_t done = 0;
-        while (done < into.size() && !parser_->is_done()) {
-            const auto count = co_await connection_->read_some(*parser_, into.subspan(done));
+        while (done < into.size() && !whole()) {
+            const auto rest = into.subspan(done);
+            std::size_t count = 0;
+            if (plain_left_) {
+                count = co_await connection_->read_plain(rest.first(std::min<std::uint64_t>(rest.size(), *plain_left_)));
+                *plain_left_ -= count;
+            } else {
+                count = co_await connection_->read_parsed(*parser_, rest);
+            }
             done += count;
         }
         co_return done;
     }
 
 private:
+    bool whole() const { return plain_left_ ? *plain_left_ == 0 : parser_->is_done(); }
+
     std::shared_ptr<BeastTransport> transport_;
     Slots::Slot slot_;
     std::unique_ptr<Connection> connection_;
     std::unique_ptr<Parser> parser_;
+    std::optional<std::uint64_t> plain_left_; ///< of a body whose length is known
     HttpHead head_;
 };
 
@@ -393,7 +429,7 @@ private:
     Slots slots_;
 };
 
-BeastAnswer::~BeastAnswer() { transport_->give_back(std::move(connection_), parser_->is_done() && parser_->keep_alive()); }
+BeastAnswer::~BeastAnswer() { transport_->give_back(std::move(connection_), whole() && parser_->keep_alive()); }
 
 /// The answers hold the transport, so the storage holds it by a shared_ptr behind this.
 class TransportHolder : public Transport {
