@@ -415,6 +415,30 @@ TEST_CASE("with a concurrency of one nothing is prefetched", "[daemon]") {
     });
 }
 
+TEST_CASE("however many ask at once, only so many segments are unpacked at once, and all are answered", "[daemon]") {
+    constexpr std::uint64_t first = 100, last = 129;
+    Fixture fixture;
+    fixture.options.depth_max = 0;
+    fixture.store_range(first, last);
+    for (auto number = first; number <= last; ++number) fixture.storage.held.insert(Fixture::key_of(name_of(number)));
+    fixture.run([&]() -> awaitable<void> {
+        std::uint64_t whole = 0;
+        const auto client = [&](std::uint64_t number) -> awaitable<void> {
+            const auto path = fixture.folder / name_of(number);
+            const auto fetched = co_await fixture.service->fetch(name_of(number), open_file(path, O_RDWR | O_CREAT | O_EXCL));
+            whole += fetched == archive::Fetched::stored && read_text_file(path) == content_of(number);
+        };
+        TaskGroup clients(fixture.loop.executor(), [](std::exception_ptr failure) { FAIL(describe(failure)); });
+        for (auto number = first; number <= last; ++number) clients.spawn(client(number));
+        co_await fixture.until([&] { return fixture.storage.count("GET ") >= WalLimits{}.fetches; });
+        for (int turn = 0; turn < 100; ++turn) co_await asio::post(asio::use_awaitable);
+        CHECK(fixture.storage.count("GET ") == WalLimits{}.fetches);
+        fixture.storage.release();
+        co_await clients.join();
+        CHECK(whole == last - first + 1);
+    });
+}
+
 TEST_CASE("the folder for large segments is made, tried, and never PostgreSQL's", "[daemon]") {
     const test::TemporaryFolder folder;
     prepare_prefetch_folder(folder / "cache/walgd");
