@@ -12,6 +12,7 @@ import time
 import unittest
 
 import support
+from kill_sweep import user_of_server
 from support import ERROR, OK, PING, STATUS, WAL_PUSH, Wire, frame
 from harness import Cluster, Scratch, TestCase, Walgd, as_server_user, run, start, until
 
@@ -402,7 +403,20 @@ class HostFaults(TestCase):
         until("the rest to be archived", lambda: not list((cluster.data / "pg_wal/archive_status").glob("*.ready")), 60)
         self.assert_stored_as_kept(kept, cluster.segments_done())
 
-    # --- killed, and begun anew as the same process
+    # --- killed, and begun anew
+
+    def test_what_is_found_stored_is_durable_before_it_is_said(self):
+        """Who stored it may have been killed when the object had its name, and the name was not on disk yet."""
+        name, alone = self.names[0], Walgd(self.scratch, self.settings)
+        alone.walg("wal-push", self.wal / name)
+        traced = support.Fsyncs()
+        process = traced.start([self.scratch.bin / "walg", "wal-push", self.wal / name], stdout=self.scratch.log, stderr=self.scratch.log, env=alone.env,
+                               **user_of_server())
+        traced.run_until_end_of(process.pid)
+        process.returncode = traced.ended[process.pid]
+        self.assertEqual(process.returncode, 0, self.log())
+        self.told("is in the archive already")
+        self.assertIn(str(self.folder / "wal_005"), traced.paths)
 
     def first_of_its_namespace(self, *command):
         """A process that is number 1 where it is, as in a container."""
