@@ -249,7 +249,7 @@ private:
                             [this](const proto::Frame& request) { return push_options(settings_, request); },
                             [this](bool json) { return status(json); }, [this] { return reload(); },
                             [this](const proto::Frame& request) { return catalogue(request); },
-                            [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); }},
+                            [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); }, place_},
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{

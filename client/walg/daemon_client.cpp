@@ -6,6 +6,7 @@
 
 #include <charconv>
 #include <fmt/format.h>
+#include <utility>
 
 namespace walgd::cli {
 
@@ -57,6 +58,19 @@ std::string flags_of(const backup::PushOptions& options) {
 
 } // namespace
 
+namespace {
+
+/// Where this command's settings want the backup; empty where they name no storage: then the daemon's do.
+std::string wanted_place(const config::Settings& settings) {
+    try {
+        return config::archive_place(settings);
+    } catch (const Error&) {
+        return {};
+    }
+}
+
+} // namespace
+
 std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options, bool verify) {
     const auto socket = context.settings.text("socket");
     proto::Client client;
@@ -66,13 +80,19 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
     if (!client.send({proto::Type::backup_push,
                       1,
                       {options.pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
-                       options.delta.from_user_data}}))
+                       options.delta.from_user_data, wanted_place(context.settings)}}))
         refuse_connection(client);
-    context.log.info("The daemon at {} takes the backup", socket);
+    bool told = false;
     const std::stop_callback on_stop(context.stop, [&] { cancel_job(socket); });
     ProgressPrinter printer("backup", context.log);
     proto::Frame frame;
     while (client.receive(frame, silence_seconds_max)) {
+        if (frame.type == proto::Type::absent) {
+            context.log.info("The daemon at {} does not take the backup, {}: it is taken here", socket, frame.field(0));
+            return std::nullopt;
+        }
+        if (frame.type != proto::Type::error && !std::exchange(told, true))
+            context.log.info("The daemon at {} takes the backup", socket);
         if (frame.type == proto::Type::progress) {
             printer.update({static_cast<backup::Phase>(number(frame.field(3))), number(frame.field(0)), number(frame.field(1)),
                             number(frame.field(2))});

@@ -110,6 +110,26 @@ class Service(TestCase):
         cluster.start()
         cluster.switch()
 
+    def test_a_backup_for_another_archive_is_taken_there_and_not_by_the_daemon(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        other = self.scratch.folder("other")
+        sentinels = lambda folder: len(list(folder.glob("basebackups_005/*_backup_stop_sentinel.json")))
+        # Its WAL is archived into the daemon's archive alone: the other one gets it by itself.
+        both = f"{walgd.archive_command()} && WALG_FILE_PREFIX={other} {self.scratch.bin}/walg wal-push %p"
+        cluster.archive_with(both)
+        cluster.start()
+        elsewhere = walgd.walg("backup-push", cluster.data, env={"WALG_FILE_PREFIX": str(other)})
+        self.assertIn("it keeps another archive", elsewhere.stderr)
+        self.assertEqual((sentinels(self.folder), sentinels(other)), (0, 1))
+        walgd.walg("--walg-file-prefix", other, "backup-push", cluster.data)
+        self.assertEqual((sentinels(self.folder), sentinels(other)), (0, 2))
+        # Settings that name no storage leave it to the daemon.
+        without = {name: value for name, value in walgd.env.items() if name != "WALG_FILE_PREFIX"}
+        for env in (walgd.env, without):
+            self.assertIn("takes the backup", run([self.scratch.bin / "walg", "backup-push", cluster.data], env=env).stderr)
+        self.assertEqual((sentinels(self.folder), sentinels(other)), (2, 2))
+
     def test_its_memory_and_environment_are_nobodys(self):
         walgd = self.walgd(PGPASSWORD="sEcRet").start()
         look = run(["cat", f"/proc/{self.pid_of(walgd)}/environ"], check=False)
