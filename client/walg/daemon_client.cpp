@@ -5,6 +5,7 @@
 #include "proto/client.hpp"
 
 #include <charconv>
+#include <filesystem>
 #include <fmt/format.h>
 #include <utility>
 
@@ -77,9 +78,11 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
     const auto connected = client.connect(socket);
     if (connected == Connected::nobody) return std::nullopt;
     if (connected == Connected::failed) refuse_connection(client);
+    // The daemon runs in another folder.
+    const auto pgdata = options.pgdata.empty() ? std::string() : std::filesystem::absolute(options.pgdata).string();
     if (!client.send({proto::Type::backup_push,
                       1,
-                      {options.pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
+                      {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
                        options.delta.from_user_data, wanted_place(context.settings)}}))
         refuse_connection(client);
     bool told = false;

@@ -130,6 +130,14 @@ class Service(TestCase):
             self.assertIn("takes the backup", run([self.scratch.bin / "walg", "backup-push", cluster.data], env=env).stderr)
         self.assertEqual((sentinels(self.folder), sentinels(other)), (2, 2))
 
+    def test_a_data_directory_that_is_named_from_where_one_stands_is_that_one_for_the_daemon_too(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        for path, folder in ((".", cluster.data), (cluster.data.name, cluster.data.parent), (f"./{cluster.data.name}/", cluster.data.parent)):
+            self.assertIn("takes the backup", walgd.walg("backup-push", path, cwd=folder).stderr)
+
     def test_its_memory_and_environment_are_nobodys(self):
         walgd = self.walgd(PGPASSWORD="sEcRet").start()
         look = run(["cat", f"/proc/{self.pid_of(walgd)}/environ"], check=False)
