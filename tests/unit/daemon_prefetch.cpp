@@ -137,7 +137,9 @@ TEST_CASE("a jump, another timeline and one that had to be fetched by itself mak
     };
     grown();
     window.answered(segment(30), Came::itself);
-    CHECK(numbers(window) == Numbers{31});
+    CHECK(numbers(window).empty());
+    window.answered(segment(31), Came::itself);
+    CHECK(numbers(window) == Numbers{32});
     grown();
     window.answered(segment(15, 2), Came::itself);
     CHECK(window.wanted() == std::vector{segment(16, 2)});
@@ -322,6 +324,21 @@ TEST_CASE("a request waits for what is on its way, and the window grows", "[daem
         CHECK(fixture.prefetch().depth() == 2);
         CHECK(fixture.storage.count("GET " + fixture.key_of(name_of(2))) == 1);
         CHECK(fixture.prefetch().counters().hits == 1);
+    });
+}
+
+TEST_CASE("two standbys that take turns get each segment at one request", "[daemon]") {
+    Fixture fixture;
+    fixture.store_range(1, 6);
+    fixture.store_range(20, 26);
+    fixture.run([&]() -> awaitable<void> {
+        for (std::uint64_t number = 1; number <= 5; ++number) {
+            co_await fixture.fetch_range(number, number);
+            co_await fixture.until([&] { return fixture.prefetch().ahead() == (number == 1 ? 1U : 0U); });
+            co_await fixture.fetch_range(number + 20, number + 20);
+        }
+        CHECK(fixture.prefetch().counters().prefetched <= 1); // of the very first, which had no other before it
+        CHECK(fixture.storage.count("GET ") <= 11);
     });
 }
 
