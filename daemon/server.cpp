@@ -132,9 +132,8 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
         co_return proto::Frame{proto::Type::ok, id, {services_.status(request.frame.field(0) == "json")}};
     case proto::Type::backup_push: {
         check_operates(channel);
-        const auto place = request.frame.field(5);
-        if (!place.empty() && place != services_.place)
-            co_return proto::Frame{proto::Type::absent, id, {"it keeps another archive: " + services_.place}};
+        auto why = services_.backup_elsewhere(request.frame);
+        if (!why.empty()) co_return proto::Frame{proto::Type::absent, id, {std::move(why)}};
         auto reply = co_await run_backup(channel, request.frame);
         co_return reply;
     }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <utility>
+#include <vector>
 
 namespace walgd::cli {
 
@@ -57,14 +58,10 @@ std::string flags_of(const backup::PushOptions& options) {
     return flags;
 }
 
-} // namespace
-
-namespace {
-
-/// Where this command's settings want the backup; empty where they name no storage: then the daemon's do.
-std::string wanted_place(const config::Settings& settings) {
+/// Where this command's settings want the backup, and of which server; nothing where they name no storage: then the daemon's do.
+std::vector<std::string> wanted(const config::Settings& settings) {
     try {
-        return config::archive_place(settings);
+        return {config::archive_place(settings), settings.text("pghost"), settings.text("pgport")};
     } catch (const Error&) {
         return {};
     }
@@ -80,11 +77,12 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
     if (connected == Connected::failed) refuse_connection(client);
     // The daemon runs in another folder.
     const auto pgdata = options.pgdata.empty() ? std::string() : std::filesystem::absolute(options.pgdata).string();
-    if (!client.send({proto::Type::backup_push,
-                      1,
-                      {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
-                       options.delta.from_user_data, wanted_place(context.settings)}}))
-        refuse_connection(client);
+    proto::Frame request{proto::Type::backup_push,
+                         1,
+                         {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
+                          options.delta.from_user_data}};
+    for (auto& field : wanted(context.settings)) request.fields.push_back(std::move(field));
+    if (!client.send(request)) refuse_connection(client);
     bool told = false;
     const std::stop_callback on_stop(context.stop, [&] { cancel_job(socket); });
     ProgressPrinter printer("backup", context.log);

@@ -130,6 +130,20 @@ class Service(TestCase):
             self.assertIn("takes the backup", run([self.scratch.bin / "walg", "backup-push", cluster.data], env=env).stderr)
         self.assertEqual((sentinels(self.folder), sentinels(other)), (2, 2))
 
+    def test_a_backup_of_another_server_is_not_taken_of_the_daemons(self):
+        cluster, other = Cluster(self.scratch, 15, segment_mb=1), Cluster(self.scratch, 15, "other", segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        cluster.switch()
+        other.start()
+        # Without a directory the server sends its files: of whichever cluster it is.
+        env = {**walgd.env, **other.environment(), "PGDATA": ""}
+        refused = run([self.scratch.bin / "walg", "backup-push"], env=env, check=False)
+        self.assertIn("its server is another one", refused.stderr)
+        self.assertEqual(refused.returncode, 1, "the archive is the other cluster's")
+        self.assertEqual(list(self.folder.glob("basebackups_005/*_backup_stop_sentinel.json")), [])
+
     def test_a_data_directory_that_is_named_from_where_one_stands_is_that_one_for_the_daemon_too(self):
         cluster = Cluster(self.scratch, 15, segment_mb=1)
         walgd = self.walgd(cluster).start()
