@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace walgd::daemon {
@@ -31,12 +32,28 @@ int watch(const std::string& folder) {
 } // namespace
 
 ArchiveStatus::ArchiveStatus(asio::any_io_executor io, const std::string& pgdata)
-    : ReadyFiles(pgdata + "/pg_wal"), inotify_(io, watch(folder())) {}
+    : ReadyFiles(pgdata + "/pg_wal"), inotify_(io, watch(folder())) {
+    struct stat about{};
+    if (::stat(folder().c_str(), &about) != 0) throw_errno(fmt::format("cannot look at {}", folder()));
+    device_ = about.st_dev;
+    inode_ = about.st_ino;
+}
+
+bool ArchiveStatus::in_place() {
+    struct stat about{};
+    if (::stat(folder().c_str(), &about) == 0 && about.st_dev == device_ && about.st_ino == inode_) return true;
+    gone_ = true;
+    inotify_.cancel();
+    return false;
+}
 
 awaitable<ArchiveStatus::Changes> ArchiveStatus::next() {
+    const auto went_away = [this] { return Error(ErrorKind::transient, fmt::format("{} was moved away", folder())); };
+    if (gone_) throw went_away();
     std::vector<std::byte> events(events_bytes);
     const auto [error, count] =
         co_await inotify_.async_read_some(asio::buffer(events.data(), events.size()), asio::as_tuple(asio::use_awaitable));
+    if (gone_) throw went_away();
     if (error == asio::error::operation_aborted) throw Error(ErrorKind::cancelled, "cancelled while waiting");
     if (error) throw Error(ErrorKind::transient, fmt::format("cannot watch {}: {}", folder(), error.message()));
     co_return parse(ByteView(events.data(), count));

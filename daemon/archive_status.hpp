@@ -5,6 +5,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace walgd::daemon {
@@ -25,11 +26,17 @@ public:
     };
     /// Waits for what comes next. Error(transient) when the folder itself went away.
     awaitable<Changes> next();
+    /// False where the path leads to another folder than the one that is watched, or to none: next() ends. The data directory
+    /// was moved away, of which inotify tells nothing.
+    bool in_place();
 
 private:
     Changes parse(ByteView events) const;
 
     asio::posix::stream_descriptor inotify_;
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
+    bool gone_ = false;
 };
 
 } // namespace walgd::daemon

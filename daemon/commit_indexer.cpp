@@ -89,14 +89,14 @@ awaitable<void> CommitIndexer::merge_with_stored(archive::IndexPlace place) {
     if (failure && failure->kind() != ErrorKind::corrupt) throw *failure;
     if (failure) archive_.log.warn("event=commit_index_replaced error={}", in_quotes(failure->what()));
     auto& block = blocks_[place];
-    block.merged = true;
     if (!there || there->system != block.notes.system || there->segment_bytes != block.notes.segment_bytes) co_return;
     archive::merge(*there, block.notes);
     block.notes = std::move(*there);
 }
 
 awaitable<void> CommitIndexer::write(archive::IndexPlace place) {
-    if (writer_.empty() && !blocks_[place].merged) {
+    // Each time: another host may archive the same WAL, and have written its own part since.
+    if (writer_.empty()) {
         co_await merge_with_stored(place);
     }
     auto& block = blocks_[place];

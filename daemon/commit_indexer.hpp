@@ -31,7 +31,6 @@ private:
 
     struct Block {
         archive::NoteBlock notes;
-        bool merged = false; ///< with what the storage had
         std::uint64_t changed = 0, written = 0;
     };
     void note(archive::ScannedSegment scanned);

@@ -82,6 +82,7 @@ NewFile::NewFile(UniqueFd folder, std::string name) : folder_(std::move(folder))
         throw Error(ErrorKind::refused, fmt::format("{} is there already", printable(name_)),
                     "remove it first, or name another destination");
     temporary_ = fmt::format(".walgd.{}.{}.{}", name_, ::getpid(), counter++);
+    ::unlinkat(folder_.get(), temporary_.c_str(), 0); // of one that was killed, and had our process id
     fd_ = UniqueFd(::openat(folder_.get(), temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd_) throw_errno(fmt::format("cannot create {}", printable(temporary_)));
 }

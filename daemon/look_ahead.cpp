@@ -80,7 +80,7 @@ awaitable<void> LookAhead::follow_once() {
 awaitable<void> LookAhead::scan_now_and_then() {
     for (;;) {
         co_await sleep_for(scan_every);
-        if (!status_) continue;
+        if (!status_ || !status_->in_place()) continue;
         std::optional<Error> failure;
         try {
             co_await scan();

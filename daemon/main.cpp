@@ -220,6 +220,7 @@ private:
     std::string reload();
     daemon::Server::Services::Catalogue catalogue(const proto::Frame& request);
     void note_change(const proto::Frame& request, bool trusted);
+    std::string backup_elsewhere(const proto::Frame& request) const;
     awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
     void spawn_tasks();
     awaitable<void> serve_and_drain();
@@ -250,7 +251,8 @@ private:
                             [this](const proto::Frame& request) { return push_options(settings_, request); },
                             [this](bool json) { return status(json); }, [this] { return reload(); },
                             [this](const proto::Frame& request) { return catalogue(request); },
-                            [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); }},
+                            [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); },
+                            [this](const proto::Frame& request) { return backup_elsewhere(request); }},
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{
@@ -356,6 +358,19 @@ void Daemon::note_change(const proto::Frame& request, bool trusted) {
     const auto digits = request.field(2);
     std::from_chars(digits.data(), digits.data() + digits.size(), bytes);
     if (request.field(0) == place_) archive_watch_.stored(std::string(request.field(1)), bytes);
+}
+
+std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
+    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7;
+    const auto place = request.field(place_at);
+    if (!place.empty() && place != place_) return "it keeps another archive: " + place_;
+    for (const auto& [at, name] : {std::pair(host_at, "pghost"), std::pair(port_at, "pgport")}) {
+        const auto asked = request.field(at);
+        if (asked.empty() || asked == settings_.text(name)) continue;
+        return fmt::format("its server is another one: its {} is {}", name,
+                           settings_.text(name).empty() ? "not set" : settings_.text(name));
+    }
+    return {};
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {

@@ -17,10 +17,13 @@ bool PrefetchWindow::is_next(pg::Segment segment) const {
 
 void PrefetchWindow::answered(pg::Segment segment, Came came) {
     if (segment == last_) return;
-    if (!is_next(segment) || came == Came::itself)
+    const bool jump = last_ && segment.timeline == last_->timeline && !is_next(segment);
+    if (jump)
+        depth_ = 0;
+    else if (!is_next(segment) || came == Came::itself)
         depth_ = 1;
     else if (came == Came::late || depth_ < depth_least)
-        depth_ *= 2;
+        depth_ = std::max(1U, 2 * depth_);
     depth_ = std::min(depth_, depth_max_);
     if (!is_next(segment) || (end_ && end_->number <= segment.number + 1)) end_.reset();
     last_ = segment;

@@ -8,7 +8,9 @@ namespace walgd::daemon {
 
 /// Decides which segments to have at hand: those behind the one that was answered last, on its timeline. Pure: no clock, no
 /// storage. How many: one at first; twice as many whenever the next one in order was asked for before it was there; one again
-/// after a jump, another timeline, or the archive's end. So a near storage is asked for little, and a far one for all it needs.
+/// after another timeline, or the archive's end; none after a jump, until the one behind that was asked for: two standbys at
+/// different places take turns, and each would get what the other drops. So a near storage is asked for little, and a far one for
+/// all it needs.
 class PrefetchWindow {
 public:
     /// `depth_max` 0: never any.

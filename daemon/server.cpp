@@ -132,6 +132,8 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
         co_return proto::Frame{proto::Type::ok, id, {services_.status(request.frame.field(0) == "json")}};
     case proto::Type::backup_push: {
         check_operates(channel);
+        auto why = services_.backup_elsewhere(request.frame);
+        if (!why.empty()) co_return proto::Frame{proto::Type::absent, id, {std::move(why)}};
         auto reply = co_await run_backup(channel, request.frame);
         co_return reply;
     }

@@ -28,6 +28,8 @@ public:
         std::function<Catalogue(const proto::Frame&)> catalogue;
         /// A client changed the archive, as the frame says; `trusted`: by whom a name may be taken.
         std::function<void(const proto::Frame&, bool trusted)> archive_changed;
+        /// Why a backup that a client wants is not this daemon's to take; empty: it is.
+        std::function<std::string(const proto::Frame&)> backup_elsewhere;
     };
     /// Takes over the listening socket `fd`.
     Server(Services services, int fd, std::size_t connections_max = 1024);

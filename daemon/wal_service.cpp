@@ -24,7 +24,7 @@ std::int64_t ms_since(std::chrono::steady_clock::time_point began) {
 } // namespace
 
 WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOptions prefetch, CommitIndexer* index)
-    : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency + 2),
+    : archive_(archive), limits_(limits), slots_(archive.io, limits.concurrency + 2), fetch_slots_(archive.io, limits.fetches),
       pusher_(archive, push_options(), limits.concurrency), fetcher_(archive), prefetch_(archive, fetcher_, std::move(prefetch)),
       index_(index), queue_({.ahead_files = limits.ahead_files, .ahead_at_once = limits.concurrency + 1}),
       queue_changed_(archive.io) {}
@@ -193,6 +193,7 @@ awaitable<archive::Fetched> WalService::fetch(std::string name, UniqueFd fd) {
         bytes = co_await prefetch_.serve(name, fd.get());
         if (bytes) co_return;
         prefetched = false;
+        const auto place = co_await fetch_slots_.take();
         bytes = co_await fetcher_.fetch_into(name, fd.get());
     };
     try {

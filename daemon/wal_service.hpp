@@ -33,6 +33,7 @@ struct WalCounters {
 struct WalLimits {
     unsigned concurrency = 16;
     std::size_t ahead_files = 32;      ///< TOTAL_BG_UPLOADED_LIMIT
+    unsigned fetches = 8;              ///< at once from the storage, each with a codec's memory: many clients come at once
     std::optional<LevelControl> level; ///< compression_level: auto
     std::chrono::milliseconds push_timeout{60000}, fetch_timeout{300000};
 };
@@ -92,7 +93,7 @@ private:
 
     archive::Archive& archive_;
     WalLimits limits_;
-    Slots slots_;
+    Slots slots_, fetch_slots_;
     archive::WalPusher pusher_;
     archive::WalFetcher fetcher_;
     WalPrefetch prefetch_;

@@ -5,7 +5,10 @@
 #include "proto/client.hpp"
 
 #include <charconv>
+#include <filesystem>
 #include <fmt/format.h>
+#include <utility>
+#include <vector>
 
 namespace walgd::cli {
 
@@ -55,6 +58,15 @@ std::string flags_of(const backup::PushOptions& options) {
     return flags;
 }
 
+/// Where this command's settings want the backup, and of which server; nothing where they name no storage: then the daemon's do.
+std::vector<std::string> wanted(const config::Settings& settings) {
+    try {
+        return {config::archive_place(settings), settings.text("pghost"), settings.text("pgport")};
+    } catch (const Error&) {
+        return {};
+    }
+}
+
 } // namespace
 
 std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options, bool verify) {
@@ -63,16 +75,25 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
     const auto connected = client.connect(socket);
     if (connected == Connected::nobody) return std::nullopt;
     if (connected == Connected::failed) refuse_connection(client);
-    if (!client.send({proto::Type::backup_push,
-                      1,
-                      {options.pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
-                       options.delta.from_user_data}}))
-        refuse_connection(client);
-    context.log.info("The daemon at {} takes the backup", socket);
+    // The daemon runs in another folder.
+    const auto pgdata = options.pgdata.empty() ? std::string() : std::filesystem::absolute(options.pgdata).string();
+    proto::Frame request{proto::Type::backup_push,
+                         1,
+                         {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
+                          options.delta.from_user_data}};
+    for (auto& field : wanted(context.settings)) request.fields.push_back(std::move(field));
+    if (!client.send(request)) refuse_connection(client);
+    bool told = false;
     const std::stop_callback on_stop(context.stop, [&] { cancel_job(socket); });
     ProgressPrinter printer("backup", context.log);
     proto::Frame frame;
     while (client.receive(frame, silence_seconds_max)) {
+        if (frame.type == proto::Type::absent) {
+            context.log.info("The daemon at {} does not take the backup, {}: it is taken here", socket, frame.field(0));
+            return std::nullopt;
+        }
+        if (frame.type != proto::Type::error && !std::exchange(told, true))
+            context.log.info("The daemon at {} takes the backup", socket);
         if (frame.type == proto::Type::progress) {
             printer.update({static_cast<backup::Phase>(number(frame.field(3))), number(frame.field(0)), number(frame.field(1)),
                             number(frame.field(2))});

@@ -7,8 +7,9 @@
 
 namespace walgd::cli {
 
-/// Asks the daemon at WALGD_SOCKET for a base backup and shows its progress until it ends. Nothing when no daemon listens there:
-/// the caller runs it itself. An Error of the job comes back as that Error. `context.stop` cancels the job.
+/// Asks the daemon at WALGD_SOCKET for a base backup and shows its progress until it ends. Nothing when no daemon listens there,
+/// or one that keeps another archive than the settings name, or is another server's: the caller runs it itself. An Error of the
+/// job comes back as that Error. `context.stop` cancels the job.
 std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options, bool verify);
 
 /// What is asked of the backups: nothing, where they start and finish, or all that their documents say.

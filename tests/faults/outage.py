@@ -28,7 +28,7 @@ class Outage(FaultCase):
     server_kind = Minio
 
     def survive(self, seconds, silent):
-        daemon = self.ready_daemon(WALG_DAEMON_WAL_UPLOAD_TIMEOUT="5s", WALGD_STORAGE_STALL_TIMEOUT="30s")
+        daemon = self.ready_daemon(WALG_DAEMON_WAL_UPLOAD_TIMEOUT="5s", WALGD_STORAGE_STALL_TIMEOUT="30s", WALGD_FETCH_TIMEOUT="60s")
         cluster = Cluster(self.scratch, 15, "data", segment_mb=1, extra="wal_keep_size = 4GB\nmax_wal_size = 8GB")
         cluster.archive_with(daemon.archive_command())
         cluster.start()
@@ -56,6 +56,8 @@ class Outage(FaultCase):
         failed = int(cluster.psql("select failed_count from pg_stat_archiver"))
 
         told = self.mark()
+        fetch = self.fetch_in_background(daemon, cluster.data / "pg_wal" / first)
+        until("the fetch to have come to walgd", lambda: self.status(daemon)["wal"]["in_flight"] > 0, 30)
         back = time.monotonic()
         (self.proxy.clear() if silent else self.proxy.open())
         until("walgd to be back at work", lambda: self.status(daemon)["storage_state"]["state"] == "answering", 60)
@@ -66,6 +68,7 @@ class Outage(FaultCase):
         drained_after = time.monotonic() - back
         for name in segments:
             self.assert_stored(cluster.data / "pg_wal" / name)
+        self.assert_waits_for(fetch, cluster.data / "pg_wal" / first)
         if lasted > 3 * 5:
             self.assertGreater(failed, 0, "PostgreSQL was told that nothing is stored")
         self.assertLess(used, CPU_SHARE_MAX * lasted + CPU_SECONDS_MORE, "waiting costs next to nothing")

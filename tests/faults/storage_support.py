@@ -99,7 +99,17 @@ class FaultCase(TestCase):
         target.unlink(missing_ok=True)
         return result, content
 
+    def stored_before(self):
+        """A segment that is in the storage already, past the proxy."""
+        path = self.segment()
+        self.direct.walg("wal-push", path)
+        return path
+
     # What must hold.
+    def assert_waits_for(self, fetch, path, seconds=60):
+        self.assertEqual(fetch.wait(seconds), 0, "recovery waits for the storage")
+        self.assertEqual((self.scratch.path / "fetched").read_bytes() == path.read_bytes(), True, f"{path.name} came with other content")
+
     def assert_stored(self, path, content=None):
         """Judged past the proxy."""
         out = self.scratch.path / "judge"

@@ -119,6 +119,7 @@ TRACEME, CONT, DETACH, SYSCALL, SETOPTIONS, SEIZE, INTERRUPT, SYSCALL_INFO = 0, 
 SYSGOOD_CLONE_EXITKILL = 0x1 | 0x8 | 0x100000
 WALL = 0x40000000
 OPENAT = {"x86_64": 257, "aarch64": 56}[platform.machine()]
+FSYNC = {"x86_64": 74, "aarch64": 82}[platform.machine()]
 WRITE = {"x86_64": 1, "aarch64": 64}[platform.machine()]
 # What changes something outside of the process: write, pwrite, writev, pwritev, sendto, sendmsg, the renames, links, unlinks and mkdirs,
 # rmdir, ftruncate, fallocate, copy_file_range, sendfile, fsync, fdatasync, symlinks, utimensat, chmods.
@@ -214,3 +215,18 @@ class Traced:
                 return memory.read(4096).split(b"\0")[0].decode(errors="replace")
             except OSError:
                 return ""
+
+
+class Fsyncs(Traced):
+    """Kills nothing, and notes what is fsynced."""
+
+    def __init__(self):
+        super().__init__(kill_at=0)
+        self.paths = []
+
+    def at_call(self, thread):
+        info = ctypes.create_string_buffer(88)
+        ptrace(SYSCALL_INFO, thread, 88, ctypes.addressof(info))
+        number, first = struct.unpack_from("<QQ", info.raw, 24)
+        if info.raw[0] == 1 and number == FSYNC:
+            self.paths.append(os.readlink(f"/proc/{self.pid}/fd/{first}"))

@@ -95,13 +95,16 @@ class ClientFaults(TestCase):
         self.told("half a request")
 
     def test_half_a_frame_then_close_at_every_byte(self):
-        whole = frame(WAL_PUSH, self.names[-1])
+        whole, pid = frame(WAL_PUSH, self.names[-1]), self.walgd.process.pid
+        until("the connection of walg status to be over", lambda: self.status()["clients"]["connections"] == 1, 5)
+        before = support.descriptors(pid)
         with open(self.wal / self.names[-1], "rb") as file:
             for length in range(1, len(whole)):
                 with Wire(self.walgd.socket) as wire:
                     wire.send(whole[:length], file.fileno())
         self.told("the connection ended in the middle of a request")
         until("all sessions to be over", lambda: self.status()["clients"]["connections"] == 1, 5)
+        until("their descriptors to be closed", lambda: support.descriptors(pid) <= before, 5)
         self.assertEqual(self.stored(), [])
 
     def test_garbage_ends_its_connection_with_a_reason(self):

@@ -12,6 +12,7 @@ import time
 import unittest
 
 import support
+from kill_sweep import user_of_server
 from support import ERROR, OK, PING, STATUS, WAL_PUSH, Wire, frame
 from harness import Cluster, Scratch, TestCase, Walgd, as_server_user, run, start, until
 
@@ -401,6 +402,58 @@ class HostFaults(TestCase):
         cluster.switch()
         until("the rest to be archived", lambda: not list((cluster.data / "pg_wal/archive_status").glob("*.ready")), 60)
         self.assert_stored_as_kept(kept, cluster.segments_done())
+
+    # --- killed, and begun anew
+
+    def test_what_is_found_stored_is_durable_before_it_is_said(self):
+        """Who stored it may have been killed when the object had its name, and the name was not on disk yet."""
+        name, alone = self.names[0], Walgd(self.scratch, self.settings)
+        alone.walg("wal-push", self.wal / name)
+        traced = support.Fsyncs()
+        process = traced.start([self.scratch.bin / "walg", "wal-push", self.wal / name], stdout=self.scratch.log, stderr=self.scratch.log, env=alone.env,
+                               **user_of_server())
+        traced.run_until_end_of(process.pid)
+        process.returncode = traced.ended[process.pid]
+        self.assertEqual(process.returncode, 0, self.log())
+        self.told("is in the archive already")
+        self.assertIn(str(self.folder / "wal_005"), traced.paths)
+
+    def first_of_its_namespace(self, *command):
+        """A process that is number 1 where it is, as in a container."""
+        return ["unshare", "--pid", "--fork", "--", *as_server_user(command)]
+
+    def test_what_a_killed_fetch_left_hinders_none_with_the_same_process_id(self):
+        probe = subprocess.run(self.first_of_its_namespace("true"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if probe.returncode != 0:
+            reason = f"this machine lets nobody make a namespace: {probe.stdout.strip()}"
+            self.fail(reason) if os.environ.get("CI") else self.skipTest(reason)
+        name, data = self.names[0], self.scratch.folder("pgdata")
+        (data / "pg_wal").mkdir()
+        self.scratch.own(data / "pg_wal")
+        path = self.scratch.path / "wal-g.sock"
+        walgd = Walgd(self.scratch, {**self.settings, "PGDATA": str(data), "WALGD_WALG_SOCKET": str(path)})
+        alone = Walgd(self.scratch, self.settings)
+        alone.walg("wal-push", self.wal / name)
+        walgd.process = subprocess.Popen(self.first_of_its_namespace(self.scratch.bin / "walgd"), env=walgd.env, cwd="/", stdin=subprocess.DEVNULL, stdout=self.scratch.log,
+                                         stderr=self.scratch.log)
+        # Whoever ends unshare ends nothing inside: walgd is its child.
+        inside = int(until("walgd's process", lambda: pathlib.Path(f"/proc/{walgd.process.pid}/task/{walgd.process.pid}/children").read_text().strip(), 5))
+        self.scratch.stack.callback(walgd.process.wait)
+        self.scratch.stack.callback(os.kill, inside, signal.SIGKILL)
+        walgd.wait_ready()
+        target = data / "pg_wal/RECOVERYXLOG"
+        for left, command, env in ((".walgd.RECOVERYXLOG.1.0", [self.scratch.bin / "walg-daemon-client", path, "wal-fetch", name, "pg_wal/RECOVERYXLOG"], walgd.env),
+                                   (f".walgd.{name}.1.0", self.first_of_its_namespace(self.scratch.bin / "walg", "wal-fetch", name, target), alone.env),
+                                   (f".walgd.{name}.1.0", self.first_of_its_namespace(self.scratch.bin / "wal-g", "wal-fetch", name, target), alone.env),
+                                   (".walgd.1", self.first_of_its_namespace(self.scratch.bin / "walg-fetch", name, target), walgd.env)):
+            with self.subTest(str(command)):
+                (data / "pg_wal" / left).write_bytes(b"a part")
+                self.scratch.own(data / "pg_wal" / left)
+                result = run(command, env=env, check=False) if command[0] != "unshare" else subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=60)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertEqual(target.read_bytes(), (self.wal / name).read_bytes())
+                target.unlink()
+                self.assertEqual(os.listdir(data / "pg_wal"), [])
 
     # --- time
 

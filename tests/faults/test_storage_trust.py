@@ -14,25 +14,30 @@ from storage_support import FaultCase, faults, free_port, until
 
 class StorageTrust(FaultCase):
     def test_a_storage_that_cannot_be_reached_at_start_is_told_and_served_once_it_is_there(self):
+        old = self.stored_before()
         self.proxy.close()
         told, path = self.mark(), self.segment()
         daemon = self.daemon()
         self.assert_told(daemon, told, "failing", "storage_failing", "refused")
         self.assertIn("not known yet", self.status(daemon)["overwrite_protection"])
-        push = self.push_in_background(daemon, path)
+        push, fetch = self.push_in_background(daemon, path), self.fetch_in_background(daemon, old)
         self.proxy.open()
         self.assertEqual(push.wait(30), 0)
+        self.assert_waits_for(fetch, old)
         self.assert_stored(path)
         self.assert_state(daemon, "answering")
         until("If-None-Match to be found out", lambda: self.status(daemon)["overwrite_protection"] == "conditional put", 30)
 
     def test_a_storage_that_says_nothing_at_start_is_told_and_served_once_it_speaks(self):
+        old = self.stored_before()
         self.proxy.fault(faults.stall)
         told, path = self.mark(), self.segment()
-        daemon = self.daemon(WALGD_STORAGE_STALL_TIMEOUT="30s")
+        daemon = self.daemon(WALGD_STORAGE_STALL_TIMEOUT="30s", WALGD_FETCH_TIMEOUT="60s")
+        fetch = self.fetch_in_background(daemon, old)
         self.assert_told(daemon, told, "slow", "storage_slow", "no answer for 3 s")
         self.proxy.clear()
         self.assert_pushed(daemon, path)
+        self.assert_waits_for(fetch, old)
         self.assert_state(daemon, "answering")
 
     def test_a_name_that_does_not_resolve_is_told_and_served_once_it_does(self):
@@ -120,6 +125,7 @@ class StorageTrust(FaultCase):
         told, path = self.mark(), self.segment()
         daemon = self.daemon(AWS_ENDPOINT=f"https://127.0.0.1:{self.proxy.port}")
         self.assertEqual(self.push(daemon, path).returncode, 1)
+        self.assertEqual(self.fetch(daemon, path.name)[0].returncode, 200)
         self.assert_told(daemon, told, "failing", "storage_failing", "certificate", "WALG_S3_CA_CERT_FILE")
         self.assertEqual(self.proxy.requests, 0, "nothing was sent")
 
@@ -134,16 +140,21 @@ class StorageTrust(FaultCase):
         return path, self.ready_daemon(**settings)
 
     def test_credentials_that_expired_are_read_anew_and_the_request_repeated(self):
-        for ignoring in (False, True):  # where it is looked first, the request is a HEAD, whose answer does not tell why
-            with self.subTest(storage_ignores_if_none_match=ignoring):
+        # Where it is looked first, the request is a HEAD, whose answer does not tell why.
+        for ignoring, fetches in ((False, False), (False, True), (True, False)):
+            with self.subTest(storage_ignores_if_none_match=ignoring, fetches=fetches):
                 if ignoring:
                     self.proxy.change = faults.strip("if-none-match", self.server.access, self.server.secret)
-                file, daemon = self.with_credentials_file(self.make_key(f"old{ignoring}"))
-                self.assert_pushed(daemon, self.segment())
-                file.write_text(self.make_key(f"new{ignoring}"))
-                self.proxy.fault(faults.status(400, "ExpiredToken"), head=f"Credential=old{ignoring}/")
+                key, before = f"{ignoring}{fetches}", self.segment()
+                file, daemon = self.with_credentials_file(self.make_key(f"old{key}"))
+                self.assert_pushed(daemon, before)
+                file.write_text(self.make_key(f"new{key}"))
+                self.proxy.fault(faults.status(400, "ExpiredToken"), head=f"Credential=old{key}/")
                 told = self.mark()
-                self.assert_pushed(daemon, self.segment())
+                if fetches:
+                    self.assert_fetched(daemon, before)
+                else:
+                    self.assert_pushed(daemon, self.segment())
                 # One, or a few that were under way together.
                 met = self.proxy.met_count()
                 self.assertGreaterEqual(met, 1)
@@ -161,6 +172,7 @@ class StorageTrust(FaultCase):
         self.assertEqual(result.returncode, 1)
         self.assert_told(daemon, told, "failing", "storage_failing", "ExpiredToken", "check the credentials")
         self.assert_absent(path)
+        self.assertEqual(self.fetch(daemon, path.name)[0].returncode, 200, "not absent: nobody was let in")
         file.write_text(self.make_key("fresh"))
         self.assert_pushed(daemon, path)
         self.assert_state(daemon, "answering")

@@ -1,6 +1,7 @@
 """Storing ahead: walgd follows pg_wal/archive_status and stores what PostgreSQL will ask for next."""
 import json
 import os
+import subprocess
 import unittest
 
 from harness import Cluster, TestCase, Walgd, run, until
@@ -119,6 +120,23 @@ class LookAhead(TestCase):
             self.cluster.psql("insert into t values (1)")
             self.cluster.psql("select pg_switch_wal()")
             until("the closed segment to be stored", lambda: self.stored() == self.names(".ready"))
+
+    def test_a_data_directory_that_was_moved_away_and_replaced_is_followed(self):
+        """As before a restore: the old one is kept under another name."""
+        self.backlog(1)
+        walgd = self.walgd().start()
+        until("the segment to be stored", lambda: len(self.stored()) == 1)
+        self.cluster.stop()
+        old = self.cluster.data.with_name("old")
+        self.cluster.data.rename(old)
+        until("walgd to say so", lambda: "moved away" in self.status(walgd)["looking_ahead"] or "cannot watch" in self.status(walgd)["looking_ahead"], 60)
+        self.assertEqual(self.status(walgd)["ready"], 0)
+        subprocess.check_call(["cp", "-a", old, self.cluster.data])
+        until("walgd to follow the new one", lambda: self.status(walgd)["looking_ahead"] == "yes", 30)
+        self.cluster.start()
+        for count in (2, 3):
+            self.cluster.psql("insert into t values (1); select pg_switch_wal()")
+            until("a new segment to be stored at once, and not by the next scan", lambda: len(self.stored()) >= count, 5)
 
     def test_a_data_directory_that_cannot_be_read_is_said_and_pushes_work(self):
         ready = self.backlog(2)

@@ -180,10 +180,10 @@ class Prefetch(TestCase):
         self.assertEqual(cluster.checksum(), self.expected)
 
     def test_a_damaged_object_is_prefetched_and_never_handed_out(self):
-        self.daemon(proxied=True)
         first, damaged, after = self.names(3)
         for fault in (faults.flipped_bit, faults.wrong_length):
             with self.subTest(fault=fault.__name__):
+                self.daemon(proxied=True)
                 self.proxy.clear()
                 self.proxy.fault(fault, "GET", damaged)
                 self.assertEqual(self.fetch(first)[0], 0)
@@ -193,6 +193,17 @@ class Prefetch(TestCase):
                 code, content = self.fetch(damaged)
                 self.assertEqual((code, len(content)), (0, 16 << 20))
                 self.assertEqual(self.fetch(after)[0], 0)
+                self.walgd.stop()
+
+    def test_two_standbys_that_take_turns_get_each_segment_at_one_request(self):
+        self.daemon(proxied=True)
+        self.proxy.fault(passed, "GET", r"wal_005/0[0-9A-F]{23}\.")
+        names = self.names(8)
+        for one, other in zip(names[:4], names[4:]):
+            for name in (one, other):
+                self.assertEqual(self.fetch(name)[0], 0)
+        # One more at most: ahead of the very first.
+        self.assertLessEqual(self.proxy.met_count(), len(names) + 1)
 
     def test_with_a_concurrency_of_one_nothing_is_prefetched(self):
         self.daemon(WALG_DOWNLOAD_CONCURRENCY="1")

@@ -110,6 +110,48 @@ class Service(TestCase):
         cluster.start()
         cluster.switch()
 
+    def test_a_backup_for_another_archive_is_taken_there_and_not_by_the_daemon(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        other = self.scratch.folder("other")
+        sentinels = lambda folder: len(list(folder.glob("basebackups_005/*_backup_stop_sentinel.json")))
+        # Its WAL is archived into the daemon's archive alone: the other one gets it by itself.
+        both = f"{walgd.archive_command()} && WALG_FILE_PREFIX={other} {self.scratch.bin}/walg wal-push %p"
+        cluster.archive_with(both)
+        cluster.start()
+        elsewhere = walgd.walg("backup-push", cluster.data, env={"WALG_FILE_PREFIX": str(other)})
+        self.assertIn("it keeps another archive", elsewhere.stderr)
+        self.assertEqual((sentinels(self.folder), sentinels(other)), (0, 1))
+        walgd.walg("--walg-file-prefix", other, "backup-push", cluster.data)
+        self.assertEqual((sentinels(self.folder), sentinels(other)), (0, 2))
+        # Settings that name no storage leave it to the daemon.
+        without = {name: value for name, value in walgd.env.items() if name != "WALG_FILE_PREFIX"}
+        for env in (walgd.env, without):
+            self.assertIn("takes the backup", run([self.scratch.bin / "walg", "backup-push", cluster.data], env=env).stderr)
+        self.assertEqual((sentinels(self.folder), sentinels(other)), (2, 2))
+
+    def test_a_backup_of_another_server_is_not_taken_of_the_daemons(self):
+        cluster, other = Cluster(self.scratch, 15, segment_mb=1), Cluster(self.scratch, 15, "other", segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        cluster.switch()
+        other.start()
+        # Without a directory the server sends its files: of whichever cluster it is.
+        env = {**walgd.env, **other.environment(), "PGDATA": ""}
+        refused = run([self.scratch.bin / "walg", "backup-push"], env=env, check=False)
+        self.assertIn("its server is another one", refused.stderr)
+        self.assertEqual(refused.returncode, 1, "the archive is the other cluster's")
+        self.assertEqual(list(self.folder.glob("basebackups_005/*_backup_stop_sentinel.json")), [])
+
+    def test_a_data_directory_that_is_named_from_where_one_stands_is_that_one_for_the_daemon_too(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        for path, folder in ((".", cluster.data), (cluster.data.name, cluster.data.parent), (f"./{cluster.data.name}/", cluster.data.parent)):
+            self.assertIn("takes the backup", walgd.walg("backup-push", path, cwd=folder).stderr)
+
     def test_its_memory_and_environment_are_nobodys(self):
         walgd = self.walgd(PGPASSWORD="sEcRet").start()
         look = run(["cat", f"/proc/{self.pid_of(walgd)}/environ"], check=False)

@@ -90,6 +90,17 @@ TEST_CASE("segments in any order make one index, in which each commit is noted o
     }
 }
 
+TEST_CASE("two hosts that archive the same WAL by turns lose nothing of each other's index", "[daemon]") {
+    World world;
+    CommitIndexer one(world.archive), other(world.archive);
+    for (std::uint64_t number = first_number; number < first_number + segments; ++number) {
+        auto& indexer = number % 2 == 0 ? one : other;
+        indexer.add(world.scan(number));
+        world.store(indexer);
+        CHECK(world.stored().notes.size() == number - first_number + 1);
+    }
+}
+
 TEST_CASE("in order every note but the last is complete", "[daemon]") {
     World world;
     CommitIndexer indexer(world.archive);

@@ -4,8 +4,10 @@
 #include "tests/unit/async_support.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <optional>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace walgd::daemon {
 
@@ -122,6 +124,18 @@ TEST_CASE("a new file appears complete or not at all, and replaces nothing", "[d
     }
     for (const auto& entry : std::filesystem::recursive_directory_iterator(cluster.data() + "/.."))
         CHECK_FALSE(entry.path().filename().string().starts_with(".walgd"));
+}
+
+TEST_CASE("what one left that was killed is no obstacle to the next with its process id", "[daemon]") {
+    const Cluster cluster;
+    // As a daemon in a container, which always has the same one: whatever the next number is.
+    for (int number = 0; number < 1000; ++number)
+        cluster.write(fmt::format("{}/.walgd.RECOVERYXLOG.{}.{}", cluster.wal(), ::getpid(), number), "a part");
+    auto file = cluster.create("pg_wal/RECOVERYXLOG");
+    const auto fd = file.take_descriptor();
+    write_all(fd.get(), bytes_of(std::string("all")), "RECOVERYXLOG");
+    file.finish();
+    CHECK(read_text_file(cluster.wal() + "/RECOVERYXLOG") == "all");
 }
 
 TEST_CASE("no new file can be named outside the data directory", "[daemon]") {

@@ -137,7 +137,9 @@ TEST_CASE("a jump, another timeline and one that had to be fetched by itself mak
     };
     grown();
     window.answered(segment(30), Came::itself);
-    CHECK(numbers(window) == Numbers{31});
+    CHECK(numbers(window).empty());
+    window.answered(segment(31), Came::itself);
+    CHECK(numbers(window) == Numbers{32});
     grown();
     window.answered(segment(15, 2), Came::itself);
     CHECK(window.wanted() == std::vector{segment(16, 2)});
@@ -325,6 +327,21 @@ TEST_CASE("a request waits for what is on its way, and the window grows", "[daem
     });
 }
 
+TEST_CASE("two standbys that take turns get each segment at one request", "[daemon]") {
+    Fixture fixture;
+    fixture.store_range(1, 6);
+    fixture.store_range(20, 26);
+    fixture.run([&]() -> awaitable<void> {
+        for (std::uint64_t number = 1; number <= 5; ++number) {
+            co_await fixture.fetch_range(number, number);
+            co_await fixture.until([&] { return fixture.prefetch().ahead() == (number == 1 ? 1U : 0U); });
+            co_await fixture.fetch_range(number + 20, number + 20);
+        }
+        CHECK(fixture.prefetch().counters().prefetched <= 1); // of the very first, which had no other before it
+        CHECK(fixture.storage.count("GET ") <= 11);
+    });
+}
+
 TEST_CASE("when the timeline turns, what was prefetched of the old one is dropped", "[daemon]") {
     Fixture fixture;
     fixture.store_range(1, 9);
@@ -412,6 +429,30 @@ TEST_CASE("with a concurrency of one nothing is prefetched", "[daemon]") {
         co_await fixture.fetch_range(1, 4);
         CHECK(fixture.storage.requests.size() == 4);
         CHECK(fixture.prefetch().counters().prefetched == 0);
+    });
+}
+
+TEST_CASE("however many ask at once, only so many segments are unpacked at once, and all are answered", "[daemon]") {
+    constexpr std::uint64_t first = 100, last = 129;
+    Fixture fixture;
+    fixture.options.depth_max = 0;
+    fixture.store_range(first, last);
+    for (auto number = first; number <= last; ++number) fixture.storage.held.insert(Fixture::key_of(name_of(number)));
+    fixture.run([&]() -> awaitable<void> {
+        std::uint64_t whole = 0;
+        const auto client = [&](std::uint64_t number) -> awaitable<void> {
+            const auto path = fixture.folder / name_of(number);
+            const auto fetched = co_await fixture.service->fetch(name_of(number), open_file(path, O_RDWR | O_CREAT | O_EXCL));
+            whole += fetched == archive::Fetched::stored && read_text_file(path) == content_of(number);
+        };
+        TaskGroup clients(fixture.loop.executor(), [](std::exception_ptr failure) { FAIL(describe(failure)); });
+        for (auto number = first; number <= last; ++number) clients.spawn(client(number));
+        co_await fixture.until([&] { return fixture.storage.count("GET ") >= WalLimits{}.fetches; });
+        for (int turn = 0; turn < 100; ++turn) co_await asio::post(asio::use_awaitable);
+        CHECK(fixture.storage.count("GET ") == WalLimits{}.fetches);
+        fixture.storage.release();
+        co_await clients.join();
+        CHECK(whole == last - first + 1);
     });
 }
 

@@ -74,7 +74,8 @@ private:
     Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
                     [](bool json) { return json ? std::string(2 * proto::frame_bytes_max, 'x') : std::string("fine"); },
                     [] { return "reloaded"; }, [](const proto::Frame& asked) { return catalogue(asked); },
-                    [](const proto::Frame&, bool) {}},
+                    [](const proto::Frame&, bool) {},
+                    [](const proto::Frame& asked) { return asked.field(5) == "there" ? "it keeps another archive" : ""; }},
                    listener_.release()};
     TaskGroup tasks_ = start();
     std::thread thread_;
@@ -110,6 +111,18 @@ TEST_CASE("pushes of many connections at once are all stored and answered", "[da
     CHECK(stored == 12);
     for (std::uint64_t number = 1; number <= 12; ++number)
         CHECK(std::filesystem::exists(served.stored(name_of_segment(number) + ".zst")));
+}
+
+TEST_CASE("a backup for another archive is not taken", "[daemon]") {
+    const Served served;
+    const auto refused = served.ask({proto::Type::backup_push, 1, {"", "", "", "", "", "there"}});
+    CHECK(refused.type == proto::Type::absent);
+    CHECK(refused.field(0) == "it keeps another archive");
+    for (const auto* place : {"here", ""}) {
+        const auto tried = served.ask({proto::Type::backup_push, 1, {"", "", "", "", "", place}});
+        CHECK(tried.type == proto::Type::error); // no server is there
+        CHECK(tried.field(1).find("archive") == std::string_view::npos);
+    }
 }
 
 TEST_CASE("what is known of the archive comes in parts, and to who asks for another archive not at all", "[daemon]") {

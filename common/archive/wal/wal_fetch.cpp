@@ -42,6 +42,7 @@ awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool
     if (exclusive && ::access(destination.c_str(), F_OK) == 0)
         throw Error(ErrorKind::refused, fmt::format("open {}: file exists", destination),
                     "remove it first, or name another destination");
+    ::unlink(temporary.c_str()); // of one that was killed, and had our process id
     auto fd = open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
     bool filled = false;
     std::exception_ptr failure;

@@ -121,7 +121,12 @@ public:
     }
 
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
-        auto work = [this, key] { return folder_.stat(key); };
+        auto work = [this, key] {
+            auto info = folder_.stat(key);
+            // A push may answer "stored" for it.
+            if (info) folder_.settle(key);
+            return info;
+        };
         const auto info = co_await run_on(pool_, std::move(work));
         co_return info;
     }

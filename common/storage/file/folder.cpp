@@ -155,6 +155,13 @@ std::optional<ObjectInfo> Folder::stat(const ObjectKey& key) const {
     return info;
 }
 
+void Folder::settle(const ObjectKey& key) const {
+    const auto parent = fs::path(path_of(key)).parent_path().string();
+    const UniqueFd folder(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder || ::fsync(folder.get()) == 0 || errno == EINVAL || errno == EROFS) return;
+    throw_errno(fmt::format("cannot fsync {}", parent));
+}
+
 std::optional<ObjectInfo> Folder::stat(const ObjectKey& key, int fd) const {
     struct stat about{};
     if (::fstat(fd, &about) != 0) throw_errno(fmt::format("cannot look at {}", path_of(key)));

@@ -32,6 +32,9 @@ public:
     PutOutcome publish(Temporary temporary, const ObjectKey& key, bool if_absent) const;
 
     std::optional<ObjectInfo> stat(const ObjectKey& key) const;
+    /// Makes the name of an object that is there durable: who gave it may have been killed before that. Where nothing of ours is
+    /// written, as on a file system that is only read, there is nothing to do.
+    void settle(const ObjectKey& key) const;
     /// Of the file open at `fd`, which had that name.
     std::optional<ObjectInfo> stat(const ObjectKey& key, int fd) const;
     ListPage list(const std::string& folder, const ListOptions& options) const;
