@@ -205,6 +205,30 @@ class StorageTools(TestCase):
         self.assertEqual(gap.returncode, 1)
         self.assertIn("000000010000000000000018 is missing", gap.stderr)
 
+    def test_copy_goes_on_when_what_changes_in_an_archive_has_changed(self):
+        source, walgd = self.prepare("delta-zstd")
+        archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
+        settings = self.settings_file("from", archive, pg_wal_size=1)
+        own = {name: archive / name for name in ("walgd_005/schedule/full.json", "walgd_005/index/00000001/0000000000.json.zst", f"basebackups_005/journal_{FULL}")}
+        for path in own.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("1")
+        self.scratch.own_tree(archive)
+        self.walgd.walg("copy", "--from", settings, "--to", target)
+        before = files_below(self.folder)
+        self.assertLess(set(own), set(before))
+        for path in own.values():
+            path.write_text("longer by now")
+        self.walgd.walg("backup-mark", FULL, env={"WALG_FILE_PREFIX": str(archive)})
+        (archive / "wal_005/000000020000000000000099.zst").write_bytes(b"new")
+        result = self.walgd.walg("copy", "--from", settings, "--to", target)
+        self.assertIn("1 objects copied", result.stderr)
+        self.assertIn(f"{FULL}/metadata.json differs at the target, and stays", result.stderr)
+        after = files_below(self.folder)
+        self.assertEqual(after.pop("wal_005/000000020000000000000099.zst"), b"new")
+        self.assertEqual(after, before)
+        self.walgd.walg("copy", "--from", settings, "--to", target, "--backup-name", FULL)
+
     def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
         source, walgd = self.prepare("delta-zstd")
         archive = self.scratch.path / "delta-zstd-archive"
