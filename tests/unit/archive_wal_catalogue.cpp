@@ -217,6 +217,17 @@ TEST_CASE("the check goes down the timelines, and skips switches that never came
     CHECK(told(check_segments(wal, switches, {two, 10}, 1, {})) == "1:1-4 FOUND;2:5-9 FOUND;");
 }
 
+TEST_CASE("two turns in one segment lead to the timeline that has the segment before", "[archive]") {
+    auto names = segments(1, 1, 4);
+    for (const auto& name : segments(3, 5, 9)) names.push_back(name);
+    const auto wal = catalogue(names);
+    const auto history = pg::parse_timeline_history("1 0/5000100\n2 0/5000200\n", pg::TimelineId(3), "00000003.history");
+    const auto switches = switch_points(history, 16 * mib);
+    CHECK(told(check_segments(wal, switches, {pg::TimelineId(3), 10}, 1, {})) == "1:1-4 FOUND;3:5-9 FOUND;");
+    const BackupEntry backup{"base_" + segment(1, 2), {}, segment(1, 2)};
+    CHECK(why_not_usable(backup, switches, pg::TimelineId(3), 16 * mib).empty());
+}
+
 TEST_CASE("an integrity check fails by what is lost, and only warns of what is late", "[archive]") {
     const CheckedRun found{one, {5, 9}, SegmentState::found}, lost{one, {1, 4}, SegmentState::lost},
         late{one, {10, 11}, SegmentState::delayed};
