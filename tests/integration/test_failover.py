@@ -7,7 +7,7 @@ import os
 import signal
 import unittest
 
-from harness import Cluster, Failed, TestCase, Walgd, free_port, until
+from harness import Cluster, Failed, POSTGRES_15, TestCase, Walgd, free_port, run, until
 
 EVERY_MINUTE = "* * * * *"
 
@@ -163,6 +163,38 @@ class Failover(TestCase):
         restored.start()
         restored.wait_until_writable()
         self.assertEqual(restored.psql("select string_agg(id || ' ' || host, ',' order by id) from t"), rows)
+
+
+class JustPromoted(TestCase):
+    def test_wal_verify_goes_by_the_timeline_that_is_written_not_by_the_last_checkpoints(self):
+        folder, settings = self.store()
+        slow = "wal_keep_size = 640MB\nmax_wal_size = 4GB\ncheckpoint_timeout = 30min\n"
+        old, new = Cluster(self.scratch, 15, "old", segment_mb=1, extra=slow), None
+        for name in ("old", "new"):
+            if name == "new":
+                run([POSTGRES_15 / "pg_basebackup", "-h", old.sockets, "-p", old.port, "-U", "postgres", "-D", self.scratch.path / name, "-c", "fast"])
+                new = Cluster(self.scratch, 15, name, initdb=False, extra=slow)
+                new.configure(f"primary_conninfo = 'host={old.sockets} port={old.port} user=postgres'")
+                (new.data / "standby.signal").touch()
+                self.scratch.own(new.data / "standby.signal")
+            cluster = new or old
+            walgd = Walgd(self.scratch, {**settings, "WALG_PG_WAL_SIZE": "1"}, cluster).start()
+            cluster.archive_with(walgd.archive_command())
+            cluster.start()
+            if cluster is old:
+                walgd.walg("backup-push", old.data)
+        old.pgbench("-i", "-q", "-s", "1")
+        old.switch()
+        reached = old.psql("select pg_current_wal_lsn()")
+        until("the standby to follow", lambda: new.psql(f"select pg_last_wal_replay_lsn() >= '{reached}'") == "t")
+        old.stop()
+        new.psql("select pg_promote()")
+        for _ in range(20):
+            new.switch()
+        self.assertEqual(new.psql("select timeline_id from pg_control_checkpoint()"), "1", "its checkpoint takes its time")
+        result = walgd.walg("wal-verify", "integrity", "timeline")
+        self.assertIn("Current cluster timeline: 2", result.stdout)
+        self.assertNotIn("MISSING", result.stdout)
 
 
 class RecoveredBehindATurn(TestCase):
