@@ -166,6 +166,27 @@ class StorageTools(TestCase):
         self.assertEqual(files_below(self.folder), before)
         self.assertEqual([path for path in files_below(archive) if path.startswith("basebackups_005/")], [])
 
+    def test_transfer_keeps_the_order_of_the_backups(self):
+        source = self.scratch.folder("source")
+        names = []
+        # The later, the smaller: each would overtake the one before.
+        for number in range(6):
+            name = f"base_0000000100000000000000{16 - number:02X}"
+            names.append(name)
+            part = source / "basebackups_005" / name / "tar_partitions/part_001.tar"
+            part.parent.mkdir(parents=True)
+            part.write_bytes(os.urandom(40 << 20 >> 2 * number))
+            sentinel = source / f"basebackups_005/{name}_backup_stop_sentinel.json"
+            sentinel.write_text("{}")
+            os.utime(sentinel, (1_700_000_000 + number, 1_700_000_000 + number))
+        self.scratch.own_tree(source)
+        listed = lambda: [one["backup_name"] for one in json.loads(self.walgd.walg("backup-list", "--json").stdout)]
+        self.walgd.walg("st", "transfer", "backups", "--source", self.settings_file("source", source), "--max-backups", "2")
+        self.assertEqual(listed(), names[:2])
+        self.walgd.walg("st", "transfer", "backups", "--source", self.settings_file("source", source))
+        self.assertEqual(listed(), names)
+        self.assertEqual(files_below(source), {})
+
     def test_copy_takes_a_backup_with_its_chain_and_its_wal(self):
         source, walgd = self.prepare("delta-zstd")
         archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
