@@ -158,9 +158,10 @@ private:
         if (!called || called->empty()) return;
         constexpr unsigned at_once = 4;
         const auto wal = wait(archive::list_wal(archive_, segment_bytes(settings_), at_once));
-        std::uint64_t first = inventory.backups.empty() ? 0 : inventory.backups.front().first.number;
-        for (const auto& backup : inventory.backups) first = std::min(first, backup.first.number);
-        const auto lost = archive::lost_segments(*called, wal, first);
+        std::vector<archive::BackupWal> backups;
+        for (const auto& backup : inventory.backups)
+            backups.push_back({backup.first.timeline, {backup.first.number, backup.last}});
+        const auto lost = archive::lost_segments(*called, wal, backups);
         if (lost.empty()) return;
         find(
             Weight::broken, "archive",

@@ -17,13 +17,15 @@ constexpr std::chrono::seconds after_failure{30};
 /// So much older than asked for a view may be while the next look is under way.
 constexpr std::chrono::minutes look_takes{5};
 
-/// Where the oldest backup starts; 0 without one: then all WAL matters.
-std::uint64_t oldest_start(const ArchiveView& view) {
-    std::optional<std::uint64_t> oldest;
+std::vector<archive::BackupWal> wal_of_backups(const ArchiveView& view) {
+    std::vector<archive::BackupWal> backups;
     for (const auto& backup : view.backups) {
-        if (backup.segment) oldest = std::min(oldest.value_or(backup.segment->number), backup.segment->number);
+        if (!backup.segment) continue;
+        const pg::Lsn last_byte(backup.finish_lsn - (backup.finish_lsn > 0 ? 1 : 0));
+        const auto last = pg::segment_number(last_byte, view.wal.segment_bytes);
+        backups.push_back({backup.segment->timeline, {backup.segment->number, std::max(last, backup.segment->number)}});
     }
-    return oldest.value_or(0);
+    return backups;
 }
 
 } // namespace
@@ -121,7 +123,7 @@ awaitable<void> ArchiveWatch::look() {
     next.looks_failed = view_.looks_failed;
     judge(next, history);
     next.details = std::move(details);
-    if (called) next.lost = archive::lost_segments(*called, next.wal, oldest_start(next)).size();
+    if (called) next.lost = archive::lost_segments(*called, next.wal, wal_of_backups(next)).size();
     if (next.lost.value_or(0) > view_.lost.value_or(0))
         archive_.log.error("event=wal_lost segments={} text={}", *next.lost,
                            in_quotes("PostgreSQL calls them archived, and the archive lacks them: walg doctor names them"));

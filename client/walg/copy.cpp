@@ -36,6 +36,8 @@ public:
             .to = {target.storage, context.io, target.budget, to.settings().bytes("s3_max_part_size"), context.stop},
             .at_once = context.at_once()};
         const auto copied = archive::run_copy(route, plan);
+        for (const auto& path : copied.differing)
+            context.log.warn("{} differs at the target, and stays as it is there: did backup-mark change it?", path);
         if (context.as_walg)
             context.log.info("Success copy.");
         else

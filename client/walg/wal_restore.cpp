@@ -145,7 +145,8 @@ private:
             context.log.info("The target has no WAL that the source has not: there is nothing to rewind");
             return;
         }
-        context.log.info("The clusters parted at {} on timeline {}", parted->text(), history.timeline_at(*parted).number());
+        const auto common = history.timeline_at(pg::Lsn(parted->bytes() - 1)); // at that place the target may be on its own
+        context.log.info("The clusters parted at {} on timeline {}", parted->text(), common.number());
         const ClusterWal names(history, target.wal_segment_bytes);
         restore_back_to_checkpoint(wal, names, *parted, target.wal_segment_bytes);
         for (auto number = names.number_of(*parted) + 1; number <= names.number_of(end); ++number)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 
 namespace walgd::archive {
 
@@ -113,12 +114,43 @@ awaitable<CopyPlan> plan_copy(Archive& from, CopyWish wish, std::uint64_t segmen
     co_return plan;
 }
 
+namespace {
+
+bool is_metadata(std::string_view path) { return path.ends_with("/metadata.json"); }
+
+/// What is written again while a backup or an archive lives: the mark in metadata.json, the journals' sizes, and all that is
+/// ours.
+bool changes(std::string_view path) {
+    return path.starts_with(own_folder) || is_metadata(path) || !backup_of_journal(path.substr(path.rfind('/') + 1)).empty();
+}
+
+/// Takes out of `objects` what may differ at the target, and is there. Returns the metadata that do.
+std::vector<std::string> leave_changed(std::vector<storage::ObjectInfo>& objects, const std::vector<storage::ObjectInfo>& there) {
+    std::map<std::string_view, std::uint64_t> sizes;
+    for (const auto& object : there) sizes.emplace(object.key.path(), object.bytes);
+    std::vector<std::string> differing;
+    std::erase_if(objects, [&](const storage::ObjectInfo& object) {
+        const auto& path = object.key.path();
+        const auto found = sizes.find(path);
+        if (found == sizes.end() || !changes(path)) return false;
+        if (found->second != object.bytes && is_metadata(path)) differing.push_back(path);
+        return true;
+    });
+    return differing;
+}
+
+} // namespace
+
 Copied run_copy(const CopyRoute& route, const CopyPlan& plan) {
     const auto there = run_blocking(route.to.io, storage::list_all(route.to.storage, "", true), route.to.stop);
     Copied sum;
-    auto step = [&](const std::vector<storage::ObjectInfo>& objects, unsigned at_once) {
+    auto step = [&](std::vector<storage::ObjectInfo> objects, unsigned at_once) {
         auto limited = route;
         limited.at_once = at_once;
+        const auto all = objects.size();
+        const auto differing = leave_changed(objects, there.objects);
+        sum.differing.insert(sum.differing.end(), differing.begin(), differing.end());
+        sum.there_already += all - objects.size();
         const auto copied = copy_objects(limited, objects, there.objects, Existing::keep_same);
         sum.objects += copied.objects;
         sum.bytes += copied.bytes;

@@ -21,7 +21,8 @@ struct CopyPlan {
 /// Error(refused) when a backup of the chain, or WAL that it needs, is missing. `segment_bytes` as for list_wal().
 awaitable<CopyPlan> plan_copy(Archive& from, CopyWish wish, std::uint64_t segment_bytes, unsigned at_once);
 
-/// Carries it out; what is at the target already with the same size is passed over. Not for the I/O thread.
+/// Carries it out; what is at the target already with the same size is passed over, and so is, with any size, what changes while
+/// a backup lives (its mark, its journal) and what is walgd's alone. Not for the I/O thread.
 Copied run_copy(const CopyRoute& route, const CopyPlan& plan);
 
 } // namespace walgd::archive

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 /// Objects as they are from one storage to another.
@@ -25,6 +26,7 @@ enum class Existing {
 /// What became of a list of objects.
 struct Copied {
     std::uint64_t objects = 0, bytes = 0, there_already = 0;
+    std::vector<std::string> differing; ///< run_copy: metadata that the target has otherwise, and keeps
 };
 
 /// Copies one object. False: it is not there any more. Not for the I/O thread.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <fmt/format.h>
 #include <map>
 #include <mutex>
@@ -11,6 +12,49 @@
 namespace walgd::archive {
 
 namespace {
+
+/// Who comes after whom: several begin in order, and each waits with its last step until all before it are done.
+class Line {
+public:
+    explicit Line(std::size_t count) : done_(count + 1, false) {}
+
+    void wait(std::size_t index) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return first_ == index; });
+    }
+    void leave(std::size_t index) {
+        const std::lock_guard lock(mutex_);
+        done_[index] = true;
+        while (done_[first_]) ++first_;
+        changed_.notify_all();
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<bool> done_; ///< with one behind the end, which never is
+    std::size_t first_ = 0;  ///< that is not done
+};
+
+/// A place in the line, which it leaves whatever happens.
+class Place {
+public:
+    Place(Line& line, std::size_t index) : line_(line), index_(index) {}
+    ~Place() { leave(); }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+
+    void wait() { line_.wait(index_); }
+    void leave() {
+        if (!left_) line_.leave(index_);
+        left_ = true;
+    }
+
+private:
+    Line& line_;
+    std::size_t index_;
+    bool left_ = false;
+};
 
 /// One group on its way.
 class Move {
@@ -21,11 +65,15 @@ public:
         : route_(route), options_(options), moved_(moved), failed_(failed) {}
 
     /// How many of it could not be moved.
-    std::size_t run(const MoveGroup& group) const {
+    std::size_t run(const MoveGroup& group, Place& place) const {
         std::size_t failures = 0;
         for (const auto& object : group.objects) failures += attempt(object, [&] { copy(object); });
-        // A sentinel makes a backup exist: not before all of it is there.
-        if (failures == 0 && group.last) failures += attempt(*group.last, [&] { copy(*group.last); });
+        // A sentinel makes a backup exist: not before all of it is there. Its time tells which backup is the latest.
+        if (failures == 0 && group.last) {
+            place.wait();
+            failures += attempt(*group.last, [&] { copy(*group.last); });
+        }
+        place.leave();
         if (failures != 0) return group.size();
         if (!options_.preserve && group.last) failures += attempt(*group.last, [&] { remove(*group.last); });
         if (failures != 0) return group.size();
@@ -126,6 +174,7 @@ std::vector<MoveGroup> backup_groups(const std::vector<storage::ObjectInfo>& obj
         else
             groups.push_back(std::move(group));
     }
+    std::ranges::sort(groups, {}, [](const MoveGroup& group) { return std::pair(group.last->modified, group.last->key); });
     return groups;
 }
 
@@ -143,7 +192,11 @@ std::size_t move_groups(const CopyRoute& route, const std::vector<MoveGroup>& gr
     };
     const Move move(route, options, tell_moved, tell_failed);
     std::atomic<std::size_t> failures = 0;
-    in_parallel(groups.size(), route.at_once, [&](std::size_t index) { failures += move.run(groups[index]); });
+    Line line(groups.size());
+    in_parallel(groups.size(), route.at_once, [&](std::size_t index) {
+        Place place(line, index);
+        failures += move.run(groups[index], place);
+    });
     return failures;
 }
 

@@ -30,12 +30,13 @@ std::vector<MoveGroup> single_groups(std::vector<storage::ObjectInfo> objects);
 std::string_view backup_of_object(std::string_view path);
 /// The backups that have a sentinel in a listing of basebackups_005/.
 std::set<std::string, std::less<>> backups_with_sentinel(const std::vector<storage::ObjectInfo>& objects);
-/// The groups of a listing of basebackups_005/, by backup, oldest name first; `tell` hears of those without a sentinel and of
-/// those without data, which are no groups. `name`: only this backup; empty: all.
+/// The groups of a listing of basebackups_005/, by backup, in the order of their sentinels' times; `tell` hears of those without
+/// a sentinel and of those without data, which are no groups. `name`: only this backup; empty: all.
 std::vector<MoveGroup> backup_groups(const std::vector<storage::ObjectInfo>& objects, const std::string& name,
                                      const std::function<void(const std::string&)>& tell);
 
-/// `moved` hears of each object. Returns how many could not be moved; each has been told to `failed`.
+/// Several groups at once; that one's `last` does not come to its new place before those of the groups before it. `moved` hears
+/// of each object. Returns how many could not be moved; each has been told to `failed`.
 std::size_t move_groups(const CopyRoute& route, const std::vector<MoveGroup>& groups, const MoveOptions& options,
                         const std::function<void(const std::string& path)>& moved,
                         const std::function<void(const std::string& path, const Error& error)>& failed);

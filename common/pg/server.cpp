@@ -10,6 +10,12 @@ namespace walgd::pg {
 
 namespace {
 
+/// Of what is written now. The last checkpoint's is older for a while: a promotion makes its first one without haste.
+const std::string primary_timeline = "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int";
+/// pg_walfile_name() may not be asked on a standby.
+const std::string standby_timeline =
+    "select greatest(timeline_id, min_recovery_end_timeline) from pg_control_checkpoint(), pg_control_recovery()";
+
 class LibpqServer : public Server {
 public:
     LibpqServer(Connection connection, std::string name) : connection_(std::move(connection)), name_(std::move(name)) {}
@@ -94,9 +100,9 @@ ServerFacts LibpqServer::facts() {
     facts.data_directory = value("show data_directory");
     facts.system =
         SystemIdentifier(number_of(value("select system_identifier from pg_control_system()"), "its system identifier"));
-    facts.timeline = TimelineId(
-        static_cast<std::uint32_t>(number_of(value("select timeline_id from pg_control_checkpoint()"), "its timeline")));
     facts.in_recovery = value("select pg_is_in_recovery()") == "t";
+    facts.timeline = TimelineId(
+        static_cast<std::uint32_t>(number_of(value(facts.in_recovery ? standby_timeline : primary_timeline), "its timeline")));
     facts.segment_bytes = number_of(
         value("select setting::bigint * case unit when '8kB' then 8192 when 'MB' then 1048576 when 'kB' then 1024 else 1 end "
               "from pg_settings where name = 'wal_segment_size'"),
@@ -128,11 +134,8 @@ BackupStart LibpqServer::start_backup(const std::string& label) {
     const auto result = execute(query, {label});
     BackupStart start;
     start.lsn = lsn_of(first(result, 0));
-    // pg_walfile_name() may not be asked on a standby, so its timeline is the last checkpoint's; on a primary the timeline is the
-    // current one.
-    const auto timeline = known.in_recovery
-                              ? value("select timeline_id from pg_control_checkpoint()")
-                              : value("select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int");
+    // A standby's copy begins at its last restartpoint.
+    const auto timeline = value(known.in_recovery ? "select timeline_id from pg_control_checkpoint()" : primary_timeline);
     start.timeline = TimelineId(static_cast<std::uint32_t>(number_of(timeline, "its timeline")));
     // On a boundary a primary's pg_walfile_name() names the segment before up to 16, and the segment itself from 17 on.
     const bool own_at_boundary = !known.in_recovery && known.version_num >= 170000;

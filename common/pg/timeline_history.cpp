@@ -30,6 +30,15 @@ std::optional<PastTimeline> parse_line(std::string_view line) {
     return PastTimeline{TimelineId(number), *lsn};
 }
 
+/// PostgreSQL that is told to follow a history, and recovers to a moment before its last turn, writes that turn down all the
+/// same: "1 0/9000000, 2 0/5000000". Timeline 3 begins at 0/5000000, of 1 then, and 2 has no part in it (tliOfPointInHistory()).
+void end_where_later_ones_begin(std::vector<PastTimeline>& past) {
+    for (auto later = past.rbegin(); later != past.rend() && later + 1 != past.rend(); ++later) {
+        auto& earlier = *(later + 1);
+        earlier.end = std::min(earlier.end, later->end);
+    }
+}
+
 } // namespace
 
 TimelineId TimelineHistory::timeline_at(Lsn lsn) const {
@@ -57,6 +66,7 @@ TimelineHistory parse_timeline_history(std::string_view text, TimelineId timelin
                         "is it the history of another timeline?");
         history.past.push_back(*past);
     }
+    end_where_later_ones_begin(history.past);
     return history;
 }
 

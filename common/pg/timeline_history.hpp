@@ -6,7 +6,8 @@
 
 namespace walgd::pg {
 
-/// A timeline that was left: its WAL counts up to `end`, where the next one of the history begins.
+/// A timeline that was left: its WAL counts up to `end`, where the next one of the history begins. Ends never fall; one that does
+/// not lie behind the one before is of a timeline that has no part in the history.
 struct PastTimeline {
     TimelineId timeline{0};
     Lsn end{0};
@@ -24,7 +25,8 @@ struct TimelineHistory {
 };
 
 /// Parses the text of TTTTTTTT.history (src/backend/access/transam/timeline.c): a line a past timeline, "number TAB switch point
-/// TAB reason"; empty lines and '#' comments count for nothing. Error(corrupt), naming `file`, when a line is neither or the
+/// TAB reason"; empty lines and '#' comments count for nothing. Switch points that fall make those before them end there, too.
+/// Error(corrupt), naming `file`, when a line is neither or the
 /// timelines do not rise.
 TimelineHistory parse_timeline_history(std::string_view text, TimelineId timeline, std::string_view file);
 

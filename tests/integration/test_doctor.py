@@ -45,6 +45,21 @@ class Doctor(TestCase):
         self.assertEqual(list((self.folder / "walgd_005/check").glob("*")), [], "the probe is gone")
         self.assertRegex(self.walgd.walg("doctor").stdout, "note +key: objects are stored unencrypted\n +do: ")
 
+    def test_wal_that_was_deleted_is_not_lost(self):
+        self.cluster.configure("wal_keep_size = 64MB")
+        self.cluster.psql("select pg_reload_conf()")
+        self.walgd.walg("backup-push", self.cluster.data, "--permanent")
+        for _ in range(3):
+            gone = self.cluster.switch()
+        self.walgd.walg("backup-push", self.cluster.data)
+        self.walgd.walg("delete", "garbage", "--confirm")
+        self.assertFalse((self.folder / f"wal_005/{gone}.lz4").exists())
+        self.assertIn(gone, self.cluster.segments_done())
+        self.assertNotIn("calls archived", json.dumps(self.findings()))
+        last = self.cluster.switch()
+        (self.folder / f"wal_005/{last}.lz4").unlink()
+        self.check_found("broken", f"1 WAL segments lack that PostgreSQL calls archived: {last}")
+
     def test_what_the_server_has_wrong(self):
         self.walgd.walg("backup-push", self.cluster.data)
         self.cluster.psql("select pg_create_physical_replication_slot('idle', true)")

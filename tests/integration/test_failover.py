@@ -7,7 +7,7 @@ import os
 import signal
 import unittest
 
-from harness import Cluster, Failed, TestCase, Walgd, free_port, until
+from harness import Cluster, Failed, POSTGRES_15, TestCase, Walgd, free_port, run, until
 
 EVERY_MINUTE = "* * * * *"
 
@@ -163,6 +163,114 @@ class Failover(TestCase):
         restored.start()
         restored.wait_until_writable()
         self.assertEqual(restored.psql("select string_agg(id || ' ' || host, ',' order by id) from t"), rows)
+
+
+class JustPromoted(TestCase):
+    def test_wal_verify_goes_by_the_timeline_that_is_written_not_by_the_last_checkpoints(self):
+        folder, settings = self.store()
+        slow = "wal_keep_size = 640MB\nmax_wal_size = 4GB\ncheckpoint_timeout = 30min\n"
+        old, new = Cluster(self.scratch, 15, "old", segment_mb=1, extra=slow), None
+        for name in ("old", "new"):
+            if name == "new":
+                run([POSTGRES_15 / "pg_basebackup", "-h", old.sockets, "-p", old.port, "-U", "postgres", "-D", self.scratch.path / name, "-c", "fast"])
+                new = Cluster(self.scratch, 15, name, initdb=False, extra=slow)
+                new.configure(f"primary_conninfo = 'host={old.sockets} port={old.port} user=postgres'")
+                (new.data / "standby.signal").touch()
+                self.scratch.own(new.data / "standby.signal")
+            cluster = new or old
+            walgd = Walgd(self.scratch, {**settings, "WALG_PG_WAL_SIZE": "1"}, cluster).start()
+            cluster.archive_with(walgd.archive_command())
+            cluster.start()
+            if cluster is old:
+                walgd.walg("backup-push", old.data)
+        old.pgbench("-i", "-q", "-s", "1")
+        old.switch()
+        reached = old.psql("select pg_current_wal_lsn()")
+        until("the standby to follow", lambda: new.psql(f"select pg_last_wal_replay_lsn() >= '{reached}'") == "t")
+        old.stop()
+        new.psql("select pg_promote()")
+        for _ in range(20):
+            new.switch()
+        self.assertEqual(new.psql("select timeline_id from pg_control_checkpoint()"), "1", "its checkpoint takes its time")
+        result = walgd.walg("wal-verify", "integrity", "timeline")
+        self.assertIn("Current cluster timeline: 2", result.stdout)
+        self.assertNotIn("MISSING", result.stdout)
+
+
+class RecoveredBehindATurn(TestCase):
+    """A cluster that was recovered, along the latest timeline, to a moment before that timeline began: PostgreSQL writes the turn that never came true into its history."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder, settings = self.store()
+        self.settings = {**settings, "WALG_PG_WAL_SIZE": "1"}
+        self.alone = Walgd(self.scratch, self.settings)
+
+    def host(self, name, initdb=False):
+        cluster = Cluster(self.scratch, 15, name, initdb=initdb, segment_mb=1, extra="wal_keep_size = 64MB")
+        walgd = Walgd(self.scratch, self.settings, cluster).start()
+        cluster.env = walgd.env
+        cluster.configure("archive_mode = on")
+        return cluster, walgd
+
+    def restored(self, name, backup, target=""):
+        self.alone.walg("backup-fetch", self.scratch.path / name, backup)
+        cluster, walgd = self.host(name)
+        cluster.recover_from(self.alone.restore_command(), target)
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        cluster.wait_until_writable()
+        return cluster, walgd
+
+    def write(self, cluster, segments):
+        for _ in range(segments):
+            cluster.psql("insert into t select 1 from generate_series(1, 1000)")
+            cluster.switch()
+
+    def backups(self):
+        return sorted(path.name for path in (self.folder / "basebackups_005").iterdir() if path.is_dir())
+
+    def three_timelines(self):
+        first, walgd = self.host("first", initdb=True)
+        first.archive_with(walgd.archive_command())
+        first.start()
+        first.psql("create table t (n int)")
+        walgd.walg("backup-push", first.data)
+        self.write(first, 1)
+        moment = first.psql("select now()")
+        self.write(first, 3)
+        walgd.walg("backup-push", first.data)
+        self.write(first, 2)
+        first.stop()
+        second, _ = self.restored("second", "LATEST")
+        self.write(second, 2)
+        second.stop()
+        third, walgd = self.restored("third", self.backups()[0], f"recovery_target_time = '{moment}'\nrecovery_target_action = promote")
+        self.write(third, 3)
+        ends = [int(line.split()[1].removeprefix("0/"), 16) for line in (third.data / "pg_wal/00000003.history").read_text().splitlines() if line]
+        self.assertEqual(len(ends), 2)
+        self.assertGreater(ends[0], ends[1], "the turn that never came true")
+        return third, walgd
+
+    def test_only_what_leads_to_it_counts(self):
+        third, walgd = self.three_timelines()
+        good, astray = self.backups()
+        verified = walgd.walg("wal-verify", "integrity", "timeline")
+        self.assertIn("integrity check status: OK", verified.stdout)
+        self.assertNotIn("MISSING", verified.stdout)
+        windows = walgd.walg("restorable").stdout.split("timeline 3")[1]
+        self.assertIn(good, windows)
+        self.assertNotIn(astray, windows)
+        checked = walgd.walg("restore", self.scratch.path / "new", "--check").stderr
+        self.assertIn(f"backup {good}", checked)
+        # The younger one leads elsewhere: without the older one nothing of the present cluster could be restored.
+        plan = walgd.walg("delete", "retain", "FULL", "1", check=False)
+        self.assertEqual(plan.returncode, 1)
+        self.assertIn(f"{good} stays: it is the last one from which timeline 3 can be recovered", plan.stdout)
+        self.write(third, 6)
+        pushed = walgd.walg("backup-push", third.data, env={"WALG_DELTA_MAX_STEPS": "6", "WALGD_SOCKET": str(self.scratch.path / "none")}).stderr
+        self.assertNotIn(f"Delta backup from {astray}", pushed)
+        self.assertIn("the server left timeline 1 before", pushed)
 
 
 if __name__ == "__main__":

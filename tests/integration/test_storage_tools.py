@@ -166,6 +166,27 @@ class StorageTools(TestCase):
         self.assertEqual(files_below(self.folder), before)
         self.assertEqual([path for path in files_below(archive) if path.startswith("basebackups_005/")], [])
 
+    def test_transfer_keeps_the_order_of_the_backups(self):
+        source = self.scratch.folder("source")
+        names = []
+        # The later, the smaller: each would overtake the one before.
+        for number in range(6):
+            name = f"base_0000000100000000000000{16 - number:02X}"
+            names.append(name)
+            part = source / "basebackups_005" / name / "tar_partitions/part_001.tar"
+            part.parent.mkdir(parents=True)
+            part.write_bytes(os.urandom(40 << 20 >> 2 * number))
+            sentinel = source / f"basebackups_005/{name}_backup_stop_sentinel.json"
+            sentinel.write_text("{}")
+            os.utime(sentinel, (1_700_000_000 + number, 1_700_000_000 + number))
+        self.scratch.own_tree(source)
+        listed = lambda: [one["backup_name"] for one in json.loads(self.walgd.walg("backup-list", "--json").stdout)]
+        self.walgd.walg("st", "transfer", "backups", "--source", self.settings_file("source", source), "--max-backups", "2")
+        self.assertEqual(listed(), names[:2])
+        self.walgd.walg("st", "transfer", "backups", "--source", self.settings_file("source", source))
+        self.assertEqual(listed(), names)
+        self.assertEqual(files_below(source), {})
+
     def test_copy_takes_a_backup_with_its_chain_and_its_wal(self):
         source, walgd = self.prepare("delta-zstd")
         archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
@@ -204,6 +225,30 @@ class StorageTools(TestCase):
         gap = self.walgd.walg("copy", "--from", settings, "--to", self.settings_file("new", self.scratch.folder("new")), "-b", NEXT_DELTA, check=False)
         self.assertEqual(gap.returncode, 1)
         self.assertIn("000000010000000000000018 is missing", gap.stderr)
+
+    def test_copy_goes_on_when_what_changes_in_an_archive_has_changed(self):
+        source, walgd = self.prepare("delta-zstd")
+        archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
+        settings = self.settings_file("from", archive, pg_wal_size=1)
+        own = {name: archive / name for name in ("walgd_005/schedule/full.json", "walgd_005/index/00000001/0000000000.json.zst", f"basebackups_005/journal_{FULL}")}
+        for path in own.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("1")
+        self.scratch.own_tree(archive)
+        self.walgd.walg("copy", "--from", settings, "--to", target)
+        before = files_below(self.folder)
+        self.assertLess(set(own), set(before))
+        for path in own.values():
+            path.write_text("longer by now")
+        self.walgd.walg("backup-mark", FULL, env={"WALG_FILE_PREFIX": str(archive)})
+        (archive / "wal_005/000000020000000000000099.zst").write_bytes(b"new")
+        result = self.walgd.walg("copy", "--from", settings, "--to", target)
+        self.assertIn("1 objects copied", result.stderr)
+        self.assertIn(f"{FULL}/metadata.json differs at the target, and stays", result.stderr)
+        after = files_below(self.folder)
+        self.assertEqual(after.pop("wal_005/000000020000000000000099.zst"), b"new")
+        self.assertEqual(after, before)
+        self.walgd.walg("copy", "--from", settings, "--to", target, "--backup-name", FULL)
 
     def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
         source, walgd = self.prepare("delta-zstd")

@@ -85,6 +85,11 @@ class WalRestore(TestCase):
         for name in own:
             self.assertEqual((source.data / "pg_wal" / name).read_bytes(), (source.data / name).read_bytes())
 
+    def test_the_promoted_one_can_be_the_one_that_goes_back(self):
+        old, promoted = self.parted()
+        self.assertIn("on timeline 1", self.daemon.walg("wal-restore", promoted.data, old.data).stderr)
+        self.assertEqual(self.rewind(promoted, old).returncode, 0)
+
     def test_what_the_archive_has_not_is_an_error_for_walg_and_a_line_for_wal_g(self):
         target, source = self.parted()
         gone = sorted(name for name in os.listdir(self.folder / "wal_005") if name.startswith("00000001") and len(name) == len("0" * 24 + ".lz4"))[-3]

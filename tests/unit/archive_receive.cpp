@@ -114,6 +114,11 @@ TEST_CASE("where to receive from", "[wal]") {
         facts.stored[TimelineId(1)] = 20;
         CHECK(start() == WalPosition{TimelineId(1), Lsn(9 * mib)});
     }
+    SECTION("recovered to before an earlier turn, the server does not end the timeline that it came from where it left it") {
+        facts.history = pg::parse_timeline_history("1 0/900000\n2 0/500009\n", TimelineId(3), "00000003.history");
+        facts.stored = {{TimelineId(1), 8}, {TimelineId(2), 9}};
+        CHECK(start() == WalPosition{TimelineId(3), Lsn(5 * mib)});
+    }
     SECTION("the timeline is that of the server's history") {
         facts.history = {TimelineId(4), {{TimelineId(1), Lsn(3 * mib + 9)}, {TimelineId(3), Lsn(6 * mib + 9)}}};
         facts.stored[TimelineId(1)] = 1;

@@ -1,6 +1,7 @@
 #include "common/archive/wal/wal_integrity.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/archive/wal/lost_segments.hpp"
 #include "tests/unit/memory_storage.hpp"
 
 #include <fmt/format.h>
@@ -217,6 +218,17 @@ TEST_CASE("the check goes down the timelines, and skips switches that never came
     CHECK(told(check_segments(wal, switches, {two, 10}, 1, {})) == "1:1-4 FOUND;2:5-9 FOUND;");
 }
 
+TEST_CASE("two turns in one segment lead to the timeline that has the segment before", "[archive]") {
+    auto names = segments(1, 1, 4);
+    for (const auto& name : segments(3, 5, 9)) names.push_back(name);
+    const auto wal = catalogue(names);
+    const auto history = pg::parse_timeline_history("1 0/5000100\n2 0/5000200\n", pg::TimelineId(3), "00000003.history");
+    const auto switches = switch_points(history, 16 * mib);
+    CHECK(told(check_segments(wal, switches, {pg::TimelineId(3), 10}, 1, {})) == "1:1-4 FOUND;3:5-9 FOUND;");
+    const BackupEntry backup{"base_" + segment(1, 2), {}, segment(1, 2)};
+    CHECK(why_not_usable(backup, switches, pg::TimelineId(3), 16 * mib).empty());
+}
+
 TEST_CASE("an integrity check fails by what is lost, and only warns of what is late", "[archive]") {
     const CheckedRun found{one, {5, 9}, SegmentState::found}, lost{one, {1, 4}, SegmentState::lost},
         late{one, {10, 11}, SegmentState::delayed};
@@ -231,6 +243,29 @@ TEST_CASE("an integrity check fails by what is lost, and only warns of what is l
     CHECK(timeline_status({}, one) == CheckStatus::warning);
     CHECK(timeline_status(two, two) == CheckStatus::ok);
     CHECK(timeline_status(two, one) == CheckStatus::failure);
+}
+
+TEST_CASE("what was deleted is not lost, though PostgreSQL calls it archived", "[archive]") {
+    // Backups of 3 to 4, of 10 and of 15; the first is there for its own moment.
+    auto names = segments(1, 3, 4);
+    for (const auto& name : segments(1, 10, 18)) names.push_back(name);
+    const auto called = segments(1, 1, 20);
+    const std::vector<BackupWal> backups{{one, {3, 4}}, {one, {10, 10}}, {one, {15, 15}}};
+    CHECK(lost_segments(called, catalogue(names), backups) == segments(1, 19, 20));
+    CHECK(lost_segments(called, catalogue(names), {}).size() == 9);
+    auto less = names;
+    std::erase_if(less,
+                  [](const auto& name) { return name == segment(1, 4) || name == segment(1, 12) || name == segment(1, 10); });
+    CHECK(lost_segments(segments(1, 1, 18), catalogue(less), backups) ==
+          std::vector{segment(1, 4), segment(1, 10), segment(1, 12)});
+    // Some of it is there: then nothing of it was deleted.
+    auto more = names;
+    more.insert(more.begin() + 2, segment(1, 6));
+    CHECK(lost_segments(segments(1, 1, 10), catalogue(more), backups) ==
+          std::vector{segment(1, 5), segment(1, 7), segment(1, 8), segment(1, 9)});
+    more = names;
+    more.insert(more.begin() + 2, segment(1, 9));
+    CHECK(lost_segments(segments(1, 1, 10), catalogue(more), backups).empty());
 }
 
 TEST_CASE("the earliest backup is not permanent and of the cluster's own history", "[archive]") {

@@ -68,6 +68,23 @@ TEST_CASE("a timeline's history is read as PostgreSQL writes it", "[pg]") {
     CHECK(parse_timeline_history("", TimelineId(2), "x").past.empty());
 }
 
+TEST_CASE("a turn of the history that came after the moment that was recovered to has no part in it", "[pg]") {
+    // Recovered along timeline 3's history, to a moment before timeline 1 was left.
+    const auto history =
+        parse_timeline_history("1\t0/9000000\tx\n2\t0/C000000\tx\n3\t0/5000068\tbefore 2026-11-26\n", TimelineId(4), "x");
+    CHECK(history.timeline_at(Lsn(0x5000067)) == TimelineId(1));
+    CHECK(history.timeline_at(Lsn(0x5000068)) == TimelineId(4));
+    CHECK(history.timeline_at(Lsn(0xA000000)) == TimelineId(4));
+    CHECK(history.timeline_at(Lsn(0xD000000)) == TimelineId(4));
+    CHECK(history.past.front() == PastTimeline{TimelineId(1), Lsn(0x5000068)});
+    CHECK(history.past.back() == PastTimeline{TimelineId(3), Lsn(0x5000068)});
+    // A later turn ends nothing that lies before it.
+    const auto later = parse_timeline_history("1 0/9000000\n2 0/5000068\n3 0/7000000\n", TimelineId(4), "x");
+    CHECK(later.timeline_at(Lsn(0x5000067)) == TimelineId(1));
+    CHECK(later.timeline_at(Lsn(0x5000068)) == TimelineId(3));
+    CHECK(later.timeline_at(Lsn(0x8000000)) == TimelineId(4));
+}
+
 TEST_CASE("a history that PostgreSQL would not write is refused", "[pg]") {
     for (const auto* text : {"1", "1\t", "x\t0/10\n", "1\tx\n", "0\t0/10\n", "2\t0/10\n1\t0/20\n", "1\t0/10\n1\t0/20\n",
                              "5\t0/10\n", "-1\t0/10\n", "4294967296\t0/10\n", "1\t0/10\n2\n"})

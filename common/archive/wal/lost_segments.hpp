@@ -9,7 +9,15 @@ namespace walgd::archive {
 /// standby, which calls archived what its primary has yet to archive. Blocks on the disk.
 std::optional<std::vector<std::string>> segments_called_archived(const std::string& pgdata);
 
-/// Those of `called` that the archive lacks, sorted. What is older than `first` may have been deleted, and does not count.
-std::vector<std::string> lost_segments(const std::vector<std::string>& called, const WalCatalogue& wal, std::uint64_t first);
+/// The WAL that makes one backup consistent.
+struct BackupWal {
+    pg::TimelineId timeline{1};
+    SegmentRun own;
+};
+
+/// Those of `called` that the archive lacks, sorted. What may have been deleted does not count: what is older than all backups,
+/// and what lay between one that has its own WAL and no more (a permanent one, or a week's) and the next one.
+std::vector<std::string> lost_segments(const std::vector<std::string>& called, const WalCatalogue& wal,
+                                       const std::vector<BackupWal>& backups);
 
 } // namespace walgd::archive

@@ -20,6 +20,15 @@ std::optional<pg::Segment> segment_of(std::string_view file, std::uint64_t segme
     return pg::parse_segment(file, segment_bytes);
 }
 
+/// The timeline to ask for at `start`. The server goes by its history's lines as they are: where a turn follows that has no part
+/// in the history, it does not end the timeline where that was left. The segment's last timeline has the whole of the segment.
+pg::TimelineId timeline_from(const pg::TimelineHistory& history, pg::Lsn start, std::uint64_t segment_bytes) {
+    const auto timeline = history.timeline_at(start);
+    const auto left = std::ranges::find(history.past, timeline, &pg::PastTimeline::timeline);
+    const bool ends_there = left == history.past.end() || left + 1 == history.past.end() || (left + 1)->end > left->end;
+    return ends_there ? timeline : history.timeline_at(pg::Lsn(start.bytes() + segment_bytes - 1));
+}
+
 /// The start of what follows the newest stored segment, on the youngest timeline of the history that has any. What was stored
 /// of a timeline after it was left (by a server that did not know) is no part of the history.
 std::optional<pg::Lsn> after_stored(const ReceiveFacts& facts) {
@@ -57,7 +66,7 @@ WalPosition choose_start(const ReceiveFacts& facts) {
     auto start = rounded_down(facts.flushed, facts.segment_bytes);
     if (facts.slot) start = rounded_down(*facts.slot, facts.segment_bytes);
     if (stored && (!facts.slot || *stored < start)) start = *stored;
-    return {facts.history.timeline_at(start), start};
+    return {timeline_from(facts.history, start, facts.segment_bytes), start};
 }
 
 } // namespace walgd::archive

@@ -23,10 +23,12 @@ public:
     bool more() const { return at_.number > first_; }
     /// True: it is there.
     bool step() {
-        const auto left = switches_.find(at_.number);
+        // Of several timelines that were left in one segment the oldest has the segment before.
+        const auto left = switches_.lower_bound(at_.number);
+        const bool turn = left != switches_.end() && left->first == at_.number;
         --at_.number;
         // Records of a history that never came true (a cluster restored to an earlier point) lead nowhere.
-        if (left != switches_.end() && !wal_.has(at_)) at_.timeline = left->second;
+        if (turn && !wal_.has(at_)) at_.timeline = left->second;
         return wal_.has(at_);
     }
     /// Where step() found nothing: goes on to the last before something may be there again. One name far ahead of all others
@@ -74,7 +76,7 @@ private:
 
 SwitchPoints switch_points(const pg::TimelineHistory& history, std::uint64_t segment_bytes) {
     SwitchPoints switches;
-    for (const auto& past : history.past) switches.insert_or_assign(pg::segment_number(past.end, segment_bytes), past.timeline);
+    for (const auto& past : history.past) switches.emplace(pg::segment_number(past.end, segment_bytes), past.timeline);
     return switches;
 }
 

@@ -19,8 +19,9 @@ struct CheckedRun {
     SegmentState state = SegmentState::found;
 };
 
-/// Where a timeline of the cluster's history was left, by the segment that holds the switch point.
-using SwitchPoints = std::map<std::uint64_t, pg::TimelineId>;
+/// Where the timelines of the cluster's history were left, by the segment that holds the switch point; of one segment the oldest
+/// first.
+using SwitchPoints = std::multimap<std::uint64_t, pg::TimelineId>;
 SwitchPoints switch_points(const pg::TimelineHistory& history, std::uint64_t segment_bytes);
 
 /// The first segment that the check covers, and why; `backup` empty: there is no backup to begin with.
