@@ -186,6 +186,29 @@ class OddClusters(TestCase):
         self.assertIn(f"backup {delta} is left out: {lost}, which it is based on", said)
         self.assertIn(f"ok: backup {full}", said)
 
+    def test_damaged_wal_and_a_damaged_history_end_only_the_ways_over_them(self):
+        self.make()
+        self.push()
+        for number in range(3):
+            self.cluster.psql(f"create table t{number} as select {number} as id")
+            self.cluster.switch()
+        self.cluster.stop()
+        wal = self.folder / "wal_005"
+        damaged = sorted(path for path in wal.glob("*.zst") if len(path.stem) == 24)[-1]
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 4
+        damaged.write_bytes(content)
+        (wal / "00000002.history.zst").write_bytes(b"not zstd")
+        (window,) = json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][0]["windows"]
+        self.assertEqual((window["usable"], window["damaged"], window["missing_segment"]), (True, True, damaged.stem))
+        refused = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, f"segment {damaged.stem} cannot be used .*; nearest reachable: .*xid")
+        self.walgd.walg("restore", self.scratch.path / "new", "--check", "--target-time", window["to"]["time"], "--target-exclusive")
+        said = self.walgd.walg("restorable", "--rebuild").stderr
+        self.assertIn(f"the commit-time index lacks {damaged.stem}", said)
+        self.assertIn("00000002.history is left out", said)
+
     def windows(self):
         return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
 

@@ -117,9 +117,27 @@ std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, con
             bytes = pg::parse_wal_header(piece.first(std::min(piece.size(), pg::wal_header_bytes)), *name).segment_bytes;
             return false;
         };
-        run_blocking(archive.io, archive::read_wal(archive, finder, *name, std::move(take)), stop);
+        try {
+            run_blocking(archive.io, archive::read_wal(archive, finder, *name, std::move(take)), stop);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw; // another one tells
+        }
     }
     return bytes.value_or(pg::segment_bytes_default);
+}
+
+/// One that cannot be read leads nowhere; other timelines do without it.
+void load_history(Archive& archive, archive::WalFinder& finder, const std::string& name, ArchiveView& view,
+                  std::stop_token stop) {
+    const auto number = std::stoul(name.substr(0, timeline_digits), nullptr, 16);
+    const pg::TimelineId timeline(static_cast<std::uint32_t>(number));
+    try {
+        const auto text = history_text(archive, finder, name, std::move(stop));
+        view.histories.insert_or_assign(timeline, pg::parse_timeline_history(text, timeline, name));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        archive.log.warn("{} is left out: {}", name, error.what());
+    }
 }
 
 void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, std::stop_token stop) {
@@ -130,10 +148,7 @@ void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, 
     for (const auto& name : names) {
         const auto kind = pg::wal_file_kind(name);
         if (kind == pg::WalFileKind::history) {
-            const auto number = std::stoul(name.substr(0, timeline_digits), nullptr, 16);
-            const pg::TimelineId timeline(static_cast<std::uint32_t>(number));
-            view.histories.insert_or_assign(
-                timeline, pg::parse_timeline_history(history_text(archive, finder, name, stop), timeline, name));
+            load_history(archive, finder, name, view, stop);
         } else if (kind == pg::WalFileKind::segment) {
             if (const auto segment = pg::parse_segment(name, view.segment_bytes)) view.segments.insert(*segment);
         }
@@ -261,8 +276,13 @@ awaitable<std::optional<archive::RunNote>> ArchiveWal::scanned(pg::Segment segme
         run.join(archive::RunNote::of(piece, run.end(), archive::SegmentScan::page_bytes).head_only());
         return run.open_left > 0 && !run.note.ended;
     };
-    if (next && run.open_left > 0 && !run.open.bytes.empty())
-        co_await archive::read_wal(archive_, *finder_, name_of(*next), std::move(take_head));
+    try {
+        if (next && run.open_left > 0 && !run.open.bytes.empty()) {
+            co_await archive::read_wal(archive_, *finder_, name_of(*next), std::move(take_head));
+        }
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw; // of this segment's own damage its own note tells
+    }
     co_return std::move(run);
 }
 
@@ -321,8 +341,13 @@ void ArchiveWal::keep(pg::Segment segment, const std::optional<archive::RunNote>
 awaitable<void> ArchiveWal::rebuild_one(pg::Segment segment) {
     std::optional<pg::Segment> next(pg::Segment{segment.timeline, segment.number + 1});
     if (!view_.has(*next)) next.reset();
-    const auto run = co_await scanned(segment, next);
-    keep(segment, run);
+    try {
+        const auto run = co_await scanned(segment, next);
+        keep(segment, run);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        archive_.log.warn("the commit-time index lacks {}: {}", name_of(segment), error.what());
+    }
 }
 
 awaitable<void> ArchiveWal::rebuild_all(std::vector<pg::Segment> segments, unsigned at_once, Progressed progressed) {
