@@ -326,6 +326,7 @@ TEST_CASE("the recovery settings replace an earlier block of theirs and no other
     CHECK(block.find("recovery_target_name = 'it''s'\n") != std::string::npos);
     CHECK(block.find("recovery_target_time = ''\n") < block.find("recovery_target_name"));
     CHECK(block.find("recovery_target_timeline = '3'\n") != std::string::npos);
+    CHECK(block.find("recovery_min_apply_delay = '0'\n") != std::string::npos);
     const std::string others = "# mine\nport = 5433";
     const auto once = with_recovery_block(others, block);
     CHECK(once == others + "\n" + block);
