@@ -315,6 +315,9 @@ class Bad(ChainCase):
         self.archive.full(1, {"base/5/1": Whole(pages(1))})
         self.archive.delta(2, 1, {"base/5/1": Skipped()}, control=control_file(system=5))
         self.assertIn("its pg_control of system 5", self.refused("LATEST"))
+        for block in (0, 5, 1 << 31):
+            self.archive.delta(2, 1, {"base/5/1": Skipped()}, control=control_file(block=block))
+            self.assertIn(f"says that pages have {block} bytes", self.refused("LATEST"))
         self.archive.delta(2, 1, {"base/5/1": Skipped()}, control=b"\1" * 8192)
         self.assertIn("pg_control.tar", self.refused("LATEST"))
         self.assertFalse(self.target.exists())
