@@ -209,6 +209,31 @@ class OddClusters(TestCase):
         self.assertIn(f"the commit-time index lacks {damaged.stem}", said)
         self.assertIn("00000002.history is left out", said)
 
+    def test_what_is_no_whole_segment_leads_no_further(self):
+        self.make()
+        self.walgd.env["WALG_COMPRESSION_METHOD"] = "none"
+        self.cluster.stop()
+        self.cluster.start()
+        self.push()
+        for number in range(4):
+            self.cluster.psql(f"create table t{number} as select {number} as id")
+            self.cluster.switch()
+        self.cluster.stop()
+        segments = sorted(path for path in (self.folder / "wal_005").iterdir() if len(path.name) == 24)
+        victim = segments[-2]
+        whole = victim.read_bytes()
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+        other_system = bytearray(whole)
+        other_system[24] ^= 1
+        for content in (b"", whole[:8192], whole[:-8192], bytes(len(whole)), os.urandom(len(whole)), segments[-1].read_bytes(), bytes(other_system)):
+            victim.write_bytes(content)
+            refused = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+            self.assertEqual(refused.returncode, 1, len(content))
+            self.assertRegex(refused.stderr, f"(no segment {victim.name}|segment {victim.name} cannot be used .*); nearest reachable: .*xid")
+            self.walgd.walg("restore", self.scratch.path / "new", "--check", "--target-immediate")
+        victim.write_bytes(whole)
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+
     def windows(self):
         return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
 
