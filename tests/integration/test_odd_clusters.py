@@ -270,6 +270,18 @@ class OddClusters(TestCase):
                 Cluster(self.scratch, 15, action, initdb=False).stop("immediate")
                 self.assertEqual(json.loads(result.stdout)["state"], state)
 
+    def test_settings_that_are_not_in_the_data_directory(self):
+        self.make()
+        (self.cluster.data / "postgresql.conf").rename(self.scratch.path / "postgresql.conf")
+        self.push()
+        self.cluster.switch()
+        new = self.scratch.path / "new"
+        result = self.walgd.walg("restore", new, "--start", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "--start cannot start it: .* postgresql.conf outside of its data directory")
+        self.assertTrue((new / "recovery.signal").exists())
+        self.assertTrue((new / "global/pg_control").exists())
+
     def test_into_the_working_folder(self):
         self.make()
         self.push()
