@@ -301,6 +301,18 @@ class Bad(ChainCase):
         self.assertIn("/base/5/1", self.refused("LATEST"))
         self.assertIn("in none of its parts", self.refused("LATEST"))
 
+    def test_a_part_that_is_missing_or_empty_is_told_before_anything_is_written(self):
+        self.three()
+        self.fetch(self.archive.backups[1]["name"])
+        before = self.restored()
+        part = self.archive.part(2, 2)
+        for harm in (lambda: part.write_bytes(b""), part.unlink):
+            harm()
+            said = self.fetch("LATEST", "--in-place", check=False)
+            self.assertEqual(said.returncode, 1)
+            self.assertIn(f"backup {self.archive.backups[2]['name']} has no {part.name} in the storage", said.stderr)
+            self.assertEqual(self.restored(), before)
+
     def test_chains_that_are_none(self):
         self.archive.full(1, {"base/5/1": Whole(pages(1))})
         self.archive.delta(2, 1, {"base/5/1": Skipped()})

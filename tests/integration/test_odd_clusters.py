@@ -234,6 +234,17 @@ class OddClusters(TestCase):
         victim.write_bytes(whole)
         self.walgd.walg("restore", self.scratch.path / "new", "--check")
 
+    def test_a_missing_part_is_told_by_the_check(self):
+        self.make()
+        self.push()
+        self.cluster.switch()
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+        next(self.folder.glob("basebackups_005/*/tar_partitions/part_001.tar*")).rename(self.scratch.path / "part")
+        (self.scratch.path / "part").rename(next(self.folder.glob("basebackups_005/*/tar_partitions")) / "part_099.tar.zst")
+        result = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("has no part_001.tar.zst in the storage", result.stderr)
+
     def windows(self):
         return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
 
