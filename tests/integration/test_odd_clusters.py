@@ -245,6 +245,18 @@ class OddClusters(TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("has no part_001.tar.zst in the storage", result.stderr)
 
+    def test_a_damaged_note_of_an_interrupted_backup_keeps_none_from_being_taken(self):
+        self.make()
+        note = self.folder / "walgd_005/jobs/base_0000.json"
+        note.parent.mkdir(parents=True)
+        for content in ("", "{}", '{"backup":"x","host":"h","data_dir":"d"}', "[1]"):
+            note.write_text(content)
+            self.scratch.own_tree(self.folder)
+            self.cluster.psql("create table if not exists t (id int)")
+            self.cluster.psql("checkpoint")
+            result = self.walgd.walg("backup-push", self.cluster.data)
+            self.assertRegex(result.stderr, "walgd_005/jobs/base_0000.json.*: passed over")
+
     def windows(self):
         return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
 
