@@ -96,7 +96,13 @@ private:
     std::optional<VerifyState> last_state() const {
         const auto text = run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), state_bytes_max), stop_);
         if (!text) return std::nullopt;
-        return parse_verify_state(text_of(text->view()), state_key().path());
+        try {
+            return parse_verify_state(text_of(text->view()), state_key().path());
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw;
+            archive_.log.warn("{}: passed over, all is read", error.what());
+            return std::nullopt;
+        }
     }
 
     /// What was damaged the last time, and was not replaced since, is damaged still.

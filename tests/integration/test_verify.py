@@ -141,6 +141,14 @@ class Verify(TestCase):
         self.write(part, whole)
         self.assertEqual(self.verify("--since-last")["objects"], 1)
 
+    def test_a_damaged_note_of_the_last_time_counts_as_none(self):
+        self.archive()
+        self.verify("--since-last")
+        whole = self.verify()["objects"]
+        for content in (b"", b"{}", b"\0" * 40):
+            self.write(self.folder / "walgd_005/verify.json", content)
+            self.assertEqual(self.verify("--since-last")["objects"], whole)
+
     def test_a_budget_that_ends_between_objects_of_one_time_leaves_none_out(self):
         self.archive()
         an_hour_ago = int(os.stat(self.folder).st_mtime) - 3600
