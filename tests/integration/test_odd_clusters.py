@@ -257,6 +257,30 @@ class OddClusters(TestCase):
             result = self.walgd.walg("backup-push", self.cluster.data)
             self.assertRegex(result.stderr, "walgd_005/jobs/base_0000.json.*: passed over")
 
+    def test_damaged_objects_do_not_hide_whose_archive_it_is(self):
+        self.make()
+        self.push()
+        self.cluster.psql("create table t (id int)")
+        self.cluster.switch()
+        self.push()
+        self.cluster.switch()
+        (self.folder / "walgd_005/system.json").write_bytes(b"\0")
+        self.cluster.switch()  # is archived all the same
+        newest = max(self.folder.glob("basebackups_005/*_sentinel.json"), key=lambda path: path.stat().st_mtime_ns)
+        newest.write_text("{")
+        self.cluster.switch()
+        self.assertEqual([window["usable"] for window in self.windows()], [True])
+        for path in self.folder.glob("basebackups_005/*_sentinel.json"):
+            path.unlink()
+        sorted((self.folder / "wal_005").glob("0*.zst"))[0].write_bytes(b"not zstd")
+        self.cluster.switch()
+        # Where nothing can tell, nothing is stored: it may be another cluster's.
+        for path in (self.folder / "wal_005").glob("0*.zst"):
+            path.write_bytes(b"not zstd")
+        segment = sorted(path for path in (self.cluster.data / "pg_wal").iterdir() if len(path.name) == 24)[-1]
+        refused = self.walgd.walg("wal-push", segment, check=False)
+        self.assertEqual(refused.returncode, 1)
+
     def windows(self):
         return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
 
