@@ -99,11 +99,14 @@ void read_databases(archive::Archive& archive, RestorePlan& plan, const std::sto
 /// Parts of one link that TarFileSets knows, and whether anything of them may be needed.
 using KnownParts = std::map<std::string, bool, std::less<>>;
 
+/// "part_001": an older WAL-G's "part_001.tar." is one, too.
+std::string_view stem_of(std::string_view name) { return name.substr(0, name.find(".tar")); }
+
 /// Better now than when everything else was written.
 void require_parts(const PlannedLink& link, const KnownParts& known) {
     for (const auto& [name, needed] : known) {
-        const bool there =
-            std::ranges::any_of(link.parts, [&name](const TarObject& tar) { return object_name(tar.key) == name; });
+        const bool there = std::ranges::any_of(
+            link.parts, [&name](const TarObject& tar) { return stem_of(object_name(tar.key)) == stem_of(name); });
         if (needed && !there && !is_final_name(name))
             throw Error(ErrorKind::corrupt, fmt::format("backup {} has no {} in the storage", link.backup.backup, name),
                         std::string(another));
