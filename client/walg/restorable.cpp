@@ -25,7 +25,8 @@ ordered_json json_of(const backup::TimelineWindows& timeline) {
                            {"from", {{"time", format_time(window.backup.finish_time)}, {"lsn", window.backup.finish.text()}}},
                            {"to", json_of(window.last_commit)},
                            {"last_segment", window.last_segment},
-                           {"missing_segment", window.missing}});
+                           {"missing_segment", window.missing},
+                           {"damaged", window.damaged}});
     }
     for (const auto& gap : timeline.gaps) gaps.push_back({{"first", gap.first}, {"last", gap.last}, {"segments", gap.segments}});
     return {{"timeline", timeline.timeline.number()}, {"windows", windows}, {"gaps", gaps}};
@@ -37,7 +38,8 @@ std::string text_of(const backup::Window& window) {
         fmt::format("  {}  from {} (LSN {})", backup.name, backup::target_time_text(backup.finish_time), backup.finish.text());
     if (!window.usable) return from + " cannot be restored: its own WAL is not complete\n";
     const auto to = window.last_commit ? backup::commit_text(*window.last_commit) : "its own end: there is no commit behind it";
-    const auto end = window.missing.empty() ? std::string() : fmt::format("; {} is missing", window.missing);
+    const auto end = window.missing.empty() ? std::string()
+                                            : fmt::format("; {} is {}", window.missing, window.damaged ? "damaged" : "missing");
     return fmt::format("{} to {}{}\n", from, to, end);
 }
 

@@ -222,6 +222,13 @@ private:
     }
 
     std::string recover(Context& context, const backup::MomentPlan& plan, const backup::MomentTarget& target) {
+        if (!fs::exists(fs::path(fetch_.destination) / "postgresql.conf"))
+            throw Error(ErrorKind::failed,
+                        fmt::format("{} is restored and its recovery is set up, but --start cannot start it: the server of the "
+                                    "backup had its postgresql.conf outside of its data directory",
+                                    fetch_.destination),
+                        "start it as that server is started, by its service (pg_ctlcluster), or with pg_ctl -o "
+                        "\"-c config_file=...\"");
         RecoveryStart start{programs_, fs::absolute(fetch_.destination).lexically_normal().string(), log_file_, action_,
                             config::connection_options(context.settings)};
         if (target.kind == Kind::end) start.action = "promote";

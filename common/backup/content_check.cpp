@@ -4,10 +4,13 @@
 #include "common/archive/documents.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
+#include "common/backup/member_name.hpp"
 #include "common/backup/page_scan.hpp"
 #include "common/codec/tar_reader.hpp"
+#include "common/pg/control_file.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -16,8 +19,8 @@ namespace walgd::backup {
 namespace {
 
 constexpr std::size_t chunk_bytes = check_bytes / 2;
-constexpr std::size_t page_bytes = 8192;
 constexpr std::size_t named_blocks_max = 5;
+constexpr std::size_t control_bytes_max = 64 << 10;
 /// What an increment of WAL-G's begins with (walg-format.md, 4.1).
 constexpr std::string_view increment_magic = "wi1U";
 
@@ -91,12 +94,13 @@ private:
 /// Looks at the pages of the relations in a tar.
 class PageCheck : public codec::TarReader::Handler {
 public:
-    explicit PageCheck(pg::Lsn start) : pages_(start, page_bytes) {}
+    PageCheck(pg::Lsn start, const BackupPages& pages)
+        : pages_(start, pages.block_bytes, pages.checksums), page_bytes_(pages.block_bytes) {}
 
     void begin(const codec::TarMember& member) override {
         name_ = member.name;
         bad_.clear();
-        has_pages_ = pages_.begin(member.name) && member.size % page_bytes == 0;
+        has_pages_ = pages_.begin(member.name) && member.size % page_bytes_ == 0;
         at_begin_ = true;
     }
     void data(ByteView bytes) override {
@@ -115,9 +119,36 @@ public:
 
 private:
     PageScan pages_;
+    std::uint32_t page_bytes_;
     std::string name_;
     std::vector<std::uint32_t> bad_;
     bool has_pages_ = false, at_begin_ = false;
+};
+
+/// Reads global/pg_control, whose checksum must be right; of versions before PostgreSQL 13 nobody here knows where it is.
+class ControlCheck : public codec::TarReader::Handler {
+public:
+    explicit ControlCheck(std::string object) : object_(std::move(object)) {}
+
+    void begin(const codec::TarMember& member) override { wanted_ = relative_member(member.name) == control_member; }
+    void data(ByteView bytes) override {
+        if (wanted_ && content_.size() + bytes.size() <= control_bytes_max) content_.append(bytes);
+    }
+    void end() override {
+        constexpr std::size_t version_at = 8;
+        constexpr std::uint32_t version_13 = 1300;
+        if (!wanted_) return;
+        std::uint32_t version = version_13;
+        if (content_.size() >= version_at + sizeof version)
+            std::memcpy(&version, content_.view().data() + version_at, sizeof version);
+        if (version >= version_13) found = pg::parse_control_file(content_.view(), object_);
+    }
+    std::optional<pg::ControlFile> found;
+
+private:
+    std::string object_;
+    Blob content_;
+    bool wanted_ = false;
 };
 
 } // namespace
@@ -201,15 +232,41 @@ void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck
     });
 }
 
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, std::stop_token stop) {
+namespace {
+
+void read_tar(archive::Archive& archive, const storage::ObjectKey& key, codec::TarReader::Handler& handler,
+              std::stop_token stop) {
+    const auto suffix = key.path().substr(key.path().rfind('.') + 1);
+    const auto* compression = compression_of(suffix == "tar" ? "" : suffix);
+    if (compression == nullptr) throw Error(ErrorKind::corrupt, "it is in a format that nobody knows");
+    codec::TarReader members(handler, key.path());
+    archive::UnpackChain chain(archive.packing.cipher, *compression, members);
+    read_object(archive, key, chain.head(), std::move(stop));
+}
+
+} // namespace
+
+BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+    ControlCheck control(key.path());
+    try {
+        read_tar(archive, key, control, std::move(stop));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+    }
+    if (!control.found) return {};
+    return {control.found->block_bytes, control.found->data_checksum_version != 0};
+}
+
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, const BackupPages& pages,
+                      std::stop_token stop) {
     naming(key, [&] {
-        const auto suffix = key.path().substr(key.path().rfind('.') + 1);
-        const auto* compression = compression_of(suffix == "tar" ? "" : suffix);
-        if (compression == nullptr) throw Error(ErrorKind::corrupt, "it is in a format that nobody knows");
-        PageCheck pages(start);
-        codec::TarReader members(pages, key.path());
-        archive::UnpackChain chain(archive.packing.cipher, *compression, members);
-        read_object(archive, key, chain.head(), stop);
+        PageCheck page_check(start, pages);
+        ControlCheck control(key.path());
+        const bool of_control = key.path().find("/pg_control.tar") != std::string::npos;
+        if (of_control)
+            read_tar(archive, key, control, std::move(stop));
+        else
+            read_tar(archive, key, page_check, std::move(stop));
     });
 }
 

@@ -25,9 +25,18 @@ std::optional<Blob> unpack_segment(archive::Archive& archive, const storage::Obj
                                    std::stop_token stop);
 void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck& wal);
 
+/// Of the cluster that a backup is of.
+struct BackupPages {
+    std::uint32_t block_bytes = 8192;
+    bool checksums = true;
+};
+/// As its pg_control tells; `key`: of its pg_control tar. The usual ones, where that is damaged: its own check says so.
+BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
+
 /// A tar of a backup that was begun at `start`: its members, and the page headers and checksums of relations that are in it
-/// whole. Pages written since the start may be torn: those come out of the WAL.
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, std::stop_token stop);
+/// whole. Pages written since the start may be torn: those come out of the WAL. Of a pg_control tar, that file's checksum.
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, const BackupPages& pages,
+                      std::stop_token stop);
 
 /// A JSON document: that it is one.
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);

@@ -7,7 +7,8 @@
 
 namespace walgd::backup {
 
-PageScan::PageScan(pg::Lsn start, std::uint32_t block_bytes) : start_(start), block_bytes_(block_bytes), page_(block_bytes) {}
+PageScan::PageScan(pg::Lsn start, std::uint32_t block_bytes, bool checksums)
+    : start_(start), block_bytes_(block_bytes), checksums_(checksums), page_(block_bytes) {}
 
 bool PageScan::begin(std::string_view member) {
     page_.clear();
@@ -23,7 +24,7 @@ bool PageScan::begin(std::string_view member) {
 
 bool PageScan::damaged(ByteView page, std::uint32_t block) const {
     const auto state = pg::check_page(page, first_block_ + block);
-    const bool torn = state == pg::PageState::bad_checksum && pg::page_lsn(page) > start_;
+    const bool torn = state == pg::PageState::bad_checksum && (!checksums_ || pg::page_lsn(page) > start_);
     return state != pg::PageState::valid && state != pg::PageState::fresh && !torn;
 }
 

@@ -9,10 +9,11 @@
 namespace walgd::backup {
 
 /// Checks the pages of files that pass in any cut, one file after the other: headers and checksums of relations' main forks.
-/// Pages written since `start` may be torn: those come out of the WAL.
+/// Pages written since `start` may be torn: those come out of the WAL. Without `checksums` the headers alone tell: where they
+/// were turned off, pages keep what was right once.
 class PageScan {
 public:
-    PageScan(pg::Lsn start, std::uint32_t block_bytes);
+    PageScan(pg::Lsn start, std::uint32_t block_bytes, bool checksums = true);
 
     /// `member`: a name in a tar, with a slash in front or without. True if it is a file that has such pages.
     bool begin(std::string_view member);
@@ -27,6 +28,7 @@ public:
 private:
     pg::Lsn start_;
     std::uint32_t block_bytes_;
+    bool checksums_;
     Blob page_; ///< the first bytes of one that is not whole yet
     std::uint32_t first_block_ = 0, block_ = 0;
 };

@@ -196,6 +196,7 @@ void PgdataWalk::walk_content(const std::string& path, const std::string& member
 
 void PgdataWalk::walk_tablespaces(const std::string& path, const std::string& member, const Visit& visit) {
     for (const auto& name : names_in(path)) {
+        if (tablespaces_ && digits(name) && !tablespaces_->contains(name)) continue;
         const auto link = path + "/" + name;
         const auto about = stat_of(link);
         // Their links and roots get no header: the sentinel's spec and the tablespace map say where they are.

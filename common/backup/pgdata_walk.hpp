@@ -2,6 +2,8 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +34,9 @@ public:
     /// `left_out`: names that are excluded beside those, at any depth.
     explicit PgdataWalk(std::string pgdata, std::span<const std::string_view> left_out = {})
         : pgdata_(std::move(pgdata)), left_out_(left_out) {}
+    /// Tablespaces of other numbers are left out: those that were made since the backup began come out of the WAL, which makes
+    /// their links and does not do with what is there in their place.
+    void leave_out_tablespaces_but(std::set<std::string> names) { tablespaces_ = std::move(names); }
 
     /// Calls `visit` for each; a `visit` that throws ends the walk. global/pg_control is not among them: it is copied last.
     void run(const Visit& visit);
@@ -45,6 +50,7 @@ private:
 
     std::string pgdata_;
     std::span<const std::string_view> left_out_;
+    std::optional<std::set<std::string>> tablespaces_;
     std::uint64_t catalog_bytes_ = 0;
 };
 

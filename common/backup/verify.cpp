@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
+#include <mutex>
 #include <random>
 
 namespace walgd::backup {
@@ -94,7 +96,13 @@ private:
     std::optional<VerifyState> last_state() const {
         const auto text = run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), state_bytes_max), stop_);
         if (!text) return std::nullopt;
-        return parse_verify_state(text_of(text->view()), state_key().path());
+        try {
+            return parse_verify_state(text_of(text->view()), state_key().path());
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw;
+            archive_.log.warn("{}: passed over, all is read", error.what());
+            return std::nullopt;
+        }
     }
 
     /// What was damaged the last time, and was not replaced since, is damaged still.
@@ -145,7 +153,7 @@ private:
         return true;
     }
 
-    bool check_backup_object(const storage::ObjectKey& key, std::stop_token stop) const {
+    bool check_backup_object(const storage::ObjectKey& key, std::stop_token stop) {
         const std::string_view path = key.path();
         const auto folder = archive::backup_of_data_object(path);
         const bool sentinel = folder.empty() && !archive::backup_of_sentinel(path.substr(path.rfind('/') + 1)).empty();
@@ -154,10 +162,23 @@ private:
         if (sentinel || (backup != nullptr && document))
             check_document(archive_, key, stop);
         else if (backup != nullptr && path.find("/tar_partitions/") != std::string_view::npos)
-            check_backup_tar(archive_, key, backup->start, stop);
+            check_backup_tar(archive_, key, backup->start, pages_of(backup->name, stop), stop);
         else
             return false;
         return true;
+    }
+
+    /// From several threads.
+    BackupPages pages_of(const std::string& backup, std::stop_token stop) {
+        const std::lock_guard lock(pages_mutex_);
+        if (const auto known = pages_.find(backup); known != pages_.end()) return known->second;
+        const auto stem = archive::tar_folder(backup) + "pg_control.tar";
+        const auto control = std::ranges::find_if(inventory_.backup_objects,
+                                                  [&stem](const auto& object) { return object.key.path().starts_with(stem); });
+        const auto pages = control == inventory_.backup_objects.end()
+                               ? BackupPages()
+                               : read_backup_pages(archive_, control->key, std::move(stop));
+        return pages_.emplace(backup, pages).first->second;
     }
 
     std::string damage_of(const archive::HeldBackup& backup) const {
@@ -219,6 +240,8 @@ private:
     std::set<std::string> damaged_;
     pg::WalCheck wal_;
     VerifyReport report_;
+    std::mutex pages_mutex_;
+    std::map<std::string, BackupPages> pages_;
 };
 
 } // namespace

@@ -5,6 +5,7 @@
 #include "common/pg/crc32c.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -21,6 +22,9 @@ struct Layout {
 // 13 to 17 share these places; 18 added a field before the checksum.
 constexpr Layout layout_1300{216, 228, 252, 288};
 constexpr Layout layout_1800{216, 228, 252, 292};
+
+/// What configure --with-blocksize takes.
+constexpr std::uint32_t block_bytes_min = 1024, block_bytes_max = 32768;
 
 // All versions have these there.
 constexpr std::size_t state_at = 16, checkpoint_at = 32, redo_at = 40, checkpoint_timeline_at = 48, min_recovery_at = 136,
@@ -63,6 +67,10 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
     if (crc32c(bytes.first(layout.crc)) != u32_at(bytes, layout.crc))
         throw Error(ErrorKind::corrupt, fmt::format("the checksum of {} is wrong", path),
                     "the file is damaged, or was read while the server wrote it");
+    if (!std::has_single_bit(control.block_bytes) || control.block_bytes < block_bytes_min ||
+        control.block_bytes > block_bytes_max)
+        throw Error(ErrorKind::corrupt, fmt::format("{} says that pages have {} bytes", path, control.block_bytes),
+                    "no PostgreSQL has such pages: the file was tampered with");
     return control;
 }
 

@@ -139,6 +139,43 @@ class Backup(TestCase):
         self.assertEqual(start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone(**delta).env).wait(60), 0)
         self.assertIn("_D_", "".join(self.sentinels()))
 
+    def test_a_tablespace_that_is_made_meanwhile_comes_out_of_the_wal(self):
+        push = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone(WALG_DISK_RATE_LIMIT="8000000").env)
+        copying = "select count(*) from pg_stat_activity where application_name like 'walg%' and query = 'select 1'"
+        until("the server's files to be copied", lambda: self.cluster.psql(copying) == "1", 30, 0.02)
+        place = self.scratch.folder("late")
+        self.cluster.psql(f"create tablespace late location '{place}'")
+        self.cluster.psql("create table late tablespace late as select * from t limit 1000")
+        self.cluster.psql("checkpoint")
+        self.assertIsNone(push.poll(), "the backup ended before")
+        self.assertEqual(push.wait(120), 0)
+        self.cluster.switch()
+        expected = self.cluster.checksum()
+        self.cluster.stop()
+        shutil.rmtree(place)
+        self.scratch.folder("late")
+        self.alone().walg("backup-fetch", self.scratch.path / "new", "LATEST")
+        restored = Cluster(self.scratch, 15, "new", initdb=False)
+        restored.env = self.alone().env
+        restored.recover_from(self.daemon.restore_command())
+        restored.start()
+        restored.wait_until_writable()
+        self.assertEqual(restored.checksum(), expected)
+
+    def test_a_database_that_is_moved_meanwhile_makes_no_backup(self):
+        self.cluster.psql(f"create tablespace other location '{self.scratch.folder('other')}'")
+        self.cluster.psql("create database roaming")
+        push = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone(WALG_DISK_RATE_LIMIT="8000000").env)
+        copying = "select count(*) from pg_stat_activity where application_name like 'walg%' and query = 'select 1'"
+        until("the server's files to be copied", lambda: self.cluster.psql(copying) == "1", 30, 0.02)
+        self.cluster.psql("alter database roaming set tablespace other")
+        self.assertIsNone(push.poll(), "the backup ended before")
+        self.assertEqual(push.wait(120), 1)
+        self.assertEqual(self.sentinels(), [])
+        self.assertRegex((self.scratch.path / "log").read_text(), "database [0-9]+ was moved from tablespace 1663 to [0-9]+ while it was copied")
+        self.alone().walg("backup-push", self.cluster.data)
+        self.assertEqual(len(self.sentinels()), 1)
+
     def test_a_second_one_at_the_same_time_is_refused(self):
         self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
         first = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone().env)

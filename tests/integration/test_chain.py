@@ -301,6 +301,18 @@ class Bad(ChainCase):
         self.assertIn("/base/5/1", self.refused("LATEST"))
         self.assertIn("in none of its parts", self.refused("LATEST"))
 
+    def test_a_part_that_is_missing_or_empty_is_told_before_anything_is_written(self):
+        self.three()
+        self.fetch(self.archive.backups[1]["name"])
+        before = self.restored()
+        part = self.archive.part(2, 2)
+        for harm in (lambda: part.write_bytes(b""), part.unlink):
+            harm()
+            said = self.fetch("LATEST", "--in-place", check=False)
+            self.assertEqual(said.returncode, 1)
+            self.assertIn(f"backup {self.archive.backups[2]['name']} has no {part.name} in the storage", said.stderr)
+            self.assertEqual(self.restored(), before)
+
     def test_chains_that_are_none(self):
         self.archive.full(1, {"base/5/1": Whole(pages(1))})
         self.archive.delta(2, 1, {"base/5/1": Skipped()})
@@ -315,6 +327,9 @@ class Bad(ChainCase):
         self.archive.full(1, {"base/5/1": Whole(pages(1))})
         self.archive.delta(2, 1, {"base/5/1": Skipped()}, control=control_file(system=5))
         self.assertIn("its pg_control of system 5", self.refused("LATEST"))
+        for block in (0, 5, 1 << 31):
+            self.archive.delta(2, 1, {"base/5/1": Skipped()}, control=control_file(block=block))
+            self.assertIn(f"says that pages have {block} bytes", self.refused("LATEST"))
         self.archive.delta(2, 1, {"base/5/1": Skipped()}, control=b"\1" * 8192)
         self.assertIn("pg_control.tar", self.refused("LATEST"))
         self.assertFalse(self.target.exists())
@@ -375,6 +390,18 @@ class Resume(ChainCase):
         self.assertIn(f"{len(done)} parts of {self.archive.backups[3]['name']} are in {self.target} already", result.stderr)
         self.check_restored(3)
         self.assertFalse(self.state.exists())
+
+    def test_a_file_closed_to_its_owner_of_a_part_that_is_fetched_again(self):
+        self.archive.full(4, {"aa.key": Whole(b"key", 0o400), "base/5/1": Whole(pages(1)), "base/5/2": Whole(pages(2))})
+        self.close(self.archive.part(4, 1))
+        self.refused("LATEST", **self.one)
+        (self.target / "aa.key").write_bytes(b"key")  # as far as a try came that was killed
+        (self.target / "aa.key").chmod(0o400)
+        self.scratch.own_tree(self.target)
+        self.open(self.archive.part(4, 1))
+        self.fetch("LATEST", **self.one)
+        self.assertEqual((self.target / "aa.key").stat().st_mode & 0o777, 0o400)
+        self.check_restored(4)
 
     def test_a_remote_backup_of_walg_whose_metadata_has_no_folders(self):
         shutil.rmtree(self.folder)
@@ -581,6 +608,28 @@ class InPlace(ChainCase):
         self.scratch.own_tree(self.target)
         self.fetch("LATEST", "--in-place")
         self.check(3)
+
+    def test_files_closed_to_their_owner_and_links_and_files_in_each_others_place(self):
+        link = tarfile.TarInfo("/pg_hba.conf")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        files = {**self.archive.backups[1]["files"], "server.key": Whole(b"key", 0o400), "postgresql.conf": Whole(b"# mine")}
+        name = self.archive.full(4, files, extra=[(link, None)])
+        metadata = self.folder / "basebackups_005" / name / "files_metadata.json"
+        document = json.loads(metadata.read_text())
+        document["Files"]["/pg_hba.conf"] = document["Files"]["/postgresql.conf"]
+        metadata.write_text(json.dumps(document))
+        self.fetch("LATEST")
+        (self.target / "postgresql.conf").rename(self.scratch.path / "elsewhere.conf")
+        (self.target / "postgresql.conf").symlink_to(self.scratch.path / "elsewhere.conf")
+        (self.target / "pg_hba.conf").unlink()
+        (self.target / "pg_hba.conf").write_text("a file")
+        (self.scratch.path / "elsewhere.conf").write_text("# elsewhere")
+        self.fetch("LATEST", "--in-place")
+        self.assertEqual((self.target / "server.key").stat().st_mode & 0o777, 0o400)
+        self.assertFalse((self.target / "postgresql.conf").is_symlink())
+        self.assertEqual((self.target / "postgresql.conf").read_text(), "# mine")
+        self.assertEqual((self.scratch.path / "elsewhere.conf").read_text(), "# elsewhere")
+        self.assertEqual(os.readlink(self.target / "pg_hba.conf"), "/etc/hostname")
 
     def test_what_is_not_a_stopped_cluster_of_that_system_is_refused(self):
         self.older()

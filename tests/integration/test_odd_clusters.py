@@ -186,6 +186,101 @@ class OddClusters(TestCase):
         self.assertIn(f"backup {delta} is left out: {lost}, which it is based on", said)
         self.assertIn(f"ok: backup {full}", said)
 
+    def test_damaged_wal_and_a_damaged_history_end_only_the_ways_over_them(self):
+        self.make()
+        self.push()
+        for number in range(3):
+            self.cluster.psql(f"create table t{number} as select {number} as id")
+            self.cluster.switch()
+        self.cluster.stop()
+        wal = self.folder / "wal_005"
+        damaged = sorted(path for path in wal.glob("*.zst") if len(path.stem) == 24)[-1]
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 4
+        damaged.write_bytes(content)
+        (wal / "00000002.history.zst").write_bytes(b"not zstd")
+        (window,) = json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][0]["windows"]
+        self.assertEqual((window["usable"], window["damaged"], window["missing_segment"]), (True, True, damaged.stem))
+        refused = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, f"segment {damaged.stem} cannot be used .*; nearest reachable: .*xid")
+        self.walgd.walg("restore", self.scratch.path / "new", "--check", "--target-time", window["to"]["time"], "--target-exclusive")
+        said = self.walgd.walg("restorable", "--rebuild").stderr
+        self.assertIn(f"the commit-time index lacks {damaged.stem}", said)
+        self.assertIn("00000002.history is left out", said)
+
+    def test_what_is_no_whole_segment_leads_no_further(self):
+        self.make()
+        self.walgd.env["WALG_COMPRESSION_METHOD"] = "none"
+        self.cluster.stop()
+        self.cluster.start()
+        self.push()
+        for number in range(4):
+            self.cluster.psql(f"create table t{number} as select {number} as id")
+            self.cluster.switch()
+        self.cluster.stop()
+        segments = sorted(path for path in (self.folder / "wal_005").iterdir() if len(path.name) == 24)
+        victim = segments[-2]
+        whole = victim.read_bytes()
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+        other_system = bytearray(whole)
+        other_system[24] ^= 1
+        for content in (b"", whole[:8192], whole[:-8192], bytes(len(whole)), os.urandom(len(whole)), segments[-1].read_bytes(), bytes(other_system)):
+            victim.write_bytes(content)
+            refused = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+            self.assertEqual(refused.returncode, 1, len(content))
+            self.assertRegex(refused.stderr, f"(no segment {victim.name}|segment {victim.name} cannot be used .*); nearest reachable: .*xid")
+            self.walgd.walg("restore", self.scratch.path / "new", "--check", "--target-immediate")
+        victim.write_bytes(whole)
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+
+    def test_a_missing_part_is_told_by_the_check(self):
+        self.make()
+        self.push()
+        self.cluster.switch()
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+        next(self.folder.glob("basebackups_005/*/tar_partitions/part_001.tar*")).rename(self.scratch.path / "part")
+        (self.scratch.path / "part").rename(next(self.folder.glob("basebackups_005/*/tar_partitions")) / "part_099.tar.zst")
+        result = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("has no part_001.tar.zst in the storage", result.stderr)
+
+    def test_a_damaged_note_of_an_interrupted_backup_keeps_none_from_being_taken(self):
+        self.make()
+        note = self.folder / "walgd_005/jobs/base_0000.json"
+        note.parent.mkdir(parents=True)
+        for content in ("", "{}", '{"backup":"x","host":"h","data_dir":"d"}', "[1]"):
+            note.write_text(content)
+            self.scratch.own_tree(self.folder)
+            self.cluster.psql("create table if not exists t (id int)")
+            self.cluster.psql("checkpoint")
+            result = self.walgd.walg("backup-push", self.cluster.data)
+            self.assertRegex(result.stderr, "walgd_005/jobs/base_0000.json.*: passed over")
+
+    def test_damaged_objects_do_not_hide_whose_archive_it_is(self):
+        self.make()
+        self.push()
+        self.cluster.psql("create table t (id int)")
+        self.cluster.switch()
+        self.push()
+        self.cluster.switch()
+        (self.folder / "walgd_005/system.json").write_bytes(b"\0")
+        self.cluster.switch()  # is archived all the same
+        newest = max(self.folder.glob("basebackups_005/*_sentinel.json"), key=lambda path: path.stat().st_mtime_ns)
+        newest.write_text("{")
+        self.cluster.switch()
+        self.assertEqual([window["usable"] for window in self.windows()], [True])
+        for path in self.folder.glob("basebackups_005/*_sentinel.json"):
+            path.unlink()
+        sorted((self.folder / "wal_005").glob("0*.zst"))[0].write_bytes(b"not zstd")
+        self.cluster.switch()
+        # Where nothing can tell, nothing is stored: it may be another cluster's.
+        for path in (self.folder / "wal_005").glob("0*.zst"):
+            path.write_bytes(b"not zstd")
+        segment = sorted(path for path in (self.cluster.data / "pg_wal").iterdir() if len(path.name) == 24)[-1]
+        refused = self.walgd.walg("wal-push", segment, check=False)
+        self.assertEqual(refused.returncode, 1)
+
     def windows(self):
         return json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][-1]["windows"]
 
@@ -221,6 +316,18 @@ class OddClusters(TestCase):
                 self.assertEqual(result.returncode, 0, result.stderr)
                 Cluster(self.scratch, 15, action, initdb=False).stop("immediate")
                 self.assertEqual(json.loads(result.stdout)["state"], state)
+
+    def test_settings_that_are_not_in_the_data_directory(self):
+        self.make()
+        (self.cluster.data / "postgresql.conf").rename(self.scratch.path / "postgresql.conf")
+        self.push()
+        self.cluster.switch()
+        new = self.scratch.path / "new"
+        result = self.walgd.walg("restore", new, "--start", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "--start cannot start it: .* postgresql.conf outside of its data directory")
+        self.assertTrue((new / "recovery.signal").exists())
+        self.assertTrue((new / "global/pg_control").exists())
 
     def test_into_the_working_folder(self):
         self.make()

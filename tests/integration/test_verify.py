@@ -4,7 +4,7 @@ import os
 import random
 import unittest
 
-from harness import VERSIONS, Cluster, TestCase, Walgd
+from harness import VERSIONS, Cluster, TestCase, Walgd, run
 
 
 class Verify(TestCase):
@@ -104,6 +104,27 @@ class Verify(TestCase):
         self.assertFalse(report["backups"][0]["restorable"])
         self.assertTrue(part.exists(), "never deleted")
 
+    def test_pages_of_a_cluster_whose_checksums_were_turned_off_are_not_damaged(self):
+        self.archive()
+        self.cluster.stop()
+        run([self.cluster.programs / "pg_checksums", "--disable", "-D", self.cluster.data])
+        self.cluster.start()
+        for statement in ("update numbers set n = n + 1", "vacuum numbers", "create table more as select * from numbers"):
+            self.cluster.psql(statement)
+        self.walgd.walg("backup-push", self.cluster.data)
+        self.cluster.switch()
+        self.verify()
+
+    def test_a_damaged_pg_control_in_a_sound_tar_is_found(self):
+        self.archive("none")
+        tar = next(path for path in self.objects() if path.name.startswith("pg_control"))
+        content = bytearray(tar.read_bytes())
+        content[512 + 40] ^= 1
+        self.write(tar, content)
+        report = self.verify(check=False)
+        self.assertEqual([damage["object"] for damage in report["damaged"]], [str(tar.relative_to(self.folder))])
+        self.assertFalse(report["backups"][0]["restorable"])
+
     def test_since_the_last_time_damage_is_told_until_it_is_mended(self):
         self.archive()
         an_hour_ago = int(os.stat(self.folder).st_mtime) - 3600
@@ -119,6 +140,14 @@ class Verify(TestCase):
         self.assertEqual((again["damaged"], again["objects"], again["backups"][0]["restorable"]), (first["damaged"], 0, False))
         self.write(part, whole)
         self.assertEqual(self.verify("--since-last")["objects"], 1)
+
+    def test_a_damaged_note_of_the_last_time_counts_as_none(self):
+        self.archive()
+        self.verify("--since-last")
+        whole = self.verify()["objects"]
+        for content in (b"", b"{}", b"\0" * 40):
+            self.write(self.folder / "walgd_005/verify.json", content)
+            self.assertEqual(self.verify("--since-last")["objects"], whole)
 
     def test_a_budget_that_ends_between_objects_of_one_time_leaves_none_out(self):
         self.archive()

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 
 namespace walgd::archive {
@@ -129,6 +130,19 @@ TEST_CASE("whose archive it is can be told from its WAL alone", "[wal]") {
     fixture.push(first, segment_text({}));
     std::filesystem::remove_all(fixture.backend.folder / "walgd_005");
     CHECK(fixture.backend.loop.run(archive_system(fixture.archive)) == pg::SystemIdentifier(WalHeaderText().system));
+}
+
+TEST_CASE("a damaged object does not hide whose archive it is, where another one tells", "[wal]") {
+    Fixture fixture;
+    fixture.push(first, segment_text({}));
+    const auto damage = [](const std::filesystem::path& path) { std::ofstream(path) << "{ neither JSON nor packed"; };
+    damage(fixture.backend.folder / "walgd_005/system.json");
+    CHECK(fixture.backend.loop.run(archive_system(fixture.archive)) == pg::SystemIdentifier(WalHeaderText().system));
+    const std::filesystem::path backups(fixture.backend.folder / "basebackups_005");
+    std::filesystem::create_directory(backups);
+    damage(backups / ("base_" + first + "_backup_stop_sentinel.json"));
+    for (const auto& object : std::filesystem::directory_iterator(fixture.backend.folder / "wal_005")) damage(object.path());
+    CHECK(test::kind_of([&] { fixture.backend.loop.run(archive_system(fixture.archive)); }) == ErrorKind::corrupt);
 }
 
 TEST_CASE("after warming up a push asks for nothing, and knows the methods of the whole archive", "[wal]") {

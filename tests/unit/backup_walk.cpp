@@ -81,6 +81,22 @@ TEST_CASE("a tablespace's content comes before pg_tblspc, without its link and r
                                                      "/pg_tblspc/20000/PG_15_202209061/5/1"});
 }
 
+TEST_CASE("tablespaces that were not there when the backup began are left out, for the WAL makes them", "[backup]") {
+    Tree tree, space;
+    space.file("PG_15_202209061/5/16385");
+    tree.file("pg_tblspc/20000/PG_15_202209061/5/1"); // in place
+    for (const auto* name : {"16384", "16390", "mine"})
+        fs::create_directory_symlink(space.folder.path(), tree.folder / (std::string("pg_tblspc/") + name));
+    std::vector<std::string> members;
+    PgdataWalk walk(tree.folder.path());
+    walk.leave_out_tablespaces_but({"16384"});
+    walk.run([&](const WalkedEntry& entry) {
+        if (entry.type == WalkedEntry::Type::file) members.push_back(entry.member);
+    });
+    CHECK(members == std::vector<std::string>{"/pg_tblspc/16384/PG_15_202209061/5/16385",
+                                              "/pg_tblspc/mine/PG_15_202209061/5/16385", "/pg_tblspc/20000/PG_15_202209061/5/1"});
+}
+
 TEST_CASE("links in the place of the server's folders and below them are what they lead to, others stay links", "[backup]") {
     Tree tree, other;
     other.file("xact/0000").file("wal/000000010000000000000001").file("5/1259").file("16385").file("hba.conf");

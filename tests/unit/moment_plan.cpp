@@ -24,13 +24,18 @@ public:
     std::map<pg::TimelineId, std::string> timelines;
     bool with_index = true;
     std::uint64_t shown = 0;
+    std::optional<pg::Segment> damaged;
 
+    void require_sound(pg::Segment one) const {
+        if (damaged == one) throw Error(ErrorKind::corrupt, "it does not unpack");
+    }
     std::string segment(pg::Segment segment) const {
         auto bytes = timelines.at(segment.timeline).substr((segment.number - first_number) * segment_bytes, segment_bytes);
         bytes.resize(segment_bytes);
         return bytes;
     }
     archive::WalNote note(pg::Segment one, std::optional<pg::Segment> next) override {
+        require_sound(one);
         auto run = run_of(one);
         if (next) run.join(run_of(*next).head_only());
         auto note = run.closed();
@@ -40,6 +45,7 @@ public:
     }
     void show(pg::Segment one, std::optional<pg::Segment> next, StopFinder& finder) override {
         ++shown;
+        require_sound(one);
         const pg::Lsn at(one.number * segment_bytes);
         auto bytes = segment(one);
         if (next) bytes += segment(*next);
@@ -189,6 +195,32 @@ TEST_CASE("a gap is named, with what is reachable before it; what needs no more 
     }
 }
 
+TEST_CASE("a damaged segment is as good as a missing one, and ends nothing but the way over it", "[backup]") {
+    for (const bool newest : {false, true}) {
+        World world;
+        const auto number = newest ? world.last_number : pg::segment_number(world.begins[70], segment_bytes);
+        world.wal.damaged = pg::Segment{pg::TimelineId(1), number};
+        const auto name = pg::segment_name(*world.wal.damaged, segment_bytes);
+        for (const auto& target : {at_time(time_of(99)), at_xid(first_xid + 99), at_lsn(world.end), MomentTarget()}) {
+            const auto text = world.refusal(target);
+            CHECK(text.find("segment " + name + " cannot be used (it does not unpack); nearest reachable: ") !=
+                  std::string::npos);
+        }
+        CHECK(world.last_xid(at_time(time_of(53))) == 52);
+        CHECK(world.last_xid({.kind = Kind::immediate}) == 50);
+        const auto windows = restorable_windows(world.view, world.wal);
+        for (const auto& window : windows.at(0).windows) {
+            CHECK(window.usable);
+            if (!window.damaged) continue; // an index tells of the WAL behind it
+            CHECK(window.missing == name);
+            CHECK(window.last_commit->end.bytes() <= number * segment_bytes);
+        }
+        CHECK(windows[0].windows[0].damaged == newest);
+        const auto bracket = bracket_of(world.view, world.wal, pg::TimelineId(1), at_time(time_of(40)));
+        CHECK(bracket.after->time <= time_of(40));
+    }
+}
+
 TEST_CASE("a backup whose own WAL is not whole is passed over", "[backup]") {
     World world;
     world.view.segments.erase({pg::TimelineId(1), pg::segment_number(world.view.backups[1].start, segment_bytes)});
@@ -294,6 +326,7 @@ TEST_CASE("the recovery settings replace an earlier block of theirs and no other
     CHECK(block.find("recovery_target_name = 'it''s'\n") != std::string::npos);
     CHECK(block.find("recovery_target_time = ''\n") < block.find("recovery_target_name"));
     CHECK(block.find("recovery_target_timeline = '3'\n") != std::string::npos);
+    CHECK(block.find("recovery_min_apply_delay = '0'\n") != std::string::npos);
     const std::string others = "# mine\nport = 5433";
     const auto once = with_recovery_block(others, block);
     CHECK(once == others + "\n" + block);

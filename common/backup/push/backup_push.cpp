@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <set>
 #include <unistd.h>
 
 namespace walgd::backup {
@@ -80,6 +81,10 @@ private:
                                 .log = archive_.log,
                                 .name_all_corrupt = options_.name_all_corrupt,
                                 .delta = basis_ ? &basis_->files() : nullptr};
+        std::set<std::string> tablespaces;
+        if (spec_) {
+            for (const auto& entry : spec_->tablespaces) tablespaces.insert(entry.name);
+        }
         const PartsOptions parts{.pgdata = pgdata_,
                                  .backup = name_,
                                  .part_bytes_max = part_bytes(progress_.bytes_total),
@@ -87,7 +92,8 @@ private:
                                  .disk_bytes_per_second = options_.disk_bytes_per_second,
                                  .by_database = options_.by_database,
                                  .folder = folder_,
-                                 .left_out = left_out()};
+                                 .left_out = left_out(),
+                                 .tablespaces = std::move(tablespaces)};
         const auto copied = copy_parts(source, parts);
         add(copied);
         if (basis_) basis_->tell(copied);

@@ -3,6 +3,7 @@
 #include "common/archive/json_text.hpp"
 
 #include <fmt/format.h>
+#include <optional>
 
 namespace walgd::backup {
 
@@ -117,20 +118,37 @@ void release(archive::Archive& archive, const Intent& intent) {
     }
 }
 
+namespace {
+
+/// Nothing, with a warning, where nobody can tell whose it is: what is in walgd_005/ keeps no backup from being taken.
+std::optional<Intent> readable_intent(archive::Archive& archive, std::string_view text, const storage::ObjectKey& key) {
+    try {
+        return parse_intent(text, key.path());
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        archive.log.warn("{}: passed over; remove it, and what lies in {} without a sentinel goes with delete garbage",
+                         error.what(), archive::backup_folder);
+        return std::nullopt;
+    }
+}
+
+} // namespace
+
 void remove_leftovers(archive::Archive& archive, const std::string& host, const std::string& data_dir, std::stop_token stop) {
     const auto found = run_blocking(archive.io, storage::list_all(archive.storage.answering(), jobs_folder, false), stop);
     for (const auto& object : found.objects) {
         const auto content = run_blocking(archive.io, storage::get_whole(archive.storage.answering(), object.key, 1 << 20), stop);
         if (!content) continue;
-        const auto intent = parse_intent(text_of(content->view()), object.key.path());
-        if (intent.host != host || intent.data_dir != data_dir) {
+        const auto intent = readable_intent(archive, text_of(content->view()), object.key);
+        if (!intent) continue;
+        if (intent->host != host || intent->data_dir != data_dir) {
             archive.log.info(
                 "{} says that {} takes backup {} of {}; if it does not any more, remove that object and the backup's folder",
-                object.key.path(), intent.host, intent.backup, intent.data_dir);
+                object.key.path(), intent->host, intent->backup, intent->data_dir);
             continue;
         }
-        archive.log.info("removing what an interrupted backup left: {}", intent.backup);
-        run_blocking(archive.io, remove_objects(archive, intent), stop);
+        archive.log.info("removing what an interrupted backup left: {}", intent->backup);
+        run_blocking(archive.io, remove_objects(archive, *intent), stop);
     }
 }
 

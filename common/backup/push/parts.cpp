@@ -110,6 +110,7 @@ private:
     void walk() {
         struct Ended {};
         PgdataWalk walk(options_.pgdata, options_.left_out);
+        walk.leave_out_tablespaces_but(options_.tablespaces);
         try {
             walk.run([&](WalkedEntry entry) {
                 if (!queue_.push(std::move(entry))) throw Ended();

@@ -4,6 +4,7 @@
 #include "common/backup/push/files_spool.hpp"
 #include "common/backup/push/object_upload.hpp"
 
+#include <set>
 #include <string>
 
 namespace walgd::backup {
@@ -16,6 +17,7 @@ struct PartsOptions {
     bool by_database = false;                ///< a part is closed too before the files of another database
     std::string_view folder = archive::backup_folder;
     std::span<const std::string_view> left_out{}; ///< of the walk
+    std::set<std::string> tablespaces{};          ///< those that there were when the backup began
 };
 
 struct PartsResult {

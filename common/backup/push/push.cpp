@@ -45,6 +45,7 @@ PushResult Push::run() {
     facts_ = server_->facts();
     prepare();
     started_ = now();
+    places_at_start_ = database_places();
     try {
         start();
         claim(archive_, intent(), stop_);
@@ -111,8 +112,29 @@ std::uint64_t Push::part_bytes(std::uint64_t total) const {
     return std::clamp(total / (parts_a_core * cores), part_bytes_least, std::max(part_bytes_least, options_.part_bytes_max));
 }
 
+std::map<std::string, std::string> Push::database_places() {
+    std::map<std::string, std::string> places;
+    for (const auto& row : server_->rows("select oid, dattablespace from pg_catalog.pg_database")) places[row.at(0)] = row.at(1);
+    return places;
+}
+
+/// The WAL of a move says only that one folder is to be copied from the other, which was removed behind it: before it was copied
+/// here, maybe, and then recovery would end with an empty database.
+void Push::require_no_moved_database() {
+    for (const auto& [oid, place] : database_places()) {
+        const auto before = places_at_start_.find(oid);
+        if (before == places_at_start_.end() || before->second == place) continue;
+        throw Error(ErrorKind::refused,
+                    fmt::format("database {} was moved from tablespace {} to {} while it was copied, which no recovery repeats; "
+                                "the copy is no backup",
+                                oid, before->second, place),
+                    "run backup-push again");
+    }
+}
+
 void Push::finish() {
     stop();
+    require_no_moved_database();
     finished_ = now();
     put_document(archive::metadata_key(name_, folder_), to_json(metadata()));
     if (options_.files_metadata) {

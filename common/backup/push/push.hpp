@@ -6,6 +6,7 @@
 #include "common/backup/push/object_upload.hpp"
 #include "common/backup/push/parts.hpp"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -70,6 +71,8 @@ private:
     void require_own_archive(const std::string& subject);
     Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
     void finish();
+    std::map<std::string, std::string> database_places();
+    void require_no_moved_database();
     void wait_for_last_wal();
     void count_journal();
     void put_document(const storage::ObjectKey& key, const std::string& text);
@@ -78,6 +81,7 @@ private:
     [[noreturn]] void rethrow_cleaned_up(const Error& error);
 
     std::string host_, intent_place_, user_data_;
+    std::map<std::string, std::string> places_at_start_; ///< of databases: oid to tablespace
     Time finished_{};
 };
 

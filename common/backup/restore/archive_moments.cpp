@@ -93,6 +93,7 @@ std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
     const auto page = run_blocking(archive.io, storage::list_all(archive.storage, std::string(archive::wal_folder), false), stop);
     std::vector<std::string> names;
     for (const auto& object : page.objects) {
+        if (object.bytes == 0) continue; // as good as missing
         auto name = object.key.path().substr(archive::wal_folder.size());
         if (!pg::wal_file_kind(name)) name = name.substr(0, name.rfind('.'));
         if (pg::wal_file_kind(name)) names.push_back(std::move(name));
@@ -117,9 +118,27 @@ std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, con
             bytes = pg::parse_wal_header(piece.first(std::min(piece.size(), pg::wal_header_bytes)), *name).segment_bytes;
             return false;
         };
-        run_blocking(archive.io, archive::read_wal(archive, finder, *name, std::move(take)), stop);
+        try {
+            run_blocking(archive.io, archive::read_wal(archive, finder, *name, std::move(take)), stop);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw; // another one tells
+        }
     }
     return bytes.value_or(pg::segment_bytes_default);
+}
+
+/// One that cannot be read leads nowhere; other timelines do without it.
+void load_history(Archive& archive, archive::WalFinder& finder, const std::string& name, ArchiveView& view,
+                  std::stop_token stop) {
+    const auto number = std::stoul(name.substr(0, timeline_digits), nullptr, 16);
+    const pg::TimelineId timeline(static_cast<std::uint32_t>(number));
+    try {
+        const auto text = history_text(archive, finder, name, std::move(stop));
+        view.histories.insert_or_assign(timeline, pg::parse_timeline_history(text, timeline, name));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        archive.log.warn("{} is left out: {}", name, error.what());
+    }
 }
 
 void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, std::stop_token stop) {
@@ -130,10 +149,7 @@ void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, 
     for (const auto& name : names) {
         const auto kind = pg::wal_file_kind(name);
         if (kind == pg::WalFileKind::history) {
-            const auto number = std::stoul(name.substr(0, timeline_digits), nullptr, 16);
-            const pg::TimelineId timeline(static_cast<std::uint32_t>(number));
-            view.histories.insert_or_assign(
-                timeline, pg::parse_timeline_history(history_text(archive, finder, name, stop), timeline, name));
+            load_history(archive, finder, name, view, stop);
         } else if (kind == pg::WalFileKind::segment) {
             if (const auto segment = pg::parse_segment(name, view.segment_bytes)) view.segments.insert(*segment);
         }
@@ -163,6 +179,13 @@ private:
     pg::RecordSink& sink_;
 };
 
+void require_own(const std::string& name, const pg::WalHeader& header, std::optional<pg::SystemIdentifier> system) {
+    if (!system || header.system == *system) return;
+    throw Error(ErrorKind::corrupt,
+                fmt::format("{} is of the cluster {}, the archive is of {}", name, header.system.number(), system->number()),
+                "recovery cannot go on over it: restore to a moment before it");
+}
+
 /// Feeds pieces of neighbouring segments to one scan.
 class PageFeed {
 public:
@@ -184,11 +207,8 @@ private:
         if (offset != 0) throw Error(ErrorKind::corrupt, fmt::format("{} does not begin at its begin", name_));
         header_ = pg::parse_wal_header(bytes.first(std::min(bytes.size(), pg::wal_header_bytes)), name_);
         pg::check_page_bytes(header_, name_);
-        if (system_ && header_.system != *system_)
-            throw Error(
-                ErrorKind::corrupt,
-                fmt::format("{} is of the cluster {}, the archive is of {}", name_, header_.system.number(), system_->number()),
-                "recovery cannot go on over it: restore to a moment before it");
+        pg::check_wal_header(header_, name_, header_.segment_bytes);
+        require_own(name_, header_, system_);
         if (version) version(pg::server_version_of_magic(header_.magic).value_or(newest_version));
         scan_.emplace(pg::RecordScan::Start{header_.address, header_.magic, header_.page_bytes, wanted_}, sink_);
     }
@@ -247,22 +267,36 @@ std::optional<archive::WalNote> ArchiveWal::find(pg::Segment segment) {
 }
 
 awaitable<std::optional<archive::RunNote>> ArchiveWal::scanned(pg::Segment segment, std::optional<pg::Segment> next) {
-    archive::SegmentScan scan(name_of(segment));
-    archive::TakeWal take = [&scan](std::uint64_t offset, ByteView piece) {
+    const auto name = name_of(segment);
+    archive::SegmentScan scan(name);
+    std::optional<pg::WalHeader> header;
+    std::uint64_t bytes = 0;
+    archive::TakeWal take = [&](std::uint64_t offset, ByteView piece) {
+        if (offset == 0) header = pg::parse_wal_header(piece.first(std::min(piece.size(), pg::wal_header_bytes)), name);
+        bytes += piece.size();
         scan.piece(offset, piece);
         return true;
     };
-    const bool there = co_await archive::read_wal(archive_, *finder_, name_of(segment), std::move(take));
+    const bool there = co_await archive::read_wal(archive_, *finder_, name, std::move(take));
     ++segments_read_;
+    if (!there) co_return std::nullopt;
+    if (!header) throw Error(ErrorKind::corrupt, fmt::format("{} is empty", name));
+    pg::check_wal_header(*header, name, bytes);
+    require_own(name, *header, system_);
     auto result = scan.result();
-    if (!there || !result) co_return std::nullopt;
+    if (!result) co_return std::nullopt;
     auto& run = result->run;
     archive::TakeWal take_head = [&run](std::uint64_t, ByteView piece) {
         run.join(archive::RunNote::of(piece, run.end(), archive::SegmentScan::page_bytes).head_only());
         return run.open_left > 0 && !run.note.ended;
     };
-    if (next && run.open_left > 0 && !run.open.bytes.empty())
-        co_await archive::read_wal(archive_, *finder_, name_of(*next), std::move(take_head));
+    try {
+        if (next && run.open_left > 0 && !run.open.bytes.empty()) {
+            co_await archive::read_wal(archive_, *finder_, name_of(*next), std::move(take_head));
+        }
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw; // of this segment's own damage its own note tells
+    }
     co_return std::move(run);
 }
 
@@ -321,8 +355,13 @@ void ArchiveWal::keep(pg::Segment segment, const std::optional<archive::RunNote>
 awaitable<void> ArchiveWal::rebuild_one(pg::Segment segment) {
     std::optional<pg::Segment> next(pg::Segment{segment.timeline, segment.number + 1});
     if (!view_.has(*next)) next.reset();
-    const auto run = co_await scanned(segment, next);
-    keep(segment, run);
+    try {
+        const auto run = co_await scanned(segment, next);
+        keep(segment, run);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        archive_.log.warn("the commit-time index lacks {}: {}", name_of(segment), error.what());
+    }
 }
 
 awaitable<void> ArchiveWal::rebuild_all(std::vector<pg::Segment> segments, unsigned at_once, Progressed progressed) {

@@ -14,21 +14,35 @@ using Kind = MomentTarget::Kind;
 /// What came of following the WAL from one backup.
 struct Followed {
     StopFinder finder;
-    std::uint64_t next = 0; ///< the first segment that is not there, or the one behind the stop
+    std::uint64_t next = 0; ///< the first segment that is not there or damaged, or the one behind the stop
+    std::string damage{};   ///< what is wrong with it; empty: it is not there
+    std::optional<archive::NotedEnd> last_commit{}; ///< before it
 };
+
+void look_into(const TimelinePath& path, MomentWal& wal, std::uint64_t number, StopFinder& finder) {
+    const auto segment = path.segment(number);
+    std::optional<pg::Segment> next;
+    if (path.has(number + 1)) next = path.segment(number + 1);
+    const auto note = wal.note(segment, next);
+    if (finder.may_stop_in(note, path.end_of(number)))
+        wal.show(segment, next, finder);
+    else
+        finder.pass(note);
+}
 
 Followed follow(const TimelinePath& path, MomentWal& wal, const MomentTarget& target, const BackupFacts& backup) {
     Followed result{StopFinder(target, backup.start, backup.finish), path.number_of(backup.start)};
     auto& finder = result.finder;
     for (; path.has(result.next) && !finder.stop(); ++result.next) {
-        const auto segment = path.segment(result.next);
-        std::optional<pg::Segment> next;
-        if (path.has(result.next + 1)) next = path.segment(result.next + 1);
-        const auto note = wal.note(segment, next);
-        if (finder.may_stop_in(note, path.end_of(result.next)))
-            wal.show(segment, next, finder);
-        else
-            finder.pass(note);
+        try {
+            look_into(path, wal, result.next, finder);
+        } catch (const Error& error) {
+            // Recovery ends there as it does where one is missing.
+            if (error.kind() != ErrorKind::corrupt) throw;
+            result.damage = error.what();
+            return result;
+        }
+        result.last_commit = finder.last_commit();
     }
     return result;
 }
@@ -41,7 +55,7 @@ bool consistent(const TimelinePath& path, const BackupFacts& backup, std::uint64
 /// Where that may be why.
 std::string lacking_history(const TimelinePath& path) {
     if (path.has_history()) return {};
-    return fmt::format("; {:08X}.history is not in the archive, so only backups of that timeline itself lead there",
+    return fmt::format("; {:08X}.history is not in the archive or damaged, so only backups of that timeline itself lead there",
                        path.timeline().number());
 }
 
@@ -87,16 +101,24 @@ Refusal unreachable(const TimelinePath& path, const MomentRequest& request, cons
     const auto last = path.last();
     const bool gap = last && *last > followed.next;
     const auto name = path.name(followed.next);
-    const auto nearest = nearest_text(followed.finder.last_commit(), backup);
+    const auto nearest = nearest_text(followed.last_commit, backup);
+    const bool damaged = !followed.damage.empty();
+    const auto lacking =
+        damaged ? fmt::format("segment {} cannot be used ({})", name, followed.damage) : fmt::format("no segment {}", name);
     if (!consistent(path, backup, followed.next))
-        return {fmt::format("no segment {}: without it backup {} cannot be made consistent", name, backup.name),
+        return {fmt::format("{}: without it backup {} cannot be made consistent", lacking, backup.name),
                 "another backup may do: walg restorable shows how far each leads"};
     if (followed.finder.parent())
         return {fmt::format("transaction {} is a subtransaction of {}: recovery ends at whole transactions", request.target.xid,
                             *followed.finder.parent()),
                 fmt::format("--target-xid {}", *followed.finder.parent())};
+    if (damaged)
+        return {fmt::format("{}; {}", lacking, nearest),
+                fmt::format("{} is not reached. Keep the object, and look for another copy of the segment; walg verify names all "
+                            "that is damaged",
+                            request.target.text())};
     if (gap)
-        return {fmt::format("no segment {}; {}", name, nearest),
+        return {fmt::format("{}; {}", lacking, nearest),
                 fmt::format("{} is not reached. Push the segment if it is still somewhere; walg restorable shows all gaps",
                             request.target.text())};
     return {fmt::format("{} is not in the archived WAL, which ends before segment {}; {}", request.target.text(), name, nearest),
@@ -120,7 +142,7 @@ MomentPlan made(const TimelinePath& path, const BackupFacts& backup, const Follo
     plan.timeline = path.timeline();
     plan.has_history = path.has_history();
     plan.stop = stop;
-    plan.last_commit = followed.finder.last_commit();
+    plan.last_commit = followed.last_commit;
     plan.first_segment = path.name(first);
     plan.last_segment = path.name(last);
     plan.segments = last - first + 1;
@@ -136,6 +158,7 @@ bool too_early(const MomentTarget& target, const BackupFacts& backup, const Stop
 
 /// Whether following led to what was asked for.
 bool reached(const TimelinePath& path, const MomentTarget& target, const BackupFacts& backup, const Followed& followed) {
+    if (!followed.damage.empty()) return false;
     if (target.kind != Kind::end) return followed.finder.stop() && !too_early(target, backup, followed.finder);
     const auto last = path.last();
     return last && followed.next > *last && consistent(path, backup, followed.next);
@@ -219,6 +242,16 @@ MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequ
 
 namespace {
 
+/// Nothing, where the segment is damaged.
+std::optional<archive::WalNote> sound_note(MomentWal& wal, pg::Segment segment, std::optional<pg::Segment> next) {
+    try {
+        return wal.note(segment, next);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        return std::nullopt;
+    }
+}
+
 /// Takes the commits of a note into account. True when it has one behind the moment.
 bool narrow(Bracket& bracket, const archive::WalNote& note, const MomentTarget& target) {
     std::vector<archive::NotedEnd> commits;
@@ -245,7 +278,8 @@ Bracket bracket_of(const ArchiveView& view, MomentWal& wal, pg::TimelineId timel
     for (const auto number : numbers) {
         std::optional<pg::Segment> next;
         if (numbers.contains(number + 1)) next = path.segment(number + 1);
-        if (narrow(bracket, wal.note(path.segment(number), next), target)) break;
+        const auto note = sound_note(wal, path.segment(number), next);
+        if (note && narrow(bracket, *note, target)) break;
     }
     return bracket;
 }
@@ -258,16 +292,22 @@ Window window_of(const TimelinePath& path, MomentWal& wal, const BackupFacts& ba
     const auto first = next;
     while (path.has(next)) ++next;
     const auto last = path.last();
-    window.usable = next > first && consistent(path, backup, next);
-    if (next > first) window.last_segment = path.name(next - 1);
     if (last && *last > next) window.missing = path.name(next);
-    // Backwards: the last commit is mostly in the last segment.
-    for (auto number = next; window.usable && number > first && !window.last_commit; --number) {
+    // Backwards: the last commit is mostly in the last segment. One that is damaged leads no further than none.
+    for (auto number = next; number > first && consistent(path, backup, next) && !window.last_commit; --number) {
         std::optional<pg::Segment> behind;
         if (number < next) behind = path.segment(number);
-        const auto note = wal.note(path.segment(number - 1), behind);
-        if (note.last_commit && note.last_commit->begin >= backup.start) window.last_commit = note.last_commit;
+        const auto note = sound_note(wal, path.segment(number - 1), behind);
+        if (!note) {
+            next = number - 1;
+            window.missing = path.name(next);
+            window.damaged = true;
+        } else if (note->last_commit && note->last_commit->begin >= backup.start) {
+            window.last_commit = note->last_commit;
+        }
     }
+    window.usable = next > first && consistent(path, backup, next);
+    if (next > first) window.last_segment = path.name(next - 1);
     return window;
 }
 

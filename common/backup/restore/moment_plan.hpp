@@ -62,6 +62,8 @@ class MomentWal {
 public:
     virtual ~MomentWal() = default;
     /// From the index, else from the segment itself. `next` is read where a record goes on in it; nothing: there is none.
+    /// Error(corrupt) when the segment is damaged; a damaged `next` is as good as none. The same goes for show(), which needs
+    /// `next` where the stop may be in that record.
     virtual archive::WalNote note(pg::Segment segment, std::optional<pg::Segment> next) = 0;
     /// Shows the records that begin in the segment itself, never the index, until `finder` has its stop. A record that is cut off
     /// by the end of what is stored is not shown.
@@ -103,6 +105,7 @@ struct Window {
     std::optional<archive::NotedEnd> last_commit;
     std::string last_segment; ///< empty: not even the backup's own WAL is there
     std::string missing;      ///< the segment whose absence ends it, while later ones are there; else empty
+    bool damaged = false;     ///< it is not absent, but cannot be read
     bool usable = false;      ///< the backup's own WAL is there
 };
 struct TimelineWindows {

@@ -3,6 +3,8 @@
 #include "common/archive/catalogue.hpp"
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/backup/restore/backup_fetch.hpp"
+#include "common/backup/restore/restore_plan.hpp"
 #include "common/backup/restore/restore_state.hpp"
 #include "common/backup/restore/restore_target.hpp"
 
@@ -130,6 +132,11 @@ std::string check_chain(Archive& archive, const std::string& backup, std::stop_t
         const auto sentinel = run_blocking(archive.io, archive::read_sentinel(archive.storage, link), stop);
         link = sentinel.delta ? sentinel.delta->from : std::string();
     }
+    // As the restore itself plans it.
+    FetchOptions options;
+    options.backup = backup;
+    const auto plan = plan_objects(archive, options, stop);
+    plan_files(archive, *plan, [](std::string_view) {}, stop);
     return fmt::format("{}: {} link{}, {} MiB stored, readable", backup, links.size(), links.size() == 1 ? "" : "s", bytes >> 20);
 }
 

@@ -61,6 +61,8 @@ std::string recovery_block(const RecoverySettings& settings) {
     // A number must have a history file, unless it is 1.
     block += line("recovery_target_timeline", settings.timeline ? std::to_string(settings.timeline->number()) : "current");
     block += line("recovery_target_action", settings.action);
+    // A standby's: it would hold each commit back until it is so old.
+    block += line("recovery_min_apply_delay", "0");
     block += end_mark;
     return block;
 }

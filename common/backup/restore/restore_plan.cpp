@@ -17,7 +17,10 @@ namespace {
 constexpr std::string_view another = "restore another backup: walg backup-list";
 
 bool is_control(const TarObject& tar) { return tar.key.path().find("pg_control.tar") != std::string::npos; }
-bool is_final(const TarObject& tar) { return is_control(tar) || tar.key.path().find("backup_label.tar") != std::string::npos; }
+bool is_final_name(std::string_view name) {
+    return name.find("pg_control.tar") != std::string_view::npos || name.find("backup_label.tar") != std::string_view::npos;
+}
+bool is_final(const TarObject& tar) { return is_final_name(tar.key.path()); }
 
 std::string_view object_name(const storage::ObjectKey& key) {
     const std::string_view path = key.path();
@@ -29,6 +32,7 @@ std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& p
     const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true));
     std::vector<TarObject> tars;
     for (const auto& object : page.objects) {
+        if (object.bytes == 0) continue; // as good as missing
         const auto* compression = archive::compression_of_tar(object_name(object.key));
         if (compression == nullptr)
             throw Error(ErrorKind::corrupt, fmt::format("{} is in a format that nobody knows", object.key.path()),
@@ -95,6 +99,20 @@ void read_databases(archive::Archive& archive, RestorePlan& plan, const std::sto
 /// Parts of one link that TarFileSets knows, and whether anything of them may be needed.
 using KnownParts = std::map<std::string, bool, std::less<>>;
 
+/// "part_001": an older WAL-G's "part_001.tar." is one, too.
+std::string_view stem_of(std::string_view name) { return name.substr(0, name.find(".tar")); }
+
+/// Better now than when everything else was written.
+void require_parts(const PlannedLink& link, const KnownParts& known) {
+    for (const auto& [name, needed] : known) {
+        const bool there = std::ranges::any_of(
+            link.parts, [&name](const TarObject& tar) { return stem_of(object_name(tar.key)) == stem_of(name); });
+        if (needed && !there && !is_final_name(name))
+            throw Error(ErrorKind::corrupt, fmt::format("backup {} has no {} in the storage", link.backup.backup, name),
+                        std::string(another));
+    }
+}
+
 void drop_parts(PlannedLink& link, const KnownParts& known) {
     std::erase_if(link.parts, [&](const TarObject& tar) {
         const auto found = known.find(object_name(tar.key));
@@ -139,6 +157,7 @@ void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
         return plan.files.no_metadata(index);
     }
     plan.files.end_link(index, link.backup.backup);
+    require_parts(link, parts);
     drop_parts(link, parts);
 }
 

@@ -259,12 +259,21 @@ void RestoreTarget::sync_all() const {
     }
 }
 
+void RestoreTarget::make_link(const std::string& path, const std::string& target) const {
+    if (::symlink(target.c_str(), path.c_str()) == 0) return;
+    if (errno != EEXIST) throw_errno(fmt::format("cannot make link {}", path));
+    std::error_code error;
+    // A cluster that is brought up may have something else there. WAL-G's links tell their own names alone, which is no better.
+    const bool stays = holds_ != Holds::cluster || fs::is_directory(fs::symlink_status(path, error)) ||
+                       fs::read_symlink(path, error) == target || fs::path(path).filename() == target;
+    if (stays) return;
+    if (::unlink(path.c_str()) != 0 || ::symlink(target.c_str(), path.c_str()) != 0)
+        throw_errno(fmt::format("cannot make link {}", path));
+}
+
 void RestoreTarget::finish(const Finish& how) {
     for (const auto& [path, target] : links_) make_parents(path); // before any link is made, so that none is among them
-    for (const auto& [path, target] : links_) {
-        if (::symlink(target.c_str(), path.c_str()) != 0 && errno != EEXIST)
-            throw_errno(fmt::format("cannot make link {}", path));
-    }
+    for (const auto& [path, target] : links_) make_link(path, target);
     struct stat about{};
     // A backup made while pg_wal was a link has none (WAL-G leaves such links out); PostgreSQL does not start without it.
     if (::lstat((root_ + "/pg_wal").c_str(), &about) != 0) make_folder(root_ + "/pg_wal");

@@ -77,6 +77,7 @@ public:
 
 private:
     void make_parents(const std::string& path);
+    void make_link(const std::string& path, const std::string& target) const;
     bool leads_to(const std::string& tablespace, const std::string& location) const;
     void remove_others_in(const std::string& folder, const std::string& relative,
                           const std::function<bool(std::string_view)>& known);

@@ -24,11 +24,21 @@ int flags_of(const RestoredFile::Open& how) {
     return access | O_CREAT | O_NOFOLLOW | (how.compare || how.keep ? 0 : O_TRUNC);
 }
 
+UniqueFd opened(const RestoredFile::Open& how) {
+    UniqueFd fd(::open(how.path.c_str(), flags_of(how) | O_CLOEXEC, 0600));
+    if (fd) return fd;
+    // A cluster's file, or one of an earlier try, may be closed to its owner, who may open it. Where that fails, it shows below.
+    if (errno == EACCES) ::fchmodat(AT_FDCWD, how.path.c_str(), 0600, AT_SYMLINK_NOFOLLOW);
+    // The cluster that is brought up had a link there, the backup has a file.
+    if (errno == ELOOP && how.compare) ::unlink(how.path.c_str());
+    return open_file(how.path, flags_of(how), 0600);
+}
+
 } // namespace
 
 RestoredFile::RestoredFile(const Open& how)
     : path_(how.path), mode_(how.mode & 07777), compare_(how.compare), keep_(how.keep), write_out_(how.write_out),
-      fd_(open_file(path_, flags_of(how), 0600)) {
+      fd_(opened(how)) {
     if (compare_) old_ = Blob(unit_bytes);
 }
 
