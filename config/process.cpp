@@ -122,7 +122,7 @@ backup::PushOptions push_options(const Settings& settings) {
     options.readers = static_cast<unsigned>(settings.number("upload_disk_concurrency"));
     options.disk_bytes_per_second = settings.bytes("disk_rate_limit");
     options.uploads = static_cast<unsigned>(settings.number("upload_concurrency"));
-    options.piece_bytes = settings.bytes("s3_max_part_size");
+    options.piece_bytes = piece_bytes(settings);
     options.wal_wait = std::chrono::duration_cast<std::chrono::seconds>(settings.duration("stop_wal_timeout"));
     return options;
 }

@@ -72,7 +72,7 @@ constexpr Setting table[] = {
     {"s3_sse", "WALG_S3_SSE", s3_sse_aliases, Type::text, "", "", "Server-side encryption: AES256 or aws:kms", false, s3_sse_choices},
     {"s3_sse_kms_id", "WALG_S3_SSE_KMS_ID", s3_sse_kms_id_aliases, Type::text, "", "", "KMS key; exactly with s3_sse aws:kms", false, no_words},
     {"s3_sse_c", "WALG_S3_SSE_C", s3_sse_c_aliases, Type::text, "", "", "Customer key (32 bytes) for server-side encryption", true, no_words},
-    {"s3_max_part_size", "WALG_S3_MAX_PART_SIZE", s3_max_part_size_aliases, Type::bytes, "bytes", "8MiB", "Size of the pieces of large objects, at least 5 MiB; smaller than WAL-G's 20 MiB, so that memory stays small", false, no_words},
+    {"s3_max_part_size", "WALG_S3_MAX_PART_SIZE", s3_max_part_size_aliases, Type::bytes, "bytes", "8MiB", "Size of the pieces of large objects, at least 5 MiB; smaller than WAL-G's 20 MiB, so that memory stays small; a quarter of memory_budget at most, where that is not given", false, no_words},
     {"s3_max_retries", "WALG_S3_MAX_RETRIES", s3_max_retries_aliases, Type::number, "", "15", "Attempts of one request before it is given up", false, no_words},
     {"network_rate_limit", "WALG_NETWORK_RATE_LIMIT", no_words, Type::bytes, "bytes", "0", "Bytes a second to and from the storage; WAL has as many for itself, so that it waits for no backup; 0: no limit", false, no_words},
     {"storage_deadline", "WALGD_STORAGE_DEADLINE", no_words, Type::duration, "s", "10m", "Time for all attempts of one request", false, no_words},

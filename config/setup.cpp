@@ -376,14 +376,7 @@ struct ArchiveSetup::Parts {
 };
 
 ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, Log& log, const std::string& target) {
-    if (settings.bytes("s3_max_part_size") < (5 << 20))
-        throw Error(ErrorKind::misconfigured,
-                    fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
-    if (settings.bytes("memory_budget") < 4 * settings.bytes("s3_max_part_size"))
-        throw Error(ErrorKind::misconfigured,
-                    fmt::format("memory_budget ({}) is less than four times s3_max_part_size ({})",
-                                settings.text("memory_budget"), settings.text("s3_max_part_size")),
-                    "raise WALGD_MEMORY_BUDGET, or lower WALG_S3_MAX_PART_SIZE");
+    piece_bytes(settings);
     for (const auto* name : {"upload_concurrency", "download_concurrency", "upload_disk_concurrency"}) {
         if (settings.number(name) < 1 || settings.number(name) > 1024)
             throw Error(ErrorKind::misconfigured,
@@ -397,6 +390,22 @@ archive::Archive& ArchiveSetup::archive() { return *parts_->archive; }
 awaitable<void> ArchiveSetup::watch_storages() {
     if (!parts_->several) co_return;
     co_await parts_->several->failover().watch();
+}
+
+std::uint64_t piece_bytes(const Settings& settings) {
+    constexpr std::uint64_t pieces_in_memory = 4;
+    const auto asked = settings.bytes("s3_max_part_size"), most = settings.bytes("memory_budget") / pieces_in_memory;
+    if (asked < (5 << 20))
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
+    // WAL-G's own 20 MiB, or more, may stand in settings that know nothing of a budget.
+    if (asked > most && !settings.given("memory_budget")) return most;
+    if (asked > most)
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("memory_budget ({}) is less than four times s3_max_part_size ({})",
+                                settings.text("memory_budget"), settings.text("s3_max_part_size")),
+                    "raise WALGD_MEMORY_BUDGET, or lower WALG_S3_MAX_PART_SIZE");
+    return asked;
 }
 
 storage::ProxyRules proxy_rules() {
