@@ -70,6 +70,16 @@ TEST_CASE("shared files give the profile's keys, and a profile that is not there
     CHECK_THAT(test::text_of_error([&] { other.get(); }), Contains("absent"));
 }
 
+TEST_CASE("a home folder that cannot be looked into holds no keys, a named file that cannot be read is an error", "[s3]") {
+    Chain chain([](const std::string&) -> FakeAnswer { return {200, json_of("C", std::chrono::hours(6))}; });
+    chain.options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/creds";
+    std::filesystem::create_symlink(".aws", chain.home / ".aws"); // in the place of rights, which root's tests have all of
+    CHECK(chain.get().access_key == "C");
+    Chain other(nobody);
+    other.options.shared_credentials_file = chain.home / ".aws/credentials";
+    CHECK_THAT(test::text_of_error([&] { other.get(); }), Contains(".aws/credentials"));
+}
+
 TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
     Chain chain([](const std::string& what) -> FakeAnswer {
         if (what.starts_with("PUT 169.254.169.254/latest/api/token")) return {200, "session"};

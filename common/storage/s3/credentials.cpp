@@ -112,12 +112,22 @@ std::optional<Credentials> CredentialChain::from_files() const {
     const auto shared = options_.shared_credentials_file.empty() ? home + "/.aws/credentials" : options_.shared_credentials_file;
     const auto config = options_.config_file.empty() ? home + "/.aws/config" : options_.config_file;
     for (const auto& path : {shared, config}) {
-        if (!std::filesystem::exists(path)) {
-            if (path == options_.shared_credentials_file || path == options_.config_file)
-                throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
+        const bool named = path == options_.shared_credentials_file || path == options_.config_file;
+        std::error_code not_known;
+        if (!std::filesystem::exists(path, not_known) && !not_known) {
+            if (named) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
             continue;
         }
-        auto credentials = parse_profile(read_text_file(path), profile);
+        std::string text;
+        try {
+            text = read_text_file(path);
+        } catch (const Error& error) {
+            if (named) throw;
+            // Another user's home, as in containers: it may hold nothing that is meant for us.
+            log_.warn("event=credentials_passed_over error={}", in_quotes(error.what()));
+            continue;
+        }
+        auto credentials = parse_profile(text, profile);
         if (credentials.access_key.empty() || credentials.secret_key.empty()) continue;
         credentials.source = fmt::format("profile {} of {}", profile, path);
         return credentials;
