@@ -96,6 +96,18 @@ TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
     CHECK(chain.transport.asked.size() == 3);
 }
 
+TEST_CASE("an instance's role is found where nobody knows session tokens (IMDSv1)", "[s3]") {
+    for (const int refusal : {403, 404, 405}) {
+        Chain chain([&](const std::string& what) -> FakeAnswer {
+            if (what.starts_with("PUT ")) return {refusal, ""};
+            if (what.find("x-aws-ec2-metadata-token") != std::string::npos) return {401, ""};
+            if (what.find("/role1") != std::string::npos) return {200, json_of("I", std::chrono::hours(6))};
+            return {200, "role1"};
+        });
+        CHECK(chain.get().access_key == "I");
+    }
+}
+
 TEST_CASE("an instance's metadata that are busy or broken off are asked again; without a role there are no keys", "[s3]") {
     int status = 503;
     Chain chain([&](const std::string& what) -> FakeAnswer {

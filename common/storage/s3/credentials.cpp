@@ -213,11 +213,13 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
         token_request.path = "/latest/api/token";
         token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
         const auto token = co_await ask(server, token_request);
-        if (!gives(token.first)) co_return std::nullopt;
+        // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and then wants none.
+        const bool knows_none = token.first == 403 || token.first == 404 || token.first == 405;
+        if (!knows_none && !gives(token.first)) co_return std::nullopt;
         HttpRequest request;
         request.method = "GET";
         request.path = roles;
-        request.headers = {{"x-aws-ec2-metadata-token", token.second}};
+        if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
         const auto role = co_await ask(server, request);
         if (!gives(role.first)) co_return std::nullopt;
         request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));

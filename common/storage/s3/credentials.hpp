@@ -5,8 +5,8 @@
 namespace walgd::storage {
 
 /// The chain of WAL-G's SDK: given keys, shared files and profile, web identity token with role, container endpoint, instance
-/// metadata (IMDSv2). What expires is fetched anew five minutes before; while that fails, the old ones are used as long as they
-/// hold.
+/// metadata (IMDSv2, or IMDSv1 where that is all there is). What expires is fetched anew five minutes before; while that fails,
+/// the old ones are used as long as they hold.
 class CredentialChain {
 public:
     CredentialChain(const S3Options& options, Transport& transport, Log& log)
