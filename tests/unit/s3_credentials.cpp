@@ -176,6 +176,32 @@ TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
     CHECK(kind_of([&] { chain.get(true); }) == ErrorKind::transient);
 }
 
+TEST_CASE("a role without a web identity token is assumed with one's own keys, and anew before its keys end", "[s3]") {
+    int count = 0;
+    Chain chain([&](const std::string& what) -> FakeAnswer {
+        if (what.find("/sts/aws4_request") == std::string::npos || what.find("Credential=A/") == std::string::npos)
+            return {403, "<ErrorResponse><Error><Code>MissingAuthenticationToken</Code></Error></ErrorResponse>"};
+        ++count;
+        const auto end = std::chrono::system_clock::now() + std::chrono::minutes(count == 1 ? 1 : 60);
+        return {200, fmt::format("<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>R{}</AccessKeyId>"
+                                 "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>{}</Expiration>"
+                                 "</Credentials></AssumeRoleResult></AssumeRoleResponse>",
+                                 count, format_time(end))};
+    });
+    chain.options.access_key = "A";
+    chain.options.secret_key = "S";
+    chain.options.role_arn = "arn:aws:iam::1:role/r";
+    chain.options.role_session_name = "me";
+    chain.options.region = "eu-west-1";
+    CHECK(chain.get().access_key == "R1");
+    CHECK_THAT(chain.transport.asked.front(), Contains("sts.eu-west-1.amazonaws.com") && Contains("Action=AssumeRole&") &&
+                                                  Contains("RoleSessionName=me") && Contains("eu-west-1/sts/aws4_request"));
+    CHECK(chain.get().access_key == "R2");
+    CHECK(chain.get().session_token == "t");
+    CHECK(chain.transport.asked.size() == 2);
+    CHECK(chain.chain->renewable());
+}
+
 TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
     Chain chain([](const std::string& what) -> FakeAnswer {
         if (what.find("WebIdentityToken=the-token") == std::string::npos)

@@ -223,9 +223,9 @@ std::string complete_body(const std::vector<std::pair<int, std::string>>& etags)
     return xml_text(document);
 }
 
-StsCredentials parse_sts(std::string_view xml) {
-    const auto document = parse(xml, "AssumeRoleWithWebIdentityResponse");
-    const auto found = document.document_element().child("AssumeRoleWithWebIdentityResult").child("Credentials");
+StsCredentials parse_sts(std::string_view xml, const std::string& action) {
+    const auto document = parse(xml, action + "Response");
+    const auto found = document.document_element().child((action + "Result").c_str()).child("Credentials");
     StsCredentials credentials{found.child_value("AccessKeyId"), found.child_value("SecretAccessKey"),
                                found.child_value("SessionToken"), found.child_value("Expiration")};
     if (credentials.access_key.empty() || credentials.secret_key.empty())

@@ -61,6 +61,7 @@ std::string complete_body(const std::vector<std::pair<int, std::string>>& etags)
 struct StsCredentials {
     std::string access_key, secret_key, token, expires;
 };
-StsCredentials parse_sts(std::string_view xml);
+/// Of the answer to `action`: AssumeRole, AssumeRoleWithWebIdentity.
+StsCredentials parse_sts(std::string_view xml, const std::string& action);
 
 } // namespace walgd::storage
