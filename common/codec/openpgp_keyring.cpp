@@ -1,5 +1,6 @@
 #include "common/codec/openpgp_keyring.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 #include "common/base/wipe.hpp"
 
@@ -17,11 +18,12 @@ const char* const key_hint = "it must be an armored key, as gpg --armor --export
     throw Error(ErrorKind::misconfigured, fmt::format("the OpenPGP key of {} {}", source, cause), std::move(hint));
 }
 
-/// A key in an environment variable has backslash and n where lines end.
+/// A key in an environment variable has backslash and n where lines end, and blank lines may be left around it.
 std::string with_real_newlines(std::string armored) {
-    if (armored.find('\n') != std::string::npos) return armored;
     for (auto at = armored.find("\\n"); at != std::string::npos; at = armored.find("\\n", at + 1)) armored.replace(at, 2, "\n");
-    return armored;
+    std::string key(trimmed(armored));
+    wipe(armored);
+    return key;
 }
 
 bool allows(const RnpKey& key, const char* usage) {

@@ -128,6 +128,7 @@ TEST_CASE("an OpenPGP key that cannot be used is refused when it is loaded", "[c
     std::string one_line;
     for (const char c : plain) one_line += c == '\n' ? std::string("\\n") : std::string(1, c);
     CHECK(refusal(one_line) == "accepted");
+    CHECK(refusal(one_line + "\n") == "accepted");
 }
 
 TEST_CASE("a cut, changed or lengthened OpenPGP object is corrupt", "[codec]") {
