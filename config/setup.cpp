@@ -108,9 +108,10 @@ storage::S3Options s3_options(const Settings& settings) {
     options.endpoint = settings.text("aws_endpoint");
     options.region = settings.text("aws_region");
     options.force_path_style = settings.flag("aws_s3_force_path_style");
-    options.access_key = settings.text("aws_access_key_id");
-    options.secret_key = settings.text("aws_secret_access_key");
-    options.session_token = settings.text("aws_session_token");
+    // As files of secrets have it, an end of line may be left behind a key: in a header it would end the line there.
+    options.access_key = trimmed(settings.text("aws_access_key_id"));
+    options.secret_key = trimmed(settings.text("aws_secret_access_key"));
+    options.session_token = trimmed(settings.text("aws_session_token"));
     if (options.access_key.empty() != options.secret_key.empty())
         throw Error(ErrorKind::misconfigured, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is given",
                     "give both, or neither to use another source of credentials");
