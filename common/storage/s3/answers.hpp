@@ -17,6 +17,7 @@ struct S3Failure {
     std::string code, message, request_id;
     std::string region;      ///< where the bucket is, if the answer tells
     std::string server_time; ///< with RequestTimeTooSkewed
+    std::string location{};  ///< where a redirect leads, without its query
 };
 /// Of an answer's status, XML body (may be empty, as with HEAD) and headers.
 S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header,
