@@ -383,6 +383,13 @@ ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, L
             throw Error(ErrorKind::misconfigured,
                         fmt::format("{} is {}, and should be from 1 to 1024", name, settings.number(name)));
     }
+    for (const auto* name : {"storage_stall_timeout", "daemon_wal_upload_timeout", "fetch_timeout"}) {
+        if (settings.duration(name).count() == 0)
+            throw Error(
+                ErrorKind::misconfigured,
+                fmt::format("{} ({}) is {}, within which nothing is done", name, settings.source(name), settings.text(name)),
+                "there is no setting for no limit: write a long time, such as 24h");
+    }
     parts_ = std::make_unique<Parts>(settings, io, log, target);
 }
 

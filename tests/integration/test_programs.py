@@ -152,6 +152,8 @@ class Programs(TestCase):
             ({"WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}, "WALG_LIBSODIUM_KEY"),
             ({"WALG_LIBSODIUM_KEY": "short"}, "WALG_LIBSODIUM_KEY"),
             ({"WALG_S3_SSE": "AES256"}, "a folder encrypts nothing"),
+            ({"WALG_DAEMON_WAL_UPLOAD_TIMEOUT": "0s"}, "daemon_wal_upload_timeout (environment WALG_DAEMON_WAL_UPLOAD_TIMEOUT) is 0s"),
+            ({"WALGD_STORAGE_STALL_TIMEOUT": "0"}, "storage_stall_timeout"),
             ({"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://bucket/x", "WALG_S3_SSE_C": "c2hvcnQ="}, "s3_sse_c has 8 bytes"),
             ({"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://bucket/x", "WALG_S3_SSE_C": "0" * 32, "WALG_S3_SSE": "aws:kms", "WALG_S3_SSE_KMS_ID": "k"}, "keep one of them"),
         ]
