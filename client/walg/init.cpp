@@ -42,7 +42,12 @@ bool stays_where_it_is(const config::Setting& setting) { return setting.secret |
 void alter_system(pg::Server& server) {
     const auto before = server.value("select setting from pg_settings where name = 'archive_command'");
     if (!before.empty() && before != "(disabled)") std::cout << fmt::format("archive_command was: {}\n", before);
-    server.rows("alter system set archive_mode = on");
+    // PostgreSQL 15 would pass the command over, and later ones archive nothing with both.
+    if (const auto library = server.facts().archive_library; !library.empty()) {
+        std::cout << fmt::format("archive_library was: {}\n", library);
+        server.rows("alter system set archive_library = ''");
+    }
+    if (server.facts().archive_mode == "off") server.rows("alter system set archive_mode = on");
     server.rows("alter system set archive_command = 'walg-push \"%p\"'");
     server.rows("select pg_reload_conf()");
     const bool on = server.value("select setting from pg_settings where name = 'archive_mode'") != "off";

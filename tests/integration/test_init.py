@@ -90,11 +90,14 @@ class Init(TestCase):
         self.assertEqual(code, 1)
         self.assertIn("is there already", told)
         self.cluster.psql("alter system set archive_command = 'wal-g wal-push %p'")
+        self.cluster.psql("alter system set archive_library = 'basic_archive'")
         self.cluster.psql("select pg_reload_conf()")
         code, told = self.unattended("--storage", self.folder, "--yes", "--force", "--alter-system")
         self.assertEqual(code, 0, told)
         self.assertIn("archive_mode needs a restart", told)
         self.assertEqual(self.setting("archive_mode"), "off true")
+        self.assertIn("archive_library was: basic_archive", told)
+        until("the reload", lambda: self.setting("archive_library").strip() == "false", 20)
 
     def test_what_was_tried_is_what_is_written_and_secrets_are_named(self):
         key = self.scratch.path / "key"
