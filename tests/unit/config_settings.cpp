@@ -58,6 +58,12 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
     CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
 }
 
+TEST_CASE("what JSON alone can write is understood in a JSON file", "[config]") {
+    const auto settings = Given().file("{\n\t\"PGPASSWORD\": \"\\ud83d\\ude00\\/\", \"WALG_UPLOAD_CONCURRENCY\": 4\n}\n").load();
+    CHECK(settings.text("pgpassword") == "\xf0\x9f\x98\x80/");
+    CHECK(settings.number("upload_concurrency") == 4);
+}
+
 TEST_CASE("an unknown name is an error with the nearest right one", "[config]") {
     CHECK_THAT(Given().env("WALG_COMPRESION_METHOD", "zstd").error(),
                Contains("WALG_COMPRESION_METHOD") && Contains("did you mean WALG_COMPRESSION_METHOD"));
