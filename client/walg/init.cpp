@@ -75,6 +75,7 @@ private:
     std::string text(Context& context) const;
     void tell_secrets(Context& context) const;
     void refuse_to_replace() const;
+    void give_to_cluster(const std::string& path) const;
     std::string write_beside(const std::string& text) const;
     void put_in_place(const std::string& written) const;
     int check(Context& context, const std::string& written, bool server) const;
@@ -129,17 +130,24 @@ void Init::refuse_to_replace() const {
                     "--force writes over it, --write names another file");
 }
 
+/// walgd runs as the cluster's owner, and root may have made it.
+void Init::give_to_cluster(const std::string& path) const {
+    struct stat cluster{};
+    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::chown(path.c_str(), 0, cluster.st_gid) != 0)
+        throw_errno(fmt::format("cannot give {} to the cluster's group", path));
+}
+
 /// Under another name, until it was tried. Returns that.
 std::string Init::write_beside(const std::string& text) const {
+    // The packages make it; an installation from source has it from the next boot on.
+    const auto folder = std::filesystem::path(file_).parent_path().string();
+    if (!folder.empty() && ::mkdir(folder.c_str(), 0750) == 0) give_to_cluster(folder);
     const auto temporary = file_ + ".new";
     UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
     if (!fd)
         throw_errno(fmt::format("cannot write {}", temporary), errno, "walg init is run by root, or --write names another file");
     write_all(fd.get(), bytes_of(text), temporary);
-    // walgd runs as the cluster's owner, and root may have written it.
-    struct stat cluster{};
-    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::fchown(fd.get(), 0, cluster.st_gid) != 0)
-        throw_errno(fmt::format("cannot give {} to the cluster's group", temporary));
+    give_to_cluster(temporary);
     sync_file(fd.get(), temporary);
     return temporary;
 }

@@ -132,6 +132,12 @@ class Init(TestCase):
         self.assertIn("/nowhere/at/all", told)
         self.assertEqual(list(self.file.parent.iterdir()), [])
 
+    def test_a_folder_for_the_file_that_is_not_there_is_made(self):
+        self.file = self.file.parent / "walgd/walgd.yaml"
+        code, told = self.unattended("--yes", "--storage", self.folder)
+        self.assertEqual(code, 0, told)
+        self.assertEqual(self.file.parent.stat().st_mode & 0o777, 0o750)
+
     def test_without_a_server_the_file_is_written_all_the_same(self):
         self.cluster.stop()
         code, told = self.unattended("--yes", "--storage", self.folder, "--data-directory", self.cluster.data, "--alter-system")
