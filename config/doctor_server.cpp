@@ -56,13 +56,26 @@ private:
                  "set archive_mode = on and restart PostgreSQL; or run walg wal-receive");
         else if (how.empty() || how == "(disabled)")
             find(Weight::broken, "archive_command is empty: WAL piles up in pg_wal", "set archive_command = 'walg-push \"%p\"'");
+        else if (both_ways())
+            find(Weight::broken, "archive_command and archive_library are both set: it archives nothing",
+                 "set archive_library = '', or archive_command = ''");
         else if (how.find("walg-push") == std::string::npos && how.find("wal-g") == std::string::npos &&
                  how.find("walg") == std::string::npos)
-            find(Weight::warning, fmt::format("archive_command '{}' names neither walg-push nor wal-g", how),
-                 "set archive_command = 'walg-push \"%p\"'");
+            find(Weight::warning,
+                 fmt::format("{} '{}' names neither walg-push nor wal-g",
+                             facts_.archive_library.empty() ? "archive_command" : "archive_library", how),
+                 facts_.archive_library.empty() ? "set archive_command = 'walg-push \"%p\"'"
+                                                : "set archive_command = 'walg-push \"%p\"', and archive_library = ''");
         if (facts_.in_recovery && facts_.archive_mode == "on")
             find(Weight::note, "it is a standby, and archives nothing with archive_mode = on",
                  "its primary has to archive here, or set it to always");
+    }
+
+    /// PostgreSQL 15 goes by the library then.
+    bool both_ways() const {
+        constexpr int refuses_both = 160000;
+        return facts_.version_num >= refuses_both && !facts_.archive_library.empty() && !facts_.archive_command.empty() &&
+               facts_.archive_command != "(disabled)";
     }
 
     void archiver() {

@@ -48,7 +48,7 @@ std::optional<std::vector<EnvLine>> parse_env_file(std::string_view text, const 
         const auto end = std::min(text.find('\n'), text.size());
         const auto line = trimmed(text.substr(0, end));
         text.remove_prefix(std::min(end + 1, text.size()));
-        if (line.empty() || line.front() == '#') continue;
+        if (line.empty() || line.front() == '#' || line.front() == ';') continue;
         auto parsed = parse_line(line, number);
         if (!parsed && lines.empty()) return std::nullopt;
         if (!parsed)

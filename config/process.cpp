@@ -14,17 +14,24 @@ namespace walgd::config {
 
 namespace {
 
-/// LoadCredential= and SetCredential= of systemd: a file each, named as the setting is (aws_secret_access_key).
+/// LoadCredential= and SetCredential= of systemd: a file each, named as the setting is (aws_secret_access_key). Anything else is
+/// left alone: where Kubernetes mounts a Secret there are folders of its own (..data) beside the files.
 std::map<std::string, std::string> systemd_credentials(const std::map<std::string, std::string>& environment) {
     constexpr std::size_t bytes_max = 1 << 20; // systemd's own limit
     std::map<std::string, std::string> credentials;
     const auto folder = environment.find("CREDENTIALS_DIRECTORY");
-    if (folder == environment.end()) return credentials;
-    for (const auto& file : std::filesystem::directory_iterator(folder->second)) {
-        auto text = read_text_file(file.path().string(), bytes_max);
+    if (folder == environment.end() || folder->second.empty()) return credentials;
+    std::error_code error;
+    for (std::filesystem::directory_iterator file(folder->second, error), end; !error && file != end; file.increment(error)) {
+        auto name = file->path().filename().string();
+        if (setting_of_key(name) == nullptr) continue;
+        auto text = read_text_file(file->path().string(), bytes_max);
         while (text.ends_with('\n')) text.pop_back();
-        credentials[file.path().filename().string()] = std::move(text);
+        credentials[std::move(name)] = std::move(text);
     }
+    if (error)
+        throw Error(ErrorKind::misconfigured, fmt::format("cannot list {}: {}", folder->second, error.message()),
+                    "CREDENTIALS_DIRECTORY names it: systemd's LoadCredential= does, or whoever mounts a folder of secrets");
     return credentials;
 }
 
@@ -115,7 +122,7 @@ backup::PushOptions push_options(const Settings& settings) {
     options.readers = static_cast<unsigned>(settings.number("upload_disk_concurrency"));
     options.disk_bytes_per_second = settings.bytes("disk_rate_limit");
     options.uploads = static_cast<unsigned>(settings.number("upload_concurrency"));
-    options.piece_bytes = settings.bytes("s3_max_part_size");
+    options.piece_bytes = piece_bytes(settings);
     options.wal_wait = std::chrono::duration_cast<std::chrono::seconds>(settings.duration("stop_wal_timeout"));
     return options;
 }

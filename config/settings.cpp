@@ -162,6 +162,9 @@ YAML::Node load_yaml(const std::string& text, const std::string& path) {
             throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path));
         return node;
     } catch (const YAML::Exception& error) {
+        // JSON may write a letter as two escapes, which YAML does not know.
+        const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+        if (json.is_object()) return YAML::Load(json.dump());
         throw Error(ErrorKind::misconfigured,
                     fmt::format("{} line {} is neither YAML nor JSON: {}", path, error.mark.line + 1, error.msg));
     }

@@ -108,9 +108,10 @@ storage::S3Options s3_options(const Settings& settings) {
     options.endpoint = settings.text("aws_endpoint");
     options.region = settings.text("aws_region");
     options.force_path_style = settings.flag("aws_s3_force_path_style");
-    options.access_key = settings.text("aws_access_key_id");
-    options.secret_key = settings.text("aws_secret_access_key");
-    options.session_token = settings.text("aws_session_token");
+    // As files of secrets have it, an end of line may be left behind a key: in a header it would end the line there.
+    options.access_key = trimmed(settings.text("aws_access_key_id"));
+    options.secret_key = trimmed(settings.text("aws_secret_access_key"));
+    options.session_token = trimmed(settings.text("aws_session_token"));
     if (options.access_key.empty() != options.secret_key.empty())
         throw Error(ErrorKind::misconfigured, "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is given",
                     "give both, or neither to use another source of credentials");
@@ -376,18 +377,18 @@ struct ArchiveSetup::Parts {
 };
 
 ArchiveSetup::ArchiveSetup(const Settings& settings, asio::any_io_executor io, Log& log, const std::string& target) {
-    if (settings.bytes("s3_max_part_size") < (5 << 20))
-        throw Error(ErrorKind::misconfigured,
-                    fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
-    if (settings.bytes("memory_budget") < 4 * settings.bytes("s3_max_part_size"))
-        throw Error(ErrorKind::misconfigured,
-                    fmt::format("memory_budget ({}) is less than four times s3_max_part_size ({})",
-                                settings.text("memory_budget"), settings.text("s3_max_part_size")),
-                    "raise WALGD_MEMORY_BUDGET, or lower WALG_S3_MAX_PART_SIZE");
+    piece_bytes(settings);
     for (const auto* name : {"upload_concurrency", "download_concurrency", "upload_disk_concurrency"}) {
         if (settings.number(name) < 1 || settings.number(name) > 1024)
             throw Error(ErrorKind::misconfigured,
                         fmt::format("{} is {}, and should be from 1 to 1024", name, settings.number(name)));
+    }
+    for (const auto* name : {"storage_stall_timeout", "daemon_wal_upload_timeout", "fetch_timeout"}) {
+        if (settings.duration(name).count() == 0)
+            throw Error(
+                ErrorKind::misconfigured,
+                fmt::format("{} ({}) is {}, within which nothing is done", name, settings.source(name), settings.text(name)),
+                "there is no setting for no limit: write a long time, such as 24h");
     }
     parts_ = std::make_unique<Parts>(settings, io, log, target);
 }
@@ -397,6 +398,22 @@ archive::Archive& ArchiveSetup::archive() { return *parts_->archive; }
 awaitable<void> ArchiveSetup::watch_storages() {
     if (!parts_->several) co_return;
     co_await parts_->several->failover().watch();
+}
+
+std::uint64_t piece_bytes(const Settings& settings) {
+    constexpr std::uint64_t pieces_in_memory = 4;
+    const auto asked = settings.bytes("s3_max_part_size"), most = settings.bytes("memory_budget") / pieces_in_memory;
+    if (asked < (5 << 20))
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("s3_max_part_size is {}, S3 wants at least 5 MiB", settings.text("s3_max_part_size")));
+    // WAL-G's own 20 MiB, or more, may stand in settings that know nothing of a budget.
+    if (asked > most && !settings.given("memory_budget")) return most;
+    if (asked > most)
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("memory_budget ({}) is less than four times s3_max_part_size ({})",
+                                settings.text("memory_budget"), settings.text("s3_max_part_size")),
+                    "raise WALGD_MEMORY_BUDGET, or lower WALG_S3_MAX_PART_SIZE");
+    return asked;
 }
 
 storage::ProxyRules proxy_rules() {

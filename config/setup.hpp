@@ -35,6 +35,10 @@ std::string archive_place(const Settings& settings);
 /// as ProxyRules'.
 storage::ProxyRules proxy_rules();
 
+/// The size of the pieces of large objects: s3_max_part_size, but a quarter of memory_budget at most where nobody has set that.
+/// Error(misconfigured) when it is too small for S3, or too large for a memory_budget that is given.
+std::uint64_t piece_bytes(const Settings& settings);
+
 /// libpq's keywords from PGHOST, PGPORT ... settings; what was not given is left to libpq.
 pg::ConnectionOptions connection_options(const Settings& settings);
 

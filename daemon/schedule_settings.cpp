@@ -13,7 +13,12 @@ Schedule schedule_of(const config::Settings& settings, Calendar::Time started) {
         const auto expression = settings.text(setting);
         if (expression.empty()) continue;
         try {
-            options.calendars.emplace(task, Calendar(expression, settings.text("schedule_timezone")));
+            const Calendar calendar(expression, settings.text("schedule_timezone"));
+            if (!calendar.next_after(started))
+                throw Error(ErrorKind::misconfigured,
+                            fmt::format("'{}' never comes: none of its months has such a day", expression),
+                            "days up to the 28th are in every month");
+            options.calendars.emplace(task, calendar);
         } catch (const Error& error) {
             throw Error(ErrorKind::misconfigured,
                         fmt::format("{} (from {}): {}", setting, settings.source(setting), error.what()), error.hint());

@@ -33,7 +33,7 @@ public:
         const auto plan = run_blocking(context.io, std::move(planned), context.stop);
         const archive::CopyRoute route{
             .from = from.archive().storage,
-            .to = {target.storage, context.io, target.budget, to.settings().bytes("s3_max_part_size"), context.stop},
+            .to = {target.storage, context.io, target.budget, config::piece_bytes(to.settings()), context.stop},
             .at_once = context.at_once()};
         const auto copied = archive::run_copy(route, plan);
         for (const auto& path : copied.differing)

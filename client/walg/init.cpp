@@ -4,9 +4,11 @@
 #include "config/check.hpp"
 #include "config/process.hpp"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <iostream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,11 +35,19 @@ std::string ask(const std::string& question, const std::string& otherwise) {
     return line.empty() ? otherwise : line;
 }
 
+/// A key's name goes where the key is.
+bool stays_where_it_is(const config::Setting& setting) { return setting.secret || setting.name == "aws_access_key_id"; }
+
 /// Sets PostgreSQL up, and says what it needs now.
 void alter_system(pg::Server& server) {
     const auto before = server.value("select setting from pg_settings where name = 'archive_command'");
     if (!before.empty() && before != "(disabled)") std::cout << fmt::format("archive_command was: {}\n", before);
-    server.rows("alter system set archive_mode = on");
+    // PostgreSQL 15 would pass the command over, and later ones archive nothing with both.
+    if (const auto library = server.facts().archive_library; !library.empty()) {
+        std::cout << fmt::format("archive_library was: {}\n", library);
+        server.rows("alter system set archive_library = ''");
+    }
+    if (server.facts().archive_mode == "off") server.rows("alter system set archive_mode = on");
     server.rows("alter system set archive_command = 'walg-push \"%p\"'");
     server.rows("select pg_reload_conf()");
     const bool on = server.value("select setting from pg_settings where name = 'archive_mode'") != "off";
@@ -63,7 +73,9 @@ public:
 
 private:
     std::string text(Context& context) const;
+    void tell_secrets(Context& context) const;
     void refuse_to_replace() const;
+    void give_to_cluster(const std::string& path) const;
     std::string write_beside(const std::string& text) const;
     void put_in_place(const std::string& written) const;
     int check(Context& context, const std::string& written, bool server) const;
@@ -72,19 +84,44 @@ private:
     bool alter_ = false, force_ = false, yes_ = false;
 };
 
+/// Where and how objects are stored, and how the server is reached: without it the daemon would do other than what is tried here.
+bool belongs_into_file(const config::Setting& setting) {
+    static constexpr std::string_view beginnings[] = {"storage_prefix", "s3_",  "aws_",       "compression_",
+                                                      "zstd_level",     "pgp_", "libsodium_", "pg"};
+    static constexpr std::string_view written_anyway[] = {"s3_prefix", "compression_method", "pgdata"};
+    return !stays_where_it_is(setting) && std::ranges::find(written_anyway, setting.name) == std::end(written_anyway) &&
+           std::ranges::any_of(beginnings, [&](std::string_view beginning) { return setting.name.starts_with(beginning); });
+}
+
 /// What was given on the command line and in the environment, as far as a file should hold it: secrets stay where they are.
 std::string Init::text(Context& context) const {
     std::string text = "# Written by walg init. All settings: walg config --reference; what is in force: walg config\n";
     text += fmt::format("{}: {}\n", storage_.starts_with("s3://") ? "s3_prefix" : "file_prefix", yaml_text(storage_));
-    for (const auto* name : {"aws_region", "aws_endpoint", "aws_s3_force_path_style"}) {
-        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, yaml_text(context.settings.text(name)));
-    }
-    text += "compression_method: zstd\n";
+    const auto method = context.settings.given("compression_method") ? context.settings.text("compression_method") : "zstd";
+    text += fmt::format("compression_method: {}\n", method);
     if (!pgdata_.empty()) text += fmt::format("pgdata: {}\n", yaml_text(pgdata_));
-    for (const auto* name : {"pghost", "pgport", "pguser"}) {
-        if (context.settings.given(name)) text += fmt::format("{}: {}\n", name, yaml_text(context.settings.text(name)));
+    for (const auto& setting : config::settings_table()) {
+        if (context.settings.given(setting.name) && belongs_into_file(setting))
+            text += fmt::format("{}: {}\n", setting.name, yaml_text(context.settings.text(setting.name)));
     }
     return text + "upload_disk_concurrency: 2\nupload_concurrency: 4\n";
+}
+
+/// The daemon has another environment than this command.
+void Init::tell_secrets(Context& context) const {
+    std::vector<std::string> kept;
+    for (const auto& setting : config::settings_table()) {
+        if (context.settings.given(setting.name) && stays_where_it_is(setting))
+            kept.push_back(fmt::format("{} ({})", setting.name, context.settings.source(setting.name)));
+    }
+    if (kept.empty()) return;
+    std::cout << fmt::format(
+        "not written, since they are secrets: {}; give them to walgd too, by LoadCredential= in a drop-in of its "
+        "unit, or in /etc/walgd/env, chmod 640\n",
+        fmt::join(kept, ", "));
+    if (context.settings.given("libsodium_key") || context.settings.given("pgp_key"))
+        std::cout << "without its key walgd would store what comes unencrypted: name a file of the key instead, "
+                     "WALG_LIBSODIUM_KEY_PATH or WALG_PGP_KEY_PATH, and run walg init --force again\n";
 }
 
 void Init::refuse_to_replace() const {
@@ -93,17 +130,24 @@ void Init::refuse_to_replace() const {
                     "--force writes over it, --write names another file");
 }
 
+/// walgd runs as the cluster's owner, and root may have made it.
+void Init::give_to_cluster(const std::string& path) const {
+    struct stat cluster{};
+    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::chown(path.c_str(), 0, cluster.st_gid) != 0)
+        throw_errno(fmt::format("cannot give {} to the cluster's group", path));
+}
+
 /// Under another name, until it was tried. Returns that.
 std::string Init::write_beside(const std::string& text) const {
+    // The packages make it; an installation from source has it from the next boot on.
+    const auto folder = std::filesystem::path(file_).parent_path().string();
+    if (!folder.empty() && ::mkdir(folder.c_str(), 0750) == 0) give_to_cluster(folder);
     const auto temporary = file_ + ".new";
     UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
     if (!fd)
         throw_errno(fmt::format("cannot write {}", temporary), errno, "walg init is run by root, or --write names another file");
     write_all(fd.get(), bytes_of(text), temporary);
-    // walgd runs as the cluster's owner, and root may have written it.
-    struct stat cluster{};
-    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::fchown(fd.get(), 0, cluster.st_gid) != 0)
-        throw_errno(fmt::format("cannot give {} to the cluster's group", temporary));
+    give_to_cluster(temporary);
     sync_file(fd.get(), temporary);
     return temporary;
 }
@@ -152,6 +196,7 @@ int Init::run(Context& context) {
     if (const int code = check(context, written, server != nullptr); code != 0) return code;
     put_in_place(written);
     std::cout << fmt::format("{} is written; walgd runs as PostgreSQL's user and must be able to read it\n", file_);
+    tell_secrets(context);
     if (server && !alter_ && talk) alter_ = ask("Set archive_mode and archive_command by ALTER SYSTEM? yes or no", "no") == "yes";
     if (server && alter_)
         alter_system(*server);

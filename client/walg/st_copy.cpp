@@ -45,7 +45,7 @@ public:
         auto& target = to.archive();
         archive::CopyRoute route{
             .from = from.archive().storage,
-            .to = {target.storage, context.io, target.budget, to.settings().bytes("s3_max_part_size"), context.stop},
+            .to = {target.storage, context.io, target.budget, config::piece_bytes(to.settings()), context.stop},
             .at_once = context.at_once()};
         const auto* decryptor = decrypt_ ? cipher_of(from, from_) : nullptr;
         const auto* encryptor = encrypt_ ? cipher_of(to, to_) : nullptr;

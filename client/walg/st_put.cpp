@@ -58,7 +58,7 @@ private:
     void store(StorageTools& tools, const archive::Packing& packing, const storage::ObjectKey& key, UniqueFd file) const {
         auto& archive = tools.target.archive();
         const archive::WriteTarget target{archive.storage, tools.context.io, archive.budget,
-                                          tools.target.settings().bytes("s3_max_part_size"), tools.context.stop};
+                                          config::piece_bytes(tools.target.settings()), tools.context.stop};
         archive::ObjectWriter writer(target, key, {.if_absent = !force_, .metadata = {}});
         archive::PackChain chain(packing, codec::Content::pages, writer);
         const auto name = read_stdin_ ? std::string("stdin") : words_.front();

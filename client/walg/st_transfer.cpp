@@ -56,7 +56,7 @@ public:
         move_.check_interval = *interval;
         const archive::CopyRoute route{.from = from,
                                        .to = {target.storage, tools.context.io, target.budget,
-                                              tools.target.settings().bytes("s3_max_part_size"), tools.context.stop},
+                                              config::piece_bytes(tools.target.settings()), tools.context.stop},
                                        .at_once = concurrency_};
         auto groups = limited(grouped(tools, missing(tools, from, target.storage)));
         if (overwrite_ && !move_.preserve && !groups.empty()) check_two_places(tools, from, target.storage);

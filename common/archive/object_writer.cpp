@@ -11,10 +11,16 @@ constexpr std::chrono::seconds abort_limit{20};
 
 } // namespace
 
+std::uint64_t piece_bytes_of(std::uint64_t object_bytes, std::uint64_t wished) {
+    constexpr std::uint64_t most = storage::pieces_max;
+    return std::max(wished, (object_bytes + most - 1) / most);
+}
+
 ObjectWriter::ObjectWriter(WriteTarget target, storage::ObjectKey key, storage::PutOptions options,
                            std::optional<std::uint64_t> bytes_expected)
     : target_(std::move(target)), key_(std::move(key)), options_(std::move(options)), upload_(target_.io, nullptr) {
-    const auto room = std::clamp<std::uint64_t>(bytes_expected.value_or(target_.piece_bytes), 1, target_.piece_bytes);
+    const auto piece = piece_bytes_of(bytes_expected.value_or(0), target_.piece_bytes);
+    const auto room = std::clamp<std::uint64_t>(bytes_expected.value_or(piece), 1, piece);
     lease_ = target_.budget.acquire(room, target_.stop);
     piece_ = Blob(static_cast<std::size_t>(room));
 }

@@ -16,11 +16,15 @@ struct WriteTarget {
     std::stop_token stop;
 };
 
+/// So large are the pieces of an object of so many bytes: as is wished, or as large as it takes to need no more than there may
+/// be.
+std::uint64_t piece_bytes_of(std::uint64_t object_bytes, std::uint64_t wished);
+
 /// Ends a chain: what is written becomes one object, visible after finish(). One put for what fits into a piece, else an upload
 /// piece by piece; destroyed without finish() it leaves nothing. Not for the I/O thread.
 class ObjectWriter : public codec::Sink {
 public:
-    /// `bytes_expected`: to take no more memory than a small object needs; nothing if unknown.
+    /// `bytes_expected`: to take no more memory than a small object needs, and enough for a huge one; nothing if unknown.
     ObjectWriter(WriteTarget target, storage::ObjectKey key, storage::PutOptions options,
                  std::optional<std::uint64_t> bytes_expected = {});
     ~ObjectWriter() override;

@@ -113,6 +113,7 @@ public:
     using Work = void (*)(const OpenpgpKeys&, PullThread&, Sink&);
     Stage(std::shared_ptr<OpenpgpKeyring> keyring, Sink& next, Work work)
         : next_(next), keyring_(std::move(keyring)), keys_(keyring_->take()) {
+        if (work == &encrypt) keys_->check_encrypts(keyring_->source());
         thread_.start([this, work](PullThread& source) { work(*keys_, source, next_); });
     }
     void finish() override {

@@ -1,5 +1,6 @@
 #include "common/codec/openpgp_keyring.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
 #include "common/base/wipe.hpp"
 
@@ -17,11 +18,12 @@ const char* const key_hint = "it must be an armored key, as gpg --armor --export
     throw Error(ErrorKind::misconfigured, fmt::format("the OpenPGP key of {} {}", source, cause), std::move(hint));
 }
 
-/// A key in an environment variable has backslash and n where lines end.
+/// A key in an environment variable has backslash and n where lines end, and blank lines may be left around it.
 std::string with_real_newlines(std::string armored) {
-    if (armored.find('\n') != std::string::npos) return armored;
     for (auto at = armored.find("\\n"); at != std::string::npos; at = armored.find("\\n", at + 1)) armored.replace(at, 2, "\n");
-    return armored;
+    std::string key(trimmed(armored));
+    wipe(armored);
+    return key;
 }
 
 bool allows(const RnpKey& key, const char* usage) {
@@ -44,10 +46,17 @@ OpenpgpKeys::OpenpgpKeys(const std::string& armored, const std::string& passphra
     require_rnp(rnp().remove_security_rule(ffi, RNP_FEATURE_HASH_ALG, "SHA1", 0, RNP_SECURITY_REMOVE_ALL, 0, nullptr), "start");
     import(armored, source);
     for (const auto& fingerprint : fingerprints()) {
-        add_entity(fingerprint.c_str(), source);
+        add_entity(fingerprint.c_str());
         unlock(fingerprint.c_str(), passphrase, source);
     }
-    if (recipients_.empty()) refuse_key(source, "has no key in it", key_hint);
+    if (recipients_.empty() && cannot_encrypt_.empty()) refuse_key(source, "has no key in it", key_hint);
+    if (!have_secret_) check_encrypts(source);
+}
+
+void OpenpgpKeys::check_encrypts(const std::string& source) const {
+    if (!cannot_encrypt_.empty())
+        refuse_key(source, fmt::format("with fingerprint {} cannot encrypt", cannot_encrypt_),
+                   "has it an encryption subkey that is neither expired nor revoked?");
 }
 
 void OpenpgpKeys::import(const std::string& armored, const std::string& source) {
@@ -73,7 +82,7 @@ std::vector<std::string> OpenpgpKeys::fingerprints() const {
 }
 
 /// A primary key is an entity: objects are encrypted to one key of each.
-void OpenpgpKeys::add_entity(const char* fingerprint, const std::string& source) {
+void OpenpgpKeys::add_entity(const char* fingerprint) {
     rnp_key_handle_t handle = nullptr;
     require_rnp(rnp().locate_key(ffi_.get(), "fingerprint", fingerprint, &handle), "find a key");
     const RnpKey key(handle);
@@ -81,10 +90,10 @@ void OpenpgpKeys::add_entity(const char* fingerprint, const std::string& source)
     require_rnp(rnp().key_is_primary(handle, &primary), "look at a key");
     if (!primary) return;
     rnp_key_handle_t encryption = nullptr;
-    if (rnp().key_get_default_key(handle, "encrypt", 0, &encryption) != RNP_SUCCESS || encryption == nullptr)
-        refuse_key(source, fmt::format("with fingerprint {} cannot encrypt", fingerprint),
-                   "has it an encryption subkey that is neither expired nor revoked?");
-    recipients_.emplace_back(encryption);
+    if (rnp().key_get_default_key(handle, "encrypt", 0, &encryption) == RNP_SUCCESS && encryption != nullptr)
+        recipients_.emplace_back(encryption);
+    else
+        cannot_encrypt_ = fingerprint;
 }
 
 /// Only keys that decrypt are needed unlocked.

@@ -21,22 +21,26 @@ void require_rnp(rnp_result_t result, std::string_view action);
 /// The keys of one setting, loaded into the library, unlocked. For one thread at a time.
 class OpenpgpKeys {
 public:
-    /// Error(misconfigured) names `source`, never a key.
+    /// Error(misconfigured) names `source`, never a key. Private keys that have expired are taken: they decrypt what was written
+    /// before.
     OpenpgpKeys(const std::string& armored, const std::string& passphrase, const std::string& source);
 
     rnp_ffi_t ffi() const { return ffi_.get(); }
     /// One encryption key an entity.
     const std::vector<RnpKey>& recipients() const { return recipients_; }
     bool have_secret() const { return have_secret_; }
+    /// Error(misconfigured) when one of the entities has no key to encrypt to, as it expired or was revoked.
+    void check_encrypts(const std::string& source) const;
 
 private:
     void import(const std::string& armored, const std::string& source);
-    void add_entity(const char* fingerprint, const std::string& source);
+    void add_entity(const char* fingerprint);
     void unlock(const char* fingerprint, const std::string& passphrase, const std::string& source);
     std::vector<std::string> fingerprints() const;
 
     std::unique_ptr<rnp_ffi_st, RnpFree<&RnpLibrary::ffi_destroy>> ffi_;
     std::vector<RnpKey> recipients_; // freed before the library's state
+    std::string cannot_encrypt_;     ///< the fingerprint of an entity
     bool have_secret_ = false;
 };
 

@@ -72,6 +72,9 @@ public:
     virtual void take_over(ObjectReader&) {}
 };
 
+/// Of one object, as S3 has it.
+constexpr int pieces_max = 10'000;
+
 /// An object being written in pieces (S3's multipart upload). Nothing is visible under the key before complete().
 /// Destroyed without complete(): what is stored so far is a leftover; call abort() where one can await.
 class Upload {

@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             storage::check_complete(text, "cannot complete x");
             break;
         case 6:
-            storage::parse_sts(text);
+            storage::parse_sts(text, "AssumeRole");
             break;
         case 7:
             storage::parse_versioning(text);

@@ -77,6 +77,9 @@ class Doctor(TestCase):
         self.reload("archive_command = ''")
         until("the setting to be in force", lambda: self.cluster.psql("show archive_command") in ("", "(disabled)"))
         self.check_found("broken", "archive_command is empty")
+        self.reload("archive_library = 'basic_archive'")
+        until("the setting to be in force", lambda: self.cluster.psql("show archive_library") == "basic_archive")
+        self.check_found("warning", "archive_library 'basic_archive' names neither walg-push nor wal-g")
         self.cluster.stop("immediate")
         self.cluster.configure("archive_mode = off\nwal_level = minimal\nmax_wal_senders = 0")
         for name in os.listdir(self.cluster.data / "pg_replslot"):

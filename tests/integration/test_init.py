@@ -90,11 +90,38 @@ class Init(TestCase):
         self.assertEqual(code, 1)
         self.assertIn("is there already", told)
         self.cluster.psql("alter system set archive_command = 'wal-g wal-push %p'")
+        self.cluster.psql("alter system set archive_library = 'basic_archive'")
         self.cluster.psql("select pg_reload_conf()")
         code, told = self.unattended("--storage", self.folder, "--yes", "--force", "--alter-system")
         self.assertEqual(code, 0, told)
         self.assertIn("archive_mode needs a restart", told)
         self.assertEqual(self.setting("archive_mode"), "off true")
+        self.assertIn("archive_library was: basic_archive", told)
+        until("the reload", lambda: self.setting("archive_library").strip() == "false", 20)
+
+    def test_what_was_tried_is_what_is_written_and_secrets_are_named(self):
+        key = self.scratch.path / "key"
+        key.write_text("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
+        key.chmod(0o600)
+        self.scratch.own(key)
+        (self.folder / "below").mkdir()
+        self.scratch.own(self.folder / "below")
+        env = {"WALG_LIBSODIUM_KEY_PATH": str(key), "WALG_LIBSODIUM_KEY_TRANSFORM": "hex", "WALG_STORAGE_PREFIX": "below", "WALG_COMPRESSION_METHOD": "lz4",
+               "AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": "canary"}
+        code, told = self.unattended("--storage", self.folder, "--yes", env=env)
+        self.assertEqual(code, 0, told)
+        self.assertRegex(told, r"not written, since they are secrets: aws_access_key_id \(environment AWS_ACCESS_KEY_ID\), aws_secret_access_key \(")
+        self.assertNotIn("canary", told + self.file.read_text())
+        # The daemon, which has none of that environment, does as it was tried.
+        daemon = Walgd(self.scratch, {"WALG_CONFIG_PATH": str(self.file)}).start()
+        source = self.scratch.path / "00000002.history"
+        source.write_text("1\t0/3000000\tno recovery target specified\n")
+        run([self.scratch.bin / "walg-push", source], env=daemon.env)
+        stored = self.folder / "below/wal_005/00000002.history.lz4"
+        self.assertNotIn(b"recovery target", stored.read_bytes())
+        code, told = self.unattended("--storage", self.folder, "--yes", "--force", env={"WALG_LIBSODIUM_KEY": "k" * 32})
+        self.assertEqual(code, 0, told)
+        self.assertIn("would store what comes unencrypted", told)
 
     def test_what_does_not_work_is_not_written(self):
         code, told = self.unattended("--yes")
@@ -104,6 +131,12 @@ class Init(TestCase):
         self.assertEqual(code, 1)
         self.assertIn("/nowhere/at/all", told)
         self.assertEqual(list(self.file.parent.iterdir()), [])
+
+    def test_a_folder_for_the_file_that_is_not_there_is_made(self):
+        self.file = self.file.parent / "walgd/walgd.yaml"
+        code, told = self.unattended("--yes", "--storage", self.folder)
+        self.assertEqual(code, 0, told)
+        self.assertEqual(self.file.parent.stat().st_mode & 0o777, 0o750)
 
     def test_without_a_server_the_file_is_written_all_the_same(self):
         self.cluster.stop()

@@ -1,10 +1,12 @@
 """What PostgreSQL, a shell and a person see of the programs: exit codes, messages, files left behind."""
+import http.server
 import json
 import os
 import pathlib
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -150,6 +152,8 @@ class Programs(TestCase):
             ({"WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}, "WALG_LIBSODIUM_KEY"),
             ({"WALG_LIBSODIUM_KEY": "short"}, "WALG_LIBSODIUM_KEY"),
             ({"WALG_S3_SSE": "AES256"}, "a folder encrypts nothing"),
+            ({"WALG_DAEMON_WAL_UPLOAD_TIMEOUT": "0s"}, "daemon_wal_upload_timeout (environment WALG_DAEMON_WAL_UPLOAD_TIMEOUT) is 0s"),
+            ({"WALGD_STORAGE_STALL_TIMEOUT": "0"}, "storage_stall_timeout"),
             ({"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://bucket/x", "WALG_S3_SSE_C": "c2hvcnQ="}, "s3_sse_c has 8 bytes"),
             ({"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://bucket/x", "WALG_S3_SSE_C": "0" * 32, "WALG_S3_SSE": "aws:kms", "WALG_S3_SSE_KMS_ID": "k"}, "keep one of them"),
         ]
@@ -160,6 +164,30 @@ class Programs(TestCase):
                 result = run([self.scratch.bin / program, *words], env=env, check=False, timeout=20)
                 self.assertEqual(result.returncode, 1, (program, extra, result.stderr))
                 self.assertIn(text, result.stderr, (program, extra))
+
+    def test_an_end_of_line_behind_a_storages_keys_is_none_of_theirs(self):
+        heard = []
+
+        class Server(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                heard.append(self.headers["authorization"])
+                answer = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+                self.send_response(200)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        settings = {"WALG_S3_PREFIX": "s3://bucket/x", "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "AWS_REGION": "us-east-1",
+                    "AWS_ACCESS_KEY_ID": "key\n", "AWS_SECRET_ACCESS_KEY": "secret\r\n"}
+        run([self.scratch.bin / "walg", "backup-list"], env=Walgd(self.scratch, settings).env)
+        self.assertRegex(heard[0], r"Credential=key/.*,SignedHeaders=.*,Signature=[0-9a-f]{64}$")
 
     def test_config_shows_values_sources_and_no_secret(self):
         secret = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"

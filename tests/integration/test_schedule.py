@@ -207,7 +207,7 @@ class Schedule(TestCase):
 
     def test_wrong_expressions_are_told_at_the_start(self):
         for name, value, text in (("WALGD_SCHEDULE_FULL", "0 25 * * *", "'25' is no hour"), ("WALGD_SCHEDULE_DELTA", "@often", "@often"),
-                                  ("WALGD_SCHEDULE_ON", "moon", "primary")):
+                                  ("WALGD_SCHEDULE_FULL", "0 3 31 2,4 *", "'0 3 31 2,4 *' never comes"), ("WALGD_SCHEDULE_ON", "moon", "primary")):
             refused = self.walgd(**{name: value})
             self.assertEqual(refused.start(wait=False).process.wait(20), 1)
             self.assertIn(text, (self.scratch.path / "log").read_text(errors="replace"))

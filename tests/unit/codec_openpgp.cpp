@@ -117,6 +117,32 @@ TEST_CASE("gpg reads our OpenPGP objects byte for byte, line ends too", "[codec]
     CHECK(std::system(("GNUPGHOME=" + folder + " gpgconf --kill all 2>/dev/null; rm -rf " + folder).c_str()) == 0);
 }
 
+TEST_CASE("a private key that has expired reads what was written before, and writes nothing", "[codec]") {
+    if (std::system("command -v gpg >/dev/null 2>&1") != 0) {
+        WARN("skipped: gpg is not installed");
+        return;
+    }
+    std::string folder = "/tmp/walgd_codec_XXXXXX";
+    REQUIRE(mkdtemp(folder.data()) != nullptr);
+    const auto text = sample(90000);
+    write_file_atomically(folder + "/plain", bytes_of(text), 0600);
+    const std::string gpg = "gpg --homedir " + folder + " --batch --quiet --pinentry-mode loopback --passphrase '' ";
+    const std::string then = gpg + "--faked-system-time 20200101T000000 ";
+    const std::string keys = gpg + "--armor --output " + folder;
+    const std::string make = then + "--quick-gen-key old@example rsa2048 default 30d && fingerprint=$(" + gpg +
+                             "--with-colons --list-keys | sed -n 's/^fpr:*\\([0-9A-F]*\\):$/\\1/p' | head -1) && " + then +
+                             "--quick-add-key $fingerprint rsa2048 encr 30d && " + then + "--trust-model always --output " +
+                             folder + "/object --recipient old@example --encrypt " + folder + "/plain && " + keys +
+                             "/private --export-secret-keys && " + keys + "/public --export";
+    REQUIRE(std::system(("(" + make + ") 2>/dev/null").c_str()) == 0);
+    const auto old = make_openpgp_cipher(read_text_file(folder + "/private"), {}, "WALG_PGP_KEY");
+    CHECK(through(decryptor(*old), read_text_file(folder + "/object")) == text);
+    TextSink out;
+    CHECK_THROWS_WITH(old->encryptor(out), Catch::Contains("cannot encrypt"));
+    CHECK(refusal(read_text_file(folder + "/public")).find("cannot encrypt") != std::string::npos);
+    CHECK(std::system(("GNUPGHOME=" + folder + " gpgconf --kill all 2>/dev/null; rm -rf " + folder).c_str()) == 0);
+}
+
 TEST_CASE("an OpenPGP key that cannot be used is refused when it is loaded", "[codec]") {
     const auto plain = golden("pgp/keys/plain.sec.asc"), locked = golden("pgp/keys/locked.sec.asc");
     CHECK(refusal(plain) == "accepted");
@@ -128,6 +154,7 @@ TEST_CASE("an OpenPGP key that cannot be used is refused when it is loaded", "[c
     std::string one_line;
     for (const char c : plain) one_line += c == '\n' ? std::string("\\n") : std::string(1, c);
     CHECK(refusal(one_line) == "accepted");
+    CHECK(refusal(one_line + "\n") == "accepted");
 }
 
 TEST_CASE("a cut, changed or lengthened OpenPGP object is corrupt", "[codec]") {

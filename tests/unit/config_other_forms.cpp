@@ -41,11 +41,11 @@ TEST_CASE("a file of NAME=VALUE lines is read as systemd and shells read it", "[
     CHECK(value("'it $x \\n'") == "it $x \\n");
     CHECK(value(R"("a \"b\" \\ \$c \n")") == R"(a "b" \ $c \n)");
     CHECK(value("windows\r") == "windows");
-    const auto both = parse_env_file("A=1\n  export B='2'\n", "file").value();
+    const auto both = parse_env_file("; a comment too\nA=1\n  export B='2'\n", "file").value();
     REQUIRE(both.size() == 2);
     CHECK(both[1].name == "B");
     CHECK(both[1].value == "2");
-    CHECK(both[1].line == 2);
+    CHECK(both[1].line == 3);
     CHECK_THAT(text_of_error([] { parse_env_file("A=1\nnonsense\n", "file"); }), Contains("file line 2 is not NAME=VALUE"));
     CHECK_THAT(text_of_error([] { parse_env_file("A=1\nB=\"open\n", "file"); }), Contains("file line 2"));
 }

@@ -23,6 +23,22 @@ private:
 
 } // namespace
 
+TEST_CASE("pieces that a memory budget which nobody set has no room for are smaller", "[config]") {
+    const auto bytes = [](std::map<std::string, std::string> environment) {
+        Sources sources;
+        sources.environment = std::move(environment);
+        return piece_bytes(Settings::load(sources));
+    };
+    CHECK(bytes({}) == 8 << 20);
+    for (const auto* large : {"20971520", "100MiB", "1GiB"}) CHECK(bytes({{"WALG_S3_MAX_PART_SIZE", large}}) == 16 << 20);
+    CHECK(bytes({{"WALG_S3_MAX_PART_SIZE", "20971520"}, {"WALGD_MEMORY_BUDGET", "80MiB"}}) == 20 << 20);
+    const auto refused = [&](const char* part, const char* budget) {
+        return test::text_of_error([&] { bytes({{"WALG_S3_MAX_PART_SIZE", part}, {"WALGD_MEMORY_BUDGET", budget}}); });
+    };
+    CHECK_THAT(refused("20971520", "64MiB"), Catch::Contains("less than four times"));
+    CHECK_THAT(refused("1MiB", "64MiB"), Catch::Contains("at least 5 MiB"));
+}
+
 TEST_CASE("the look whether a storage can be written to does not stand in line behind a backup", "[config]") {
     const TemporaryFolder folder;
     for (const auto* name : {"default", "east"}) std::filesystem::create_directory(folder / name);

@@ -1,4 +1,5 @@
 #include "common/base/files.hpp"
+#include "config/process.hpp"
 #include "config/reference.hpp"
 #include "config/settings.hpp"
 #include "config/values.hpp"
@@ -55,6 +56,12 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
     CHECK(Given().file("{\"WALG_S3_PREFIX\": \"s3://b/p\", \"PGHOST\": \"/tmp\"}").load().text("pghost") == "/tmp");
     CHECK(Given().env("PGHOST", "a,b").env("PGPORT", "5432,5433").load().text("pgport") == "5432,5433");
     CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
+}
+
+TEST_CASE("what JSON alone can write is understood in a JSON file", "[config]") {
+    const auto settings = Given().file("{\n\t\"PGPASSWORD\": \"\\ud83d\\ude00\\/\", \"WALG_UPLOAD_CONCURRENCY\": 4\n}\n").load();
+    CHECK(settings.text("pgpassword") == "\xf0\x9f\x98\x80/");
+    CHECK(settings.number("upload_concurrency") == 4);
 }
 
 TEST_CASE("an unknown name is an error with the nearest right one", "[config]") {
@@ -160,6 +167,21 @@ TEST_CASE("systemd's credentials go before the environment, and others' are nobo
     const auto settings = Settings::load(sources);
     CHECK(settings.text("aws_secret_access_key") == "of a file");
     CHECK(settings.source("aws_secret_access_key") == "credential aws_secret_access_key");
+}
+
+TEST_CASE("a folder of credentials may be a Secret that Kubernetes mounts, with folders of its own", "[config]") {
+    const test::TemporaryFolder folder;
+    std::filesystem::create_directory(folder / "..2026_11_26");
+    write_file_atomically(folder / "..2026_11_26/aws_secret_access_key", bytes_of("canary\n"), 0600);
+    std::filesystem::create_directory_symlink("..2026_11_26", folder / "..data");
+    std::filesystem::create_symlink("..data/aws_secret_access_key", folder / "aws_secret_access_key");
+    const auto load = [](const std::string& path) {
+        ::setenv("CREDENTIALS_DIRECTORY", path.c_str(), 1);
+        const auto unset = std::shared_ptr<void>(nullptr, [](void*) { ::unsetenv("CREDENTIALS_DIRECTORY"); });
+        return process_sources("", {}, false).credentials;
+    };
+    CHECK(load(folder.path()) == std::map<std::string, std::string>{{"aws_secret_access_key", "canary"}});
+    CHECK_THAT(text_of_error([&] { load(folder / "absent"); }), Contains("cannot list") && Contains("absent"));
 }
 
 TEST_CASE("sizes and times are read as people write them", "[config]") {

@@ -24,6 +24,7 @@ TEST_CASE("a failure says what to do by its kind and names object, code and requ
     CHECK(error_for(503, "SlowDown").kind() == ErrorKind::transient);
     CHECK(error_for(500, "InternalError").kind() == ErrorKind::transient);
     CHECK(error_for(429, "").kind() == ErrorKind::transient);
+    CHECK(error_for(499, "").kind() == ErrorKind::transient);
     CHECK(error_for(403, "AccessDenied").kind() == ErrorKind::denied);
     CHECK(error_for(403, "InvalidAccessKeyId").kind() == ErrorKind::denied);
     CHECK(error_for(404, "NoSuchBucket").kind() == ErrorKind::misconfigured);

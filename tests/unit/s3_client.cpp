@@ -138,6 +138,17 @@ TEST_CASE("a server that sends round and round is an error that says what to set
     CHECK(bucket.asked().size() == 2);
 }
 
+TEST_CASE("a redirect that names no region says where it leads", "[s3]") {
+    Bucket bucket;
+    bucket.options.region = "us-east-1";
+    bucket.answers([&](const std::string&) -> FakeAnswer {
+        return {301, "<html>moved</html>", {{"location", "https://storage.example/bucket/object?x=y"}}};
+    });
+    const auto said = test::text_of_error([&] { bucket.get(); });
+    CHECK_THAT(said, Catch::Contains("HTTP 301") && Catch::Contains("https://storage.example/bucket/object:") &&
+                         Catch::Contains("AWS_ENDPOINT") && !Catch::Contains("AWS_REGION"));
+}
+
 TEST_CASE("Amazon is asked for the region of a bucket when none is given", "[s3]") {
     for (const auto& [location, region] :
          {std::pair("", "us-east-1"), std::pair("EU", "eu-west-1"), std::pair("eu-x-1", "eu-x-1")}) {

@@ -70,6 +70,16 @@ TEST_CASE("shared files give the profile's keys, and a profile that is not there
     CHECK_THAT(test::text_of_error([&] { other.get(); }), Contains("absent"));
 }
 
+TEST_CASE("a home folder that cannot be looked into holds no keys, a named file that cannot be read is an error", "[s3]") {
+    Chain chain([](const std::string&) -> FakeAnswer { return {200, json_of("C", std::chrono::hours(6))}; });
+    chain.options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/creds";
+    std::filesystem::create_symlink(".aws", chain.home / ".aws"); // in the place of rights, which root's tests have all of
+    CHECK(chain.get().access_key == "C");
+    Chain other(nobody);
+    other.options.shared_credentials_file = chain.home / ".aws/credentials";
+    CHECK_THAT(test::text_of_error([&] { other.get(); }), Contains(".aws/credentials"));
+}
+
 TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
     Chain chain([](const std::string& what) -> FakeAnswer {
         if (what.starts_with("PUT 169.254.169.254/latest/api/token")) return {200, "session"};
@@ -84,6 +94,18 @@ TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
     CHECK(chain.transport.asked.size() == 3);
     CHECK(chain.get().access_key == "I");
     CHECK(chain.transport.asked.size() == 3);
+}
+
+TEST_CASE("an instance's role is found where nobody knows session tokens (IMDSv1)", "[s3]") {
+    for (const int refusal : {403, 404, 405}) {
+        Chain chain([&](const std::string& what) -> FakeAnswer {
+            if (what.starts_with("PUT ")) return {refusal, ""};
+            if (what.find("x-aws-ec2-metadata-token") != std::string::npos) return {401, ""};
+            if (what.find("/role1") != std::string::npos) return {200, json_of("I", std::chrono::hours(6))};
+            return {200, "role1"};
+        });
+        CHECK(chain.get().access_key == "I");
+    }
 }
 
 TEST_CASE("an instance's metadata that are busy or broken off are asked again; without a role there are no keys", "[s3]") {
@@ -152,6 +174,32 @@ TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {
     CHECK(chain.get().access_key == "C");
     CHECK(chain.transport.asked.size() == 2); // not each request waits for what fails
     CHECK(kind_of([&] { chain.get(true); }) == ErrorKind::transient);
+}
+
+TEST_CASE("a role without a web identity token is assumed with one's own keys, and anew before its keys end", "[s3]") {
+    int count = 0;
+    Chain chain([&](const std::string& what) -> FakeAnswer {
+        if (what.find("/sts/aws4_request") == std::string::npos || what.find("Credential=A/") == std::string::npos)
+            return {403, "<ErrorResponse><Error><Code>MissingAuthenticationToken</Code></Error></ErrorResponse>"};
+        ++count;
+        const auto end = std::chrono::system_clock::now() + std::chrono::minutes(count == 1 ? 1 : 60);
+        return {200, fmt::format("<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>R{}</AccessKeyId>"
+                                 "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>{}</Expiration>"
+                                 "</Credentials></AssumeRoleResult></AssumeRoleResponse>",
+                                 count, format_time(end))};
+    });
+    chain.options.access_key = "A";
+    chain.options.secret_key = "S";
+    chain.options.role_arn = "arn:aws:iam::1:role/r";
+    chain.options.role_session_name = "me";
+    chain.options.region = "eu-west-1";
+    CHECK(chain.get().access_key == "R1");
+    CHECK_THAT(chain.transport.asked.front(), Contains("sts.eu-west-1.amazonaws.com") && Contains("Action=AssumeRole&") &&
+                                                  Contains("RoleSessionName=me") && Contains("eu-west-1/sts/aws4_request"));
+    CHECK(chain.get().access_key == "R2");
+    CHECK(chain.get().session_token == "t");
+    CHECK(chain.transport.asked.size() == 2);
+    CHECK(chain.chain->renewable());
 }
 
 TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {

@@ -1,3 +1,4 @@
+#include "common/base/handles.hpp"
 #include "common/storage/s3/http.hpp"
 #include "common/storage/s3/s3_storage.hpp"
 #include "tests/unit/async_support.hpp"
@@ -9,6 +10,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <netdb.h>
+#include <sys/socket.h>
 
 namespace {
 
@@ -25,7 +27,9 @@ extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo
     }
     using LookUp = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
     static const auto system = reinterpret_cast<LookUp>(::dlsym(RTLD_NEXT, "getaddrinfo"));
-    return system(name, service, hints, found);
+    if (name == nullptr || std::string_view(name) != "two.example") return system(name, service, hints, found);
+    const int failed = system("127.0.0.2", service, hints, found);
+    return failed != 0 ? failed : system("127.0.0.1", service, hints, &(*found)->ai_next);
 }
 
 namespace walgd::storage {
@@ -156,6 +160,34 @@ TEST_CASE("an answer whose length is announced is read to its last byte, and its
     CHECK(loop.run(bodies()) == std::vector<std::string>{sent, "", sent});
     asio::co_spawn(loop.io(), serve(1), [](std::exception_ptr) {});
     CHECK(test::kind_of([&] { loop.run(bodies()); }) == ErrorKind::transient);
+}
+
+TEST_CASE("a server is reached although the first of its addresses is silent", "[s3]") {
+    test::Loop loop;
+    Peer peer(loop);
+    // Nobody takes connections there, and the few that may wait do: the system answers no further one.
+    tcp::acceptor silent(loop.executor(), tcp::v4());
+    silent.set_option(tcp::acceptor::reuse_address(true));
+    silent.bind({asio::ip::make_address("127.0.0.2"), peer.server().port});
+    silent.listen(0);
+    std::vector<UniqueFd> waiting;
+    auto address = silent.local_endpoint();
+    for (int count = 0; count < 4; ++count) {
+        waiting.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        ::connect(waiting.back().get(), address.data(), static_cast<socklen_t>(address.size()));
+    }
+    TransportOptions hasty;
+    hasty.connect_timeout = std::chrono::milliseconds(400);
+    const auto transport = make_transport(hasty, loop.executor());
+    int status = 0;
+    auto client = [&]() -> awaitable<void> {
+        const HttpServer server{.tls = false, .host = "two.example", .port = peer.server().port};
+        const auto answer = co_await transport->open(server, {});
+        status = answer->head().status;
+    };
+    asio::co_spawn(loop.io(), peer.serve("HTTP/1.1 204 No Content\r\n\r\n"), [](std::exception_ptr) {});
+    loop.run(client());
+    CHECK(status == 204);
 }
 
 TEST_CASE("a look-up that does not end ends with its deadline, and with the request", "[s3]") {

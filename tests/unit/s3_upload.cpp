@@ -1,5 +1,5 @@
+#include "common/archive/object_writer.hpp"
 #include "common/storage/s3/s3_storage.hpp"
-
 #include "tests/unit/fake_transport.hpp"
 
 namespace walgd::storage {
@@ -68,6 +68,22 @@ struct Bucket {
 };
 
 } // namespace
+
+TEST_CASE("a piece more than S3 puts together is refused with what to set", "[s3]") {
+    Bucket bucket;
+    const auto upload = bucket.upload(false);
+    bucket.loop.run(upload->put_piece(10'000, 3, bytes_of("d")));
+    const auto said = test::text_of_error([&] { bucket.loop.run(upload->put_piece(10'001, 4, bytes_of("e"))); });
+    CHECK_THAT(said, Catch::Contains("10000") && Catch::Contains("WALG_S3_MAX_PART_SIZE"));
+}
+
+TEST_CASE("a huge object that is copied has pieces large enough to be not too many", "[s3]") {
+    constexpr std::uint64_t mib = 1 << 20;
+    CHECK(archive::piece_bytes_of(0, 8 * mib) == 8 * mib);
+    CHECK(archive::piece_bytes_of(80'000 * mib, 8 * mib) == 8 * mib);
+    CHECK(archive::piece_bytes_of(80'000 * mib + 1, 8 * mib) == 8 * mib + 1);
+    CHECK(archive::piece_bytes_of(5'000'000 * mib, 8 * mib) == 500 * mib);
+}
 
 TEST_CASE("an upload that was completed, its answer lost, is found to be stored", "[s3]") {
     for (const bool if_absent : {true, false}) {

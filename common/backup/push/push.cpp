@@ -107,7 +107,9 @@ void Push::enter(const std::string& subject, std::string intent_place) {
 }
 
 std::uint64_t Push::part_bytes(std::uint64_t total) const {
-    if (options_.part_bytes_given) return options_.part_bytes_max;
+    // A tenth is for what packing may add, and for the file that makes the part full.
+    const auto in_one_object = options_.piece_bytes * (storage::pieces_max - storage::pieces_max / 10);
+    if (options_.part_bytes_given) return std::min(options_.part_bytes_max, in_one_object);
     const auto cores = std::max(cores_least, std::thread::hardware_concurrency());
     return std::clamp(total / (parts_a_core * cores), part_bytes_least, std::max(part_bytes_least, options_.part_bytes_max));
 }

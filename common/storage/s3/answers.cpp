@@ -106,7 +106,9 @@ Error error_of(const S3Failure& failure, const std::string& what) {
         return Error(ErrorKind::misconfigured,
                      text + (failure.server_time.empty() ? "" : fmt::format("; the server's clock says {}", failure.server_time)),
                      "this machine's clock is wrong by more than 15 minutes: set it (timedatectl)");
-    const bool busy = failure.status >= 500 || failure.status == 429 || failure.status == 408 || asks_to_wait(code);
+    constexpr int client_went_away = 499; // a gateway's word for a request that it did not hear to the end
+    const bool busy = failure.status >= 500 || failure.status == 429 || failure.status == 408 ||
+                      failure.status == client_went_away || asks_to_wait(code);
     if (busy && failure.status != 501) return Error(ErrorKind::transient, text);
     if (code == "BadDigest" || code == "XAmzContentSHA256Mismatch" || code == "IncompleteBody")
         return Error(ErrorKind::transient, text, "bytes were changed or lost on the way");
@@ -116,6 +118,10 @@ Error error_of(const S3Failure& failure, const std::string& what) {
         return Error(ErrorKind::denied, text, "check the credentials: `walg config` tells where they come from");
     if (failure.status == 401 || failure.status == 403)
         return Error(ErrorKind::denied, text, "do the credentials allow this under this prefix?");
+    if (failure.status >= 300 && failure.status < 400 && failure.region.empty() && !failure.location.empty())
+        return Error(ErrorKind::misconfigured, text,
+                     fmt::format("it sends us to {}: is that the server, or the scheme, that AWS_ENDPOINT should have?",
+                                 failure.location));
     if (failure.status >= 300 && failure.status < 400)
         return Error(ErrorKind::misconfigured, text,
                      fmt::format("the bucket is in another region{}: set AWS_REGION",
@@ -223,9 +229,9 @@ std::string complete_body(const std::vector<std::pair<int, std::string>>& etags)
     return xml_text(document);
 }
 
-StsCredentials parse_sts(std::string_view xml) {
-    const auto document = parse(xml, "AssumeRoleWithWebIdentityResponse");
-    const auto found = document.document_element().child("AssumeRoleWithWebIdentityResult").child("Credentials");
+StsCredentials parse_sts(std::string_view xml, const std::string& action) {
+    const auto document = parse(xml, action + "Response");
+    const auto found = document.document_element().child((action + "Result").c_str()).child("Credentials");
     StsCredentials credentials{found.child_value("AccessKeyId"), found.child_value("SecretAccessKey"),
                                found.child_value("SessionToken"), found.child_value("Expiration")};
     if (credentials.access_key.empty() || credentials.secret_key.empty())

@@ -17,6 +17,7 @@ struct S3Failure {
     std::string code, message, request_id;
     std::string region;      ///< where the bucket is, if the answer tells
     std::string server_time; ///< with RequestTimeTooSkewed
+    std::string location{};  ///< where a redirect leads, without its query
 };
 /// Of an answer's status, XML body (may be empty, as with HEAD) and headers.
 S3Failure parse_failure(int status, std::string_view body, const std::string& request_id_header,
@@ -61,6 +62,7 @@ std::string complete_body(const std::vector<std::pair<int, std::string>>& etags)
 struct StsCredentials {
     std::string access_key, secret_key, token, expires;
 };
-StsCredentials parse_sts(std::string_view xml);
+/// Of the answer to `action`: AssumeRole, AssumeRoleWithWebIdentity.
+StsCredentials parse_sts(std::string_view xml, const std::string& action);
 
 } // namespace walgd::storage

@@ -191,6 +191,8 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) 
             const auto found = co_await ask_region(request.what);
             failure.region = found.region;
         }
+        const auto location = answer->head().header("location");
+        failure.location = location.substr(0, location.find('?'));
         tell_skew(failure, answer->head().header("date"), std::chrono::system_clock::now());
         const bool elsewhere = !failure.region.empty() && failure.region != region_ && status != 403;
         if (elsewhere && !other_region) {

@@ -88,10 +88,20 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
 }
 
 awaitable<Credentials> CredentialChain::fetch() {
-    if (!renewable())
+    const auto own = co_await fetch_own();
+    if (!assumes_role()) co_return own;
+    const HttpFields form{{"Action", "AssumeRole"}};
+    auto credentials = co_await ask_for_role(form, own);
+    co_return credentials;
+}
+
+awaitable<Credentials> CredentialChain::fetch_own() {
+    if (!options_.access_key.empty() && !options_.secret_key.empty())
         co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
     if (!options_.web_identity_token_file.empty() && !options_.role_arn.empty()) {
-        auto credentials = co_await from_web_identity();
+        const HttpFields form{{"Action", "AssumeRoleWithWebIdentity"},
+                              {"WebIdentityToken", std::string(trimmed(read_text_file(options_.web_identity_token_file)))}};
+        auto credentials = co_await ask_for_role(form, std::nullopt);
         co_return credentials;
     }
     if (const auto found = from_files()) co_return *found;
@@ -112,12 +122,22 @@ std::optional<Credentials> CredentialChain::from_files() const {
     const auto shared = options_.shared_credentials_file.empty() ? home + "/.aws/credentials" : options_.shared_credentials_file;
     const auto config = options_.config_file.empty() ? home + "/.aws/config" : options_.config_file;
     for (const auto& path : {shared, config}) {
-        if (!std::filesystem::exists(path)) {
-            if (path == options_.shared_credentials_file || path == options_.config_file)
-                throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
+        const bool named = path == options_.shared_credentials_file || path == options_.config_file;
+        std::error_code not_known;
+        if (!std::filesystem::exists(path, not_known) && !not_known) {
+            if (named) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
             continue;
         }
-        auto credentials = parse_profile(read_text_file(path), profile);
+        std::string text;
+        try {
+            text = read_text_file(path);
+        } catch (const Error& error) {
+            if (named) throw;
+            // Another user's home, as in containers: it may hold nothing that is meant for us.
+            log_.warn("event=credentials_passed_over error={}", in_quotes(error.what()));
+            continue;
+        }
+        auto credentials = parse_profile(text, profile);
         if (credentials.access_key.empty() || credentials.secret_key.empty()) continue;
         credentials.source = fmt::format("profile {} of {}", profile, path);
         return credentials;
@@ -135,7 +155,8 @@ awaitable<std::pair<int, std::string>> CredentialChain::ask(HttpServer server, H
     co_return std::pair(status, std::move(text));
 }
 
-awaitable<Credentials> CredentialChain::from_web_identity() {
+awaitable<Credentials> CredentialChain::ask_for_role(HttpFields form, std::optional<Credentials> own) {
+    const auto action = form.front().second;
     const auto endpoint = environment("AWS_ENDPOINT_URL_STS");
     const auto region = options_.region.empty() || options_.region == "auto" ? std::string("us-east-1") : options_.region;
     const auto server =
@@ -143,21 +164,24 @@ awaitable<Credentials> CredentialChain::from_web_identity() {
     HttpRequest request;
     request.method = "POST";
     request.headers = {{"content-type", "application/x-www-form-urlencoded"}};
-    HttpRequest form; // only for its encoding of pairs
-    form.query = {{"Action", "AssumeRoleWithWebIdentity"},
-                  {"Version", "2011-06-15"},
-                  {"RoleArn", options_.role_arn},
-                  {"RoleSessionName", options_.role_session_name.empty() ? "walgd" : options_.role_session_name},
-                  {"WebIdentityToken", std::string(trimmed(read_text_file(options_.web_identity_token_file)))}};
-    const auto body = form.target().substr(2);
+    HttpRequest encoded; // only for its encoding of pairs
+    encoded.query = std::move(form);
+    encoded.query.emplace_back("Version", "2011-06-15");
+    encoded.query.emplace_back("RoleArn", options_.role_arn);
+    encoded.query.emplace_back("RoleSessionName", options_.role_session_name.empty() ? "walgd" : options_.role_session_name);
+    const auto body = encoded.target().substr(encoded.path.size() + 1);
     request.body = bytes_of(body);
+    if (own) {
+        const auto now = std::chrono::system_clock::now();
+        sign(request, server.authority(), *own, region, "sts", now, sha256_hex(request.body));
+    }
     const auto [status, text] = co_await ask(server, request);
     if (status != 200)
         throw error_of(parse_failure(status, text, "", ""),
                        fmt::format("cannot assume role {} at {}", options_.role_arn, server.authority()));
-    const auto found = parse_sts(text);
+    const auto found = parse_sts(text, action);
     co_return Credentials{found.access_key, found.secret_key, found.token, expiry_of(found.expires),
-                          "web identity of " + options_.role_arn};
+                          (own ? "role " : "web identity of ") + options_.role_arn};
 }
 
 awaitable<std::optional<Credentials>> CredentialChain::from_container() {
@@ -203,11 +227,13 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
         token_request.path = "/latest/api/token";
         token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
         const auto token = co_await ask(server, token_request);
-        if (!gives(token.first)) co_return std::nullopt;
+        // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and then wants none.
+        const bool knows_none = token.first == 403 || token.first == 404 || token.first == 405;
+        if (!knows_none && !gives(token.first)) co_return std::nullopt;
         HttpRequest request;
         request.method = "GET";
         request.path = roles;
-        request.headers = {{"x-aws-ec2-metadata-token", token.second}};
+        if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
         const auto role = co_await ask(server, request);
         if (!gives(role.first)) co_return std::nullopt;
         request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));

@@ -5,8 +5,8 @@
 namespace walgd::storage {
 
 /// The chain of WAL-G's SDK: given keys, shared files and profile, web identity token with role, container endpoint, instance
-/// metadata (IMDSv2). What expires is fetched anew five minutes before; while that fails, the old ones are used as long as they
-/// hold.
+/// metadata (IMDSv2, or IMDSv1 where that is all there is). What expires is fetched anew five minutes before; while that fails,
+/// the old ones are used as long as they hold.
 class CredentialChain {
 public:
     CredentialChain(const S3Options& options, Transport& transport, Log& log)
@@ -17,12 +17,16 @@ public:
     /// Those in use, as far as they were needed yet.
     const std::optional<Credentials>& current() const { return current_; }
     /// Whether asking anew can give others: not when the keys stand in the settings.
-    bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty(); }
+    bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty() || assumes_role(); }
 
 private:
+    /// A role without a web identity token is assumed with one's own keys, as WAL-G does it.
+    bool assumes_role() const { return !options_.role_arn.empty() && options_.web_identity_token_file.empty(); }
     awaitable<Credentials> fetch();
+    awaitable<Credentials> fetch_own();
     std::optional<Credentials> from_files() const;
-    awaitable<Credentials> from_web_identity();
+    /// The security token service's answer to `form`, its action first; signed with `own` keys, if it takes them.
+    awaitable<Credentials> ask_for_role(HttpFields form, std::optional<Credentials> own);
     awaitable<std::optional<Credentials>> from_container();
     awaitable<std::optional<Credentials>> from_instance();
     awaitable<std::pair<int, std::string>> ask(HttpServer server, HttpRequest request);

@@ -131,6 +131,10 @@ public:
         request.headers = client_.customer_key_headers();
         request.body = bytes;
         request.what = fmt::format("cannot put piece {} of {}", number, client_.name_of(key_.path()));
+        if (number > pieces_max)
+            throw Error(ErrorKind::misconfigured, fmt::format("{}: S3 puts no more than {} together", request.what, pieces_max),
+                        "with larger pieces larger objects are possible: raise WALG_S3_MAX_PART_SIZE, and WALGD_MEMORY_BUDGET to "
+                        "four times that");
         const auto answer = co_await client_.call(request, xml_bytes_max);
         auto etag = answer.head.header("etag");
         check_confirmed(answer.head, request);

@@ -60,9 +60,7 @@ public:
 
     awaitable<void> connect() {
         const auto addresses = co_await look_up();
-        tcp_.expires_after(options_.connect_timeout);
-        const auto [connect_error, address] = co_await tcp_.async_connect(addresses, asio::as_tuple(asio::use_awaitable));
-        if (connect_error) give_up("cannot connect to", connect_error);
+        co_await connect_to_one(addresses);
         tcp_.socket().set_option(tcp::no_delay(true));
         // What the system holds and has not sent would look like a server that does not answer: let it hold little.
         const int unsent_max = slice_bytes;
@@ -190,6 +188,22 @@ private:
                         proxy_ ? "is the name in HTTPS_PROXY or HTTP_PROXY right, and does DNS answer here?"
                                : "is the endpoint's name right, and does DNS answer here?");
         co_return found->addresses;
+    }
+
+    /// One after the other: one that is silent leaves time for those behind it.
+    awaitable<void> connect_to_one(tcp::resolver::results_type addresses) {
+        const auto until = std::chrono::steady_clock::now() + options_.connect_timeout;
+        auto left = static_cast<int>(addresses.size());
+        error_code failure;
+        for (const auto& address : addresses) {
+            tcp_.close(); // of the address before, which may be of another family
+            tcp_.expires_after((until - std::chrono::steady_clock::now()) / left--);
+            const auto [error] = co_await tcp_.async_connect(address.endpoint(), asio::as_tuple(asio::use_awaitable));
+            if (!error) co_return;
+            failure = error;
+            if (error == asio::error::operation_aborted) break;
+        }
+        give_up("cannot connect to", failure);
     }
 
     /// The steady clock stands still while the machine is suspended: then it is the wall clock that jumps.
