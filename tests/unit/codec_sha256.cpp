@@ -10,14 +10,3 @@ TEST_CASE("SHA-256 gives the published values", "[codec]") {
     CHECK(sha256_hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     CHECK(sha256_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
-
-TEST_CASE("a HashingSink hashes and counts exactly what it passes on", "[codec]") {
-    TextSink out;
-    HashingSink hashing(out);
-    for (const char* piece : {"a", "", "bc"}) hashing.write(bytes_of(piece));
-    hashing.finish();
-    CHECK(out.text == "abc");
-    CHECK(out.finished == 1);
-    CHECK(hashing.size() == 3);
-    CHECK(hashing.digest() == sha256(bytes_of("abc")));
-}

@@ -3,6 +3,7 @@
 #include "common/archive/wal/frame_race.hpp"
 #include "common/base/counted.hpp"
 #include "common/codec/sha256.hpp"
+#include "common/codec/sink.hpp"
 
 #include <algorithm>
 
