@@ -1,8 +1,8 @@
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 
 #include <openssl/evp.h>
 
-namespace walgd::codec {
+namespace walgd {
 
 Sha256::Sha256() : hash_(EVP_sha256()) {}
 
@@ -18,4 +18,4 @@ Sha256Digest sha256(ByteView bytes) {
     return hash.digest();
 }
 
-} // namespace walgd::codec
+} // namespace walgd

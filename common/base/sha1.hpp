@@ -1,11 +1,11 @@
 #pragma once
-#include "common/codec/evp_hash.hpp"
+#include "common/base/evp_hash.hpp"
 
 #include <array>
 #include <optional>
 #include <string_view>
 
-namespace walgd::codec {
+namespace walgd {
 
 using Sha1Digest = std::array<std::byte, 20>;
 
@@ -24,4 +24,4 @@ private:
     EvpHash hash_;
 };
 
-} // namespace walgd::codec
+} // namespace walgd

@@ -1,9 +1,9 @@
-#include "common/codec/sha1.hpp"
+#include "common/base/sha1.hpp"
 
 #include <algorithm>
 #include <openssl/evp.h>
 
-namespace walgd::codec {
+namespace walgd {
 
 std::optional<Sha1Digest> parse_sha1(std::string_view hex) {
     Sha1Digest digest;
@@ -21,4 +21,4 @@ Sha1Digest Sha1::digest() {
     return digest;
 }
 
-} // namespace walgd::codec
+} // namespace walgd

@@ -1,9 +1,9 @@
 #pragma once
-#include "common/codec/evp_hash.hpp"
+#include "common/base/evp_hash.hpp"
 
 #include <array>
 
-namespace walgd::codec {
+namespace walgd {
 
 using Sha256Digest = std::array<std::byte, 32>;
 
@@ -21,4 +21,4 @@ private:
 
 Sha256Digest sha256(ByteView bytes);
 
-} // namespace walgd::codec
+} // namespace walgd

@@ -5,7 +5,7 @@
 
 struct evp_md_st;
 
-namespace walgd::codec {
+namespace walgd {
 
 /// One of OpenSSL's hashes, over what is given to update(). Error(failed) where OpenSSL does not have it.
 class EvpHash {
@@ -22,4 +22,4 @@ private:
     std::unique_ptr<State> state_;
 };
 
-} // namespace walgd::codec
+} // namespace walgd

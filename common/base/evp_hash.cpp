@@ -1,4 +1,4 @@
-#include "common/codec/evp_hash.hpp"
+#include "common/base/evp_hash.hpp"
 
 #include "common/base/error.hpp"
 #include "common/base/handles.hpp"
@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
-namespace walgd::codec {
+namespace walgd {
 
 struct EvpHash::State {
     const evp_md_st* algorithm;
@@ -31,4 +31,4 @@ void EvpHash::finish(MutableBytes digest) {
     state_->require(EVP_DigestFinal_ex(state_->context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr));
 }
 
-} // namespace walgd::codec
+} // namespace walgd
