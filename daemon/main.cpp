@@ -1,10 +1,11 @@
 // walgd: reads the settings, builds every part, wires them, and ends when PostgreSQL no longer needs it.
-#include "common/base/files.hpp"
 #include "common/base/code_pages.hpp"
+#include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/pg/control_file.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
+#include "config/s3_settings.hpp"
 #include "config/settings.hpp"
 #include "config/setup.hpp"
 #include "daemon/delta_maps.hpp"

@@ -1,5 +1,6 @@
 #include "client/walg/st.hpp"
 #include "common/archive/object_copy.hpp"
+#include "config/s3_settings.hpp"
 
 #include <fmt/format.h>
 
