@@ -1,4 +1,4 @@
-#include "daemon/calendar.hpp"
+#include "daemon/schedule/calendar.hpp"
 #include "common/base/error.hpp"
 
 #include "common/base/time_text.hpp"

@@ -1,4 +1,4 @@
-#include "daemon/schedule.hpp"
+#include "daemon/schedule/schedule.hpp"
 #include "common/base/time_text.hpp"
 
 #include <catch2/catch.hpp>

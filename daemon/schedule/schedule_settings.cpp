@@ -1,4 +1,4 @@
-#include "daemon/schedule_settings.hpp"
+#include "daemon/schedule/schedule_settings.hpp"
 
 #include "common/base/host_name.hpp"
 

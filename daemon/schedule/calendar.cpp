@@ -1,4 +1,4 @@
-#include "daemon/calendar.hpp"
+#include "daemon/schedule/calendar.hpp"
 
 #include "common/base/bytes.hpp"
 #include "common/base/error.hpp"

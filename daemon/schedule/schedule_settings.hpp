@@ -1,6 +1,6 @@
 #pragma once
 #include "config/settings.hpp"
-#include "daemon/schedule.hpp"
+#include "daemon/schedule/schedule.hpp"
 
 namespace walgd::daemon {
 

@@ -1,4 +1,4 @@
-#include "daemon/scheduler.hpp"
+#include "daemon/schedule/scheduler.hpp"
 
 #include "common/archive/layout.hpp"
 #include "common/base/host_name.hpp"

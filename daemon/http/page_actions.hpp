@@ -1,6 +1,6 @@
 #pragma once
 #include "common/archive/archive.hpp"
-#include "daemon/http_server.hpp"
+#include "daemon/http/http_server.hpp"
 
 #include <chrono>
 #include <functional>

@@ -1,5 +1,5 @@
 #pragma once
-#include "daemon/archive_metrics.hpp"
+#include "daemon/http/archive_metrics.hpp"
 #include "daemon/status.hpp"
 
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
-#include "daemon/calendar.hpp"
-#include "daemon/task_record.hpp"
+#include "daemon/schedule/calendar.hpp"
+#include "daemon/schedule/task_record.hpp"
 
 #include <chrono>
 #include <map>

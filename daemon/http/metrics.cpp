@@ -1,7 +1,7 @@
-#include "daemon/metrics.hpp"
+#include "daemon/http/metrics.hpp"
 
 #include "daemon/health.hpp"
-#include "daemon/metric_families.hpp"
+#include "daemon/http/metric_families.hpp"
 
 #include <fstream>
 #include <sys/resource.h>
@@ -13,8 +13,6 @@ namespace {
 
 using Time = std::chrono::system_clock::time_point;
 
-double number(auto value) { return static_cast<double>(value); }
-double unix_seconds(Time time) { return time == Time{} ? 0 : std::chrono::duration<double>(time.time_since_epoch()).count(); }
 double seconds_since(Time time, Time now) { return time == Time{} ? -1 : std::chrono::duration<double>(now - time).count(); }
 
 void add_process(MetricFamilies& all, Time started) {

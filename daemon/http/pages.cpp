@@ -1,7 +1,7 @@
-#include "daemon/pages.hpp"
+#include "daemon/http/pages.hpp"
 
 #include "daemon/health.hpp"
-#include "daemon/metrics.hpp"
+#include "daemon/http/metrics.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "daemon/archive_view.hpp"
-#include "daemon/metric_families.hpp"
+#include "daemon/http/metric_families.hpp"
 
 namespace walgd::daemon {
 

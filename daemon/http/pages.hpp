@@ -1,7 +1,7 @@
 #pragma once
-#include "daemon/archive_metrics.hpp"
-#include "daemon/http_server.hpp"
-#include "daemon/page_actions.hpp"
+#include "daemon/http/archive_metrics.hpp"
+#include "daemon/http/http_server.hpp"
+#include "daemon/http/page_actions.hpp"
 #include "daemon/status.hpp"
 
 #include <functional>

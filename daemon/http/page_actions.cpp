@@ -1,4 +1,4 @@
-#include "daemon/page_actions.hpp"
+#include "daemon/http/page_actions.hpp"
 
 #include "common/archive/retention/backup_mark.hpp"
 #include "common/base/in_quotes.hpp"

@@ -1,4 +1,4 @@
-#include "daemon/metric_families.hpp"
+#include "daemon/http/metric_families.hpp"
 
 #include <algorithm>
 #include <prometheus/text_serializer.h>

@@ -1,4 +1,4 @@
-#include "daemon/task_record.hpp"
+#include "daemon/schedule/task_record.hpp"
 
 #include "common/base/time_text.hpp"
 

@@ -1,4 +1,4 @@
-#include "daemon/archive_metrics.hpp"
+#include "daemon/http/archive_metrics.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -7,9 +7,6 @@
 namespace walgd::daemon {
 
 namespace {
-
-double number(auto value) { return static_cast<double>(value); }
-double unix_seconds(auto time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 
 /// WAL-G's exporter.
 void add_backups(MetricFamilies& all, const ArchiveView& view, std::chrono::system_clock::time_point now) {

@@ -1,5 +1,5 @@
 // The page at /: one file, no outside assets. It reads /events and draws; what it may start wants the token.
-#include "daemon/pages.hpp"
+#include "daemon/http/pages.hpp"
 
 namespace walgd::daemon {
 

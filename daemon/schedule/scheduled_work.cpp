@@ -1,4 +1,4 @@
-#include "daemon/scheduled_work.hpp"
+#include "daemon/schedule/scheduled_work.hpp"
 
 #include "common/archive/retention/retention_apply.hpp"
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "daemon/calendar.hpp"
+#include "daemon/schedule/calendar.hpp"
 
 #include <optional>
 #include <string>

@@ -1,4 +1,4 @@
-#include "daemon/http_server.hpp"
+#include "daemon/http/http_server.hpp"
 
 #include "common/base/certificate.hpp"
 #include "common/base/counted.hpp"
@@ -37,7 +37,7 @@ constexpr std::uint32_t head_bytes_max = 16 << 10;
 constexpr std::uint64_t body_bytes_max = 64 << 10;
 constexpr std::chrono::seconds request_within{10}, idle_within{60}, event_every{1};
 
-using Request = http::request<http::string_body>;
+using PageRequest = http::request<http::string_body>;
 using Response = http::response<http::string_body>;
 
 bool same_secret(std::string_view left, std::string_view right) {
@@ -81,9 +81,9 @@ struct HttpServer::Parts {
     awaitable<void> welcome(tcp::socket socket);
     template <class Stream> awaitable<void> serve(Stream& stream);
     template <class Stream> awaitable<void> send_events(Stream& stream);
-    bool trusted(const Request& request) const;
-    std::optional<HttpAnswer> refused(const Request& request, const HttpQuestion& question) const;
-    awaitable<HttpAnswer> answer_to(const Request& request) const;
+    bool trusted(const PageRequest& request) const;
+    std::optional<HttpAnswer> refused(const PageRequest& request, const HttpQuestion& question) const;
+    awaitable<HttpAnswer> answer_to(const PageRequest& request) const;
 
     asio::any_io_executor io;
     Log& log;
@@ -140,14 +140,14 @@ void HttpServer::Parts::listen() {
                     "does another exporter have that port? WALGD_HTTP_LISTEN takes another one");
 }
 
-bool HttpServer::Parts::trusted(const Request& request) const {
+bool HttpServer::Parts::trusted(const PageRequest& request) const {
     constexpr std::string_view bearer = "Bearer ";
     const std::string_view given = request[http::field::authorization];
     return !options.token.empty() && given.starts_with(bearer) && same_secret(given.substr(bearer.size()), options.token);
 }
 
 /// Nothing: it may be answered.
-std::optional<HttpAnswer> HttpServer::Parts::refused(const Request& request, const HttpQuestion& question) const {
+std::optional<HttpAnswer> HttpServer::Parts::refused(const PageRequest& request, const HttpQuestion& question) const {
     const bool reads = question.method == "GET" || question.method == "HEAD";
     const bool for_all = question.path == "/metrics" || question.path == "/livez" || question.path == "/readyz";
     if (loopback && !names_this_machine(request[http::field::host]))
@@ -176,7 +176,7 @@ template <class Stream> awaitable<void> HttpServer::Parts::send_events(Stream& s
     }
 }
 
-awaitable<HttpAnswer> HttpServer::Parts::answer_to(const Request& request) const {
+awaitable<HttpAnswer> HttpServer::Parts::answer_to(const PageRequest& request) const {
     const std::string_view target = request.target();
     const auto mark = std::min(target.find('?'), target.size());
     HttpQuestion question{std::string(request.method_string()), std::string(target.substr(0, mark)),

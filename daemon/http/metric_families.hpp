@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/histogram.hpp"
 
+#include <chrono>
 #include <initializer_list>
 #include <prometheus/metric_family.h>
 #include <string>
@@ -8,6 +9,10 @@
 #include <vector>
 
 namespace walgd::daemon {
+
+/// Counts and times as Prometheus takes them. A time that is not set is 0.
+inline double number(auto value) { return static_cast<double>(value); }
+inline double unix_seconds(auto time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 
 /// The families of one scrape, in the order in which they are added.
 class MetricFamilies {

@@ -2,7 +2,7 @@
 #include "common/archive/archive.hpp"
 #include "common/pg/server.hpp"
 #include "daemon/hooks.hpp"
-#include "daemon/schedule.hpp"
+#include "daemon/schedule/schedule.hpp"
 
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
