@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::chrono::seconds look_every{5};
+constexpr std::chrono::seconds schedule_look_every{5};
 constexpr std::uint64_t record_bytes_max = 64 << 10;
 
 Calendar::Time now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
@@ -46,7 +46,7 @@ awaitable<void> Scheduler::run() {
             if (text != trouble_) parts_.archive.log.warn("event=schedule_waits error={}", in_quotes(text));
             trouble_ = text;
         }
-        co_await sleep_for(look_every);
+        co_await sleep_for(schedule_look_every);
     }
 }
 
