@@ -1,6 +1,6 @@
 #include "daemon/http/http_server.hpp"
 
-#include <charconv>
+#include "common/base/number_text.hpp"
 
 namespace walgd::daemon {
 
@@ -14,10 +14,8 @@ std::optional<HttpPlace> parse_http_place(std::string_view text) {
         host = host.substr(1, host.size() - 2);
     else if (host.empty() || host.find(':') != std::string_view::npos)
         return std::nullopt;
-    HttpPlace place{std::string(host)};
-    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), place.port);
-    if (error != std::errc() || end != port.data() + port.size()) return std::nullopt;
-    return place;
+    const auto number = whole_number<std::uint16_t>(port);
+    return number ? std::optional(HttpPlace{std::string(host), *number}) : std::nullopt;
 }
 
 bool names_this_machine(std::string_view host) {

@@ -2,10 +2,10 @@
 
 #include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
+#include "common/base/number_text.hpp"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <date/tz.h>
 #include <fmt/format.h>
 #include <span>
@@ -56,10 +56,9 @@ std::vector<std::string_view> split(std::string_view text, char separator, bool 
 unsigned number_in(const Field& field, std::string_view part, std::string_view whole) {
     const auto name = std::ranges::find(field.names, lower_case(part));
     if (name != field.names.end()) return field.name_base + static_cast<unsigned>(name - field.names.begin());
-    unsigned value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size() || value < field.min || value > field.max) refuse(field, whole);
-    return value;
+    const auto value = whole_number<unsigned>(part);
+    if (!value || *value < field.min || *value > field.max) refuse(field, whole);
+    return *value;
 }
 
 /// The numbers of one field; `set` is called for each.
