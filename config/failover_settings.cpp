@@ -16,8 +16,8 @@ namespace walgd::config {
 namespace {
 
 constexpr std::array prefixes{"s3_prefix", "file_prefix"};
-constexpr std::array credentials{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
-                                 "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
+constexpr std::array credential_settings{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
+                                         "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
 
 /// Settings of where objects are; everything else is the archive's.
 bool is_of_a_storage(std::string_view name) {
@@ -59,8 +59,8 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
     }
     // Half of one's credentials and half of another's would be nobody's.
     const bool has_credentials =
-        std::ranges::any_of(values, [](const auto& value) { return is_one_of(value.first->name, credentials); });
-    if (has_credentials) forget_all(own, credentials);
+        std::ranges::any_of(values, [](const auto& value) { return is_one_of(value.first->name, credential_settings); });
+    if (has_credentials) forget_all(own, credential_settings);
     for (const auto& [setting, text] : values) own.give(*setting, text, where);
     const bool placed = std::ranges::any_of(prefixes, [&](const char* prefix) { return own.given(prefix); });
     if (!placed)

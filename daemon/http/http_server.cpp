@@ -30,7 +30,7 @@ using tcp = asio::ip::tcp;
 
 namespace {
 
-constexpr std::size_t connections_max = 64;
+constexpr std::size_t page_connections_max = 64;
 constexpr unsigned events_max = 16;
 constexpr std::string_view events_path = "/events", events_type = "text/event-stream";
 constexpr std::uint32_t head_bytes_max = 16 << 10;
@@ -246,7 +246,7 @@ awaitable<void> HttpServer::Parts::accept() {
             co_await sleep_for(std::chrono::seconds(1));
             continue;
         }
-        if (connections.size() >= connections_max) continue; // closed: a page can be loaded again
+        if (connections.size() >= page_connections_max) continue; // closed: a page can be loaded again
         connections.spawn(welcome(std::move(socket)));
     }
 }

@@ -5,7 +5,7 @@ namespace walgd::daemon {
 
 namespace {
 
-constexpr std::string_view page = R"page(<!doctype html>
+constexpr std::string_view page_text = R"page(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>walgd</title>
 <style>
@@ -100,6 +100,6 @@ $("archive").onclick=m=>{const b=m.target.closest("button[data-name]");if(b)act(
 
 } // namespace
 
-std::string_view page_html() { return page; }
+std::string_view page_html() { return page_text; }
 
 } // namespace walgd::daemon

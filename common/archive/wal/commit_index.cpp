@@ -12,7 +12,7 @@ namespace walgd::archive {
 namespace {
 
 constexpr std::string_view document_suffix = ".json";
-constexpr std::uint64_t packed_bytes_max = 16 << 20, plain_bytes_max = 64 << 20;
+constexpr std::uint64_t packed_block_bytes_max = 16 << 20, plain_block_bytes_max = 64 << 20;
 
 std::string index_folder() { return std::string(own_folder) + "index/"; }
 
@@ -35,7 +35,7 @@ std::optional<IndexObject> object_of(const storage::ObjectKey& key) {
 class Text : public codec::Sink {
 public:
     void write(ByteView bytes) override {
-        if (text.size() + bytes.size() > plain_bytes_max)
+        if (text.size() + bytes.size() > plain_block_bytes_max)
             throw Error(ErrorKind::corrupt, "a part of the commit-time index is longer than one can be",
                         "remove it: walg restorable --rebuild makes it again");
         text += text_of(bytes);
@@ -77,7 +77,7 @@ awaitable<std::vector<IndexObject>> list_index(Archive& archive) {
 }
 
 awaitable<std::optional<NoteBlock>> read_index(Archive& archive, IndexObject object) {
-    const auto blob = co_await storage::get_whole(archive.storage, object.key, packed_bytes_max);
+    const auto blob = co_await storage::get_whole(archive.storage, object.key, packed_block_bytes_max);
     if (!blob) co_return std::nullopt;
     auto work = [&] {
         try {
