@@ -1,6 +1,7 @@
 #include "daemon/http/pages.hpp"
 
 #include "daemon/health.hpp"
+#include "daemon/http/archive_json.hpp"
 #include "daemon/http/metrics.hpp"
 
 #include <nlohmann/json.hpp>
