@@ -77,8 +77,7 @@ std::string did_you_mean(const std::string& key) {
 const Setting* setting_of_key(const std::string& key) {
     const auto name = upper_case(key);
     for (const auto& setting : settings_table()) {
-        if (upper_case(setting.name) == name || setting.walg_name == name || is_one_of(name, setting.aliases))
-            return &setting;
+        if (upper_case(setting.name) == name || setting.walg_name == name || is_one_of(name, setting.aliases)) return &setting;
     }
     return nullptr;
 }

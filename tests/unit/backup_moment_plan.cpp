@@ -1,5 +1,5 @@
-#include "common/backup/restore/moment_plan.hpp"
 #include "common/archive/wal/run_note.hpp"
+#include "common/backup/restore/moment_plan.hpp"
 #include "common/backup/restore/recovery_settings.hpp"
 #include "tests/unit/record_support.hpp"
 

@@ -1,5 +1,5 @@
-#include "daemon/schedule/calendar.hpp"
 #include "common/base/error.hpp"
+#include "daemon/schedule/calendar.hpp"
 
 #include "common/base/time_text.hpp"
 

@@ -1,5 +1,5 @@
-#include "daemon/schedule/schedule.hpp"
 #include "common/base/time_text.hpp"
+#include "daemon/schedule/schedule.hpp"
 
 #include <catch2/catch.hpp>
 
