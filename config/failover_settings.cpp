@@ -2,6 +2,7 @@
 
 #include "common/base/bytes.hpp"
 #include "config/foreign.hpp"
+#include "config/values.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,22 +16,13 @@ namespace walgd::config {
 namespace {
 
 constexpr std::array prefixes{"s3_prefix", "file_prefix"};
-constexpr std::array credentials{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
-                                 "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
-
-std::string upper_case(std::string text) {
-    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-    return text;
-}
+constexpr std::array credential_settings{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
+                                         "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
 
 /// Settings of where objects are; everything else is the archive's.
 bool is_of_a_storage(std::string_view name) {
     constexpr std::array others{"file_prefix", "storage_prefix", "storage_deadline", "storage_stall_timeout"};
-    return name.starts_with("s3_") || name.starts_with("aws_") || std::ranges::find(others, name) != others.end();
-}
-
-bool contains(std::span<const std::string_view> words, std::string_view word) {
-    return std::ranges::find(words, word) != words.end();
+    return name.starts_with("s3_") || name.starts_with("aws_") || is_one_of(name, others);
 }
 
 template <class Names> void forget_all(Settings& settings, const Names& names) {
@@ -40,11 +32,11 @@ template <class Names> void forget_all(Settings& settings, const Names& names) {
 /// A name that is no setting: refused, unless WAL-G would pass it over as well.
 void check_foreign(const Settings& settings, const std::string& key, const std::string& where) {
     const auto upper = upper_case(key);
-    if (contains(refused_settings(), upper))
+    if (is_one_of(upper, refused_settings()))
         throw Error(ErrorKind::misconfigured,
                     fmt::format("{} ({}) asks for a storage that this version does not know", key, where),
                     "failover storages are in S3 (WALG_S3_PREFIX) or in a mounted folder (WALG_FILE_PREFIX)");
-    if (contains(unused_settings(), upper) || contains(scripts_settings(), upper) || settings.walg_compatible()) return;
+    if (is_one_of(upper, unused_settings()) || is_one_of(upper, scripts_settings()) || settings.walg_compatible()) return;
     throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is not a setting", key, where),
                 "`walg config --reference` lists the settings");
 }
@@ -66,9 +58,9 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
             values.emplace_back(setting, text);
     }
     // Half of one's credentials and half of another's would be nobody's.
-    const bool has_credentials = std::ranges::any_of(
-        values, [](const auto& value) { return std::ranges::find(credentials, value.first->name) != credentials.end(); });
-    if (has_credentials) forget_all(own, credentials);
+    const bool has_credentials =
+        std::ranges::any_of(values, [](const auto& value) { return is_one_of(value.first->name, credential_settings); });
+    if (has_credentials) forget_all(own, credential_settings);
     for (const auto& [setting, text] : values) own.give(*setting, text, where);
     const bool placed = std::ranges::any_of(prefixes, [&](const char* prefix) { return own.given(prefix); });
     if (!placed)

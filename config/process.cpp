@@ -2,6 +2,7 @@
 
 #include "common/base/files.hpp"
 #include "common/pg/wal_name.hpp"
+#include "config/s3_settings.hpp"
 #include "config/setup.hpp"
 
 #include <filesystem>

@@ -43,6 +43,9 @@ std::span<const Setting> settings_table();
 /// By our name or any of the environment's, in any case; nullptr: there is no such setting.
 const Setting* setting_of_key(const std::string& key);
 
+/// What to say about a key that is no setting: the setting whose name is most like it, or where all are listed.
+std::string did_you_mean(const std::string& key);
+
 /// Where settings come from; filled by main, or by a test.
 struct Sources {
     std::map<std::string, std::string> command_line; ///< by our name or by WAL-G's flag spelling ("walg-storage-prefix")
@@ -85,6 +88,7 @@ public:
     const std::vector<std::string>& warnings() const { return warnings_; }
 
 private:
+    class Loader; ///< settings_load.cpp
     struct Value {
         std::string text, source;
         bool given = false;

@@ -1,7 +1,6 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/pg/server.hpp"
-#include "common/storage/s3/proxy.hpp"
 #include "config/settings.hpp"
 
 #include <memory>
@@ -30,14 +29,6 @@ private:
 /// Tells one archive from another by the settings alone: endpoint, bucket and prefix, or the folder, of each storage.
 /// Error(misconfigured) as ArchiveSetup's.
 std::string archive_place(const Settings& settings);
-
-/// As this process's environment has them: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or the same in lower case. Error(misconfigured)
-/// as ProxyRules'.
-storage::ProxyRules proxy_rules();
-
-/// The size of the pieces of large objects: s3_max_part_size, but a quarter of memory_budget at most where nobody has set that.
-/// Error(misconfigured) when it is too small for S3, or too large for a memory_budget that is given.
-std::uint64_t piece_bytes(const Settings& settings);
 
 /// libpq's keywords from PGHOST, PGPORT ... settings; what was not given is left to libpq.
 pg::ConnectionOptions connection_options(const Settings& settings);

@@ -1,6 +1,7 @@
 #include "config/values.hpp"
 
 #include "common/base/bytes.hpp"
+#include "common/base/number_text.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -21,12 +22,7 @@ std::optional<bool> parse_flag(std::string_view text) {
     return std::nullopt;
 }
 
-std::optional<std::int64_t> parse_number(std::string_view text) {
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return number;
-}
+std::optional<std::int64_t> parse_number(std::string_view text) { return whole_number<std::int64_t>(text); }
 
 std::optional<std::uint64_t> parse_bytes(std::string_view text) {
     std::uint64_t number = 0;

@@ -1,7 +1,9 @@
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <string_view>
 
 /// The texts of settings as values; nothing where the text is none.
@@ -12,6 +14,11 @@ std::optional<std::int64_t> parse_number(std::string_view text);
 std::optional<std::uint64_t> parse_bytes(std::string_view text); ///< "8388608", "8MiB", "8m"
 std::optional<std::chrono::milliseconds>
 parse_duration(std::string_view text); ///< as Go's: "1h30m", "500ms"; a bare number is seconds
+
+/// True when `text` is one of `words`, in the same letters.
+template <class Words> bool is_one_of(std::string_view text, const Words& words) {
+    return std::ranges::find(words, text) != std::ranges::end(words);
+}
 
 /// The word of `words` with the fewest changes to `text`; empty when none is near.
 template <class Words> std::string_view nearest(std::string_view text, const Words& words);

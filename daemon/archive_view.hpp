@@ -3,7 +3,6 @@
 #include "common/archive/wal/wal_integrity.hpp"
 
 #include <chrono>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -71,8 +70,5 @@ Noted note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t 
 archive::ArchiveSummary summary_of(const ArchiveView& view, bool backups);
 
 BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_bytes);
-
-/// For the page: {"at", "trouble", "backups", "segments", "missing", "ranges", "gaps", "windows"}.
-nlohmann::ordered_json archive_json(const ArchiveView& view);
 
 } // namespace walgd::daemon

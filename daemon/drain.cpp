@@ -12,8 +12,8 @@ namespace walgd::daemon {
 
 namespace {
 
-constexpr std::chrono::milliseconds look_every{200};
-constexpr std::chrono::seconds quiet_for{2};
+constexpr std::chrono::milliseconds drain_look_every{200};
+constexpr std::chrono::seconds drained_after{2};
 
 enum class Postmaster { runs, gone, not_known };
 
@@ -32,15 +32,14 @@ Postmaster look_for_postmaster(const std::string& pgdata) {
     }
 }
 
-using Time = std::chrono::steady_clock::time_point;
-
-bool needed(WalService& wal, const DrainOptions& options, Time stopping_since) {
+bool needed(WalService& wal, const DrainOptions& options, std::chrono::steady_clock::time_point stopping_since) {
     if (wal.counters().in_flight > 0) return true;
     // A shim asks as soon as it is connected: who says nothing for two seconds has nothing to ask.
-    if (options.socket_stays) return options.connections() > 0 && std::chrono::steady_clock::now() - stopping_since < quiet_for;
+    if (options.socket_stays)
+        return options.connections() > 0 && std::chrono::steady_clock::now() - stopping_since < drained_after;
     const auto postmaster = look_for_postmaster(options.pgdata);
     if (postmaster != Postmaster::not_known) return postmaster == Postmaster::runs;
-    return std::chrono::steady_clock::now() - wal.last_request() < quiet_for;
+    return std::chrono::steady_clock::now() - wal.last_request() < drained_after;
 }
 
 } // namespace
@@ -62,7 +61,7 @@ awaitable<void> wait_and_drain(asio::signal_set& signals, WalService& wal, Jobs&
     while (!again && std::chrono::steady_clock::now() < deadline) {
         if (!jobs.running() && !needed(wal, options, since)) break;
         ::sd_notify(0, "EXTEND_TIMEOUT_USEC=10000000");
-        co_await sleep_for(look_every);
+        co_await sleep_for(drain_look_every);
     }
     signals.cancel();
     // The handler above refers to this frame: it runs before we are gone.

@@ -8,8 +8,6 @@ namespace walgd::daemon {
 
 std::vector<std::string> not_ready_because(const storage::StorageHealth::Report& storage, const WalCounters& wal,
                                            std::chrono::system_clock::time_point now) {
-    // A failure that nothing followed is told for so long: PostgreSQL tries again within a minute.
-    constexpr std::chrono::minutes failure_counts{5};
     std::vector<std::string> reasons;
     if (storage.state == storage::StorageHealth::State::failing)
         reasons.push_back(fmt::format("the storage fails since {}: {}. {}", time_or_dash(storage.since), storage.trouble,

@@ -5,6 +5,7 @@
 #include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 #include "common/storage/s3/http.hpp"
+#include "daemon/health.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,8 +22,6 @@ namespace walgd::daemon {
 namespace {
 
 constexpr std::size_t waiting_max = 64;
-/// What failed and is not asked for again, nobody waits for: PostgreSQL tries again within a minute.
-constexpr std::chrono::minutes failure_counts{5};
 
 struct Url {
     storage::HttpServer server;

@@ -16,7 +16,7 @@ namespace walgd::daemon {
 
 namespace {
 
-constexpr std::chrono::seconds look_every{1};
+constexpr std::chrono::seconds socket_look_every{1};
 
 sockaddr_un address_of(const std::string& path, const std::string& setting) {
     sockaddr_un address{};
@@ -123,7 +123,7 @@ Listener::~Listener() {
 awaitable<void> keep_reachable(Listener& listener, std::function<void(int)> rebound, std::function<void(std::string)> tell) {
     std::string told;
     for (;;) {
-        co_await sleep_for(look_every);
+        co_await sleep_for(socket_look_every);
         if (listener.reachable()) continue;
         try {
             listener.bind();

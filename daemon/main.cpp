@@ -2,21 +2,21 @@
 #include "common/base/code_pages.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
-#include "common/pg/control_file.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
+#include "config/s3_settings.hpp"
 #include "config/settings.hpp"
 #include "config/setup.hpp"
+#include "daemon/daemon_settings.hpp"
 #include "daemon/delta_maps.hpp"
 #include "daemon/drain.hpp"
 #include "daemon/gap_healer.hpp"
+#include "daemon/http/pages.hpp"
 #include "daemon/listener.hpp"
 #include "daemon/look_ahead.hpp"
-#include "daemon/pages.hpp"
-#include "daemon/prefetch_folder.hpp"
 #include "daemon/reload.hpp"
-#include "daemon/schedule_settings.hpp"
-#include "daemon/scheduled_work.hpp"
+#include "daemon/schedule/schedule_settings.hpp"
+#include "daemon/schedule/scheduled_work.hpp"
 #include "daemon/server.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
@@ -41,27 +41,6 @@
 using namespace walgd;
 
 namespace {
-
-/// A job's options: the daemon's settings, and what the client asked for.
-backup::PushOptions push_options(const config::Settings& settings, const proto::Frame& request) {
-    auto options = config::push_options(settings);
-    if (!request.field(0).empty()) options.pgdata = request.field(0);
-    auto asked = [&request](char flag) { return request.field(1).find(flag) != std::string_view::npos; };
-    options.delta.permanent = asked('p');
-    options.delta.full = asked('f');
-    options.verify = options.verify || asked('v');
-    options.name_all_corrupt = options.name_all_corrupt || asked('s');
-    options.by_database = options.by_database || asked('b');
-    if (asked('w')) options.files_metadata = false;
-    options.count_journals = asked('j');
-    if (asked('m')) options.delta.source = backup::DeltaWish::Source::summaries;
-    if (!request.field(3).empty() || !request.field(4).empty()) {
-        options.delta.from_name = request.field(3);
-        options.delta.from_user_data = request.field(4);
-    }
-    if (!request.field(2).empty()) options.user_data = request.field(2);
-    return options;
-}
 
 /// Asks for as many descriptors as this process may have. Says how many they are.
 std::size_t raised_descriptor_limit() {
@@ -122,20 +101,6 @@ private:
     std::optional<daemon::WalgServer> server_;
 };
 
-daemon::PrefetchOptions prefetch_options(const config::Settings& settings) {
-    daemon::PrefetchOptions options;
-    const auto concurrency = static_cast<unsigned>(settings.number("download_concurrency"));
-    if (concurrency > 1) options.depth_max = concurrency;
-    options.folder = settings.text("prefetch_dir");
-    if (!options.folder.empty()) daemon::prepare_prefetch_folder(options.folder);
-    return options;
-}
-
-daemon::HttpOptions http_options(const config::Settings& settings) {
-    return {settings.text("http_listen"), settings.text("http_token"), settings.text("http_tls_cert"),
-            settings.text("http_tls_key"), settings.flag("http_open")};
-}
-
 /// What the commit-time index lacks can be made from the WAL: nobody waits long for it.
 awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     constexpr std::chrono::seconds enough{3};
@@ -168,36 +133,6 @@ int check(const config::Settings& settings, Log& log) {
     const int code = config::run_check(settings, setup.archive(), std::cout);
     guard.reset();
     return code;
-}
-
-daemon::WalLimits wal_limits(const config::Settings& settings) {
-    daemon::WalLimits limits;
-    limits.concurrency = static_cast<unsigned>(settings.number("upload_concurrency"));
-    limits.ahead_files = static_cast<std::size_t>(std::max<std::int64_t>(0, settings.number("total_bg_uploaded_limit")));
-    if (settings.text("compression_level") == "auto") limits.level.emplace();
-    limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
-    limits.fetch_timeout = settings.duration("fetch_timeout");
-    return limits;
-}
-
-/// As a setting or the cluster's control file has it: a host with a public key alone cannot read a stored header. 0: not known.
-std::uint64_t known_segment_bytes(const config::Settings& settings) {
-    if (const auto given = config::segment_bytes(settings); given != 0) return given;
-    try {
-        return pg::read_control_file(settings.text("pgdata")).wal_segment_bytes;
-    } catch (const Error&) {
-        return 0; // not there yet, or another user's
-    }
-}
-
-/// Metrics and page wait for the first look; else it is for gaps alone, and leaves a starting daemon to PostgreSQL.
-daemon::ArchiveWatch::Options watch_options(const config::Settings& settings) {
-    const bool shown = !settings.text("http_listen").empty();
-    constexpr std::chrono::milliseconds often_enough{1000};
-    return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60),
-            .every = std::max(often_enough, settings.duration("catalogue_refresh")),
-            .segment_bytes = known_segment_bytes(settings),
-            .pgdata = settings.text("pgdata")};
 }
 
 /// Every part of walgd, in the order in which each needs the ones before it.
@@ -237,7 +172,8 @@ private:
     daemon::CommitIndexer index_{archive_};
     bool indexing_ = settings_.flag("commit_index");
     std::optional<daemon::DeltaMaps> delta_maps_;
-    daemon::WalService wal_{archive_, wal_limits(settings_), prefetch_options(settings_), indexing_ ? &index_ : nullptr};
+    daemon::WalService wal_{archive_, daemon::wal_limits(settings_), daemon::prefetch_options(settings_),
+                            indexing_ ? &index_ : nullptr};
     daemon::LookAhead look_ahead_{archive_, wal_, {settings_.text("pgdata"), settings_.flag("pg_ready_rename")}};
     daemon::Jobs jobs_{archive_};
     daemon::SystemdSockets sockets_ = daemon::SystemdSockets::take();
@@ -248,7 +184,7 @@ private:
     WalgSocket walg_socket_{settings_, std::move(sockets_.walg), archive_, wal_, connections_};
     daemon::Listener listener_{{settings_.text("socket"), "WALGD_SOCKET"}, std::move(sockets_.walgd)};
     daemon::Server server_{{archive_, wal_, jobs_,
-                            [this](const proto::Frame& request) { return push_options(settings_, request); },
+                            [this](const proto::Frame& request) { return daemon::job_options(settings_, request); },
                             [this](bool json) { return status(json); }, [this] { return reload(); },
                             [this](const proto::Frame& request) { return catalogue(request); },
                             [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); },
@@ -264,7 +200,7 @@ private:
     daemon::Scheduler scheduler_{
         daemon::schedule_of(settings_, std::chrono::floor<std::chrono::seconds>(started_)),
         {archive_, hooks_, config::connection_options(settings_), works(), [this] { return jobs_.running(); }}};
-    daemon::ArchiveWatch archive_watch_{archive_, watch_options(settings_)};
+    daemon::ArchiveWatch archive_watch_{archive_, daemon::watch_options(settings_)};
     daemon::GapHealer gap_healer_{wal_, hooks_, log_, settings_.text("pgdata")};
     TaskGroup tasks_;
     daemon::PageActions actions_{archive_,
@@ -295,7 +231,7 @@ std::unique_ptr<daemon::HttpServer> Daemon::http_server() {
     if (settings_.text("http_listen").empty()) return nullptr;
     daemon::HttpServer::Pages pages{[this](daemon::HttpQuestion question) { return pages_.answer(std::move(question)); },
                                     [this] { return pages_.event(); }};
-    return std::make_unique<daemon::HttpServer>(io_.get_executor(), log_, http_options(settings_), std::move(pages));
+    return std::make_unique<daemon::HttpServer>(io_.get_executor(), log_, daemon::http_options(settings_), std::move(pages));
 }
 
 std::map<daemon::Task, daemon::Scheduler::Work> Daemon::works() {

@@ -2,7 +2,7 @@
 #include "daemon/archive_watch.hpp"
 #include "daemon/jobs.hpp"
 #include "daemon/look_ahead.hpp"
-#include "daemon/scheduler.hpp"
+#include "daemon/schedule/scheduler.hpp"
 #include "daemon/server.hpp"
 #include "daemon/wal_service.hpp"
 

@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 using proto::WalgReply;
 using proto::WalgType;
 
-constexpr std::chrono::seconds patience{30};
+constexpr std::chrono::seconds half_request_limit{30};
 constexpr std::chrono::minutes idle_max{5};
 
 void check_name(const std::string& name) {
@@ -49,7 +49,7 @@ awaitable<std::optional<proto::WalgRequest>> WalgChannel::receive() {
         if (closed_) co_return std::nullopt;
         if (reader_.holds_part() && !begun) {
             begun = true;
-            deadline = Clock::now() + patience;
+            deadline = Clock::now() + half_request_limit;
         }
         const std::string late = begun ? "half a request came, and not the rest" : "the client asks nothing and does not close";
         co_await within(deadline - Clock::now(), read_more(), late);

@@ -1,6 +1,7 @@
 #include "client/walg/other_archive.hpp"
 #include "common/archive/archive_copy.hpp"
 #include "config/process.hpp"
+#include "config/s3_settings.hpp"
 
 namespace walgd::cli {
 

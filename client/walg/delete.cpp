@@ -5,10 +5,10 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/retention_policy.hpp"
 #include "common/archive/retention/retention_select.hpp"
+#include "common/base/bytes.hpp"
 #include "config/failover_settings.hpp"
 #include "config/process.hpp"
 
-#include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -29,8 +29,7 @@ Error usage(const std::string& what, const std::string& form) { return Error(Err
 
 /// The modifier in front of the last word, if there is one. In any case: people write Full, and mean it.
 FullModifier take_modifier(std::vector<std::string>& words) {
-    auto word = words.empty() ? std::string() : words.front();
-    std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    const auto word = words.empty() ? std::string() : upper_case(words.front());
     if (word != "FULL" && word != "FIND_FULL") return FullModifier::none;
     const auto modifier = word == "FULL" ? FullModifier::full : FullModifier::find_full;
     words.erase(words.begin());

@@ -15,6 +15,7 @@
 #include <iostream>
 #include <malloc.h>
 #include <poll.h>
+#include <stop_token>
 #include <thread>
 #include <unistd.h>
 
@@ -102,70 +103,94 @@ void check_stdout() {
     throw Error(ErrorKind::failed, "what was to be printed cannot be written to stdout", "is the disk full?");
 }
 
+/// What is being caught, as a command tells it. Returns the exit code.
+int tell_failure(Log& log, const CommandLine& line, bool as_walg) {
+    const auto error = as_error(std::current_exception());
+    log.error("{}", error.what());
+    if (!error.hint().empty() && !as_walg) std::cerr << "HINT: " << error.hint() << "\n";
+    return line.verb->failure_code(as_walg);
+}
+
+/// Asks the command to stop at a signal. A person's second one does not wait for what the first one stops.
+class StopSignals {
+public:
+    explicit StopSignals(asio::io_context& io) : signals_(io, SIGINT, SIGTERM, SIGHUP) { listen(); }
+    std::stop_token token() const { return stop_.get_token(); }
+    /// On the I/O thread.
+    void cancel() { signals_.cancel(); }
+
+private:
+    void listen() {
+        signals_.async_wait([this](const boost::system::error_code& error, int) {
+            if (error) return;
+            const auto now = std::chrono::steady_clock::now();
+            // timeout(1) sends two at once.
+            if (stop_.request_stop())
+                first_ = now;
+            else if (now - first_ > one_signal)
+                std::_Exit(1);
+            listen();
+        });
+    }
+
+    std::stop_source stop_;
+    std::chrono::steady_clock::time_point first_;
+    asio::signal_set signals_;
+};
+
+/// Runs the io_context until it is destroyed, which waits for what is still under way.
+class IoThread {
+public:
+    IoThread(asio::io_context& io, StopSignals& signals) : io_(io), signals_(signals) {}
+    ~IoThread() {
+        asio::post(io_, [this] { signals_.cancel(); });
+        guard_.reset();
+        thread_.join();
+    }
+    IoThread(const IoThread&) = delete;
+
+private:
+    asio::io_context& io_;
+    StopSignals& signals_;
+    asio::executor_work_guard<asio::io_context::executor_type> guard_ = asio::make_work_guard(io_);
+    std::thread thread_{[this] { io_.run(); }};
+};
+
+/// What is done when a command has ended, well or not: the daemon hears what changed, and --stats is printed.
+class AtEnd {
+public:
+    AtEnd(const cli::Context& context, bool stats) : context_(context), stats_(stats) {}
+    ~AtEnd() {
+        try {
+            cli::tell_daemon_of_changes(context_);
+        } catch (const std::exception& error) {
+            context_.log.debug("the daemon was not told of what changed: {}", error.what());
+        }
+        if (stats_) tell_requests(context_.requests());
+    }
+    AtEnd(const AtEnd&) = delete;
+
+private:
+    const cli::Context& context_;
+    bool stats_;
+};
+
 int run(const CommandLine& line, bool as_walg) {
     const auto settings = config::Settings::load(config::process_sources(line.config_file, line.settings, as_walg));
     const auto log = make_log(LogStyle::walg, config::log_level(settings), settings.text("log_destination"));
     for (const auto& warning : settings.warnings()) log->warn("{}", warning);
     asio::io_context io(1);
-    auto guard = asio::make_work_guard(io);
-    std::stop_source stop;
-    asio::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
-    std::chrono::steady_clock::time_point first;
-    std::function<void()> listen = [&] {
-        signals.async_wait([&](const boost::system::error_code& error, int) {
-            if (error) return;
-            // A person's second one does not wait for what the first one stops; timeout(1) sends two at once.
-            const auto now = std::chrono::steady_clock::now();
-            if (stop.request_stop())
-                first = now;
-            else if (now - first > one_signal)
-                std::_Exit(1);
-            listen();
-        });
-    };
-    listen();
-    cli::Context context(settings, io.get_executor(), *log, as_walg, stop.get_token());
+    StopSignals signals(io);
+    cli::Context context(settings, io.get_executor(), *log, as_walg, signals.token());
     context.config_file = line.config_file;
-    struct Joined {
-        asio::io_context& io;
-        asio::executor_work_guard<asio::io_context::executor_type>& guard;
-        asio::signal_set& signals;
-        std::thread thread{[this] { io.run(); }};
-        ~Joined() {
-            asio::post(io, [this] { signals.cancel(); });
-            guard.reset();
-            thread.join();
-        }
-    };
-    const Joined joined{io, guard, signals};
-    struct Stats {
-        const cli::Context& context;
-        const bool wanted;
-        ~Stats() {
-            if (wanted) tell_requests(context.requests());
-        }
-    };
-    const Stats stats{context, line.stats};
-    struct Changes {
-        const cli::Context& context;
-        ~Changes() {
-            try {
-                cli::tell_daemon_of_changes(context);
-            } catch (const std::exception& error) {
-                context.log.debug("the daemon was not told of what changed: {}", error.what());
-            }
-        }
-    };
-    const Changes changes{context};
+    const IoThread thread(io, signals);
+    const AtEnd at_end(context, line.stats);
     try {
         const int code = line.verb->run(context);
         check_stdout();
         return code;
     } catch (const std::exception&) {
-        const auto error = as_error(std::current_exception());
-        log->error("{}", error.what());
-        if (!error.hint().empty() && !as_walg) std::cerr << "HINT: " << error.hint() << "\n";
-        return line.verb->failure_code(as_walg);
+        return tell_failure(*log, line, as_walg);
     }
 }
 
@@ -200,9 +225,7 @@ int main(int count, char** words) {
     try {
         return run(line, as_walg);
     } catch (const std::exception&) {
-        const auto error = as_error(std::current_exception());
-        make_log(LogStyle::walg, spdlog::level::info)->error("{}", error.what());
-        if (!error.hint().empty() && !as_walg) std::cerr << "HINT: " << error.hint() << "\n";
-        return line.verb->failure_code(as_walg);
+        const auto log = make_log(LogStyle::walg, spdlog::level::info);
+        return tell_failure(*log, line, as_walg);
     }
 }

@@ -1,5 +1,6 @@
 #include "client/walg/st.hpp"
 #include "common/archive/object_copy.hpp"
+#include "config/s3_settings.hpp"
 
 #include <fmt/format.h>
 
@@ -24,7 +25,7 @@ private:
     codec::Sink* head_;
 };
 
-class Copy : public StorageTool {
+class CopyObjects : public StorageTool {
 public:
     std::string name() const override { return "copy"; }
     std::string help() const override { return "Copy objects from one archive to another, replacing what is there"; }
@@ -68,6 +69,6 @@ private:
 
 } // namespace
 
-std::unique_ptr<StorageTool> make_st_copy() { return std::make_unique<Copy>(); }
+std::unique_ptr<StorageTool> make_st_copy() { return std::make_unique<CopyObjects>(); }
 
 } // namespace walgd::cli

@@ -2,6 +2,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/object_writer.hpp"
 #include "common/base/files.hpp"
+#include "config/s3_settings.hpp"
 
 #include <fcntl.h>
 #include <filesystem>

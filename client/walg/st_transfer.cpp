@@ -1,6 +1,7 @@
 #include "client/walg/st.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/object_move.hpp"
+#include "config/s3_settings.hpp"
 #include "config/values.hpp"
 
 #include <algorithm>

@@ -10,8 +10,6 @@ namespace walgd::archive {
 namespace {
 
 /// Sentinel and metadata are a few hundred bytes; user data and old sentinels with file lists make them larger.
-constexpr std::uint64_t document_bytes_max = 256 << 20;
-
 /// What the commands of a folder begin with: "backup-list", "catchup-list".
 std::string_view word_of(std::string_view folder) { return folder == catchup_folder ? "catchup" : "backup"; }
 

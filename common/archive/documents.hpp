@@ -22,6 +22,9 @@ using walgd::format_time;
 using walgd::parse_time;
 using walgd::Time;
 
+/// No sentinel or metadata.json is larger: it is read as a whole.
+inline constexpr std::uint64_t document_bytes_max = 256 << 20;
+
 inline constexpr std::string_view date_format = "%Y-%m-%dT%H:%M:%S.%fZ";
 
 /// Where the tablespaces were: section 2.2.

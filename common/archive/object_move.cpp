@@ -37,12 +37,12 @@ private:
 };
 
 /// A place in the line, which it leaves whatever happens.
-class Place {
+class PlaceInLine {
 public:
-    Place(Line& line, std::size_t index) : line_(line), index_(index) {}
-    ~Place() { leave(); }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
+    PlaceInLine(Line& line, std::size_t index) : line_(line), index_(index) {}
+    ~PlaceInLine() { leave(); }
+    PlaceInLine(const PlaceInLine&) = delete;
+    PlaceInLine& operator=(const PlaceInLine&) = delete;
 
     void wait() { line_.wait(index_); }
     void leave() {
@@ -65,7 +65,7 @@ public:
         : route_(route), options_(options), moved_(moved), failed_(failed) {}
 
     /// How many of it could not be moved.
-    std::size_t run(const MoveGroup& group, Place& place) const {
+    std::size_t run(const MoveGroup& group, PlaceInLine& place) const {
         std::size_t failures = 0;
         for (const auto& object : group.objects) failures += attempt(object, [&] { copy(object); });
         // A sentinel makes a backup exist: not before all of it is there. Its time tells which backup is the latest.
@@ -194,7 +194,7 @@ std::size_t move_groups(const CopyRoute& route, const std::vector<MoveGroup>& gr
     std::atomic<std::size_t> failures = 0;
     Line line(groups.size());
     in_parallel(groups.size(), route.at_once, [&](std::size_t index) {
-        Place place(line, index);
+        PlaceInLine place(line, index);
         failures += move.run(groups[index], place);
     });
     return failures;

@@ -7,7 +7,7 @@ namespace walgd::archive {
 namespace {
 
 /// How long the way out may take.
-constexpr std::chrono::seconds abort_limit{20};
+constexpr std::chrono::seconds writer_abort_limit{20};
 
 } // namespace
 
@@ -28,7 +28,7 @@ ObjectWriter::ObjectWriter(WriteTarget target, storage::ObjectKey key, storage::
 ObjectWriter::~ObjectWriter() {
     if (!upload_ || finished_) return;
     try {
-        run_blocking(target_.io, within(abort_limit, upload_->abort(), "no answer"));
+        run_blocking(target_.io, within(writer_abort_limit, upload_->abort(), "no answer"));
     } catch (const std::exception&) {
         // What is left is invisible, and goes with the next backup's removal of stale uploads.
     }

@@ -19,7 +19,7 @@ namespace {
 
 /// Objects that are younger may have others beside them that a listing does not show yet.
 constexpr std::chrono::minutes listing_lag{1};
-constexpr std::uint64_t state_bytes_max = 16 << 20;
+constexpr std::uint64_t verify_state_bytes_max = 16 << 20;
 
 storage::ObjectKey state_key() { return storage::ObjectKey(std::string(archive::own_folder) + "verify.json"); }
 
@@ -94,7 +94,8 @@ private:
     }
 
     std::optional<VerifyState> last_state() const {
-        const auto text = run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), state_bytes_max), stop_);
+        const auto text =
+            run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), verify_state_bytes_max), stop_);
         if (!text) return std::nullopt;
         try {
             return parse_verify_state(text_of(text->view()), state_key().path());

@@ -23,6 +23,14 @@ inline std::string lower_case(std::string_view text) {
     }
     return out;
 }
+/// The text with its letters, those of ASCII, in upper case.
+inline std::string upper_case(std::string_view text) {
+    std::string out(text);
+    for (auto& c : out) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    return out;
+}
 inline std::string_view text_of(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 /// Owned bytes, not initialised, not copied. Where a retry starts from.

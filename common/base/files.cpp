@@ -155,4 +155,11 @@ void remove_unfinished_writes(const std::string& path) {
     if (error) throw Error(ErrorKind::failed, fmt::format("cannot list {}: {}", prefix.parent_path().string(), error.message()));
 }
 
+std::string existing_part(const std::string& path) {
+    namespace fs = std::filesystem;
+    fs::path part = path;
+    while (!part.empty() && part != part.root_path() && !fs::exists(part)) part = part.parent_path();
+    return part.empty() ? "." : part.string();
+}
+
 } // namespace walgd

@@ -29,4 +29,7 @@ void write_file_atomically(const std::string& path, ByteView bytes, mode_t mode)
 /// Removes the temporary files of calls for `path` that were killed; only where no other process may be writing it.
 void remove_unfinished_writes(const std::string& path);
 
+/// The longest beginning of `path` that is there: itself, a folder above it, at last "/", or "." of a relative path.
+std::string existing_part(const std::string& path);
+
 } // namespace walgd

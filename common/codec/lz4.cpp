@@ -10,24 +10,24 @@ namespace walgd::codec {
 
 namespace {
 
-using CompressContexts = ContextPool<LZ4F_cctx, &LZ4F_freeCompressionContext>;
-using DecompressContexts = ContextPool<LZ4F_dctx, &LZ4F_freeDecompressionContext>;
+using Lz4CompressContexts = ContextPool<LZ4F_cctx, &LZ4F_freeCompressionContext>;
+using Lz4DecompressContexts = ContextPool<LZ4F_dctx, &LZ4F_freeDecompressionContext>;
 
 constexpr std::size_t block_bytes = 4 << 20;
 // A context holds a block: 4 MiB.
-constexpr std::size_t kept_contexts_max = 4;
+constexpr std::size_t kept_lz4_contexts_max = 4;
 
-CompressContexts& compress_contexts() {
-    static CompressContexts pool(kept_contexts_max);
+Lz4CompressContexts& lz4_compress_contexts() {
+    static Lz4CompressContexts pool(kept_lz4_contexts_max);
     return pool;
 }
 
-DecompressContexts& decompress_contexts() {
-    static DecompressContexts pool(kept_contexts_max);
+Lz4DecompressContexts& lz4_decompress_contexts() {
+    static Lz4DecompressContexts pool(kept_lz4_contexts_max);
     return pool;
 }
 
-std::size_t checked(std::size_t result, const char* action) {
+std::size_t checked_lz4(std::size_t result, const char* action) {
     if (LZ4F_isError(result))
         throw Error(ErrorKind::failed, fmt::format("cannot {} with lz4: {}", action, LZ4F_getErrorName(result)));
     return result;
@@ -35,13 +35,13 @@ std::size_t checked(std::size_t result, const char* action) {
 
 LZ4F_cctx* make_compress_context() {
     LZ4F_cctx* context = nullptr;
-    checked(LZ4F_createCompressionContext(&context, LZ4F_VERSION), "compress");
+    checked_lz4(LZ4F_createCompressionContext(&context, LZ4F_VERSION), "compress");
     return context;
 }
 
 LZ4F_dctx* make_decompress_context() {
     LZ4F_dctx* context = nullptr;
-    checked(LZ4F_createDecompressionContext(&context, LZ4F_VERSION), "decompress");
+    checked_lz4(LZ4F_createDecompressionContext(&context, LZ4F_VERSION), "decompress");
     return context;
 }
 
@@ -58,23 +58,24 @@ LZ4F_preferences_t preferences() {
 class Lz4Compressor final : public Sink {
 public:
     explicit Lz4Compressor(Sink& next)
-        : next_(next), context_(compress_contexts().take(make_compress_context)), buffer_(room_for_a_block()) {
+        : next_(next), context_(lz4_compress_contexts().take(make_compress_context)), buffer_(room_for_a_block()) {
         const auto chosen = preferences();
-        header_bytes_ = checked(LZ4F_compressBegin(context_.get(), buffer_.data(), buffer_.size(), &chosen), "start");
+        header_bytes_ = checked_lz4(LZ4F_compressBegin(context_.get(), buffer_.data(), buffer_.size(), &chosen), "start");
     }
-    ~Lz4Compressor() override { compress_contexts().keep(std::move(context_)); }
+    ~Lz4Compressor() override { lz4_compress_contexts().keep(std::move(context_)); }
     void write(ByteView bytes) override {
         pass_header();
         while (!bytes.empty()) {
             const auto piece = bytes.first(std::min(bytes.size(), block_bytes));
-            pass(checked(LZ4F_compressUpdate(context_.get(), buffer_.data(), buffer_.size(), piece.data(), piece.size(), nullptr),
-                         "compress"));
+            pass(checked_lz4(
+                LZ4F_compressUpdate(context_.get(), buffer_.data(), buffer_.size(), piece.data(), piece.size(), nullptr),
+                "compress"));
             bytes = bytes.subspan(piece.size());
         }
     }
     void finish() override {
         pass_header();
-        pass(checked(LZ4F_compressEnd(context_.get(), buffer_.data(), buffer_.size(), nullptr), "compress"));
+        pass(checked_lz4(LZ4F_compressEnd(context_.get(), buffer_.data(), buffer_.size(), nullptr), "compress"));
         next_.finish();
     }
 
@@ -89,17 +90,17 @@ private:
     }
 
     Sink& next_;
-    CompressContexts::Handle context_;
+    Lz4CompressContexts::Handle context_;
     OutputBuffer buffer_;
     std::size_t header_bytes_ = 0; // in buffer_, not yet passed on
 };
 
 class Lz4Decompressor final : public Sink {
 public:
-    explicit Lz4Decompressor(Sink& next) : next_(next), context_(decompress_contexts().take(make_decompress_context)) {
+    explicit Lz4Decompressor(Sink& next) : next_(next), context_(lz4_decompress_contexts().take(make_decompress_context)) {
         LZ4F_resetDecompressionContext(context_.get());
     }
-    ~Lz4Decompressor() override { decompress_contexts().keep(std::move(context_)); }
+    ~Lz4Decompressor() override { lz4_decompress_contexts().keep(std::move(context_)); }
     void write(ByteView bytes) override;
     void finish() override {
         if (missing_ != 0) refuse_cut("lz4");
@@ -108,7 +109,7 @@ public:
 
 private:
     Sink& next_;
-    DecompressContexts::Handle context_;
+    Lz4DecompressContexts::Handle context_;
     OutputBuffer buffer_{256 << 10};
     std::size_t missing_ = 1; // what the library still wants: 0 after a frame
 };

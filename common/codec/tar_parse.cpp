@@ -1,5 +1,7 @@
 #include "common/codec/tar_header.hpp"
 
+#include "common/base/number_text.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <limits>
@@ -57,10 +59,9 @@ void check_sum(const Block& block) {
 }
 
 std::int64_t pax_integer(std::string_view value) {
-    std::int64_t result = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
-    if (error != std::errc() || end != value.data() + value.size()) throw std::runtime_error("a pax number is not one");
-    return result;
+    const auto number = whole_number<std::int64_t>(value);
+    if (!number) throw std::runtime_error("a pax number is not one");
+    return *number;
 }
 
 /// "1714557601.25": rounded down.

@@ -1,8 +1,8 @@
+#include "common/base/number_text.hpp"
 #include "common/codec/context_pool.hpp"
 #include "common/codec/methods.hpp"
 
 #include <array>
-#include <charconv>
 #include <fmt/format.h>
 #include <optional>
 #include <utility>
@@ -50,10 +50,8 @@ std::optional<int> level_number(const std::string& level) {
         {{"", tuned}, {"default", tuned}, {"tuned-fast", tuned_fast}, {"fastest", 1}, {"better", 7}, {"best", 11}}};
     for (const auto& [name, number] : named)
         if (level == name) return number;
-    int number = 0;
-    const auto [end, error] = std::from_chars(level.data(), level.data() + level.size(), number);
-    if (error != std::errc() || end != level.data() + level.size() || number < 1 || number > level_max) return std::nullopt;
-    return number;
+    const auto number = whole_number<int>(level);
+    return number && *number >= 1 && *number <= level_max ? number : std::nullopt;
 }
 
 int checked_level(const std::string& level) {

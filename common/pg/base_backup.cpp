@@ -14,9 +14,7 @@ namespace walgd::pg {
 
 namespace {
 
-constexpr int version_least = 130000, version_with_options = 150000;
-// SQLSTATEs (src/backend/utils/errcodes.txt)
-constexpr std::string_view not_in_state = "55000", no_privilege = "42501";
+constexpr int version_with_options = 150000;
 constexpr std::string_view archive_suffix = ".tar", data_archive = "base.tar";
 
 using Message = std::unique_ptr<char, FreeWith<&PQfreemem>>;

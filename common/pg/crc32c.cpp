@@ -16,10 +16,10 @@ constexpr std::array<std::uint32_t, 256> make_table() {
     }
     return table;
 }
-constexpr auto table = make_table();
+constexpr auto crc_table = make_table();
 
 std::uint32_t by_table(ByteView bytes, std::uint32_t value) {
-    for (const auto byte : bytes) value = value >> 8 ^ table[(value ^ std::to_integer<std::uint32_t>(byte)) & 0xFF];
+    for (const auto byte : bytes) value = value >> 8 ^ crc_table[(value ^ std::to_integer<std::uint32_t>(byte)) & 0xFF];
     return value;
 }
 

@@ -33,7 +33,7 @@ void put(std::string& text, const RelationId& id, const ForkChanges& fork) {
     for (const auto block : fork.blocks.between(0, blocks_end)) put(text, {id.tablespace, id.database, id.relation, block});
 }
 
-std::uint64_t number_of(const Entry& entry) { return std::uint64_t{entry[2]} << half_bits | entry[3]; }
+std::uint64_t entry_number(const Entry& entry) { return std::uint64_t{entry[2]} << half_bits | entry[3]; }
 
 class Parser {
 public:
@@ -43,7 +43,7 @@ public:
         DeltaObject object;
         const auto entry = take();
         if (is(entry, Own::system))
-            read_ours(SystemIdentifier(number_of(entry)), object);
+            read_ours(SystemIdentifier(entry_number(entry)), object);
         else
             read_pages(entry, object.sections.emplace_back().changes);
         object.tail = tail();
@@ -73,12 +73,12 @@ private:
     void read_ours(SystemIdentifier cluster, DeltaObject& object) {
         auto entry = take(Own::start);
         while (is(entry, Own::start)) {
-            const Lsn begin(number_of(entry));
+            const Lsn begin(entry_number(entry));
             if (!object.sections.empty() && begin < object.sections.back().start) refuse("its sections are out of order");
             auto& section = object.sections.emplace_back(begin);
             for (entry = take(); !is(entry, Own::start) && !is(entry, Own::end); entry = take()) add(entry, section.changes);
         }
-        object.proof = DeltaProof{cluster, object.sections.front().start, Lsn(number_of(entry))};
+        object.proof = DeltaProof{cluster, object.sections.front().start, Lsn(entry_number(entry))};
         if (take() != last_entry) refuse("something follows its last entry");
     }
     void read_pages(Entry entry, BlockChanges& changes) {

@@ -2,8 +2,8 @@
 
 #include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
+#include "common/base/number_text.hpp"
 
-#include <charconv>
 #include <fmt/format.h>
 #include <vector>
 
@@ -60,11 +60,9 @@ std::string_view sqlstate_of(const PGresult* result) {
 }
 
 std::uint64_t number_of(const std::string& text, std::string_view what) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size())
-        throw Error(ErrorKind::failed, fmt::format("the server gave '{}' as {}", text, what));
-    return number;
+    const auto number = whole_number<std::uint64_t>(text);
+    if (!number) throw Error(ErrorKind::failed, fmt::format("the server gave '{}' as {}", text, what));
+    return *number;
 }
 
 Lsn lsn_of(const std::string& text) {

@@ -11,6 +11,11 @@
 /// What the kinds of connections, Server, Replication and BaseBackup, share. Nobody else includes libpq.
 namespace walgd::pg {
 
+/// The oldest server that backups are taken of and WAL is received from.
+inline constexpr int version_least = 130000;
+/// SQLSTATEs (src/backend/utils/errcodes.txt).
+inline constexpr std::string_view not_in_state = "55000", no_privilege = "42501";
+
 using Connection = std::unique_ptr<PGconn, FreeWith<&PQfinish>>;
 using Result = std::unique_ptr<PGresult, FreeWith<&PQclear>>;
 

@@ -1,6 +1,7 @@
 #include "common/pg/lsn.hpp"
 
-#include <charconv>
+#include "common/base/number_text.hpp"
+
 #include <fmt/format.h>
 
 namespace walgd::pg {
@@ -8,11 +9,7 @@ namespace walgd::pg {
 namespace {
 
 std::optional<std::uint32_t> parse_half(std::string_view text) {
-    if (text.empty() || text.size() > 8) return std::nullopt;
-    std::uint32_t half = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), half, 16);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return half;
+    return text.size() > 8 ? std::nullopt : whole_number<std::uint32_t>(text, 16);
 }
 
 } // namespace

@@ -9,7 +9,7 @@ namespace {
 
 // The parts before a record's main data (src/include/access/xlogrecord.h).
 constexpr unsigned short_data = 255, long_data = 254, origin = 253, top_level_xid = 252;
-constexpr unsigned has_info = 0x80; // of a transaction's record
+constexpr unsigned xact_has_info = 0x80; // of a transaction's record
 // xl_xact_xinfo, src/include/access/xact.h
 constexpr std::uint32_t has_database = 1U << 0, has_subtransactions = 1U << 1, has_relations = 1U << 2,
                         has_invalidations = 1U << 3, has_twophase = 1U << 4, has_dropped_statistics = 1U << 8;
@@ -76,7 +76,7 @@ std::optional<Moment> transaction_end(const RecordHeader& header, ByteView data,
     Fields fields(data);
     end.time = time_of_postgres(fields.take<std::int64_t>());
     if (!fields.good()) return std::nullopt;
-    const auto parts = (header.info & has_info) != 0 ? fields.take<std::uint32_t>() : 0U;
+    const auto parts = (header.info & xact_has_info) != 0 ? fields.take<std::uint32_t>() : 0U;
     if ((parts & has_database) != 0) fields.skip(database_bytes);
     if ((parts & has_subtransactions) != 0) {
         const auto count = fields.take<std::uint32_t>();

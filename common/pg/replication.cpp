@@ -11,9 +11,8 @@ namespace walgd::pg {
 
 namespace {
 
-constexpr int version_least = 130000, version_with_read_slot = 150000;
-// SQLSTATEs (src/backend/utils/errcodes.txt)
-constexpr std::string_view undefined_file = "58P01", object_in_use = "55006", no_privilege = "42501", not_in_state = "55000";
+constexpr int version_with_read_slot = 150000;
+constexpr std::string_view undefined_file = "58P01", object_in_use = "55006"; // SQLSTATEs
 constexpr std::size_t slot_name_max = 63;
 
 using Message = std::unique_ptr<char, FreeWith<&PQfreemem>>;

@@ -1,9 +1,9 @@
 #include "common/pg/timeline_history.hpp"
 
 #include "common/base/error.hpp"
+#include "common/base/number_text.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 #include <optional>
 
@@ -22,12 +22,10 @@ std::string_view take_word(std::string_view& line) {
 }
 
 std::optional<PastTimeline> parse_line(std::string_view line) {
-    const auto number_text = take_word(line);
-    std::uint32_t number = 0;
-    const auto [end, error] = std::from_chars(number_text.data(), number_text.data() + number_text.size(), number);
+    const auto number = whole_number<std::uint32_t>(take_word(line));
     const auto lsn = Lsn::parse(take_word(line));
-    if (error != std::errc() || end != number_text.data() + number_text.size() || number == 0 || !lsn) return std::nullopt;
-    return PastTimeline{TimelineId(number), *lsn};
+    if (!number || *number == 0 || !lsn) return std::nullopt;
+    return PastTimeline{TimelineId(*number), *lsn};
 }
 
 /// PostgreSQL that is told to follow a history, and recovers to a moment before its last turn, writes that turn down all the

@@ -17,7 +17,7 @@ constexpr unsigned blocks_max = 32, top_xid_id = 252, origin_id = 253, long_data
 constexpr unsigned fork_bits = 0x0F, has_image = 0x10, same_relation = 0x80;
 constexpr unsigned image_hole = 0x01, image_compressed_14 = 0x02, image_compressed_15 = 0x04 | 0x08 | 0x10;
 
-[[noreturn]] void refuse(const std::string& cause) { throw Error(ErrorKind::corrupt, cause); }
+[[noreturn]] void refuse_record(const std::string& cause) { throw Error(ErrorKind::corrupt, cause); }
 
 /// Takes numbers off the front.
 class Bytes {
@@ -30,7 +30,7 @@ public:
         return number;
     }
     ByteView take(std::size_t count) {
-        if (bytes_.size() < count) refuse("a WAL record is shorter than what it says of itself");
+        if (bytes_.size() < count) refuse_record("a WAL record is shorter than what it says of itself");
         const auto part = bytes_.first(count);
         bytes_ = bytes_.subspan(count);
         return part;
@@ -117,10 +117,10 @@ public:
             } else if (id == top_xid_id && version_ >= 14) {
                 headers.take(4);
             } else {
-                refuse(fmt::format("a WAL record has a part {}, which nobody knows", id));
+                refuse_record(fmt::format("a WAL record has a part {}, which nobody knows", id));
             }
         }
-        if (headers.size() != announced_) refuse("a WAL record is not as long as its parts");
+        if (headers.size() != announced_) refuse_record("a WAL record is not as long as its parts");
         return main_bytes;
     }
 
@@ -138,7 +138,7 @@ private:
         if ((flags & same_relation) == 0)
             relation_ = headers.relation();
         else if (relation_ == RelationId{})
-            refuse("a WAL record refers to the relation of a block before, and has none");
+            refuse_record("a WAL record refers to the relation of a block before, and has none");
         const auto block = headers.take<std::uint32_t>();
         if ((flags & fork_bits) == main_fork) changes_.of(relation_).blocks.add(block);
     }
@@ -152,7 +152,7 @@ private:
 } // namespace
 
 void read_record_changes(ByteView record, int server_version, BlockChanges& changes) {
-    if (record.size() < record_header_bytes) refuse("a WAL record is shorter than its header");
+    if (record.size() < record_header_bytes) refuse_record("a WAL record is shorter than its header");
     const auto info = std::to_integer<unsigned>(record[info_at]), manager = std::to_integer<unsigned>(record[manager_at]);
     const auto main_bytes = References(server_version, changes).read(Bytes(record.subspan(record_header_bytes)));
     const Bytes data(record.last(main_bytes));

@@ -20,9 +20,9 @@ constexpr std::size_t name_digits = 40, lsn_digits = 16;
 // entry = tablespace:4 database:4 relation:4 fork:4 limit_block:4 chunk_count:4
 // A chunk is of 65536 blocks: 4096 words of bits, or fewer words, each a block.
 constexpr std::uint32_t magic = 0x652b137b, no_limit = 0xFFFFFFFF;
-constexpr std::size_t entry_bytes = 24, crc_bytes = 4, word_bits = 16;
-constexpr std::uint32_t chunk_blocks = 1 << 16;
-constexpr std::uint16_t bitmap_words = chunk_blocks / word_bits;
+constexpr std::size_t entry_bytes = 24, crc_bytes = 4, summary_word_bits = 16;
+constexpr std::uint32_t summary_chunk_blocks = 1 << 16;
+constexpr std::uint16_t bitmap_words = summary_chunk_blocks / summary_word_bits;
 
 std::optional<std::uint64_t> hex(std::string_view digits) {
     std::uint64_t number = 0;
@@ -75,7 +75,7 @@ private:
     }
 
     void read_chunks(std::uint32_t count, BlockSet* blocks) {
-        if (count > chunk_blocks) refuse(fmt::format("it says that a relation has {} times 65536 blocks", count));
+        if (count > summary_chunk_blocks) refuse(fmt::format("it says that a relation has {} times 65536 blocks", count));
         std::vector<std::uint16_t> sizes;
         for (std::uint32_t index = 0; index < count; ++index) sizes.push_back(take<std::uint16_t>());
         for (std::uint32_t chunk = 0; chunk < count; ++chunk) {
@@ -84,15 +84,15 @@ private:
                 const auto word = take<std::uint16_t>();
                 if (blocks == nullptr) continue;
                 if (sizes[chunk] < bitmap_words)
-                    blocks->add(chunk * chunk_blocks + word);
+                    blocks->add(chunk * summary_chunk_blocks + word);
                 else
-                    add_bits(chunk * chunk_blocks + index * static_cast<std::uint32_t>(word_bits), word, *blocks);
+                    add_bits(chunk * summary_chunk_blocks + index * static_cast<std::uint32_t>(summary_word_bits), word, *blocks);
             }
         }
     }
 
     static void add_bits(std::uint32_t first, std::uint16_t word, BlockSet& blocks) {
-        for (std::uint32_t bit = 0; bit < word_bits; ++bit) {
+        for (std::uint32_t bit = 0; bit < summary_word_bits; ++bit) {
             if ((word >> bit & 1) != 0) blocks.add(first + bit);
         }
     }

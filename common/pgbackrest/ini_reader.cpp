@@ -75,7 +75,7 @@ void IniReader::take_value(std::string_view key, std::string_view text, const nl
     if (key.empty()) refuse("has no key");
     const bool own = section_ == "backrest";
     if (own && key == "backrest-checksum") {
-        if (value.is_string()) announced_ = codec::parse_sha1(value.get_ref<const std::string&>());
+        if (value.is_string()) announced_ = parse_sha1(value.get_ref<const std::string&>());
         if (!announced_) refuse("has no SHA-1 as the checksum");
         return;
     }

@@ -1,5 +1,5 @@
 #pragma once
-#include "common/codec/sha1.hpp"
+#include "common/base/sha1.hpp"
 
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
@@ -43,8 +43,8 @@ private:
     std::string rest_; ///< of a line whose end has not come
     std::string section_, hashed_section_;
     std::string canonical_; ///< text that is not hashed yet
-    codec::Sha1 hash_;
-    std::optional<codec::Sha1Digest> announced_;
+    Sha1 hash_;
+    std::optional<Sha1Digest> announced_;
     std::uint64_t line_number_ = 0;
     bool any_section_ = false, any_entry_ = false, format_known_ = false, at_start_ = true;
 };

@@ -51,7 +51,7 @@ std::optional<ArchivedName> parse_archived_name(std::string_view name) {
     const auto file = name.substr(0, dash);
     const auto kind = pg::wal_file_kind(file);
     if (kind != pg::WalFileKind::segment && kind != pg::WalFileKind::partial) return std::nullopt;
-    const auto sha1 = codec::parse_sha1(name.substr(dash + 1, sha1_digits));
+    const auto sha1 = parse_sha1(name.substr(dash + 1, sha1_digits));
     if (!sha1) return std::nullopt;
     auto extension = name.substr(dash + 1 + sha1_digits);
     if (!extension.empty() && (extension.front() != '.' || extension.size() == 1)) return std::nullopt;

@@ -1,6 +1,6 @@
 #pragma once
+#include "common/base/sha1.hpp"
 #include "common/codec/compression.hpp"
-#include "common/codec/sha1.hpp"
 #include "common/storage/storage.hpp"
 
 #include <optional>
@@ -36,9 +36,9 @@ const codec::Compression& compression_of_extension(std::string_view extension, c
 
 /// An object in a timeline's folder of the archive, by the name in the folder.
 struct ArchivedName {
-    std::string file;                      ///< PostgreSQL's name for it: segment, .partial or .backup
-    std::optional<codec::Sha1Digest> sha1; ///< of the content; .backup files have none
-    std::string extension;                 ///< without the dot; empty: not compressed
+    std::string file;               ///< PostgreSQL's name for it: segment, .partial or .backup
+    std::optional<Sha1Digest> sha1; ///< of the content; .backup files have none
+    std::string extension;          ///< without the dot; empty: not compressed
 };
 /// Nothing, if pgBackRest writes no such name.
 std::optional<ArchivedName> parse_archived_name(std::string_view name);

@@ -84,7 +84,7 @@ void ManifestReader::take_file(std::string_view key, const Fields& fields) {
                       .stored_bytes = fields.number("repo-size").value_or(*bytes),
                       .bundle = fields.number("bni").value_or(0),
                       .bundle_offset = fields.number("bno").value_or(0)};
-    const auto sha1 = codec::parse_sha1(fields.text("checksum").value_or(""));
+    const auto sha1 = parse_sha1(fields.text("checksum").value_or(""));
     if (!sha1 && file.bytes > 0) fields.refuse("has no SHA-1 as its checksum");
     if (file.bundle_offset > std::numeric_limits<std::uint64_t>::max() - file.stored_bytes) fields.refuse("ends nowhere");
     if (sha1) file.sha1 = *sha1;

@@ -16,7 +16,7 @@ struct ManifestFile {
     std::string name; ///< "pg_data/base/1/1259", "pg_tblspc/16384/PG_15_202209061/5/16390"
     std::uint64_t bytes = 0, stored_bytes = 0;
     std::uint64_t bundle = 0, bundle_offset = 0; ///< bundle 0: an object of its own
-    codec::Sha1Digest sha1{};                    ///< of the plain content; an empty file has none
+    Sha1Digest sha1{};                           ///< of the plain content; an empty file has none
     std::uint32_t label = 0;                     ///< index into Manifest::labels: in which backup's folder it is
     std::uint16_t mode = 0;
     bool damaged = false; ///< some of its pages had wrong checksums when it was copied

@@ -20,12 +20,12 @@ public:
     }
     void finish() override { file_.finish(); }
     std::uint64_t bytes() const { return bytes_; }
-    codec::Sha1Digest digest() { return hash_.digest(); }
+    Sha1Digest digest() { return hash_.digest(); }
 
 private:
     backup::RestoredFile file_;
     std::uint64_t bytes_max_, bytes_ = 0;
-    codec::Sha1 hash_;
+    Sha1 hash_;
 };
 
 RunReader::RunReader(const Manifest& manifest, const RestoreRuns& plan, const StoredRun& run, std::string object,

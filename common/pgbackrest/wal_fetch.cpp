@@ -19,7 +19,7 @@ constexpr std::size_t folder_digits = 16;
 /// The object of a WAL file, and what its content must be.
 struct Stored {
     storage::ObjectKey key{""};
-    std::optional<codec::Sha1Digest> sha1;
+    std::optional<Sha1Digest> sha1;
     const codec::Compression* compression = nullptr;
 };
 
@@ -34,12 +34,12 @@ public:
     }
     void finish() override {}
     std::uint64_t bytes() const { return bytes_; }
-    codec::Sha1Digest digest() { return hash_.digest(); }
+    Sha1Digest digest() { return hash_.digest(); }
 
 private:
     int fd_;
     const std::string& name_;
-    codec::Sha1 hash_;
+    Sha1 hash_;
     std::uint64_t bytes_ = 0;
 };
 

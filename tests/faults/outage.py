@@ -6,21 +6,14 @@
 something does not hold. CI runs a short one: test_storage_outage.py.
 """
 import argparse
-import os
 import sys
 import time
 import unittest
 
 from storage_support import Cluster, FaultCase, Minio, Rgw, faults, need_minio, until
+from support import cpu_seconds
 
 CPU_SHARE_MAX, CPU_SECONDS_MORE = 0.005, 0.1
-
-
-def cpu_seconds(pid):
-    """User and system time of a process so far."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Outage(FaultCase):

@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
-from harness import Cluster, run
+from harness import Cluster
 
 PING, WAL_PUSH, WAL_FETCH, STATUS = 1, 2, 3, 4
 OK, ABSENT, ERROR = 64, 65, 66
@@ -95,6 +95,7 @@ def make_segments(scratch, count, name="source", segment_mb=1):
 
 
 def cpu_seconds(pid):
+    """User and system time of a process so far."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

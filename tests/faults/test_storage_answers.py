@@ -2,7 +2,7 @@
 what is stored is judged past the proxy. The table of all faults: README.md."""
 import unittest
 
-from storage_support import FaultCase, faults, run, segment_content, until
+from storage_support import FaultCase, faults, run, segment_content
 
 BUSY = ((500, "InternalError"), (502, "BadGateway"), (503, "SlowDown"), (504, "GatewayTimeout"), (429, "TooManyRequests"))
 

@@ -8,12 +8,12 @@ import hashlib
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 import uuid
@@ -198,6 +198,11 @@ class Cluster:
     def wait_until_writable(self, seconds=120):
         until("end of recovery", lambda: self.psql("select pg_is_in_recovery()", check=False) == "f", seconds, 0.2)
 
+    def wait_until_replayed(self, primary):
+        """This standby has replayed all that the primary has flushed by now."""
+        place = primary.psql("select pg_current_wal_flush_lsn()")
+        until("the standby to replay", lambda: self.psql(f"select pg_last_wal_replay_lsn() >= '{place}'") == "t")
+
     def archived(self, name, seconds=60):
         until(f"PostgreSQL to archive {name}", lambda: (self.data / f"pg_wal/archive_status/{name}.done").exists() or
               not (self.data / f"pg_wal/archive_status/{name}.ready").exists(), seconds)
@@ -251,6 +256,10 @@ class Walgd:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def peak_mib(self):
+        """Of resident memory, since it began."""
+        return int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
 
     def walg(self, *words, check=True, name="walg", env=None, **options):
         return run([self.scratch.bin / name, *words], env={**self.env, **(env or {})}, check=check, **options)
@@ -481,6 +490,11 @@ class TestCase(unittest.TestCase):
     def store(self):
         folder = self.scratch.folder("store")
         return folder, {"WALG_FILE_PREFIX": str(folder)}
+
+    def sentinels(self):
+        """The names of the base backups' sentinels in self.folder, in their order."""
+        folder = self.folder / "basebackups_005"
+        return sorted(path.name for path in folder.glob("*_sentinel.json")) if folder.exists() else []
 
 
 def manifest_of(folder):

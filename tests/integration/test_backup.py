@@ -1,13 +1,11 @@
 """Base backups and restores when something is odd: interrupted, refused, relocated, damaged."""
 import json
 import os
-import pathlib
 import shutil
 import signal
-import subprocess
 import unittest
 
-from harness import GOLDEN, Cluster, TestCase, Walgd, run, start, until
+from harness import GOLDEN, Cluster, TestCase, Walgd, start, until
 
 
 class Backup(TestCase):
@@ -25,10 +23,6 @@ class Backup(TestCase):
     def alone(self, **extra):
         """walg with no daemon to ask."""
         return Walgd(self.scratch, {**self.settings, **extra}, self.cluster)
-
-    def sentinels(self):
-        folder = self.folder / "basebackups_005"
-        return sorted(path.name for path in folder.glob("*_sentinel.json")) if folder.exists() else []
 
     def sentinel(self):
         return json.loads((self.folder / "basebackups_005" / self.sentinels()[-1]).read_text())

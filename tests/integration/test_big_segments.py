@@ -1,5 +1,4 @@
 """Segments of 1 GB, the largest that PostgreSQL has: memory does not grow with them."""
-import re
 import shutil
 import unittest
 
@@ -8,10 +7,6 @@ from harness import Cluster, TestCase, Walgd, run
 
 class BigSegments(TestCase):
     MEMORY_MIB = 96
-
-    def peak_mib(self, process):
-        with open(f"/proc/{process.pid}/status") as status:
-            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
 
     def test_archived_fetched_and_recovered_from(self):
         _, settings = self.store()
@@ -28,7 +23,7 @@ class BigSegments(TestCase):
         run([self.scratch.bin / "walg-fetch", name, fetched], env=daemon.env)
         self.assertEqual(fetched.stat().st_size, 1 << 30)
         run(["cmp", fetched, old.data / "pg_wal" / name])
-        self.assertLess(self.peak_mib(daemon.process), self.MEMORY_MIB)
+        self.assertLess(daemon.peak_mib(), self.MEMORY_MIB)
         expected = old.checksum()
         old.stop("immediate")
         shutil.rmtree(old.data)
@@ -41,7 +36,7 @@ class BigSegments(TestCase):
         new.start()
         new.wait_until_writable()
         self.assertEqual(new.checksum(), expected)
-        self.assertLess(self.peak_mib(daemon.process), self.MEMORY_MIB)
+        self.assertLess(daemon.peak_mib(), self.MEMORY_MIB)
 
 
 if __name__ == "__main__":

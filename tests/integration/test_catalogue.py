@@ -3,7 +3,7 @@ import json
 import unittest
 
 from harness import TestCase, Walgd, free_port, run, until
-from made_wal import segment_content, segment_name, write_segment
+from made_wal import segment_content, segment_name
 
 ASKED = "0 storage requests"
 

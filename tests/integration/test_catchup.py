@@ -53,17 +53,13 @@ class Catchup(TestCase):
         self.walgd = Walgd(self.scratch, self.settings, self.primary)
         self.follow()
         self.walgd.walg("backup-push", self.primary.data)
-        self.follow_running()
+        self.standby.wait_until_replayed(self.primary)
         self.standby.stop()
         self.redo = redo_of(data)
 
     def follow(self):
         self.standby.start()
-        self.follow_running()
-
-    def follow_running(self):
-        place = self.primary.psql("select pg_current_wal_flush_lsn()")
-        until("the standby to replay", lambda: self.standby.psql(f"select pg_last_wal_replay_lsn() >= '{place}'") == "t")
+        self.standby.wait_until_replayed(self.primary)
 
     def go_on(self, copied_database=True):
         """All that happens on the primary meanwhile; then it has no WAL for the standby any more."""
@@ -111,13 +107,13 @@ class Catchup(TestCase):
             query = f"set enable_seqscan = off; set enable_bitmapscan = off; select count(*), sum(id) from {table} where id > 0"
             self.assertEqual(self.standby.psql(query), self.primary.psql(query))
         self.primary.psql("update kept set m = 'after' where id < 100")
-        self.follow_running()
+        self.standby.wait_until_replayed(self.primary)
         self.assertEqual(self.standby.checksum(), self.primary.checksum())
 
     def crash(self):
         self.follow()
         self.primary.psql("update kept set m = 'unflushed' where id % 100 = 0")
-        self.follow_running()
+        self.standby.wait_until_replayed(self.primary)
         self.standby.stop("immediate")
         self.redo = redo_of(self.standby.data)
 
@@ -236,7 +232,7 @@ class Catchup(TestCase):
         self.fetch()
         self.check_equal()
         self.primary.psql("checkpoint")
-        self.follow_running()
+        self.standby.wait_until_replayed(self.primary)
         self.standby.stop()
         self.refuse(self.standby, "already,")
         self.primary.stop()

@@ -1,5 +1,4 @@
 """Delta backups: what they are based on, what is in them, and that the cluster they restore is the one that was backed up."""
-import io
 import json
 import os
 import pathlib

@@ -7,7 +7,7 @@ import re
 import shutil
 import unittest
 
-from harness import GOLDEN, TestCase, Walgd, manifest_of, until
+from harness import GOLDEN, TestCase, Walgd, manifest_of
 
 
 def read_settings(path):

@@ -3,15 +3,12 @@
 How often: WALGD_TEST_KILLS (100). The seed is printed; WALGD_TEST_SEED repeats a run.
 """
 import os
-import pathlib
 import random
 import shutil
-import signal
-import subprocess
 import time
 import unittest
 
-from harness import Cluster, Rgw, TestCase, Walgd, run, until
+from harness import Cluster, TestCase, Walgd, run
 
 KILLS = int(os.environ.get("WALGD_TEST_KILLS", "100"))
 

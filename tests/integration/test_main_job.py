@@ -1,14 +1,12 @@
 """The main job on real PostgreSQL and real storage: archive, back up, lose the host, restore, and find everything that was archived."""
-import hashlib
 import json
 import os
 import pathlib
 import re
 import shutil
-import subprocess
 import unittest
 
-from harness import CACHE, GOLDEN, VERSIONS, Cluster, Minio, Rgw, TestCase, Walgd, run
+from harness import CACHE, GOLDEN, VERSIONS, Cluster, Minio, Rgw, TestCase, Walgd
 
 ZSTD = {"WALG_COMPRESSION_METHOD": "zstd"}
 SODIUM = {"WALG_LIBSODIUM_KEY": "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "WALG_LIBSODIUM_KEY_TRANSFORM": "hex"}

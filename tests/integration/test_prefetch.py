@@ -3,7 +3,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import sys
 import unittest
 
@@ -92,10 +91,6 @@ class Prefetch(TestCase):
         number = int(self.last[16:], 16)
         return [f"{self.last[:16]}{n:08X}" for n in range(number - count + 1, number + 1)]
 
-    def peak_mib(self):
-        """Of walgd's resident memory."""
-        return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.walgd.process.pid}/status").read_text()).group(1)) / 1024
-
     def test_recovery_is_served_from_memory_at_one_request_a_segment(self):
         self.daemon(proxied=True)
         cluster = self.restored()
@@ -108,7 +103,7 @@ class Prefetch(TestCase):
         asked = self.proxy.met
         for name in self.names(self.segments - 1):
             self.assertEqual(sum(name in target for target in asked), 1, f"{name} was asked for once: {asked}")
-        self.assertLessEqual(self.peak_mib(), 48)
+        self.assertLessEqual(self.walgd.peak_mib(), 48)
 
     def test_a_timeline_switch_is_followed(self):
         settings = self.server.settings("turn")
@@ -232,7 +227,7 @@ class Prefetch(TestCase):
                 cluster.wait_until_writable()
                 self.assertEqual(cluster.checksum(), expected)
                 self.assertGreaterEqual(self.status()["prefetch"]["hits"], 3)
-                self.assertLessEqual(self.peak_mib(), 64)
+                self.assertLessEqual(self.walgd.peak_mib(), 64)
                 cluster.stop()
                 self.walgd.stop()
         self.assertEqual(list((cache / "walgd").iterdir()), [], "its files have no names")

@@ -2,7 +2,6 @@
 import http.server
 import json
 import os
-import pathlib
 import shutil
 import socket
 import subprocess
@@ -10,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import BUILD, Cluster, GOLDEN, TestCase, Walgd, run, until
+from harness import Cluster, GOLDEN, TestCase, Walgd, run, until
 
 
 class Programs(TestCase):

@@ -102,9 +102,6 @@ class Remote(TestCase):
         self.scratch.close()
         self.scratch = Scratch()
 
-    def sentinels(self):
-        return sorted(path.name for path in (self.folder / "basebackups_005").glob("*_sentinel.json"))
-
     def name(self):
         return self.sentinels()[-1].removesuffix("_backup_stop_sentinel.json")
 

@@ -29,9 +29,6 @@ class Standby(TestCase):
         until("the standby to stream", lambda: self.primary.psql("select count(*) from pg_stat_replication where state = 'streaming'") == "1")
         self.first = self.sentinels()
 
-    def sentinels(self):
-        return sorted(path.name for path in (self.folder / "basebackups_005").glob("*_sentinel.json"))
-
     def backup(self, **extra):
         """walg backup-push of the standby, in the background: the process, and a function that reads what it said."""
         said = self.scratch.path / "backup.log"
@@ -40,14 +37,10 @@ class Standby(TestCase):
         self.addCleanup(process.kill)
         return process, said.read_text
 
-    def catch_up(self):
-        place = self.primary.psql("select pg_current_wal_flush_lsn()")
-        until("the standby to replay", lambda: self.standby.psql(f"select pg_last_wal_replay_lsn() >= '{place}'") == "t")
-
     def take_and_restore(self, version):
         self.make_pair(version)
         self.primary.psql("insert into t select g, md5(g::text) from generate_series(1001, 100000) g; checkpoint")
-        self.catch_up()
+        self.standby.wait_until_replayed(self.primary)
         process, said = self.backup()
         # A quiet primary leaves the segment open: the operator is told what to do, and does it.
         until("the backup to wait for WAL", lambda: "pg_switch_wal()" in said() or process.poll() is not None)
@@ -80,7 +73,7 @@ class Standby(TestCase):
     def test_promoted_while_it_is_copied_there_is_no_backup(self):
         self.make_pair()
         self.primary.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g; checkpoint")
-        self.catch_up()
+        self.standby.wait_until_replayed(self.primary)
         known = set((self.folder / "basebackups_005").glob("*/tar_partitions/*"))
         process, said = self.backup()
         parts = lambda: set((self.folder / "basebackups_005").glob("*/tar_partitions/*")) - known or list(self.folder.glob("walgd_005/tmp/*"))
@@ -97,7 +90,7 @@ class Standby(TestCase):
     def test_a_primary_that_does_not_archive_the_last_wal_is_told_of(self):
         self.make_pair()
         self.primary.psql("create table more as select 1; checkpoint")
-        self.catch_up()
+        self.standby.wait_until_replayed(self.primary)
         process, said = self.backup(WALGD_STOP_WAL_TIMEOUT="2s")
         self.assertEqual(process.wait(120), 1, said())
         self.assertIn("does the primary archive into this archive?", said())

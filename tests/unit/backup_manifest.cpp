@@ -1,6 +1,6 @@
 #include "common/backup/push/backup_manifest.hpp"
 
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 #include "common/pg/crc32c.hpp"
 #include "tests/unit/async_support.hpp"
 
@@ -16,7 +16,7 @@ constexpr pg::SystemIdentifier ours{7711127702963900254};
 
 /// As the server ends it: the last line is the checksum of all before it.
 std::string closed(const std::string& text) {
-    return text + fmt::format("\"Manifest-Checksum\": \"{}\"}}\n", to_hex(codec::sha256(bytes_of(text))));
+    return text + fmt::format("\"Manifest-Checksum\": \"{}\"}}\n", to_hex(sha256(bytes_of(text))));
 }
 
 std::string crc_text(std::string_view content) {

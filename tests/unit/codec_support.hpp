@@ -1,7 +1,7 @@
 #pragma once
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 #include "common/codec/sink.hpp"
 
 #include <algorithm>

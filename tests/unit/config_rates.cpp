@@ -1,3 +1,4 @@
+#include "config/s3_settings.hpp"
 #include "config/setup.hpp"
 #include "tests/unit/async_support.hpp"
 

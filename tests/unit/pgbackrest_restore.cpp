@@ -12,8 +12,8 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-codec::Sha1Digest sha1_of(std::string_view text) {
-    codec::Sha1 hash;
+Sha1Digest sha1_of(std::string_view text) {
+    Sha1 hash;
     hash.update(bytes_of(text));
     return hash.digest();
 }

@@ -1,5 +1,5 @@
 #pragma once
-#include "common/codec/sha1.hpp"
+#include "common/base/sha1.hpp"
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -34,7 +34,7 @@ inline std::string with_checksum(const std::string& text) {
         last = section;
         canonical += text_of(line.substr(0, equals)) + ":" + line.substr(equals + 1);
     }
-    codec::Sha1 hash;
+    Sha1 hash;
     hash.update(bytes_of(canonical + "}}"));
     return text + "\n[backrest]\nbackrest-checksum=\"" + to_hex(hash.digest()) + "\"\n";
 }

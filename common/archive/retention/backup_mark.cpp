@@ -10,8 +10,6 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::uint64_t document_bytes_max = 256 << 20;
-
 /// The document with its mark changed, keys in their order and numbers as they are.
 std::string marked(std::string_view text, bool permanent, const std::string& object) {
     try {

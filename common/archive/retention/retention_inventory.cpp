@@ -99,9 +99,9 @@ std::string unpacked(const Archive& archive, const codec::Compression& compressi
 }
 
 /// Reads documents, several at once, and keeps what was wrong with each.
-class Documents {
+class DocumentReader {
 public:
-    Documents(Archive& archive, const std::vector<BackupEntry>& entries, std::vector<std::string> histories)
+    DocumentReader(Archive& archive, const std::vector<BackupEntry>& entries, std::vector<std::string> histories)
         : archive_(archive), entries_(entries), history_names_(std::move(histories)), sentinels_(entries.size()),
           metadata_(entries.size()) {}
 
@@ -172,7 +172,7 @@ private:
     std::size_t next_ = 0;
 };
 
-void take_backups(Inventory& inventory, const std::vector<BackupEntry>& entries, const Documents& documents) {
+void take_backups(Inventory& inventory, const std::vector<BackupEntry>& entries, const DocumentReader& documents) {
     for (std::size_t index = 0; index < entries.size(); ++index) {
         const auto& sentinel = documents.sentinel(index);
         if (!sentinel) continue;
@@ -314,7 +314,7 @@ awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
     // A host with a public key alone cannot read them: timelines without a known history count as descended from every older one.
     const bool readable = archive.packing.cipher == nullptr || archive.packing.cipher->can_decrypt();
     auto history_names = readable ? histories_of(inventory.wal_objects) : std::vector<std::string>();
-    Documents documents(archive, entries, std::move(history_names));
+    DocumentReader documents(archive, entries, std::move(history_names));
     co_await documents.read();
     inventory.unreadable = documents.wrong();
     inventory.histories = documents.histories();

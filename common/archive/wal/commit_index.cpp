@@ -2,9 +2,9 @@
 
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/base/number_text.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 
 namespace walgd::archive {
@@ -12,16 +12,9 @@ namespace walgd::archive {
 namespace {
 
 constexpr std::string_view document_suffix = ".json";
-constexpr std::uint64_t packed_bytes_max = 16 << 20, plain_bytes_max = 64 << 20;
+constexpr std::uint64_t packed_block_bytes_max = 16 << 20, plain_block_bytes_max = 64 << 20;
 
 std::string index_folder() { return std::string(own_folder) + "index/"; }
-
-template <class Number> std::optional<Number> hex_number(std::string_view text) {
-    Number number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
-    if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return number;
-}
 
 /// "<timeline>/<block>[-<writer>].json[.<suffix>]"
 std::optional<IndexObject> object_of(const storage::ObjectKey& key) {
@@ -30,8 +23,8 @@ std::optional<IndexObject> object_of(const storage::ObjectKey& key) {
     const auto dot = path.find(document_suffix);
     if (slash == std::string_view::npos || dot == std::string_view::npos || dot < slash) return std::nullopt;
     const auto name = path.substr(slash + 1, dot - slash - 1);
-    const auto timeline = hex_number<std::uint32_t>(path.substr(0, slash));
-    const auto block = hex_number<std::uint64_t>(name.substr(0, name.find('-')));
+    const auto timeline = whole_number<std::uint32_t>(path.substr(0, slash), 16);
+    const auto block = whole_number<std::uint64_t>(name.substr(0, name.find('-')), 16);
     auto suffix = path.substr(dot + document_suffix.size());
     if (suffix.starts_with('.')) suffix.remove_prefix(1);
     const auto* compression = codec::compression_by_suffix(suffix);
@@ -42,7 +35,7 @@ std::optional<IndexObject> object_of(const storage::ObjectKey& key) {
 class Text : public codec::Sink {
 public:
     void write(ByteView bytes) override {
-        if (text.size() + bytes.size() > plain_bytes_max)
+        if (text.size() + bytes.size() > plain_block_bytes_max)
             throw Error(ErrorKind::corrupt, "a part of the commit-time index is longer than one can be",
                         "remove it: walg restorable --rebuild makes it again");
         text += text_of(bytes);
@@ -84,7 +77,7 @@ awaitable<std::vector<IndexObject>> list_index(Archive& archive) {
 }
 
 awaitable<std::optional<NoteBlock>> read_index(Archive& archive, IndexObject object) {
-    const auto blob = co_await storage::get_whole(archive.storage, object.key, packed_bytes_max);
+    const auto blob = co_await storage::get_whole(archive.storage, object.key, packed_block_bytes_max);
     if (!blob) co_return std::nullopt;
     auto work = [&] {
         try {

@@ -14,7 +14,7 @@ namespace walgd::archive {
 namespace {
 
 /// PostgreSQL keeps a line a timeline.
-constexpr std::uint64_t history_bytes_max = 1 << 20;
+constexpr std::uint64_t listed_history_bytes_max = 1 << 20;
 
 struct ObjectName {
     std::string_view stem; ///< the WAL file's
@@ -192,9 +192,9 @@ awaitable<std::optional<pg::TimelineHistory>> stored_history(Archive& archive, p
     const auto found = std::ranges::find_if(others, [&](const std::string& name) { return split(name).stem == file; });
     if (found == others.end()) co_return std::nullopt;
     const storage::ObjectKey key(std::string(wal_folder) + *found);
-    const auto packed = co_await storage::get_whole(archive.storage, key, history_bytes_max);
+    const auto packed = co_await storage::get_whole(archive.storage, key, listed_history_bytes_max);
     if (!packed) co_return std::nullopt;
-    Blob text(history_bytes_max);
+    Blob text(listed_history_bytes_max);
     codec::MemorySink end(text.room());
     UnpackChain chain(archive.packing.cipher, *split(*found).compression, end);
     try {

@@ -9,7 +9,7 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr std::chrono::milliseconds first_pause{500}, longest_pause{30'000};
+constexpr std::chrono::milliseconds first_push_pause{500}, longest_push_pause{30'000};
 
 /// Settings and rights were good when it began: until somebody mends them, they are an outage like any other. Waiting loses
 /// nothing, since the server keeps what is not confirmed.
@@ -18,7 +18,7 @@ bool is_outage(ErrorKind kind) {
 }
 
 awaitable<WalPushed> push_until_stored(Archive& archive, WalPusher& pusher, std::string name, const SegmentFile& file) {
-    for (auto pause = first_pause;; pause = std::min(2 * pause, longest_pause)) {
+    for (auto pause = first_push_pause;; pause = std::min(2 * pause, longest_push_pause)) {
         std::optional<Error> failure;
         try {
             auto pushed = co_await pusher.push(name, file.duplicate());

@@ -2,7 +2,8 @@
 
 #include "common/archive/wal/frame_race.hpp"
 #include "common/base/counted.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
+#include "common/codec/sink.hpp"
 
 #include <algorithm>
 
@@ -30,7 +31,7 @@ private:
 };
 
 /// One stream, one thread: for every method and cipher.
-void pack_as_stream(const WalSource& source, const Packing& packing, Blob& into, codec::Sha256* hash) {
+void pack_as_stream(const WalSource& source, const Packing& packing, Blob& into, Sha256* hash) {
     BufferSink end(into);
     PackChain chain(packing, codec::Content::wal, end);
     Blob chunk(read_bytes);
@@ -91,7 +92,7 @@ awaitable<PackedWal> WalPacker::pack(const WalSource& source, std::string level,
         packed.bytes.commit(size);
     } else {
         auto work = [&packed, &source, &packing, hash] {
-            codec::Sha256 sha256;
+            Sha256 sha256;
             pack_as_stream(source, packing, packed.bytes, hash ? &sha256 : nullptr);
             source.check_unchanged();
             if (!hash) return;

@@ -2,7 +2,7 @@
 
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 
 #include <chrono>
 #include <ctime>
@@ -40,7 +40,7 @@ std::optional<pg::WalHeader> WalSource::check_header() const {
 }
 
 std::string WalSource::sha256() const {
-    codec::Sha256 hash;
+    Sha256 hash;
     Blob buffer(256 << 10);
     for (std::uint64_t offset = 0;;) {
         const auto count = read({buffer.data(), buffer.capacity()}, offset);

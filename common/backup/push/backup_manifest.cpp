@@ -2,7 +2,7 @@
 
 #include "common/backup/member_name.hpp"
 #include "common/base/error.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 
 #include <algorithm>
 #include <array>
@@ -71,7 +71,7 @@ private:
     }
 
     const NextPiece& next_;
-    codec::Sha256 hash_;
+    Sha256 hash_;
     std::string piece_, last_line_;
     std::size_t position_ = 0;
 };

@@ -8,7 +8,7 @@
 namespace walgd::backup {
 
 void warn_of_damage(Log& log, std::string_view path, const archive::FileDescription& found) {
-    const auto named = std::min(found.corrupt_blocks.size(), named_blocks_max);
+    const auto named = std::min(found.corrupt_blocks.size(), named_corrupt_blocks_max);
     log.warn("Corruption found in {}: {} of its blocks are damaged: {}{}", path, found.corrupt_block_count,
              fmt::join(std::span(found.corrupt_blocks).first(named), ", "), found.corrupt_block_count > named ? " ..." : "");
 }

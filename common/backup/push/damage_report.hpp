@@ -9,7 +9,10 @@
 namespace walgd::backup {
 
 /// So many damaged blocks of a file are named in the log, and, unless all are asked for, in files_metadata.json (WAL-G's number).
-inline constexpr std::size_t named_blocks_max = 10;
+inline constexpr std::size_t named_corrupt_blocks_max = 10;
+
+/// A page that is being written reads wrong for a moment: it is damaged when so many looks at it found it so.
+inline constexpr int reads_of_a_page_max = 5;
 
 // WAL-G's words for what a look at the pages found, since scripts search its log for them.
 

@@ -1,8 +1,8 @@
 #include "common/backup/push/delta_files.hpp"
 
+#include "common/base/number_text.hpp"
 #include "common/pg/page.hpp"
 
-#include <charconv>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -12,13 +12,6 @@ namespace walgd::backup {
 namespace {
 
 constexpr std::uint32_t default_tablespace = 1663;
-
-std::optional<std::uint32_t> number_of(std::string_view text) {
-    std::uint32_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return number;
-}
 
 std::string_view take_word(std::string_view& path) {
     const auto slash = path.find('/');
@@ -56,16 +49,16 @@ std::optional<RelationPlace> relation_place(std::string_view member) {
     if (top == "base") {
         place.relation.tablespace = default_tablespace;
     } else if (top == "pg_tblspc") {
-        const auto tablespace = number_of(take_word(rest));
+        const auto tablespace = whole_number<std::uint32_t>(take_word(rest));
         if (!tablespace || !take_word(rest).starts_with("PG_")) return std::nullopt;
         place.relation.tablespace = *tablespace;
     } else {
         return std::nullopt;
     }
-    const auto database = number_of(take_word(rest));
+    const auto database = whole_number<std::uint32_t>(take_word(rest));
     RelationFile file;
     if (!database || !parse_relation_file(rest, file) || !file.fork.empty()) return std::nullopt;
-    const auto relation = number_of(file.relation);
+    const auto relation = whole_number<std::uint32_t>(file.relation);
     if (!relation) return std::nullopt;
     place.relation.database = *database;
     place.relation.relation = *relation;

@@ -19,9 +19,7 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::size_t buffer_bytes = 256 << 10;
-/// A page that is being written reads wrong for a moment.
-constexpr int reads_of_a_page_max = 5;
+constexpr std::size_t copy_buffer_bytes = 256 << 10;
 
 /// The kernel's clock for files moves on in steps: of a few milliseconds, or of a second where it keeps no fractions.
 constexpr std::chrono::milliseconds fine_step{20}, coarse_step{1100};
@@ -38,7 +36,7 @@ Time noted_time(const timespec& time) {
 } // namespace
 
 FileCopy::FileCopy(const CopySource& source, OnBytes on_bytes)
-    : source_(source), on_bytes_(std::move(on_bytes)), buffer_(buffer_bytes) {}
+    : source_(source), on_bytes_(std::move(on_bytes)), buffer_(copy_buffer_bytes) {}
 
 const std::string& FileCopy::user_name(std::uint32_t id) {
     auto [found, fresh] = users_.try_emplace(id);
@@ -146,7 +144,8 @@ void FileCopy::copy_whole(const OpenFile& file, codec::TarWriter& tar, archive::
     tar.begin(member_of(file.entry));
     const auto size = static_cast<std::uint64_t>(file.entry.about.st_size);
     for (std::uint64_t offset = 0; offset < size;) {
-        const MutableBytes bytes(buffer_.data(), static_cast<std::size_t>(std::min<std::uint64_t>(buffer_bytes, size - offset)));
+        const MutableBytes bytes(buffer_.data(),
+                                 static_cast<std::size_t>(std::min<std::uint64_t>(copy_buffer_bytes, size - offset)));
         const auto count = read(file, bytes, offset);
         if (file.has_pages) check_pages(bytes.first(count), offset, file, description);
         tar.write(bytes);
@@ -194,9 +193,10 @@ FileCopy::Scan FileCopy::scan(const OpenFile& file, archive::FileDescription& fo
     ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     const auto size = static_cast<std::uint64_t>(file.entry.about.st_size);
     Scan pages;
-    pages.in_buffer = size <= buffer_bytes;
-    for (std::uint64_t offset = 0; offset < size; offset += buffer_bytes) {
-        const MutableBytes bytes(buffer_.data(), static_cast<std::size_t>(std::min<std::uint64_t>(buffer_bytes, size - offset)));
+    pages.in_buffer = size <= copy_buffer_bytes;
+    for (std::uint64_t offset = 0; offset < size; offset += copy_buffer_bytes) {
+        const MutableBytes bytes(buffer_.data(),
+                                 static_cast<std::size_t>(std::min<std::uint64_t>(copy_buffer_bytes, size - offset)));
         read(file, bytes, offset); // what was truncated meanwhile reads as fresh pages
         for (std::size_t at = 0; at + page_bytes <= bytes.size(); at += page_bytes) {
             const auto block = static_cast<std::uint32_t>((offset + at) / page_bytes);
@@ -210,7 +210,7 @@ FileCopy::Scan FileCopy::scan(const OpenFile& file, archive::FileDescription& fo
 /// `found`: the pages were not looked at before.
 void FileCopy::write_pages(const OpenFile& file, const Scan& pages, codec::TarWriter& tar, archive::FileDescription* found) {
     const auto page_bytes = source_.block_bytes;
-    const auto pages_max = buffer_bytes / page_bytes;
+    const auto pages_max = copy_buffer_bytes / page_bytes;
     for (std::size_t index = 0; index < pages.blocks.size();) {
         const auto first = pages.blocks[index];
         std::size_t count = 1;
@@ -244,7 +244,7 @@ bool FileCopy::damaged(const OpenFile& file, MutableBytes page, std::uint32_t bl
     if (state == pg::PageState::valid || state == pg::PageState::fresh) return false;
     if (state == pg::PageState::bad_checksum && pg::page_lsn(page) > source_.start) return false;
     ++found.corrupt_block_count;
-    if (source_.name_all_corrupt || found.corrupt_blocks.size() < named_blocks_max) found.corrupt_blocks.push_back(block);
+    if (source_.name_all_corrupt || found.corrupt_blocks.size() < named_corrupt_blocks_max) found.corrupt_blocks.push_back(block);
     return true;
 }
 

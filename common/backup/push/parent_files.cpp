@@ -1,7 +1,7 @@
 #include "common/backup/push/parent_files.hpp"
 
 #include "common/archive/layout.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -10,7 +10,7 @@
 namespace walgd::backup {
 
 std::array<std::uint64_t, 2> ParentFiles::hash(std::string_view member) {
-    const auto digest = codec::sha256(bytes_of(member));
+    const auto digest = sha256(bytes_of(member));
     std::array<std::uint64_t, 2> name;
     std::memcpy(name.data(), digest.data(), sizeof name);
     return name;

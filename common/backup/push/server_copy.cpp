@@ -15,8 +15,7 @@ namespace {
 
 /// More wrong pages of one file than that are not merely being written.
 constexpr std::uint64_t read_again_max = 100;
-constexpr int reads_of_a_page_max = 5;
-constexpr std::uint64_t control_bytes_max = 64 << 10;
+constexpr std::uint64_t sent_control_bytes_max = 64 << 10;
 
 } // namespace
 
@@ -73,7 +72,7 @@ void ServerCopy::begin(const codec::TarMember& member) {
 }
 
 void ServerCopy::begin_control(const codec::TarMember& member) {
-    if (member.size > control_bytes_max)
+    if (member.size > sent_control_bytes_max)
         throw Error(ErrorKind::protocol, fmt::format("the server sent a pg_control of {} bytes", member.size),
                     "is it PostgreSQL, of a version from 13 to 18?");
     control_ = {member, {}};
@@ -108,7 +107,8 @@ void ServerCopy::check_pages(ByteView bytes) {
     pages_.write(bytes, [&](std::uint32_t block) {
         if (!still_damaged(block)) return;
         ++found.corrupt_block_count;
-        if (options_.name_all_corrupt || found.corrupt_blocks.size() < named_blocks_max) found.corrupt_blocks.push_back(block);
+        if (options_.name_all_corrupt || found.corrupt_blocks.size() < named_corrupt_blocks_max)
+            found.corrupt_blocks.push_back(block);
     });
 }
 

@@ -2,9 +2,9 @@
 
 #include "common/backup/restore/glob.hpp"
 #include "common/base/error.hpp"
+#include "common/base/number_text.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <optional>
@@ -16,13 +16,6 @@ namespace {
 
 /// FirstNormalObjectId of PostgreSQL: what initdb made is below.
 constexpr std::uint32_t first_own_oid = 16384;
-
-std::optional<std::uint32_t> number_of(std::string_view text) {
-    std::uint32_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return number;
-}
 
 std::string qualified(std::string_view table) {
     const auto place = table.find_first_of("/.");
@@ -44,7 +37,8 @@ DatabaseFilter::DatabaseFilter(const std::string& list) {
         more = comma != std::string_view::npos;
         rest.remove_prefix(more ? comma + 1 : rest.size());
         const auto slash = word.find('/');
-        Wanted wanted{std::string(word), std::string(word.substr(0, slash)), {}, number_of(word.substr(0, slash))};
+        Wanted wanted{
+            std::string(word), std::string(word.substr(0, slash)), {}, whole_number<std::uint32_t>(word.substr(0, slash))};
         // The databases of initdb come always, and of template0 no backup has the names.
         wanted.found = wanted.oid && *wanted.oid < first_own_oid && slash == std::string_view::npos;
         if (slash != std::string_view::npos) wanted.table = qualified(word.substr(slash + 1));
@@ -105,10 +99,10 @@ bool DatabaseFilter::wants(std::string_view member) const {
     if (!member.starts_with("base/") && !member.starts_with("pg_tblspc/")) return true;
     const auto slash = member.rfind('/');
     const auto folder = member.substr(0, slash);
-    const auto database = number_of(folder.substr(folder.rfind('/') + 1));
+    const auto database = whole_number<std::uint32_t>(folder.substr(folder.rfind('/') + 1));
     auto file = member.substr(slash + 1);
     file = file.substr(0, file.find_first_of("._"));
-    const auto file_node = number_of(file);
+    const auto file_node = whole_number<std::uint32_t>(file);
     if (!database || *database < first_own_oid || !file_node) return true;
     return files_.contains(std::uint64_t{*database} << 32 | *file_node);
 }

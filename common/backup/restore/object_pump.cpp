@@ -6,14 +6,14 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::size_t chunk_bytes = 512 << 10;
+constexpr std::size_t pump_chunk_bytes = 512 << 10;
 
 } // namespace
 
 void pump(archive::Archive& archive, storage::ObjectReader& reader, codec::Sink& sink, const std::stop_token& stop,
           const std::function<void(std::size_t)>& on_stored) {
-    const auto lease = archive.budget.acquire(2 * chunk_bytes, stop);
-    Blob chunks[2] = {Blob(chunk_bytes), Blob(chunk_bytes)};
+    const auto lease = archive.budget.acquire(2 * pump_chunk_bytes, stop);
+    Blob chunks[2] = {Blob(pump_chunk_bytes), Blob(pump_chunk_bytes)};
     auto ask = [&](Blob& chunk) {
         return asio::co_spawn(archive.io, reader.read({chunk.data(), chunk.capacity()}), asio::use_future);
     };

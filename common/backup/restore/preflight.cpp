@@ -7,6 +7,7 @@
 #include "common/backup/restore/restore_plan.hpp"
 #include "common/backup/restore/restore_state.hpp"
 #include "common/backup/restore/restore_target.hpp"
+#include "common/base/files.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -73,11 +74,6 @@ std::uint64_t check_link(Archive& archive, const std::string& backup, std::stop_
                                 archive.storage.describe()),
                     "restore another backup: walg backup-list");
     return bytes;
-}
-
-std::string existing_part(fs::path path) {
-    while (!path.empty() && path != path.root_path() && !fs::exists(path)) path = path.parent_path();
-    return path.empty() ? "." : path.string();
 }
 
 void check_writable(const std::string& folder, const std::string& what) {

@@ -4,7 +4,7 @@
 #include "common/backup/member_name.hpp"
 #include "common/backup/restore/backup_fetch.hpp"
 #include "common/backup/restore/glob.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -210,7 +210,7 @@ std::uint64_t RestorePlan::stored_bytes() const {
 }
 
 std::string RestorePlan::identity(const FetchOptions& options) const {
-    codec::Sha256 hash;
+    Sha256 hash;
     const auto add = [&](std::string_view text) {
         hash.update(bytes_of(std::to_string(text.size()) + ":"));
         hash.update(bytes_of(text));

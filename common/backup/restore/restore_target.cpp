@@ -39,12 +39,6 @@ std::string without_trailing_slashes(std::string path) {
     return path;
 }
 
-/// The nearest folder above `path` that exists: where its file system is.
-std::string existing_part(fs::path path) {
-    while (!path.empty() && path != path.root_path() && !fs::exists(path)) path = path.parent_path();
-    return path.empty() ? "." : path.string();
-}
-
 void make_folder(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return;
     throw_errno(fmt::format("cannot make folder {}", path));

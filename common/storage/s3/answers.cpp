@@ -21,7 +21,8 @@ pugi::xml_document parse(std::string_view xml, std::string_view root) {
     return document;
 }
 
-std::string percent_decoded(std::string_view text) {
+/// As a form encodes: a plus is a blank.
+std::string form_decoded(std::string_view text) {
     std::string out;
     for (std::size_t index = 0; index < text.size(); ++index) {
         if (text[index] == '%' && index + 2 < text.size() && std::isxdigit(static_cast<unsigned char>(text[index + 1])) != 0 &&
@@ -133,7 +134,7 @@ ListPage parse_list(std::string_view xml) {
     const auto document = parse(xml, "ListBucketResult");
     const auto root = document.document_element();
     const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
-    auto decoded = [&](const char* text) { return encoded ? percent_decoded(text) : std::string(text); };
+    auto decoded = [&](const char* text) { return encoded ? form_decoded(text) : std::string(text); };
     ListPage page;
     for (const auto& item : root.children("Contents")) {
         ObjectInfo info;

@@ -1,6 +1,6 @@
 #include "common/storage/s3/s3_storage.hpp"
 
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 #include "common/storage/s3/answers.hpp"
 #include "common/storage/s3/client.hpp"
 
@@ -30,7 +30,7 @@ void check_confirmed(const HttpHead& head, const S3Request& request) {
     check_is_s3(head, request.what);
     const auto said = head.header("x-amz-checksum-sha256");
     if (said.empty()) return;
-    const auto digest = codec::sha256(request.body);
+    const auto digest = sha256(request.body);
     const auto ours = base64(digest);
     if (said != ours)
         throw Error(ErrorKind::transient,
@@ -114,7 +114,7 @@ private:
     std::unique_ptr<HttpAnswer> answer_;
     ObjectInfo info_;
     std::string what_, expected_;
-    std::unique_ptr<codec::Sha256> hash_ = std::make_unique<codec::Sha256>();
+    std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();
     std::optional<std::uint64_t> left_;
 };
 

@@ -1,7 +1,7 @@
 #include "common/storage/s3/signature.hpp"
 
 #include "common/base/bytes.hpp"
-#include "common/codec/sha256.hpp"
+#include "common/base/sha256.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -42,7 +42,7 @@ std::string amz_date(std::chrono::system_clock::time_point time) {
 }
 
 std::string sha256_hex(ByteView bytes) {
-    const auto digest = codec::sha256(bytes);
+    const auto digest = sha256(bytes);
     return to_hex(digest);
 }
 

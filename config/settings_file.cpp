@@ -1,0 +1,79 @@
+#include "config/settings_file.hpp"
+
+#include <array>
+#include <filesystem>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <yaml-cpp/yaml.h>
+
+namespace walgd::config {
+
+namespace {
+
+/// In WAL-G's order. A form that is not read here is an error where it is met: passed over, it may be the one with the key.
+constexpr std::array walg_endings{"json", "toml", "yaml",   "yml",    "properties", "props",
+                                  "prop", "hcl",  "tfvars", "dotenv", "env",        "ini"};
+
+} // namespace
+
+std::string find_settings_file(const Sources& sources, std::vector<std::string>& warnings) {
+    namespace fs = std::filesystem;
+    auto named = sources.config_file;
+    if (const auto found = sources.environment.find(std::string(config_path_variable));
+        named.empty() && found != sources.environment.end())
+        named = found->second;
+    if (!named.empty()) {
+        if (!fs::exists(named))
+            throw Error(ErrorKind::misconfigured, fmt::format("the configuration file {} is not there", named),
+                        "--config or WALG_CONFIG_PATH names it");
+        return named;
+    }
+    std::error_code error;
+    if (fs::exists(sources.host_file, error)) return sources.host_file;
+    if (error)
+        warnings.push_back(fmt::format("{} is passed over: {} (is it for this user? --config names another file)",
+                                       sources.host_file, error.message()));
+    if (sources.home.empty()) return {};
+    for (const auto* ending : walg_endings) {
+        auto place = fmt::format("{}/.walg.{}", sources.home, ending);
+        if (fs::exists(place, error)) return place;
+    }
+    return {};
+}
+
+YAML::Node load_yaml(const std::string& text, const std::string& path) {
+    try {
+        auto node = YAML::Load(text);
+        if (!node.IsNull() && !node.IsMap())
+            throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path));
+        return node;
+    } catch (const YAML::Exception& error) {
+        // JSON may write a letter as two escapes, which YAML does not know.
+        const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+        if (json.is_object()) return YAML::Load(json.dump());
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("{} line {} is neither YAML nor JSON: {}", path, error.mark.line + 1, error.msg));
+    }
+}
+
+std::string scalar_text(const YAML::Node& node, const std::string& where) {
+    if (node.IsNull()) return {};
+    if (node.IsScalar()) return node.Scalar();
+    throw Error(ErrorKind::misconfigured, fmt::format("{} is a list or a map, and should be one value", where));
+}
+
+std::string storages_text(const YAML::Node& storages, const std::string& where) {
+    nlohmann::ordered_json all = nlohmann::ordered_json::object();
+    for (const auto& storage : storages) {
+        const auto name = storage.first.Scalar();
+        auto& settings = all[name] = nlohmann::ordered_json::object();
+        if (!storage.second.IsMap())
+            throw Error(ErrorKind::misconfigured, fmt::format("{}: {} is not a map of settings", where, name));
+        for (const auto& setting : storage.second)
+            settings[setting.first.Scalar()] =
+                scalar_text(setting.second, fmt::format("{} of {} in {}", setting.first.Scalar(), name, where));
+    }
+    return all.dump();
+}
+
+} // namespace walgd::config

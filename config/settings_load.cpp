@@ -1,0 +1,219 @@
+#include "common/base/bytes.hpp"
+#include "common/base/files.hpp"
+#include "config/archive_url.hpp"
+#include "config/env_file.hpp"
+#include "config/foreign.hpp"
+#include "config/open_files.hpp"
+#include "config/settings.hpp"
+#include "config/settings_file.hpp"
+#include "config/values.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <optional>
+#include <vector>
+#include <yaml-cpp/yaml.h>
+
+namespace walgd::config {
+
+namespace {
+
+/// The beginning of several settings' names.
+bool is_group(const std::string& key) {
+    const auto head = key + "_";
+    return std::ranges::count_if(settings_table(), [&](const Setting& setting) { return setting.name.starts_with(head); }) > 1;
+}
+
+bool ours_or_walgs(std::string_view name) {
+    return name.starts_with("WALG_") || name.starts_with("WALE_") || name.starts_with("WALGD_");
+}
+
+/// WAL-G's names with and without its prefixes.
+bool is_foreign(std::span<const std::string_view> words, const std::string& key) {
+    const auto name = upper_case(key);
+    if (is_one_of(name, words)) return true;
+    for (const std::string_view prefix : {"WALG_", "WALE_"}) {
+        if (name.starts_with(prefix) && is_one_of(name.substr(prefix.size()), words)) return true;
+    }
+    return false;
+}
+
+/// Whoever calls it without WAL-G's prefix may still mean WAL-G.
+bool stands_for_a_key_or_storage(const std::string& name) {
+    return is_foreign(refused_settings(), name) || is_foreign(key_ring_settings(), name);
+}
+
+struct ForeignSetting {
+    std::string key, where;
+};
+
+[[noreturn]] void refuse_foreign(const ForeignSetting& found) {
+    throw Error(ErrorKind::misconfigured,
+                fmt::format("{} ({}) asks for something that this version cannot do", found.key, found.where),
+                "take it out if that is meant: it is refused so that nothing is stored unencrypted or in the wrong place by "
+                "accident");
+}
+
+} // namespace
+
+/// Takes the sources one after the other: what a later one gives stands in the place of what an earlier one gave.
+class Settings::Loader {
+public:
+    explicit Loader(const Sources& sources) : sources_(sources) {
+        settings_.walg_compatible_ = sources.walg_compatible;
+        for (const auto& setting : settings_table()) settings_.forget(setting);
+    }
+
+    Settings load() {
+        take_file();
+        take_environment();
+        take_credentials();
+        take_command_line();
+        take_fly();
+        tell_what_is_passed_over();
+        return std::move(settings_);
+    }
+
+private:
+    void take_file();
+    void take_lines(const std::vector<EnvLine>& lines, const std::string& file);
+    void take_node(const std::string& key, const YAML::Node& value, const std::string& where, const std::string& file);
+    void take_environment();
+    void take_names_of(const Setting& setting);
+    void take_credentials();
+    void take_command_line();
+    void take_fly();
+    void unknown(const std::string& key, const std::string& where);
+    void tell_what_is_passed_over();
+    void warn(std::string text) { settings_.warnings_.push_back(std::move(text)); }
+
+    const Sources& sources_;
+    Settings settings_;
+    std::vector<std::string> unused_;      ///< of WAL-G's, without effect here
+    std::vector<ForeignSetting> key_ring_; ///< refused, unless an OpenPGP key is given
+    Variables variables_;                  ///< of the file's lines and of the environment
+};
+
+void Settings::Loader::take_file() {
+    const auto file = find_settings_file(sources_, settings_.warnings_);
+    if (file.empty()) return;
+    const auto text = read_text_file(file);
+    if (const auto lines = parse_env_file(text, file)) return take_lines(*lines, file);
+    for (const auto& item : load_yaml(text, file)) {
+        const auto where = fmt::format("{} line {}", file, item.first.Mark().line + 1);
+        take_node(item.first.Scalar(), item.second, where, file);
+    }
+}
+
+void Settings::Loader::take_lines(const std::vector<EnvLine>& lines, const std::string& file) {
+    for (const auto& line : lines) {
+        if (line.value.empty()) continue;
+        if (const auto* setting = setting_of_key(line.name); setting != nullptr)
+            settings_.give(*setting, line.value, file);
+        else if (ours_or_walgs(line.name) || stands_for_a_key_or_storage(line.name))
+            unknown(line.name, fmt::format("{} line {}", file, line.line));
+        variables_[line.name] = {line.value, file};
+    }
+}
+
+void Settings::Loader::take_node(const std::string& key, const YAML::Node& value, const std::string& where,
+                                 const std::string& file) {
+    const auto* setting = setting_of_key(key);
+    // A group: keep: {full: 7} is keep_full: 7.
+    if (setting == nullptr && value.IsMap() && is_group(key)) {
+        for (const auto& item : value) take_node(key + "_" + item.first.Scalar(), item.second, where, file);
+        return;
+    }
+    if (setting == nullptr) return unknown(key, where);
+    const auto name = fmt::format("{} in {}", key, where);
+    const bool storages = setting->type == Type::storages && value.IsMap();
+    const auto text = storages ? storages_text(value, name) : scalar_text(value, name);
+    if (!text.empty()) settings_.give(*setting, text, file);
+}
+
+void Settings::Loader::take_environment() {
+    for (const auto& setting : settings_table()) take_names_of(setting);
+    for (const auto& [name, text] : sources_.environment) {
+        if (text.empty()) continue;
+        variables_[name] = {text, "environment " + name};
+        if (setting_of_key(name) != nullptr || name == config_path_variable) continue;
+        if (ours_or_walgs(name) || stands_for_a_key_or_storage(name)) unknown(name, "environment");
+    }
+}
+
+/// The first of a setting's names that the environment has.
+void Settings::Loader::take_names_of(const Setting& setting) {
+    std::vector<std::string_view> names{setting.walg_name};
+    names.insert(names.end(), setting.aliases.begin(), setting.aliases.end());
+    std::string_view taken;
+    for (const auto name : names) {
+        const auto found = sources_.environment.find(std::string(name));
+        if (found == sources_.environment.end() || found->second.empty()) continue;
+        if (taken.empty()) {
+            settings_.give(setting, found->second, fmt::format("environment {}", name));
+            taken = name;
+        } else if (found->second != sources_.environment.at(std::string(taken)))
+            warn(fmt::format("both {} and {} are set; {} is used", taken, name, taken));
+    }
+}
+
+void Settings::Loader::take_credentials() {
+    // Other services' credentials are none of ours: only what a setting is called counts.
+    for (const auto& [name, text] : sources_.credentials) {
+        const auto* setting = setting_of_key(name);
+        if (setting != nullptr && !text.empty()) settings_.give(*setting, text, fmt::format("credential {}", name));
+    }
+}
+
+void Settings::Loader::take_command_line() {
+    for (const auto& [key, text] : sources_.command_line) {
+        auto name = key;
+        std::ranges::replace(name, '-', '_');
+        const auto* setting = setting_of_key(name);
+        if (setting == nullptr)
+            unknown(name, "command line");
+        else
+            settings_.give(*setting, text, "command line");
+    }
+}
+
+/// Where nothing else says where the archive is.
+void Settings::Loader::take_fly() {
+    if (settings_.given("s3_prefix") || settings_.given("file_prefix")) return;
+    for (const auto& [name, text, source] : settings_of_fly(variables_)) {
+        if (settings_.given(name) && settings_.text(name) != text)
+            warn(fmt::format("{} is set ({}) and in {}, which is used", name, settings_.source(name), source));
+        settings_.give(*setting_of_key(name), text, source);
+    }
+}
+
+void Settings::Loader::unknown(const std::string& key, const std::string& where) {
+    if (is_foreign(refused_settings(), key)) refuse_foreign({key, where});
+    if (is_foreign(key_ring_settings(), key)) {
+        key_ring_.push_back({key, where});
+        return;
+    }
+    if (is_foreign(scripts_settings(), key)) return;
+    if (is_foreign(unused_settings(), key)) {
+        unused_.push_back(key);
+        return;
+    }
+    if (!sources_.walg_compatible)
+        throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is not a setting", key, where), did_you_mean(key));
+    warn(fmt::format("{} is unknown ({})", key, where));
+}
+
+void Settings::Loader::tell_what_is_passed_over() {
+    for (const auto& found : key_ring_) {
+        if (!settings_.given("pgp_key") && !settings_.given("pgp_key_path")) refuse_foreign(found);
+        warn(fmt::format("{} ({}) is passed over: the OpenPGP key that is given is used", found.key, found.where));
+    }
+    if (!unused_.empty())
+        warn(fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused_, ", ")));
+    for (auto& warning : open_file_warnings(settings_, sources_.daemon)) warn(std::move(warning));
+}
+
+Settings Settings::load(const Sources& sources) { return Loader(sources).load(); }
+
+} // namespace walgd::config

@@ -1,0 +1,79 @@
+#include "daemon/daemon_settings.hpp"
+
+#include "common/pg/control_file.hpp"
+#include "config/process.hpp"
+#include "daemon/prefetch_folder.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace walgd::daemon {
+
+namespace {
+
+/// As a setting or the cluster's control file has it: a host with a public key alone cannot read a stored header. 0: not known.
+std::uint64_t known_segment_bytes(const config::Settings& settings) {
+    if (const auto given = config::segment_bytes(settings); given != 0) return given;
+    try {
+        return pg::read_control_file(settings.text("pgdata")).wal_segment_bytes;
+    } catch (const Error&) {
+        return 0; // not there yet, or another user's
+    }
+}
+
+} // namespace
+
+backup::PushOptions job_options(const config::Settings& settings, const proto::Frame& request) {
+    auto options = config::push_options(settings);
+    if (!request.field(0).empty()) options.pgdata = request.field(0);
+    auto asked = [&request](char flag) { return request.field(1).find(flag) != std::string_view::npos; };
+    options.delta.permanent = asked('p');
+    options.delta.full = asked('f');
+    options.verify = options.verify || asked('v');
+    options.name_all_corrupt = options.name_all_corrupt || asked('s');
+    options.by_database = options.by_database || asked('b');
+    if (asked('w')) options.files_metadata = false;
+    options.count_journals = asked('j');
+    if (asked('m')) options.delta.source = backup::DeltaWish::Source::summaries;
+    if (!request.field(3).empty() || !request.field(4).empty()) {
+        options.delta.from_name = request.field(3);
+        options.delta.from_user_data = request.field(4);
+    }
+    if (!request.field(2).empty()) options.user_data = request.field(2);
+    return options;
+}
+
+PrefetchOptions prefetch_options(const config::Settings& settings) {
+    PrefetchOptions options;
+    const auto concurrency = static_cast<unsigned>(settings.number("download_concurrency"));
+    if (concurrency > 1) options.depth_max = concurrency;
+    options.folder = settings.text("prefetch_dir");
+    if (!options.folder.empty()) prepare_prefetch_folder(options.folder);
+    return options;
+}
+
+HttpOptions http_options(const config::Settings& settings) {
+    return {settings.text("http_listen"), settings.text("http_token"), settings.text("http_tls_cert"),
+            settings.text("http_tls_key"), settings.flag("http_open")};
+}
+
+WalLimits wal_limits(const config::Settings& settings) {
+    WalLimits limits;
+    limits.concurrency = static_cast<unsigned>(settings.number("upload_concurrency"));
+    limits.ahead_files = static_cast<std::size_t>(std::max<std::int64_t>(0, settings.number("total_bg_uploaded_limit")));
+    if (settings.text("compression_level") == "auto") limits.level.emplace();
+    limits.push_timeout = settings.duration("daemon_wal_upload_timeout");
+    limits.fetch_timeout = settings.duration("fetch_timeout");
+    return limits;
+}
+
+ArchiveWatch::Options watch_options(const config::Settings& settings) {
+    const bool shown = !settings.text("http_listen").empty();
+    constexpr std::chrono::milliseconds often_enough{1000};
+    return {.first = shown ? std::chrono::seconds(0) : std::chrono::seconds(60),
+            .every = std::max(often_enough, settings.duration("catalogue_refresh")),
+            .segment_bytes = known_segment_bytes(settings),
+            .pgdata = settings.text("pgdata")};
+}
+
+} // namespace walgd::daemon

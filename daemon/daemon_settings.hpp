@@ -1,0 +1,25 @@
+#pragma once
+#include "common/backup/push/backup_push.hpp"
+#include "config/settings.hpp"
+#include "daemon/archive_watch.hpp"
+#include "daemon/http/http_server.hpp"
+#include "daemon/wal_service.hpp"
+#include "proto/frame.hpp"
+
+/// What the settings say, as the daemon's parts want it.
+namespace walgd::daemon {
+
+/// A job's options: the daemon's settings, and what the client asked for.
+backup::PushOptions job_options(const config::Settings& settings, const proto::Frame& request);
+
+/// Prepares the folder that prefetch_dir names. Error as prepare_prefetch_folder()'s.
+PrefetchOptions prefetch_options(const config::Settings& settings);
+
+HttpOptions http_options(const config::Settings& settings);
+
+WalLimits wal_limits(const config::Settings& settings);
+
+/// Metrics and page wait for the first look; else it is for gaps alone, and leaves a starting daemon to PostgreSQL.
+ArchiveWatch::Options watch_options(const config::Settings& settings);
+
+} // namespace walgd::daemon
