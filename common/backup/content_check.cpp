@@ -5,7 +5,6 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/backup/member_name.hpp"
-#include "common/backup/page_scan.hpp"
 #include "common/codec/tar_reader.hpp"
 #include "common/pg/control_file.hpp"
 
@@ -94,8 +93,7 @@ private:
 /// Looks at the pages of the relations in a tar.
 class PageCheck : public codec::TarReader::Handler {
 public:
-    PageCheck(pg::Lsn start, const BackupPages& pages)
-        : pages_(start, pages.block_bytes, pages.checksums), page_bytes_(pages.block_bytes) {}
+    PageCheck(const BackupSpan& span, const BackupPages& pages) : pages_(span, pages), page_bytes_(pages.block_bytes) {}
 
     void begin(const codec::TarMember& member) override {
         name_ = member.name;
@@ -254,13 +252,13 @@ BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKe
         if (error.kind() != ErrorKind::corrupt) throw;
     }
     if (!control.found) return {};
-    return {control.found->block_bytes, control.found->data_checksum_version != 0};
+    return {control.found->block_bytes, control.found->data_checksum_version != 0, control.found->relation_file_bytes};
 }
 
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, const BackupPages& pages,
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
                       std::stop_token stop) {
     naming(key, [&] {
-        PageCheck page_check(start, pages);
+        PageCheck page_check(span, pages);
         ControlCheck control(key.path());
         const bool of_control = key.path().find("/pg_control.tar") != std::string::npos;
         if (of_control)
