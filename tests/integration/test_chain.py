@@ -631,6 +631,25 @@ class InPlace(ChainCase):
         self.assertEqual((self.scratch.path / "elsewhere.conf").read_text(), "# elsewhere")
         self.assertEqual(os.readlink(self.target / "pg_hba.conf"), "/etc/hostname")
 
+    def test_folders_and_files_in_each_others_place_and_closed_folders(self):
+        self.older(3)
+        (self.target / "base/5/1").unlink()
+        (self.target / "base/5/1/below").mkdir(parents=True)
+        (self.target / "base/5/1/below/file").write_text("of nobody")
+        shutil.rmtree(self.target / "pg_xact")
+        (self.target / "pg_xact").write_text("a file")
+        (self.target / "closed/inner").mkdir(parents=True)
+        (self.target / "closed/inner/file").write_text("of nobody")
+        self.scratch.own_tree(self.target)
+        (self.target / "closed/inner").chmod(0)
+        (self.target / "closed").chmod(0)
+        (self.target / "base/5").chmod(0o500)
+        self.fetch("LATEST", "--in-place")
+        self.assertEqual((self.target / "base/5").stat().st_mode & 0o777, 0o700)
+        self.assertFalse((self.target / "closed/inner/file").exists())
+        shutil.rmtree(self.target / "closed")
+        self.check(3)
+
     def test_what_is_not_a_stopped_cluster_of_that_system_is_refused(self):
         self.older()
         before = self.restored()

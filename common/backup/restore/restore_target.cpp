@@ -62,6 +62,17 @@ void require_folder(const std::string& path) {
 /// Folders that a cluster may have elsewhere.
 bool may_be_link(std::string_view relative) { return is_server_folder(relative) || relative == "log" || relative == "pg_log"; }
 
+/// A cluster may have something else where the backup has a folder, or a folder closed to its owner, who may open it.
+void make_way_for_folder(const std::string& path, bool link_stays) {
+    struct stat about{};
+    if ((link_stays ? ::stat : ::lstat)(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) {
+        open_to_owner(path);
+        return;
+    }
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno(fmt::format("cannot remove {}", path));
+    make_folder(path);
+}
+
 /// Links below it are not followed.
 std::uint64_t bytes_on_disk(const std::string& folder) {
     std::uint64_t bytes = 0;
@@ -85,6 +96,13 @@ void make_tablespace_link(const std::string& path, const std::string& location) 
 }
 
 } // namespace
+
+void open_to_owner(const std::string& folder) {
+    if (::access(folder.c_str(), R_OK | W_OK | X_OK) == 0 || errno != EACCES) return;
+    // Where that fails, what is done in the folder tells.
+    struct stat about{};
+    if (::stat(folder.c_str(), &about) == 0) ::chmod(folder.c_str(), (about.st_mode & 07777) | 0700);
+}
 
 RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashes(std::move(folder))) {
     if (root_.empty()) throw Error(ErrorKind::misconfigured, "no folder to restore into was named");
@@ -205,8 +223,10 @@ void RestoreTarget::make_parents(const std::string& path) {
     for (const auto& folder : std::ranges::reverse_view(missing)) {
         make_folder(folder);
         const bool below_root = folder.starts_with(root_ + "/");
-        if (holds_ != Holds::cluster || !below_root || !may_be_link(std::string_view(folder).substr(root_.size() + 1)))
-            require_folder(folder);
+        const bool link_stays =
+            holds_ == Holds::cluster && below_root && may_be_link(std::string_view(folder).substr(root_.size() + 1));
+        if (holds_ == Holds::cluster) make_way_for_folder(folder, link_stays);
+        if (!link_stays) require_folder(folder);
         folders_.insert(folder);
     }
 }

@@ -13,6 +13,9 @@
 
 namespace walgd::backup {
 
+/// So that its owner can write in it, if it is closed to them.
+void open_to_owner(const std::string& folder);
+
 /// The folder that a backup is restored into, and its tablespaces' folders. Nothing outside them is ever touched: names that lead
 /// out are an Error(corrupt), links are made only after every file was written. Several threads write files at once.
 class RestoreTarget {
