@@ -184,8 +184,12 @@ void RestoreTarget::prepare() {
 void RestoreTarget::begin() {
     const auto control = root_ + "/" + std::string(control_member);
     const auto pending = root_ + "/" + std::string(control_pending);
-    if (holds_ == Holds::cluster && ::rename(control.c_str(), pending.c_str()) != 0 && errno != ENOENT)
-        throw_errno(fmt::format("cannot rename {}", control));
+    if (holds_ == Holds::cluster) {
+        const bool first_try = ::rename(control.c_str(), pending.c_str()) == 0;
+        if (!first_try && errno != ENOENT) throw_errno(fmt::format("cannot rename {}", control));
+        // A key, for one, stays root's. Of a second try it cannot be told any more.
+        if (first_try && ::geteuid() == 0) each_of_root([this](const std::string& path) { roots_own_.insert(path); });
+    }
     std::error_code error;
     for (const auto& [name, location] : tablespaces_) {
         fs::create_directories(location, error);
@@ -291,6 +295,36 @@ void RestoreTarget::make_link(const std::string& path, const std::string& target
         throw_errno(fmt::format("cannot make link {}", path));
 }
 
+bool RestoreTarget::belongs_to_root() const {
+    struct stat about{};
+    return ::geteuid() == 0 && ::stat(root_.c_str(), &about) == 0 && about.st_uid == 0;
+}
+
+void RestoreTarget::each_of_root(const std::function<void(const std::string& path)>& visit) const {
+    auto look = [&visit](const std::string& path) {
+        struct stat about{};
+        if (::lstat(path.c_str(), &about) == 0 && about.st_uid == 0) visit(path);
+    };
+    auto folders = places();
+    for (const auto& entry : fs::directory_iterator(root_))
+        if (is_server_folder(entry.path().filename().string()) && entry.is_symlink() && entry.is_directory())
+            folders.push_back(fs::canonical(entry.path()).string());
+    for (const auto& folder : folders) {
+        look(folder);
+        for (const auto& entry : fs::recursive_directory_iterator(folder)) look(entry.path().string());
+    }
+}
+
+/// The folder is PostgreSQL's user's, who cannot open what root made in it.
+void RestoreTarget::give_to_owner() const {
+    struct stat owner{};
+    if (::stat(root_.c_str(), &owner) != 0) throw_errno(fmt::format("cannot look at {}", root_));
+    each_of_root([&](const std::string& path) {
+        if (roots_own_.contains(path)) return;
+        if (::lchown(path.c_str(), owner.st_uid, owner.st_gid) != 0) throw_errno(fmt::format("cannot set the owner of {}", path));
+    });
+}
+
 void RestoreTarget::finish(const Finish& how) {
     for (const auto& [path, target] : links_) make_parents(path); // before any link is made, so that none is among them
     for (const auto& [path, target] : links_) make_link(path, target);
@@ -300,6 +334,7 @@ void RestoreTarget::finish(const Finish& how) {
     for (const auto& [path, mode] : folder_modes_) {
         if (::chmod(path.c_str(), mode) != 0) throw_errno(fmt::format("cannot set the mode of {}", path));
     }
+    if (::geteuid() == 0 && !belongs_to_root()) give_to_owner();
     const auto pending = root_ + "/" + std::string(control_pending);
     const auto control = root_ + "/" + std::string(control_member);
     const bool has_control = ::access(pending.c_str(), F_OK) == 0;
