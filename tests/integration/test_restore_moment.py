@@ -180,6 +180,22 @@ class RestoreMoment(TestCase):
         self.assertIn(f"backup {older} has no parts", neither.stderr.split("ERROR: ")[-1])
         self.assertFalse(data.exists())
 
+    def test_start_on_a_cluster_whose_transactions_are_serializable(self):
+        story = self.small_story()
+        with open(story.cluster.data / "postgresql.auto.conf", "a") as file:
+            file.write("default_transaction_isolation = 'serializable'\n")
+        story.daemon.start()
+        story.cluster.start()
+        story.backup()
+        story.tell(3)
+        story.cluster.psql("select pg_create_restore_point('here')")
+        story.cluster.switch()
+        story.end()
+        data = self.scratch.path / "new"
+        said = story.daemon.walg("restore", data, "--target-name", "here", "--start", "--json", "--pg-bin", story.cluster.programs)
+        self.addCleanup(run, [story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
+        self.assertEqual(json.loads(said.stdout)["state"], "paused")
+
     def test_start_tells_what_this_start_said(self):
         story = self.small_story()
         data, log = self.scratch.path / "new", self.scratch.path / "new.recovery.log"
