@@ -134,9 +134,10 @@ Recovered wait_for_end(const Started& start, std::stop_token stop) {
 
 Recovered start_and_recover(const RecoveryStart& wanted, std::stop_token stop) {
     const Started start{wanted, bytes_of_file(wanted.log_file)};
-    // As long as it takes: a recovery is not given up by the clock. And a server that is asked how far it came answers.
+    // As long as it takes: a recovery is not given up by the clock. A server that is asked how far it came answers, and what it
+    // says is in the one file, whatever log it has else.
     const auto code = run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800",
-                                   "-s", "-o", "-c hot_standby=on", "start"});
+                                   "-s", "-o", "-c hot_standby=on -c logging_collector=off -c log_destination=stderr", "start"});
     if (start.action == "shutdown") return wait_for_shutdown(start, stop);
     if (code != 0) refuse(start);
     try {

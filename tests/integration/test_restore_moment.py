@@ -180,10 +180,10 @@ class RestoreMoment(TestCase):
         self.assertIn(f"backup {older} has no parts", neither.stderr.split("ERROR: ")[-1])
         self.assertFalse(data.exists())
 
-    def test_start_on_a_cluster_whose_transactions_are_serializable(self):
+    def test_start_on_a_cluster_with_a_log_of_its_own_and_serializable_transactions(self):
         story = self.small_story()
         with open(story.cluster.data / "postgresql.auto.conf", "a") as file:
-            file.write("default_transaction_isolation = 'serializable'\n")
+            file.write("default_transaction_isolation = 'serializable'\nlogging_collector = on\nlog_destination = 'csvlog'\n")
         story.daemon.start()
         story.cluster.start()
         story.backup()
@@ -195,6 +195,7 @@ class RestoreMoment(TestCase):
         said = story.daemon.walg("restore", data, "--target-name", "here", "--start", "--json", "--pg-bin", story.cluster.programs)
         self.addCleanup(run, [story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
         self.assertEqual(json.loads(said.stdout)["state"], "paused")
+        self.assertIn('recovery stopping at restore point "here"', (self.scratch.path / "new.recovery.log").read_text())
 
     def test_start_tells_what_this_start_said(self):
         story = self.small_story()
