@@ -29,7 +29,7 @@ void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck
 /// As its pg_control tells; `key`: of its pg_control tar. The usual ones, where that is damaged: its own check says so.
 BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
 
-/// A tar of a backup: its members, and the page headers and checksums of relations that are in it whole. Of a pg_control tar,
+/// A tar of a backup: its members, and the page headers and checksums of relations, whole or in increments. Of a pg_control tar,
 /// that file's checksum.
 void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
                       std::stop_token stop);
