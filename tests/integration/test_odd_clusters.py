@@ -75,7 +75,7 @@ class OddClusters(TestCase):
 
     def test_files_of_any_name(self):
         self.make()
-        names = [b"caf\xe9.conf", "café.conf".encode(), b"new\nline", b'quo"te\\', b" blank ", b"x" * 255, b"<&>", b"-rf", b"*.conf"]
+        names = [b"caf\xe9.conf", b"caf\xe8.conf", "café.conf".encode(), b"new\nline", b'quo"te\\', b" blank ", b"x" * 255, b"<&>", b"-rf", b"*.conf"]
         for name in names:
             with open(os.fsencode(self.cluster.data) + b"/" + name, "wb") as file:
                 file.write(name)
