@@ -4,11 +4,13 @@
 #include "common/base/files.hpp"
 #include "common/pg/control_file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -36,9 +38,16 @@ int run_program(const std::vector<std::string>& words) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/// The server's last words: its FATAL and PANIC lines, else the last lines of all.
-std::string last_words(const std::string& log_file) {
-    const auto text = read_text_file(log_file, 1 << 30);
+/// pg_ctl appends to the file, which may have an earlier start's words.
+std::uint64_t bytes_of_file(const std::string& path) {
+    struct stat about{};
+    return ::stat(path.c_str(), &about) == 0 ? static_cast<std::uint64_t>(about.st_size) : 0;
+}
+
+/// The server's last words behind `said_before`: its FATAL and PANIC lines, else the last lines of all.
+std::string last_words(const std::string& log_file, std::uint64_t said_before) {
+    auto text = read_text_file(log_file, 1 << 30);
+    text.erase(0, static_cast<std::size_t>(std::min<std::uint64_t>(said_before, text.size())));
     std::vector<std::string> severe, all;
     for (std::size_t begin = 0; begin < text.size();) {
         const auto end = std::min(text.find('\n', begin), text.size());
@@ -54,8 +63,14 @@ std::string last_words(const std::string& log_file) {
     return words;
 }
 
-[[noreturn]] void refuse(const RecoveryStart& start) {
-    throw Error(ErrorKind::failed, fmt::format("PostgreSQL did not recover {}:{}", start.pgdata, last_words(start.log_file)),
+/// What was asked for, and how much the log held before.
+struct Started : RecoveryStart {
+    std::uint64_t said_before;
+};
+
+[[noreturn]] void refuse(const Started& start) {
+    throw Error(ErrorKind::failed,
+                fmt::format("PostgreSQL did not recover {}:{}", start.pgdata, last_words(start.log_file, start.said_before)),
                 fmt::format("the whole of what it said is in {}", start.log_file));
 }
 
@@ -95,14 +110,14 @@ Recovered ask(pg::Server& server, Recovered::State state) {
 }
 
 /// The server itself ends here.
-Recovered wait_for_shutdown(const RecoveryStart& start, std::stop_token stop) {
+Recovered wait_for_shutdown(const Started& start, std::stop_token stop) {
     while (running(start)) pause_before_next(start, stop);
     const auto control = pg::read_control_file(start.pgdata);
     if (control.state != pg::ControlFile::shut_down_in_recovery) refuse(start);
     return {Recovered::State::shut_down, std::nullopt, control.min_recovery};
 }
 
-Recovered wait_for_end(const RecoveryStart& start, std::stop_token stop) {
+Recovered wait_for_end(const Started& start, std::stop_token stop) {
     const auto server = pg::Server::connect(place_of(start));
     for (;;) {
         if (!running(start)) refuse(start);
@@ -117,10 +132,12 @@ Recovered wait_for_end(const RecoveryStart& start, std::stop_token stop) {
 
 } // namespace
 
-Recovered start_and_recover(const RecoveryStart& start, std::stop_token stop) {
-    // As long as it takes: a recovery is not given up by the clock. And a server that is asked how far it came answers.
+Recovered start_and_recover(const RecoveryStart& wanted, std::stop_token stop) {
+    const Started start{wanted, bytes_of_file(wanted.log_file)};
+    // As long as it takes: a recovery is not given up by the clock. A server that is asked how far it came answers, and what it
+    // says is in the one file, whatever log it has else.
     const auto code = run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800",
-                                   "-s", "-o", "-c hot_standby=on", "start"});
+                                   "-s", "-o", "-c hot_standby=on -c logging_collector=off -c log_destination=stderr", "start"});
     if (start.action == "shutdown") return wait_for_shutdown(start, stop);
     if (code != 0) refuse(start);
     try {

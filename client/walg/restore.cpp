@@ -147,8 +147,9 @@ public:
             throw Error(
                 ErrorKind::refused, "PostgreSQL does not run as root, so --start cannot start it",
                 "run this as the user that PostgreSQL runs as: runuser -u postgres -- walg restore ...; nothing was written");
-        const auto loaded = backup::load_view(context.archive(), context.stop);
-        const auto plan = planned(context, loaded, target);
+        auto loaded = backup::load_view(context.archive(), context.stop);
+        if (backup_ == "LATEST" && !loaded.view.backups.empty()) backup_ = loaded.view.backups.back().name;
+        const auto plan = sound_plan(context, loaded, target);
         preflight(context, loaded, plan);
         context.log.info("ok: {} can be reached; the last commit will be {}", target.text(), last_commit_text(plan));
         if (check_) return finish(plan, target, "checked");
@@ -166,6 +167,36 @@ public:
     }
 
 private:
+    /// One whose backup can be read, with all that it builds on. Unless it was named, an older backup takes a damaged one's
+    /// place.
+    backup::MomentPlan sound_plan(Context& context, backup::LoadedView& loaded, const backup::MomentTarget& target) {
+        std::optional<Error> damage;
+        for (;;) {
+            const auto plan = planned(context, loaded, target, damage);
+            try {
+                context.log.info("ok: backup {}", backup::check_chain(context.archive(), plan.backup.name, context.stop));
+                return plan;
+            } catch (const Error& error) {
+                if (error.kind() != ErrorKind::corrupt || !backup_.empty()) throw;
+                context.log.warn("backup {} is left out: {}", plan.backup.name, error.what());
+                if (!damage) damage = error;
+            }
+            std::erase_if(loaded.view.backups, [&](const auto& one) { return one.name == plan.backup.name; });
+        }
+    }
+
+    /// Where no other backup leads there either, `damage` is the cause.
+    backup::MomentPlan planned(Context& context, const backup::LoadedView& loaded, const backup::MomentTarget& target,
+                               const std::optional<Error>& damage) {
+        try {
+            return planned(context, loaded, target);
+        } catch (const Error& error) {
+            if (!damage || error.kind() != ErrorKind::refused) throw;
+            context.log.warn("no other backup leads there: {}", error.what());
+            throw *damage;
+        }
+    }
+
     backup::MomentPlan planned(Context& context, const backup::LoadedView& loaded, const backup::MomentTarget& target) {
         backup::MomentRequest request{target, {}, backup_};
         if (timeline_ != "latest") {
@@ -185,7 +216,6 @@ private:
     void preflight(Context& context, const backup::LoadedView& loaded, const backup::MomentPlan& plan) {
         const auto& sentinel = loaded.sentinels.at(plan.backup.name);
         if (!restore_spec_file_.empty()) fetch_.restore_spec = read_text_file(restore_spec_file_);
-        context.log.info("ok: backup {}", backup::check_chain(context.archive(), plan.backup.name, context.stop));
         context.log.info("ok: {}", backup::check_place(fetch_.destination, sentinel, fetch_.restore_spec));
         constexpr int per_major = 10000;
         const auto major = sentinel.pg_version / per_major;

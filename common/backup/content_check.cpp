@@ -4,8 +4,8 @@
 #include "common/archive/documents.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
+#include "common/backup/increment.hpp"
 #include "common/backup/member_name.hpp"
-#include "common/backup/page_scan.hpp"
 #include "common/codec/tar_reader.hpp"
 #include "common/pg/control_file.hpp"
 
@@ -91,38 +91,63 @@ private:
     std::uint64_t bytes_ = 0;
 };
 
-/// Looks at the pages of the relations in a tar.
-class PageCheck : public codec::TarReader::Handler {
+/// Looks at the pages of the relations in a tar, those of increments too.
+class PageCheck : public codec::TarReader::Handler, IncrementParser::Handler {
 public:
-    PageCheck(pg::Lsn start, const BackupPages& pages)
-        : pages_(start, pages.block_bytes, pages.checksums), page_bytes_(pages.block_bytes) {}
+    PageCheck(const BackupSpan& span, const BackupPages& pages) : pages_(span, pages), page_bytes_(pages.block_bytes) {}
 
     void begin(const codec::TarMember& member) override {
         name_ = member.name;
         bad_.clear();
-        has_pages_ = pages_.begin(member.name) && member.size % page_bytes_ == 0;
-        at_begin_ = true;
+        begin_.clear();
+        increment_.reset();
+        of_relation_ = pages_.begin(member.name);
+        whole_ = member.size % page_bytes_ == 0;
     }
     void data(ByteView bytes) override {
-        if (at_begin_ && text_of(bytes).starts_with(increment_magic)) has_pages_ = false;
-        at_begin_ = false;
-        if (!has_pages_) return;
-        pages_.write(bytes, [this](std::uint32_t block) {
-            if (bad_.size() < named_blocks_max) bad_.push_back(pages_.first_block() + block);
-        });
+        if (!of_relation_) return;
+        if (begin_.size() < increment_magic.size()) {
+            const auto count = std::min(bytes.size(), increment_magic.size() - begin_.size());
+            begin_ += text_of(bytes.first(count));
+            bytes = bytes.subspan(count);
+            if (begin_.size() < increment_magic.size()) return;
+            if (begin_ == increment_magic) increment_.emplace(static_cast<IncrementParser::Handler&>(*this), page_bytes_, name_);
+            check(bytes_of(begin_));
+        }
+        check(bytes);
     }
     void end() override {
+        if (increment_) increment_->finish();
         if (bad_.empty()) return;
         throw Error(ErrorKind::corrupt, fmt::format("{} has damaged blocks: {}", name_, fmt::join(bad_, ", ")),
                     "was the cluster damaged when the backup was taken? files_metadata.json tells");
     }
 
 private:
+    void check(ByteView bytes) {
+        if (increment_)
+            increment_->write(bytes);
+        else if (whole_)
+            pages_.write(bytes, [this](std::uint32_t block) { note(block); });
+    }
+    void head(const IncrementHead&) override {}
+    void page(std::uint64_t offset, ByteView bytes) override {
+        if (offset % page_bytes_ == 0) page_.clear();
+        page_.append(bytes);
+        const auto block = static_cast<std::uint32_t>(offset / page_bytes_);
+        if (page_.size() == page_bytes_ && pages_.damaged(page_.view(), block)) note(block);
+    }
+    void note(std::uint32_t block) {
+        if (bad_.size() < named_blocks_max) bad_.push_back(pages_.first_block() + block);
+    }
+
     PageScan pages_;
     std::uint32_t page_bytes_;
-    std::string name_;
+    std::string name_, begin_;
+    std::optional<IncrementParser> increment_;
+    Blob page_; ///< of an increment, as far as it came
     std::vector<std::uint32_t> bad_;
-    bool has_pages_ = false, at_begin_ = false;
+    bool of_relation_ = false, whole_ = false;
 };
 
 /// Reads global/pg_control, whose checksum must be right; of versions before PostgreSQL 13 nobody here knows where it is.
@@ -254,13 +279,13 @@ BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKe
         if (error.kind() != ErrorKind::corrupt) throw;
     }
     if (!control.found) return {};
-    return {control.found->block_bytes, control.found->data_checksum_version != 0};
+    return {control.found->block_bytes, control.found->data_checksum_version != 0, control.found->relation_file_bytes};
 }
 
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, const BackupPages& pages,
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
                       std::stop_token stop) {
     naming(key, [&] {
-        PageCheck page_check(start, pages);
+        PageCheck page_check(span, pages);
         ControlCheck control(key.path());
         const bool of_control = key.path().find("/pg_control.tar") != std::string::npos;
         if (of_control)

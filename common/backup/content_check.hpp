@@ -1,5 +1,6 @@
 #pragma once
 #include "common/archive/archive.hpp"
+#include "common/backup/page_scan.hpp"
 #include "common/pg/lsn.hpp"
 #include "common/pg/wal_check.hpp"
 
@@ -25,17 +26,12 @@ std::optional<Blob> unpack_segment(archive::Archive& archive, const storage::Obj
                                    std::stop_token stop);
 void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck& wal);
 
-/// Of the cluster that a backup is of.
-struct BackupPages {
-    std::uint32_t block_bytes = 8192;
-    bool checksums = true;
-};
 /// As its pg_control tells; `key`: of its pg_control tar. The usual ones, where that is damaged: its own check says so.
 BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
 
-/// A tar of a backup that was begun at `start`: its members, and the page headers and checksums of relations that are in it
-/// whole. Pages written since the start may be torn: those come out of the WAL. Of a pg_control tar, that file's checksum.
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, pg::Lsn start, const BackupPages& pages,
+/// A tar of a backup: its members, and the page headers and checksums of relations, whole or in increments. Of a pg_control tar,
+/// that file's checksum.
+void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
                       std::stop_token stop);
 
 /// A JSON document: that it is one.

@@ -32,14 +32,16 @@ std::string relative_member(std::string_view member) {
     return path;
 }
 
-std::uint64_t hash_of_name(std::string_view relative) {
+std::uint64_t hash_of_bytes(std::string_view name) {
     // FNV-1a, its bits mixed once more.
     std::uint64_t hash = 0xcbf29ce484222325;
-    for (const char c : archive::through_json(relative)) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
     hash ^= hash >> 32;
     hash *= 0xd6e8feb86659fd93;
     return hash ^ hash >> 32;
 }
+
+std::uint64_t hash_of_name(std::string_view relative) { return hash_of_bytes(archive::through_json(relative)); }
 
 bool is_of_one_backup(std::string_view relative) {
     return relative == control_member || relative == "backup_label" || relative == "tablespace_map";

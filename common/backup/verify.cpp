@@ -163,10 +163,16 @@ private:
         if (sentinel || (backup != nullptr && document))
             check_document(archive_, key, stop);
         else if (backup != nullptr && path.find("/tar_partitions/") != std::string_view::npos)
-            check_backup_tar(archive_, key, backup->start, pages_of(backup->name, stop), stop);
+            check_backup_tar(archive_, key, span_of(*backup), pages_of(backup->name, stop), stop);
         else
             return false;
         return true;
+    }
+
+    static BackupSpan span_of(const archive::HeldBackup& backup) {
+        BackupSpan span{backup.start, {}};
+        if (backup.finish > backup.start) span.finish = backup.finish; // else its sentinel does not tell
+        return span;
     }
 
     /// From several threads.

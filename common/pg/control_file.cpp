@@ -16,12 +16,12 @@ namespace {
 
 /// Offsets in ControlFileData, as the compiler lays it out on 64-bit machines.
 struct Layout {
-    std::size_t block_bytes, wal_segment_bytes, data_checksum_version, crc;
+    std::size_t block_bytes, relation_file_blocks, wal_segment_bytes, data_checksum_version, crc;
 };
 
 // 13 to 17 share these places; 18 added a field before the checksum.
-constexpr Layout layout_1300{216, 228, 252, 288};
-constexpr Layout layout_1800{216, 228, 252, 292};
+constexpr Layout layout_1300{216, 220, 228, 252, 288};
+constexpr Layout layout_1800{216, 220, 228, 252, 292};
 
 /// What configure --with-blocksize takes.
 constexpr std::uint32_t block_bytes_min = 1024, block_bytes_max = 32768;
@@ -58,6 +58,7 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
     const auto& layout = control.control_version >= 1800 ? layout_1800 : layout_1300;
     control.state = u32_at(bytes, state_at);
     control.block_bytes = u32_at(bytes, layout.block_bytes);
+    control.relation_file_bytes = std::uint64_t{control.block_bytes} * u32_at(bytes, layout.relation_file_blocks);
     control.wal_segment_bytes = u32_at(bytes, layout.wal_segment_bytes);
     control.data_checksum_version = u32_at(bytes, layout.data_checksum_version);
     control.checkpoint = Lsn(u64_at(bytes, checkpoint_at));

@@ -17,6 +17,7 @@ struct ControlFile {
     std::uint32_t catalog_version = 0;
     std::uint32_t state = 0; ///< DBState
     std::uint32_t block_bytes = 0;
+    std::uint64_t relation_file_bytes = 0; ///< relations are cut into files of so many
     std::uint32_t wal_segment_bytes = 0;
     std::uint32_t data_checksum_version = 0; ///< 0: pages have no checksums
     Lsn checkpoint{0};                       ///< the latest one's record

@@ -178,9 +178,14 @@ void LibpqServer::check_same_standby() {
 std::unique_ptr<Server> Server::connect(const ConnectionOptions& options) {
     auto [connection, name] = open_connection(options);
     auto server = std::make_unique<LibpqServer>(std::move(connection), std::move(name));
-    // Not every version has the last one; a connection is idle while a server sends its files on another.
+    // A standby answers no query in a serializable transaction.
+    server->rows("set default_transaction_isolation to 'read committed'");
+    // Nobody's functions take the place of the server's own, whatever path the role or the database has.
+    server->rows("set search_path to ''");
+    // Not every version has the last two; a connection is idle while a server sends its files on another.
     server->value("select count(set_config(name, '0', false)) from pg_settings where name in "
-                  "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')");
+                  "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', "
+                  "'transaction_timeout')");
     return server;
 }
 

@@ -5,6 +5,7 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import tarfile
 import unittest
 
@@ -630,6 +631,46 @@ class InPlace(ChainCase):
         self.assertEqual((self.target / "postgresql.conf").read_text(), "# mine")
         self.assertEqual((self.scratch.path / "elsewhere.conf").read_text(), "# elsewhere")
         self.assertEqual(os.readlink(self.target / "pg_hba.conf"), "/etc/hostname")
+
+    def test_folders_and_files_in_each_others_place_and_closed_folders(self):
+        self.older(3)
+        (self.target / "base/5/1").unlink()
+        (self.target / "base/5/1/below").mkdir(parents=True)
+        (self.target / "base/5/1/below/file").write_text("of nobody")
+        shutil.rmtree(self.target / "pg_xact")
+        (self.target / "pg_xact").write_text("a file")
+        (self.target / "closed/inner").mkdir(parents=True)
+        (self.target / "closed/inner/file").write_text("of nobody")
+        self.scratch.own_tree(self.target)
+        (self.target / "closed/inner").chmod(0)
+        (self.target / "closed").chmod(0)
+        (self.target / "base/5").chmod(0o500)
+        self.fetch("LATEST", "--in-place")
+        self.assertEqual((self.target / "base/5").stat().st_mode & 0o777, 0o700)
+        self.assertFalse((self.target / "closed/inner/file").exists())
+        shutil.rmtree(self.target / "closed")
+        self.check(3)
+
+    @unittest.skipUnless(os.getuid() == 0, "as root only")
+    def test_what_root_restores_is_the_folders_owners(self):
+        fetch = lambda *words: subprocess.run([self.scratch.bin / "walg", "backup-fetch", *words], env=self.walgd().env, capture_output=True, text=True)
+        owners = lambda folder: {path.lstat().st_uid for path in [folder, *folder.rglob("*")]}
+        self.older()
+        (self.target / "server.key").write_text("root's")
+        self.scratch.own_tree(self.target)
+        theirs = owners(self.target)
+        self.archive.full(4, {**self.archive.backups[1]["files"], "server.key": Whole(b"key")})
+        os.chown(self.target / "server.key", 0, 0)
+        for words in (("LATEST", "--in-place"), (self.archive.backups[1]["name"], "--in-place")):
+            said = fetch(self.target, *words)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            self.assertEqual(owners(self.target), {*theirs, 0} if words[0] == "LATEST" else theirs)
+            self.assertNotIn("belongs to root", said.stderr)
+        said = fetch(self.scratch.path / "of-root", "LATEST")
+        self.assertEqual(owners(self.scratch.path / "of-root"), {0})
+        self.assertIn("belongs to root", said.stderr)
+        said = fetch(self.scratch.folder("theirs"), "LATEST")
+        self.assertEqual(owners(self.scratch.path / "theirs"), theirs)
 
     def test_what_is_not_a_stopped_cluster_of_that_system_is_refused(self):
         self.older()

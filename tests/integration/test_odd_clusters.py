@@ -52,6 +52,16 @@ class OddClusters(TestCase):
         self.fetch()
         self.assertEqual(self.started().checksum(), expected)
 
+    def test_a_role_with_limits_and_a_path_of_its_own(self):
+        self.make(17)
+        self.cluster.psql("create role keeper superuser login")
+        self.cluster.psql("alter role keeper set transaction_timeout = '15ms'; alter role keeper set statement_timeout = '15ms'")
+        self.cluster.psql("alter role keeper set search_path = public, pg_catalog")
+        self.cluster.psql("create function pg_backup_start(text, boolean) returns pg_lsn language plpgsql as 'begin raise exception $$not mine$$; end'")
+        self.cluster.psql("create table t as select g id, repeat('x', 500) filling from generate_series(1, 100000) g")
+        self.walgd.env["PGUSER"] = "keeper"
+        self.push()
+
     def test_links_in_folders_that_are_not_postgresqls(self):
         self.make()
         self.put(self.cluster.data / "certificates/..data/server.crt", "certificate")
@@ -65,7 +75,7 @@ class OddClusters(TestCase):
 
     def test_files_of_any_name(self):
         self.make()
-        names = [b"caf\xe9.conf", "café.conf".encode(), b"new\nline", b'quo"te\\', b" blank ", b"x" * 255, b"<&>", b"-rf", b"*.conf"]
+        names = [b"caf\xe9.conf", b"caf\xe8.conf", "café.conf".encode(), b"new\nline", b'quo"te\\', b" blank ", b"x" * 255, b"<&>", b"-rf", b"*.conf"]
         for name in names:
             with open(os.fsencode(self.cluster.data) + b"/" + name, "wb") as file:
                 file.write(name)

@@ -140,7 +140,7 @@ class RestoreMoment(TestCase):
         for folder, words, text in ((full, [], "must be empty"), (full, ["--check"], "must be empty"), (data, ["--target-exclusive"], "goes with --target-time"),
                                     (data, ["--target-time", "12:03:04"], "is no time with its zone"),
                                     (data, ["--target-timeline", "9"], "00000009.history"),
-                                    (data, ["--backup", "base_0"], "is not on the way"),
+                                    (data, ["--backup", "base_0"], "there is no backup base_0"),
                                     (data, ["--pg-bin", "/nowhere"], "whose programs were not found")):
             refused = story.daemon.walg("restore", folder, *words, check=False)
             self.assertEqual(refused.returncode, 1, words)
@@ -151,6 +151,61 @@ class RestoreMoment(TestCase):
             self.assertEqual(refused.returncode, 1)
             self.assertIn("PostgreSQL does not run as root", refused.stderr)
             self.assertIn("runuser -u postgres", refused.stderr)
+
+    def test_a_damaged_newest_backup_leaves_the_way_to_an_older_one(self):
+        story = self.small_story(WALG_DELTA_MAX_STEPS="3")
+        story.cluster.start()
+        story.daemon.start()
+        story.backup()
+        story.tell(3)
+        story.end()
+        backups = json.loads(story.daemon.walg("backup-list", "--json").stdout)
+        older, newest = (one["backup_name"] for one in backups)
+        data = self.scratch.path / "new"
+        check = lambda *words: story.daemon.walg("restore", data, "--check", "--json", *words, check=False)
+        self.assertEqual(json.loads(check().stdout)["backup"], newest)
+        self.assertEqual(json.loads(check("--backup", "LATEST").stdout)["backup"], newest)
+        metadata = self.folder / "basebackups_005" / newest / "files_metadata.json"
+        metadata.write_bytes(metadata.read_bytes()[:100])
+        said = check()
+        self.assertEqual(json.loads(said.stdout)["backup"], older)
+        self.assertIn(f"backup {newest} is left out: ", said.stderr)
+        named = check("--backup", newest)
+        self.assertEqual(named.returncode, 1)
+        self.assertIn("files_metadata.json", named.stderr)
+        shutil.rmtree(self.folder / "basebackups_005" / older / "tar_partitions")
+        neither = check()
+        self.assertEqual(neither.returncode, 1)
+        self.assertIn(f"backup {older} is left out: ", neither.stderr)
+        self.assertIn(f"backup {older} has no parts", neither.stderr.split("ERROR: ")[-1])
+        self.assertFalse(data.exists())
+
+    def test_start_on_a_cluster_with_a_log_of_its_own_and_serializable_transactions(self):
+        story = self.small_story()
+        with open(story.cluster.data / "postgresql.auto.conf", "a") as file:
+            file.write("default_transaction_isolation = 'serializable'\nlogging_collector = on\nlog_destination = 'csvlog'\n")
+        story.daemon.start()
+        story.cluster.start()
+        story.backup()
+        story.tell(3)
+        story.cluster.psql("select pg_create_restore_point('here')")
+        story.cluster.switch()
+        story.end()
+        data = self.scratch.path / "new"
+        said = story.daemon.walg("restore", data, "--target-name", "here", "--start", "--json", "--pg-bin", story.cluster.programs)
+        self.addCleanup(run, [story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
+        self.assertEqual(json.loads(said.stdout)["state"], "paused")
+        self.assertIn('recovery stopping at restore point "here"', (self.scratch.path / "new.recovery.log").read_text())
+
+    def test_start_tells_what_this_start_said(self):
+        story = self.small_story()
+        data, log = self.scratch.path / "new", self.scratch.path / "new.recovery.log"
+        log.write_text("FATAL:  of an earlier start\n")
+        self.scratch.own(log)
+        refused = story.daemon.walg("restore", data, "--restore-command", "exit 200", "--start", "--pg-bin", story.cluster.programs, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("PostgreSQL did not recover", refused.stderr)
+        self.assertNotIn("of an earlier start", refused.stderr)
 
     def test_without_start_the_settings_are_written_and_no_other_line(self):
         story = self.small_story(WALGD_COMMIT_INDEX="false")

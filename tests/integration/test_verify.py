@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import tarfile
 import unittest
 
 from harness import VERSIONS, Cluster, TestCase, Walgd, run
@@ -44,6 +45,26 @@ class Verify(TestCase):
         self.assertEqual(report["objects"], len(self.objects()))
         self.assertGreater(report["wal_records"], 10000)
         self.assertEqual(report["backups"][0]["reaches"], max(path.name[:24] for path in self.objects() if path.parent.name == "wal_005"))
+
+    def test_a_damaged_page_of_an_increment_is_named(self):
+        self.archive("none")
+        self.walgd.walg("backup-push", self.cluster.data)
+        self.cluster.psql("update numbers set n = n + 1 where n % 5000 = 0")
+        self.walgd.walg("backup-push", self.cluster.data, env={"WALGD_SOCKET": "/nowhere", "WALG_DELTA_MAX_STEPS": "3"})
+        self.verify()
+        (folder,) = self.folder.glob("basebackups_005/*_D_*/tar_partitions")
+        name = self.cluster.psql("select pg_relation_filepath('numbers')")
+        for part in folder.glob("part_*"):
+            with tarfile.open(part) as tar:
+                for member in tar.getmembers():
+                    if member.name.lstrip("/") == name:
+                        at, size = member.offset_data, member.size
+                        content = bytearray(part.read_bytes())
+                        self.assertEqual(content[at:at + 4], b"wi1U")
+                        content[at + size - 40] ^= 1
+                        self.write(part, content)
+        (damage,) = self.verify(check=False)["damaged"]
+        self.assertIn(f"{name} has damaged blocks", damage["cause"])
 
     def flip(self, method):
         self.archive(method)

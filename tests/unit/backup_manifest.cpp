@@ -95,6 +95,15 @@ TEST_CASE("backup manifest: names that are no UTF-8 come as hex digits", "[backu
     CHECK(files[0].path == "baso\xff");
 }
 
+TEST_CASE("backup manifest: names that are no UTF-8 are told apart", "[backup]") {
+    auto text = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n" + file_line("636166e9", "acute") + ",\n" +
+                file_line("636166e8", "grave") + "\n],\n";
+    for (const auto* name : {"\"Path\": \"636166e9\"", "\"Path\": \"636166e8\""})
+        text.replace(text.find(name), std::string_view("\"Path\"").size(), "\"Encoded-Path\"");
+    CHECK(said({{"caf\xe9", "acute"}, {"caf\xe8", "grave"}}, closed(text)) == "");
+    CHECK(said({{"caf\xe9", "grave"}, {"caf\xe8", "acute"}}, closed(text)).find("CRC-32C") != std::string::npos);
+}
+
 TEST_CASE("backup manifest: what came as it says is fine, in any order", "[backup]") {
     CHECK(said(both, good_manifest()).empty());
     CHECK(said({both[1], both[0]}, good_manifest()).empty());

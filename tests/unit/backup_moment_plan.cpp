@@ -238,7 +238,13 @@ TEST_CASE("before the end of every backup nothing is reached, and within one the
     CHECK(world.refusal(at_lsn(world.begins[0])).find("is before the end of backup") != std::string::npos);
     CHECK(world.plan(at_xid(first_xid + 50)).backup.name == "base_000000010000000000000003");
     CHECK(world.refusal(at_xid(first_xid + 50), "base_000000010000000000000005").find("leave --backup out") != std::string::npos);
-    CHECK(world.refusal(at_time(time_of(60)), "base_other").find("is not on the way") != std::string::npos);
+}
+
+TEST_CASE("a backup that was named is told apart from one that is not there", "[backup]") {
+    World world;
+    CHECK(world.refusal(at_time(time_of(60)), "base_other").find("there is no backup base_other") != std::string::npos);
+    world.view.backups[1].timeline = pg::TimelineId(2);
+    CHECK(world.refusal(at_time(time_of(60)), world.view.backups[1].name).find("is not on the way") != std::string::npos);
 }
 
 TEST_CASE("where nothing ended between backup and target, the clock says which was first", "[backup]") {

@@ -27,8 +27,11 @@ std::string page(std::uint32_t block, pg::Lsn lsn = pg::Lsn(0x2000000)) {
     return text;
 }
 
-std::vector<std::uint32_t> damage_in(const std::string& member, const std::string& content, std::size_t cut) {
-    PageScan scan(start, page_bytes);
+const BackupSpan span{.start = start, .finish = pg::Lsn(0x4000000)};
+
+std::vector<std::uint32_t> damage_in(const std::string& member, const std::string& content, std::size_t cut,
+                                     const BackupPages& pages = {}) {
+    PageScan scan(span, pages);
     std::vector<std::uint32_t> found;
     REQUIRE(scan.begin(member));
     for (std::size_t at = 0; at < content.size(); at += cut)
@@ -53,8 +56,17 @@ TEST_CASE("page scan: a page written since the start may be torn, and one never 
     CHECK(damage_in("global/1262", torn.substr(0, 100), page_bytes).empty());
 }
 
+TEST_CASE("page scan: no page was written behind the end of its backup", "[backup]") {
+    auto last = page(0, *span.finish), later = page(1, pg::Lsn(span.finish->bytes() + 1));
+    last[8100] = later[8100] = 'K';
+    CHECK(damage_in("base/5/1259", last + later, page_bytes) == std::vector<std::uint32_t>{1});
+    PageScan unknown({.start = start}, {});
+    REQUIRE(unknown.begin("base/5/1259"));
+    unknown.write(bytes_of(last + later), [](std::uint32_t block) { FAIL("block " << block); });
+}
+
 TEST_CASE("page scan: where checksums were turned off, what is left of them counts for nothing", "[backup]") {
-    PageScan scan(start, page_bytes, false);
+    PageScan scan(span, {.checksums = false});
     REQUIRE(scan.begin("base/5/1259"));
     auto stale = page(0), broken = page(1);
     stale[8100] = 'K';
@@ -68,10 +80,14 @@ TEST_CASE("page scan: blocks of a later file of a relation have that relation's 
     constexpr std::uint32_t blocks_of_a_file = (1U << 30) / page_bytes;
     CHECK(damage_in("pg_tblspc/16384/PG_15_202209061/5/16385.2", page(2 * blocks_of_a_file), page_bytes).empty());
     CHECK(damage_in("base/5/16385.2", page(0), page_bytes) == std::vector<std::uint32_t>{0});
+    // configure --with-segsize-blocks
+    const BackupPages small{.relation_file_bytes = 6 * page_bytes};
+    CHECK(damage_in("base/5/16385.2", page(12), page_bytes, small).empty());
+    CHECK(damage_in("base/5/16385.2", page(0), page_bytes, small) == std::vector<std::uint32_t>{0});
 }
 
 TEST_CASE("page scan: only main forks of relations have pages that are checked", "[backup]") {
-    PageScan scan(start, page_bytes);
+    PageScan scan(span, {});
     for (const auto* member : {"base/5/1259", "/base/5/1259", "./global/1262", "/pg_tblspc/16384/PG_15_202209061/5/16385.1"})
         CHECK(scan.begin(member));
     for (const auto* member : {"base/5/1259_fsm", "base/5/PG_VERSION", "pg_xact/0000", "global/pg_control", "1259"})

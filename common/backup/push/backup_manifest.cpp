@@ -189,15 +189,15 @@ ManifestCheck::ManifestCheck()
     : names_("the temporary file of the backup's file names"), manifest_("the temporary file of the backup's manifest") {}
 
 void ManifestCheck::passed(std::string_view path, std::uint64_t bytes, std::uint32_t crc32c) {
-    passed_.push_back({hash_of_name(path), bytes, names_.bytes(), crc32c, static_cast<std::uint32_t>(path.size())});
+    passed_.push_back({hash_of_bytes(path), bytes, names_.bytes(), crc32c, static_cast<std::uint32_t>(path.size())});
     names_.append(path);
 }
 
 void ManifestCheck::write(ByteView text) { manifest_.append(text_of(text)); }
 
 void ManifestCheck::compare(const ManifestFile& file) {
-    const auto found = std::ranges::lower_bound(passed_, hash_of_name(file.path), {}, &Passed::name_hash);
-    if (found == passed_.end() || found->name_hash != hash_of_name(file.path))
+    const auto found = std::ranges::lower_bound(passed_, hash_of_bytes(file.path), {}, &Passed::name_hash);
+    if (found == passed_.end() || found->name_hash != hash_of_bytes(file.path))
         refuse(fmt::format("names {}, which did not come", file.path));
     if (found->bytes != file.bytes)
         refuse(fmt::format("gives {} the size {}, but {} bytes of it came", file.path, file.bytes, found->bytes));

@@ -77,6 +77,7 @@ private:
         if (basis_ && options_.delta.permanent) basis_->make_permanent();
         const CopySource source{.verify = options_.verify && facts_.data_checksums,
                                 .block_bytes = facts_.block_bytes,
+                                .relation_file_bytes = facts_.relation_file_bytes,
                                 .start = start_.lsn,
                                 .log = archive_.log,
                                 .name_all_corrupt = options_.name_all_corrupt,

@@ -148,6 +148,7 @@ bool DeltaBasis::begin(pg::Server& server, const pg::BackupStart& start, std::ui
     const DeltaFiles::Options options{.pgdata = pgdata_,
                                       .parent_start = from_,
                                       .block_bytes = facts_.block_bytes,
+                                      .relation_file_bytes = facts_.relation_file_bytes,
                                       .hint_bits_logged = facts_.data_checksums,
                                       .for_standby = !parent_,
                                       .databases_since = parent_ || changes_ ? std::nullopt : databases_since()};
@@ -169,8 +170,6 @@ void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range, std:
         changes_ = std::move(found.changes);
         return changes_.has_value();
     };
-    // Block numbers tell the file only where files are cut as usual.
-    if (facts_.relation_file_bytes != pg::relation_file_bytes) return;
     if (wanted(Source::summaries) && facts_.version_num >= first_with_summaries &&
         take(changes_by_summaries(archive_, server, pgdata_, range, stop_), "WAL summaries"))
         return;

@@ -78,7 +78,7 @@ bool DeltaFiles::unchanged(const std::string& path, const std::string& member) c
 
 bool DeltaFiles::paged(const WalkedEntry& entry) const {
     const auto size = static_cast<std::uint64_t>(entry.about.st_size);
-    return size > 0 && size <= pg::relation_file_bytes && size % options_.block_bytes == 0;
+    return size > 0 && size <= options_.relation_file_bytes && size % options_.block_bytes == 0;
 }
 
 /// A restore writes pg_control last, and PostgreSQL never makes it anew.
@@ -121,7 +121,7 @@ std::optional<std::vector<std::uint32_t>> DeltaFiles::changed_blocks(const Walke
     const auto place = relation_place(entry.member);
     const auto* fork = changes_->find(place->relation);
     if (fork == nullptr) return std::vector<std::uint32_t>();
-    const auto first = place->segment * (pg::relation_file_bytes / options_.block_bytes);
+    const auto first = place->segment * (options_.relation_file_bytes / options_.block_bytes);
     const auto end = first + static_cast<std::uint64_t>(entry.about.st_size) / options_.block_bytes;
     if (fork->limit && *fork->limit <= first) return std::nullopt;
     auto blocks = fork->blocks.between(first, fork->limit ? std::min<std::uint64_t>(end, *fork->limit) : end);

@@ -3,6 +3,7 @@
 #include "common/backup/push/parent_files.hpp"
 #include "common/pg/block_changes.hpp"
 #include "common/pg/lsn.hpp"
+#include "common/pg/page.hpp"
 
 #include <map>
 #include <mutex>
@@ -29,6 +30,7 @@ public:
         std::string pgdata;
         pg::Lsn parent_start{0}; ///< pages that were changed since are in the delta
         std::uint32_t block_bytes = 8192;
+        std::uint64_t relation_file_bytes = pg::relation_file_bytes;
         bool hint_bits_logged = false; ///< the cluster has checksums, and had them for the parent
         /// There is no parent, but a standby that replayed the WAL up to parent_start: every file goes, relations by their pages.
         bool for_standby = false;

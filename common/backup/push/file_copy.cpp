@@ -85,7 +85,7 @@ FileCopy::OpenFile FileCopy::opened(const WalkedEntry& entry, int fd) const {
     const bool of_relations =
         entry.member.starts_with("/base/") || entry.member.starts_with("/global/") || entry.member.starts_with("/pg_tblspc/");
     return {entry, fd, source_.verify && main_fork && of_relations,
-            static_cast<std::uint32_t>(relation.segment * (pg::relation_file_bytes / source_.block_bytes))};
+            static_cast<std::uint32_t>(relation.segment * (source_.relation_file_bytes / source_.block_bytes))};
 }
 
 std::optional<archive::FileDescription> FileCopy::skipped(const WalkedEntry& entry) {

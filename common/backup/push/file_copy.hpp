@@ -18,6 +18,7 @@ namespace walgd::backup {
 struct CopySource {
     bool verify = false; ///< page checksums: wanted, and the cluster has them
     std::uint32_t block_bytes = 8192;
+    std::uint64_t relation_file_bytes = pg::relation_file_bytes;
     pg::Lsn start{0}; ///< pages changed since then come out of the WAL again
     Log& log;
     bool name_all_corrupt = false; ///< all damaged blocks go into the metadata, not only the first ten of a file

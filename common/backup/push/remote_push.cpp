@@ -95,6 +95,7 @@ private:
                 .by_database = options_.by_database,
                 .verify = options_.verify && facts_.data_checksums,
                 .block_bytes = facts_.block_bytes,
+                .relation_file_bytes = facts_.relation_file_bytes,
                 .start = start_.lsn,
                 .name_all_corrupt = options_.name_all_corrupt,
                 .root_mode = static_cast<unsigned>(std::stoul(mode, nullptr, 8))};

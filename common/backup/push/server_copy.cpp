@@ -21,7 +21,8 @@ constexpr std::uint64_t sent_control_bytes_max = 64 << 10;
 
 ServerCopy::ServerCopy(UploadRoom& room, FilesSpool& files, ServerCopyOptions options, ReadPageAgain read_again)
     : room_(room), files_(files), options_(std::move(options)), read_again_(std::move(read_again)),
-      pages_(options_.start, options_.block_bytes) {}
+      pages_({.start = options_.start},
+             {.block_bytes = options_.block_bytes, .relation_file_bytes = options_.relation_file_bytes}) {}
 
 void ServerCopy::begin_archive(std::optional<std::uint32_t> tablespace) {
     prefix_ = tablespace ? fmt::format("{}{}/", tablespace_prefix, *tablespace) : std::string();

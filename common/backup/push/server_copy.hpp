@@ -20,6 +20,7 @@ struct ServerCopyOptions {
     bool by_database = false;         ///< and before the files of another database
     bool verify = false;              ///< page checksums: wanted, and the cluster has them
     std::uint32_t block_bytes = 8192;
+    std::uint64_t relation_file_bytes = pg::relation_file_bytes;
     pg::Lsn start{0};
     bool name_all_corrupt = false; ///< all damaged blocks go into the metadata, not only the first ten of a file
     unsigned root_mode = 0700;     ///< of the data directory, which the server's tars do not have

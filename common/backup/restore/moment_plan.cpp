@@ -65,6 +65,12 @@ std::vector<BackupFacts> candidates(const ArchiveView& view, const TimelinePath&
         const bool asked_for = request.backup.empty() || backup.name == request.backup;
         if (asked_for && path.leads_through(backup)) found.push_back(backup);
     }
+    const bool there =
+        request.backup.empty() || std::ranges::find(view.backups, request.backup, &BackupFacts::name) != view.backups.end();
+    if (!there)
+        throw Error(ErrorKind::refused,
+                    fmt::format("there is no backup {} that a restore to a moment can begin with", request.backup),
+                    "walg restorable shows those that there are");
     if (found.empty() && !request.backup.empty())
         throw Error(ErrorKind::refused,
                     fmt::format("backup {} is not on the way to timeline {}{}", request.backup, path.timeline().number(),

@@ -1,5 +1,6 @@
 #include "common/backup/restore/restore_files.hpp"
 
+#include "common/archive/json_text.hpp"
 #include "common/backup/member_name.hpp"
 #include "common/base/error.hpp"
 
@@ -101,7 +102,10 @@ RestoreFiles::Take RestoreFiles::take(std::size_t link, std::string_view relativ
 }
 
 bool RestoreFiles::see(std::size_t link, std::string_view relative) {
-    return is_of_one_backup(relative) || see(link, hash_of_name(relative));
+    if (is_of_one_backup(relative)) return true;
+    const bool first = see(link, hash_of_name(relative));
+    // Names that are no UTF-8 may be the same ones in the metadata, which is JSON. Such files are whole in every backup.
+    return first || archive::through_json(relative) != relative;
 }
 
 bool RestoreFiles::see(std::size_t link, std::uint64_t name) {

@@ -56,6 +56,17 @@ void require_folder(const std::string& path) {
 /// Folders that a cluster may have elsewhere.
 bool may_be_link(std::string_view relative) { return is_server_folder(relative) || relative == "log" || relative == "pg_log"; }
 
+/// A cluster may have something else where the backup has a folder, or a folder closed to its owner, who may open it.
+void make_way_for_folder(const std::string& path, bool link_stays) {
+    struct stat about{};
+    if ((link_stays ? ::stat : ::lstat)(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) {
+        open_to_owner(path);
+        return;
+    }
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno(fmt::format("cannot remove {}", path));
+    make_folder(path);
+}
+
 /// Links below it are not followed.
 std::uint64_t bytes_on_disk(const std::string& folder) {
     std::uint64_t bytes = 0;
@@ -79,6 +90,13 @@ void make_tablespace_link(const std::string& path, const std::string& location) 
 }
 
 } // namespace
+
+void open_to_owner(const std::string& folder) {
+    if (::access(folder.c_str(), R_OK | W_OK | X_OK) == 0 || errno != EACCES) return;
+    // Where that fails, what is done in the folder tells.
+    struct stat about{};
+    if (::stat(folder.c_str(), &about) == 0) ::chmod(folder.c_str(), (about.st_mode & 07777) | 0700);
+}
 
 RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashes(std::move(folder))) {
     if (root_.empty()) throw Error(ErrorKind::misconfigured, "no folder to restore into was named");
@@ -160,8 +178,12 @@ void RestoreTarget::prepare() {
 void RestoreTarget::begin() {
     const auto control = root_ + "/" + std::string(control_member);
     const auto pending = root_ + "/" + std::string(control_pending);
-    if (holds_ == Holds::cluster && ::rename(control.c_str(), pending.c_str()) != 0 && errno != ENOENT)
-        throw_errno(fmt::format("cannot rename {}", control));
+    if (holds_ == Holds::cluster) {
+        const bool first_try = ::rename(control.c_str(), pending.c_str()) == 0;
+        if (!first_try && errno != ENOENT) throw_errno(fmt::format("cannot rename {}", control));
+        // A key, for one, stays root's. Of a second try it cannot be told any more.
+        if (first_try && ::geteuid() == 0) each_of_root([this](const std::string& path) { roots_own_.insert(path); });
+    }
     std::error_code error;
     for (const auto& [name, location] : tablespaces_) {
         fs::create_directories(location, error);
@@ -199,8 +221,10 @@ void RestoreTarget::make_parents(const std::string& path) {
     for (const auto& folder : std::ranges::reverse_view(missing)) {
         make_folder(folder);
         const bool below_root = folder.starts_with(root_ + "/");
-        if (holds_ != Holds::cluster || !below_root || !may_be_link(std::string_view(folder).substr(root_.size() + 1)))
-            require_folder(folder);
+        const bool link_stays =
+            holds_ == Holds::cluster && below_root && may_be_link(std::string_view(folder).substr(root_.size() + 1));
+        if (holds_ == Holds::cluster) make_way_for_folder(folder, link_stays);
+        if (!link_stays) require_folder(folder);
         folders_.insert(folder);
     }
 }
@@ -265,6 +289,36 @@ void RestoreTarget::make_link(const std::string& path, const std::string& target
         throw_errno(fmt::format("cannot make link {}", path));
 }
 
+bool RestoreTarget::belongs_to_root() const {
+    struct stat about{};
+    return ::geteuid() == 0 && ::stat(root_.c_str(), &about) == 0 && about.st_uid == 0;
+}
+
+void RestoreTarget::each_of_root(const std::function<void(const std::string& path)>& visit) const {
+    auto look = [&visit](const std::string& path) {
+        struct stat about{};
+        if (::lstat(path.c_str(), &about) == 0 && about.st_uid == 0) visit(path);
+    };
+    auto folders = places();
+    for (const auto& entry : fs::directory_iterator(root_))
+        if (is_server_folder(entry.path().filename().string()) && entry.is_symlink() && entry.is_directory())
+            folders.push_back(fs::canonical(entry.path()).string());
+    for (const auto& folder : folders) {
+        look(folder);
+        for (const auto& entry : fs::recursive_directory_iterator(folder)) look(entry.path().string());
+    }
+}
+
+/// The folder is PostgreSQL's user's, who cannot open what root made in it.
+void RestoreTarget::give_to_owner() const {
+    struct stat owner{};
+    if (::stat(root_.c_str(), &owner) != 0) throw_errno(fmt::format("cannot look at {}", root_));
+    each_of_root([&](const std::string& path) {
+        if (roots_own_.contains(path)) return;
+        if (::lchown(path.c_str(), owner.st_uid, owner.st_gid) != 0) throw_errno(fmt::format("cannot set the owner of {}", path));
+    });
+}
+
 void RestoreTarget::finish(const Finish& how) {
     for (const auto& [path, target] : links_) make_parents(path); // before any link is made, so that none is among them
     for (const auto& [path, target] : links_) make_link(path, target);
@@ -274,6 +328,7 @@ void RestoreTarget::finish(const Finish& how) {
     for (const auto& [path, mode] : folder_modes_) {
         if (::chmod(path.c_str(), mode) != 0) throw_errno(fmt::format("cannot set the mode of {}", path));
     }
+    if (::geteuid() == 0 && !belongs_to_root()) give_to_owner();
     const auto pending = root_ + "/" + std::string(control_pending);
     const auto control = root_ + "/" + std::string(control_member);
     const bool has_control = ::access(pending.c_str(), F_OK) == 0;

@@ -13,6 +13,9 @@
 
 namespace walgd::backup {
 
+/// So that its owner can write in it, if it is closed to them.
+void open_to_owner(const std::string& folder);
+
 /// The folder that a backup is restored into, and its tablespaces' folders. Nothing outside them is ever touched: names that lead
 /// out are an Error(corrupt), links are made only after every file was written. Several threads write files at once.
 class RestoreTarget {
@@ -72,10 +75,15 @@ public:
         bool fsync = true;
         bool control = true; ///< false: a part of the files was asked for; there need not be a pg_control
     };
-    /// Folder modes, links, a pg_wal if there is none; everything to disk if `fsync`; then pg_control under its own name.
+    /// Folder modes, links, a pg_wal if there is none, root's files to the folder's owner; everything to disk if `fsync`; then
+    /// pg_control under its own name.
     void finish(const Finish& how);
+    /// Root restored into root's own folder, which PostgreSQL, as another user, cannot use.
+    bool belongs_to_root() const;
 
 private:
+    void each_of_root(const std::function<void(const std::string& path)>& visit) const;
+    void give_to_owner() const;
     void make_parents(const std::string& path);
     void make_link(const std::string& path, const std::string& target) const;
     bool leads_to(const std::string& tablespace, const std::string& location) const;
@@ -85,6 +93,7 @@ private:
     std::vector<std::string> places() const;
 
     std::string root_;
+    std::set<std::string> roots_own_; ///< what was root's before, in a cluster that is brought up
     Holds holds_ = Holds::nothing;
     bool write_out_ = true;
     std::uint64_t room_ = ~std::uint64_t{0};

@@ -30,6 +30,7 @@ void RestoreTarget::clear() {
 
 void RestoreTarget::remove_others_in(const std::string& folder, const std::string& relative,
                                      const std::function<bool(std::string_view)>& known) {
+    open_to_owner(folder);
     for (const auto& entry : fs::directory_iterator(folder)) {
         const auto name = entry.path().filename().string();
         const auto inner = relative.empty() ? name : relative + "/" + name;

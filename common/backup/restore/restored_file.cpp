@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +32,9 @@ UniqueFd opened(const RestoredFile::Open& how) {
     if (errno == EACCES) ::fchmodat(AT_FDCWD, how.path.c_str(), 0600, AT_SYMLINK_NOFOLLOW);
     // The cluster that is brought up had a link there, the backup has a file.
     if (errno == ELOOP && how.compare) ::unlink(how.path.c_str());
+    // Or a folder, of whose content the backup knows nothing.
+    std::error_code ignored;
+    if (errno == EISDIR && how.compare) std::filesystem::remove_all(how.path, ignored);
     return open_file(how.path, flags_of(how), 0600);
 }
 
