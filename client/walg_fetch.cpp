@@ -96,7 +96,8 @@ int main(int count, char** words) {
     for (const int how : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) std::signal(how, remove_and_end);
 
     proto::Frame answer;
-    if (!client.send({proto::Type::wal_fetch, 1, {name}}, fd) || !client.receive(answer, answer_seconds))
+    if (!client.send({proto::Type::wal_fetch, 1, {name}}, fd) ||
+        !client.receive_patiently(answer, answer_seconds, "walg-fetch: " + name))
         return fail(name, client.error());
     if (answer.type == proto::Type::absent) {
         ::unlink(path.c_str());

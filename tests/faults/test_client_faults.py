@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import threading
 import time
 import unittest
@@ -395,6 +396,24 @@ class ClientFaults(TestCase):
                     self.assertIn(self.names[-1], result.stderr)
             self.assertFalse((self.scratch.path / "RECOVERYXLOG").exists())
             self.assertEqual([name for name in os.listdir(self.scratch.path) if name.startswith(".walgd.")], [])
+
+    def test_a_shim_that_nobody_answers_says_so_after_some_seconds(self):
+        """As under systemd's socket while walgd cannot start: requests are taken, and nobody reads them."""
+        path = self.scratch.path / "fake.sock"
+        with socket.socket(socket.AF_UNIX) as fake:
+            fake.bind(str(path))
+            path.chmod(0o777)
+            fake.listen(8)
+            env = {**os.environ, "WALGD_SOCKET": str(path)}
+            shims = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+                     for command in ([self.scratch.bin / "walg-push", self.wal / self.names[-1]],
+                                     [self.scratch.bin / "walg-fetch", self.names[-1], self.scratch.path / "RECOVERYXLOG"])]
+            for shim in shims:
+                with shim:
+                    line = shim.stderr.readline()
+                    self.assertIn(f"{self.names[-1]}: walgd has not answered for 10 s", line)
+                    self.assertIsNone(shim.poll(), "it went on waiting")
+                    shim.kill()
 
 
 if __name__ == "__main__":
