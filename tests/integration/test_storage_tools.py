@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import unittest
 
 from harness import Cluster, Failed, GOLDEN, TestCase, Walgd
@@ -225,6 +226,18 @@ class StorageTools(TestCase):
         gap = self.walgd.walg("copy", "--from", settings, "--to", self.settings_file("new", self.scratch.folder("new")), "-b", NEXT_DELTA, check=False)
         self.assertEqual(gap.returncode, 1)
         self.assertIn("000000010000000000000018 is missing", gap.stderr)
+
+    def test_what_is_latest_stays_latest_in_a_copy(self):
+        """After pg_upgrade names begin anew: the newest backup's is not the last."""
+        source, walgd = self.prepare("delta-zstd")
+        archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
+        now = time.time()
+        os.utime(archive / f"basebackups_005/{FULL}_backup_stop_sentinel.json", (now, now))
+        order = lambda env=None: [one["backup_name"] for one in json.loads(self.walgd.walg("backup-list", "--json", env=env).stdout)]
+        before = order({"WALG_FILE_PREFIX": str(archive)})
+        self.assertEqual(before[-1], FULL)
+        self.walgd.walg("copy", "--from", self.settings_file("from", archive, pg_wal_size=1), "--to", target)
+        self.assertEqual(order({"WALG_FILE_PREFIX": str(self.folder)}), before)
 
     def test_copy_goes_on_when_what_changes_in_an_archive_has_changed(self):
         source, walgd = self.prepare("delta-zstd")
