@@ -404,14 +404,16 @@ class CommandLine(TestCase):
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
-        with open("/dev/full", "w") as full:
-            result = subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=env, stdout=full, stderr=subprocess.PIPE, text=True)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("cannot be written to stdout", result.stderr)
-        reader, writer = os.pipe()
-        os.close(reader)
-        self.assertEqual(subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=env, stdout=writer).returncode, 0)
-        os.close(writer)
+        for words in (["st", "ls"], ["flags"], ["completion", "bash"]):
+            command = [self.scratch.bin / "walg", *words]
+            with open("/dev/full", "w") as full:
+                result = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(result.returncode, 1, words)
+            self.assertIn("cannot be written to stdout", result.stderr)
+            reader, writer = os.pipe()
+            os.close(reader)
+            self.assertEqual(subprocess.run(command, env=env, stdout=writer).returncode, 0)
+            os.close(writer)
 
     def test_no_storage_is_an_error_in_wal_gs_shape(self):
         result = self.walgd.walg("wal-show", check=False, name="wal-g")
