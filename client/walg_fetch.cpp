@@ -41,6 +41,17 @@ int fail(const std::string& name, const std::string& message, std::string_view h
     return unknown;
 }
 
+/// A file in `folder` that goes by itself when we are killed; -1 where the file system makes none without a name, or could not
+/// give it one later.
+int open_unnamed(const std::string& folder) {
+    return ::access("/proc/self/fd", X_OK) == 0 ? ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+}
+
+bool give_name(int fd, const std::string& path) {
+    const auto link = "/proc/self/fd/" + std::to_string(fd);
+    return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
 /// No daemon: a fresh host that restores has none. walg stands beside us, or in PATH.
 int run_walg(const std::string& name, const std::string& destination) {
     char own[4096];
@@ -90,22 +101,30 @@ int main(int count, char** words) {
     const auto path = folder + (slash == std::string::npos ? "/" : "") + ".walgd." + std::to_string(::getpid());
     if (path.size() >= sizeof temporary) return fail(name, "the destination's path is too long");
     ::unlink(path.c_str()); // of one that was killed, and had our process id
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = open_unnamed(folder);
+    const bool unnamed = fd >= 0;
+    if (!unnamed) fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return fail(name, "cannot create " + path + ": " + std::strerror(errno));
-    std::memcpy(temporary, path.c_str(), path.size() + 1);
+    if (!unnamed) std::memcpy(temporary, path.c_str(), path.size() + 1);
     for (const int how : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) std::signal(how, remove_and_end);
 
     proto::Frame answer;
-    if (!client.send({proto::Type::wal_fetch, 1, {name}}, fd) || !client.receive(answer, answer_seconds))
+    if (!client.send({proto::Type::wal_fetch, 1, {name}}, fd) ||
+        !client.receive_patiently(answer, answer_seconds, "walg-fetch: " + name))
         return fail(name, client.error());
     if (answer.type == proto::Type::absent) {
-        ::unlink(path.c_str());
+        if (!unnamed) ::unlink(path.c_str());
         return 1;
     }
     if (answer.type == proto::Type::error) return fail(name, proto::Client::message_of(answer), answer.field(2));
     if (answer.type != proto::Type::ok) return fail(name, "walgd gave an answer that is none");
     // walgd has checked the content; now it gets its name. Neither is fsynced: PostgreSQL does that when it takes the file over
     // (durable_rename() in xlogarchive.c), and after a crash it removes what it had not taken over and asks again.
+    if (unnamed && give_name(fd, destination)) return 0;
+    if (unnamed) {                                                    // what is there already is replaced
+        if (!give_name(fd, path)) return run_walg(name, destination); // a file system that makes such files, and names none
+        std::memcpy(temporary, path.c_str(), path.size() + 1);
+    }
     if (::close(fd) != 0 || ::rename(path.c_str(), destination.c_str()) != 0)
         return fail(name, "cannot rename it to " + destination + ": " + std::strerror(errno));
     temporary[0] = '\0';

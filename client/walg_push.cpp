@@ -61,7 +61,8 @@ int main(int count, char** words) {
     if (client.connect(socket) != proto::Client::Connected::yes)
         return fail(name, client.error(), "is walgd running? Nothing is lost: PostgreSQL keeps the file and tries again");
     proto::Frame answer;
-    if (!client.send({proto::Type::wal_push, 1, {name}}, fd) || !client.receive(answer, answer_seconds))
+    if (!client.send({proto::Type::wal_push, 1, {name}}, fd) ||
+        !client.receive_patiently(answer, answer_seconds, "walg-push: " + name))
         return fail(name, client.error());
     if (answer.type == proto::Type::ok) return 0;
     if (answer.type == proto::Type::error) return fail(name, proto::Client::message_of(answer), answer.field(2));

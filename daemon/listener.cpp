@@ -4,12 +4,15 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <thread>
 #include <unistd.h>
 
 namespace walgd::daemon {
@@ -56,6 +59,18 @@ void check_free(const SocketPlace& place) {
                     fmt::format("stop it first, or give this one another {}", place.setting));
 }
 
+/// Of those that start at once, one looks and binds at a time, else each would find the place free and the last would have it.
+/// Given up after a moment: anyone who reads the folder can lock it.
+UniqueFd lock_folder_of(const SocketPlace& place) {
+    constexpr int tries = 20;
+    constexpr std::chrono::milliseconds between{10};
+    const auto folder = std::filesystem::path(place.path).parent_path();
+    UniqueFd fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (int count = 0; fd && count < tries && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0; ++count)
+        std::this_thread::sleep_for(between);
+    return fd;
+}
+
 struct FreeNames {
     char** names = nullptr;
     ~FreeNames() {
@@ -91,6 +106,7 @@ void Listener::bind() {
     const auto temporary = fmt::format("{}.{}", place_.path, ::getpid());
     const auto address = address_of(temporary, place_.setting);
     check_folder_of(place_);
+    const auto lock = lock_folder_of(place_);
     check_free(place_);
     UniqueFd made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!made) throw_errno("cannot make a socket");

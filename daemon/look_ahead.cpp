@@ -94,7 +94,18 @@ awaitable<void> LookAhead::scan_now_and_then() {
 
 awaitable<void> LookAhead::scan() {
     auto work = [status = status_] { return status->scan(); };
-    const auto names = co_await run_on(archive_.cpu, std::move(work));
+    std::vector<std::string> names;
+    std::exception_ptr failure;
+    wal_.queue().scan_begins();
+    try {
+        names = co_await run_on(archive_.cpu, std::move(work));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        wal_.queue().scan_failed();
+        std::rethrow_exception(failure);
+    }
     wal_.queue().ready_are(names);
     wal_.queue_changed().notify();
 }

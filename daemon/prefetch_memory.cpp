@@ -3,6 +3,8 @@
 namespace walgd::daemon {
 
 std::optional<PrefetchMemory::Lease> PrefetchMemory::try_acquire(std::uint64_t bytes) {
+    // What it holds goes out bit by bit; a push that waits for it is not to wait for what would come in its place too.
+    if (budget_.first_waits()) return std::nullopt;
     auto share = share_.try_acquire(bytes);
     if (!share) return std::nullopt;
     auto budget = budget_.try_acquire(bytes);

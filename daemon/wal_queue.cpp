@@ -32,17 +32,35 @@ void WalQueue::forget(const std::string& name) {
     if (found->second.empty()) entries_.erase(found);
 }
 
+void WalQueue::ready(const std::string& name) {
+    if (scans_ > 0) since_scan_[name] = true;
+    ready_.insert(name);
+}
+
 void WalQueue::not_ready(const std::string& name) {
+    if (scans_ > 0) since_scan_[name] = false;
     ready_.erase(name);
     forget(name);
 }
 
 void WalQueue::ready_are(const std::vector<std::string>& names) {
     std::set<std::string, ArchiveOrder> now(names.begin(), names.end());
+    for (const auto& [name, is_ready] : since_scan_) {
+        if (is_ready)
+            now.insert(name);
+        else
+            now.erase(name);
+    }
+    end_scan();
     std::vector<std::string> gone;
     std::ranges::set_difference(ready_, now, std::back_inserter(gone), ArchiveOrder{});
     for (const auto& name : gone) forget(name);
     ready_ = std::move(now);
+}
+
+void WalQueue::end_scan() {
+    if (scans_ > 0 && --scans_ > 0) return;
+    since_scan_.clear();
 }
 
 std::optional<std::string> WalQueue::next(Clock::time_point now) const {

@@ -46,8 +46,11 @@ public:
     };
 
     // What archive_status shows.
-    void ready(const std::string& name) { ready_.insert(name); }
+    void ready(const std::string& name);
     void not_ready(const std::string& name);
+    /// The folder is being read, until ready_are() or scan_failed(): what ready() and not_ready() say meanwhile is newer.
+    void scan_begins() { ++scans_; }
+    void scan_failed() { end_scan(); }
     /// All there are; what is not among them is not ready any more.
     void ready_are(const std::vector<std::string>& names);
 
@@ -77,9 +80,12 @@ private:
         bool ahead;
     };
     void forget(const std::string& name);
+    void end_scan();
 
     Limits limits_;
     std::set<std::string, ArchiveOrder> ready_;
+    unsigned scans_ = 0;
+    std::map<std::string, bool> since_scan_; ///< names that became ready, or ceased to be, while the folder is being read
     std::map<std::string, std::map<FileIdentity, Entry>> entries_; ///< by name; no inner map is empty
     unsigned ahead_in_flight_ = 0;
     std::optional<Clock::time_point> retry_at_;

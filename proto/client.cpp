@@ -86,7 +86,8 @@ bool Client::receive(Frame& frame, int seconds) {
         }
         if (reader_.failed()) return fail(reader_.failure());
         clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec >= deadline) return fail("walgd did not answer within " + std::to_string(seconds) + " s");
+        timed_out_ = now.tv_sec >= deadline;
+        if (timed_out_) return fail("walgd did not answer within " + std::to_string(seconds) + " s");
         pollfd waiting{fd_, POLLIN, 0};
         const int ready = ::poll(&waiting, 1, static_cast<int>((deadline - now.tv_sec) * 1000));
         if (ready < 0 && errno != EINTR) return fail(std::string("cannot wait for walgd: ") + std::strerror(errno));
@@ -98,6 +99,17 @@ bool Client::receive(Frame& frame, int seconds) {
         if (count == 0) return fail("walgd closed the connection without an answer: it was stopped or died");
         reader_.feed({bytes, static_cast<std::size_t>(count)});
     }
+}
+
+bool Client::receive_patiently(Frame& frame, int seconds, const std::string& who) {
+    constexpr int silent_seconds = 10;
+    if (receive(frame, silent_seconds)) return true;
+    if (!timed_out_) return false;
+    const auto line = who + ": walgd has not answered for " + std::to_string(silent_seconds) +
+                      " s, waiting. HINT: does walgd run, and does its storage answer? Its log tells (journalctl -u walgd)\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size()); // nobody to tell if it fails
+    if (receive(frame, seconds - silent_seconds)) return true;
+    return timed_out_ ? fail("walgd did not answer within " + std::to_string(seconds) + " s") : false;
 }
 
 } // namespace walgd::proto

@@ -21,6 +21,9 @@ public:
     bool send(const Frame& frame, int fd = -1);
     /// The next answer, waited for at most `seconds`.
     bool receive(Frame& frame, int seconds);
+    /// As receive(); says on stderr, behind `who`, when no answer came for some seconds: systemd's socket takes requests while
+    /// walgd does not run.
+    bool receive_patiently(Frame& frame, int seconds, const std::string& who);
     const std::string& error() const { return error_; }
     int descriptor() const { return fd_; }
 
@@ -31,6 +34,7 @@ private:
     bool fail(const std::string& text);
     int fd_ = -1;
     FrameReader reader_;
+    bool timed_out_ = false;
     std::string error_;
 };
 

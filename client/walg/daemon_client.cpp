@@ -82,6 +82,10 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
                          {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
                           options.delta.from_user_data}};
     for (auto& field : wanted(context.settings)) request.fields.push_back(std::move(field));
+    if (proto::encoded(request).empty()) {
+        context.log.info("The user data is too long for the daemon at {}: the backup is taken here", socket);
+        return std::nullopt;
+    }
     if (!client.send(request)) refuse_connection(client);
     bool told = false;
     const std::stop_callback on_stop(context.stop, [&] { cancel_job(socket); });

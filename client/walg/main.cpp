@@ -221,9 +221,11 @@ int main(int count, char** words) {
         }
         return tell_usage_error(found, error, as_walg, code);
     }
-    if (!line.verb->needs_settings()) return line.verb->tell();
     try {
-        return run(line, as_walg);
+        if (line.verb->needs_settings()) return run(line, as_walg);
+        const int code = line.verb->tell();
+        check_stdout();
+        return code;
     } catch (const std::exception&) {
         const auto log = make_log(LogStyle::walg, spdlog::level::info);
         return tell_failure(*log, line, as_walg);

@@ -77,7 +77,7 @@ public:
             // Clears what the look before left, line by line, so that nothing flickers; a file or a pipe gets plain text.
             if (::isatty(STDOUT_FILENO) == 1) std::cout << "\033[H\033[J";
             std::cout << screen_of(status, rate) << std::flush;
-            if (look == count_) break;
+            if (look == count_ || !std::cout) break; // who looked has left
             std::unique_lock lock(mutex);
             stopped.wait_for(lock, context.stop, std::chrono::seconds(interval_), [] { return false; });
         }

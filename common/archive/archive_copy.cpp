@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <map>
+#include <tuple>
 
 namespace walgd::archive {
 
@@ -93,7 +95,9 @@ awaitable<CopyPlan> plan_copy(Archive& from, CopyWish wish, std::uint64_t segmen
     if (wish.backup.empty()) {
         auto all = co_await storage::list_all(from.storage, "", true);
         for (auto& object : all.objects) sort_in(plan, std::move(object));
-        // Names begin with where a backup starts, and a parent starts before its children.
+        // As they came to be: so a parent comes before its children, and LATEST is the same at the target. Names do not tell:
+        // after pg_upgrade they begin anew.
+        std::ranges::sort(plan.sentinels, {}, [](const auto& object) { return std::tie(object.modified, object.key.path()); });
         co_return plan;
     }
     const auto chain = co_await chain_of(from, wish.backup);
@@ -115,6 +119,11 @@ awaitable<CopyPlan> plan_copy(Archive& from, CopyWish wish, std::uint64_t segmen
 }
 
 namespace {
+
+/// And a bit. Objects that S3 stored within it have one time, and then the last by name is LATEST.
+constexpr std::chrono::milliseconds one_second{1100};
+
+const std::string& path_of(const storage::ObjectInfo& object) { return object.key.path(); }
 
 bool is_metadata(std::string_view path) { return path.ends_with("/metadata.json"); }
 
@@ -158,7 +167,12 @@ Copied run_copy(const CopyRoute& route, const CopyPlan& plan) {
     };
     step(plan.payload, route.at_once);
     step(plan.documents, route.at_once);
-    step(plan.sentinels, 1);
+    // The last is LATEST. Where one before it has a later name it comes alone, so that it is the younger one also in seconds.
+    const auto in_order = std::ranges::is_sorted(plan.sentinels, {}, path_of);
+    const auto last = in_order ? plan.sentinels.end() : std::prev(plan.sentinels.end());
+    step({plan.sentinels.begin(), last}, 1);
+    if (!in_order) run_blocking(route.to.io, sleep_for(one_second), route.to.stop);
+    step({last, plan.sentinels.end()}, 1);
     return sum;
 }
 

@@ -15,7 +15,7 @@ struct CopyWish {
 struct CopyPlan {
     std::vector<storage::ObjectInfo> payload;   ///< WAL and parts
     std::vector<storage::ObjectInfo> documents; ///< files_metadata.json, metadata.json
-    std::vector<storage::ObjectInfo> sentinels; ///< parents first
+    std::vector<storage::ObjectInfo> sentinels; ///< the newest last, parents before their children
 };
 
 /// Error(refused) when a backup of the chain, or WAL that it needs, is missing. `segment_bytes` as for list_wal().

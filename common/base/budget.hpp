@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <utility>
 
@@ -48,35 +49,41 @@ public:
     };
 
     /// For a job (a backup, a restore): blocks this thread until `bytes` are free and nobody is First, or jobs have no more than
-    /// their quarter, so that they always go on. Error(cancelled) when `stop` is asked for, Error(misconfigured) when the whole
-    /// budget is smaller.
+    /// their quarter, so that they go on. Where a budget has no room for that and for what the First waits for, they do not.
+    /// Error(cancelled) when `stop` is asked for, Error(misconfigured) when the whole budget is smaller.
     Lease acquire(std::uint64_t bytes, std::stop_token stop = {});
     /// Nothing, if `bytes` are not free right now.
     std::optional<Lease> try_acquire(std::uint64_t bytes);
 
-    /// While one lives, its owner (WAL) waits for memory with try_acquire(), and jobs let it go first.
+    /// While one lives, its owner (WAL) waits for `bytes` with try_acquire(), and jobs let it go first.
     class First {
     public:
-        explicit First(MemoryBudget& budget) : budget_(budget) { budget_.first_waiting(+1); }
-        ~First() { budget_.first_waiting(-1); }
+        explicit First(MemoryBudget& budget, std::uint64_t bytes = 0) : budget_(budget), bytes_(bytes) {
+            budget_.first_begins(bytes_);
+        }
+        ~First() { budget_.first_ends(bytes_); }
         First(const First&) = delete;
 
     private:
         MemoryBudget& budget_;
+        const std::uint64_t bytes_;
     };
+    /// Whether somebody is First: who needs no memory takes none now.
+    bool first_waits() const;
 
     std::uint64_t total() const { return total_; }
     std::uint64_t used() const;
 
 private:
     void give_back(std::uint64_t bytes, bool of_a_job);
-    void first_waiting(int change);
+    void first_begins(std::uint64_t bytes);
+    void first_ends(std::uint64_t bytes);
 
     const std::uint64_t total_;
     mutable std::mutex mutex_;
     std::condition_variable_any freed_;
     std::uint64_t free_, with_jobs_ = 0;
-    int first_ = 0;
+    std::multiset<std::uint64_t> first_; ///< what each of those waits for
 };
 
 } // namespace walgd

@@ -34,22 +34,31 @@ public:
 /// A file that can be opened anew, for those who move logs away.
 class FileSink : public spdlog::sinks::base_sink<std::mutex> {
 public:
-    explicit FileSink(const std::string& path) { file_.open(path); }
+    explicit FileSink(const std::string& path) : file_(opened(path)) {}
+    /// Where that fails, lines go on to where they went.
     void reopen() {
+        auto anew = opened(file_->filename());
         const std::lock_guard lock(mutex_);
-        file_.reopen(false);
+        file_ = std::move(anew);
     }
 
 protected:
     void sink_it_(const spdlog::details::log_msg& message) override {
         spdlog::memory_buf_t text;
         formatter_->format(message, text);
-        file_.write(text);
+        file_->write(text);
     }
-    void flush_() override { file_.flush(); }
+    void flush_() override { file_->flush(); }
 
 private:
-    spdlog::details::file_helper file_;
+    using File = std::unique_ptr<spdlog::details::file_helper>;
+    static File opened(const std::string& path) {
+        auto file = std::make_unique<spdlog::details::file_helper>();
+        file->open(path);
+        return file;
+    }
+
+    File file_; ///< always an open one
 };
 
 /// Tells what is worth telling to `inner`.

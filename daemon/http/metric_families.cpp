@@ -1,10 +1,22 @@
 #include "daemon/http/metric_families.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <prometheus/text_serializer.h>
 #include <sstream>
 
 namespace walgd::daemon {
+
+namespace {
+
+/// Prometheus refuses a whole scrape for one byte that is no UTF-8, and names in a storage may have any.
+std::string as_utf8(const std::string& text) {
+    if (std::ranges::all_of(text, [](char letter) { return static_cast<unsigned char>(letter) < 0x80; })) return text;
+    using Json = nlohmann::json;
+    return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
+
+} // namespace
 
 prometheus::ClientMetric& MetricFamilies::add(const std::string& name, const std::string& help, prometheus::MetricType type,
                                               Labels labels) {
@@ -14,7 +26,7 @@ prometheus::ClientMetric& MetricFamilies::add(const std::string& name, const std
     const bool known = found != families_.rend();
     if (!known) families_.push_back({name, help, type, {}});
     auto& metric = (known ? *found : families_.back()).metric.emplace_back();
-    for (const auto& [key, value] : labels) metric.label.push_back({key, value});
+    for (const auto& [key, value] : labels) metric.label.push_back({key, as_utf8(value)});
     return metric;
 }
 

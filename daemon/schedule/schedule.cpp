@@ -15,6 +15,9 @@ using namespace std::chrono;
 /// How long whoever has the first right may take to begin.
 constexpr minutes others_first{30};
 
+/// A record of a time that is further ahead was written by a clock that was wrong, and says nothing.
+constexpr hours clocks_apart{1};
+
 /// After so many failures in a row: 10 minutes, then twice as long each time, two hours at most.
 minutes delay_after(unsigned failures) {
     constexpr minutes first{10}, longest{120};
@@ -50,7 +53,8 @@ std::optional<Schedule::Due> Schedule::unserved(Task task, const std::map<Task, 
     const auto record = records.find(task);
     const bool known = record != records.end();
     if (!known && *due <= started_) return std::nullopt; // was due before anyone had set it up
-    const bool tried = known && record->second.due >= *due;
+    const auto believed = [now](Calendar::Time time) { return time <= now + clocks_apart; };
+    const bool tried = known && record->second.due >= *due && believed(record->second.due) && believed(record->second.ended);
     if (tried && record->second.failures == 0) return std::nullopt;
     const auto at = tried ? record->second.ended + delay_after(record->second.failures) : *due + jitter_of(task, *due);
     return Due{*due, at};

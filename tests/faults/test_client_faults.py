@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import threading
 import time
 import unittest
@@ -395,6 +396,44 @@ class ClientFaults(TestCase):
                     self.assertIn(self.names[-1], result.stderr)
             self.assertFalse((self.scratch.path / "RECOVERYXLOG").exists())
             self.assertEqual([name for name in os.listdir(self.scratch.path) if name.startswith(".walgd.")], [])
+
+    def test_a_shim_that_nobody_answers_says_so_after_some_seconds(self):
+        """As under systemd's socket while walgd cannot start: requests are taken, and nobody reads them."""
+        path = self.scratch.path / "fake.sock"
+        with socket.socket(socket.AF_UNIX) as fake:
+            fake.bind(str(path))
+            path.chmod(0o777)
+            fake.listen(8)
+            env = {**os.environ, "WALGD_SOCKET": str(path)}
+            shims = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+                     for command in ([self.scratch.bin / "walg-push", self.wal / self.names[-1]],
+                                     [self.scratch.bin / "walg-fetch", self.names[-1], self.scratch.path / "RECOVERYXLOG"])]
+            for shim in shims:
+                with shim:
+                    line = shim.stderr.readline()
+                    self.assertIn(f"{self.names[-1]}: walgd has not answered for 10 s", line)
+                    self.assertIsNone(shim.poll(), "it went on waiting")
+                    shim.kill()
+    def test_a_fetch_that_is_killed_leaves_nothing_in_its_folder(self):
+        path, folder = self.scratch.path / "fake.sock", self.scratch.folder("pg_wal")
+        with socket.socket(socket.AF_UNIX) as fake:
+            fake.bind(str(path))
+            path.chmod(0o777)
+            fake.listen(8)
+            shim = subprocess.Popen([self.scratch.bin / "walg-fetch", self.names[-1], folder / "RECOVERYXLOG"],
+                                    env={**os.environ, "WALGD_SOCKET": str(path)}, stderr=subprocess.DEVNULL)
+            connection, _ = fake.accept()
+            with connection, shim:
+                connection.recv(4096)
+                shim.kill()
+            self.assertEqual(os.listdir(folder), [])
+        # What is there already is replaced, and nothing else is left.
+        name = next(self.fresh)
+        self.assertEqual(self.shim(self.wal / name).returncode, 0)
+        for _ in range(2):
+            run([self.scratch.bin / "walg-fetch", name, folder / "RECOVERYXLOG"], env=self.walgd.env)
+            self.assertEqual((folder / "RECOVERYXLOG").read_bytes(), (self.wal / name).read_bytes())
+            self.assertEqual(os.listdir(folder), ["RECOVERYXLOG"])
 
 
 if __name__ == "__main__":

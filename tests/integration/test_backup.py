@@ -47,6 +47,12 @@ class Backup(TestCase):
         self.assertEqual(backup["user_data"], {"a": "x", "b": [1, None]})
         self.assertEqual(self.daemon.walg("backup-push", "--add-user-data", "hello", self.cluster.data, check=False).returncode, 1)
 
+    def test_user_data_that_is_too_long_for_the_daemon_is_no_hindrance(self):
+        data = {"notes": "x" * 100_000}
+        result = self.daemon.walg("backup-push", "--add-user-data", json.dumps(data), self.cluster.data)
+        self.assertIn("too long for the daemon", result.stderr)
+        self.assertEqual(self.sentinel()["UserData"], data)
+
     def test_a_pgdata_that_is_not_the_connected_servers_is_refused(self):
         other = Cluster(self.scratch, 15, "other")
         for walgd in (self.daemon, self.alone()):

@@ -2,12 +2,14 @@
 import datetime
 import http.client
 import json
+import os
 import re
 import signal
 import socket
 import ssl
 import subprocess
 import unittest
+import urllib.request
 
 from harness import CACHE, Cluster, TestCase, Walgd, free_port, make_certificate, until
 
@@ -182,6 +184,21 @@ class Http(TestCase):
             self.assertEqual(self.ask(path, "POST")[0], 401)
         self.assertEqual(self.ask("/mark/base_000000010000000000000002", "POST", Authorization="Bearer secret-token")[0], 409, "there is none")
         self.assertNotIn("secret-token", self.ask("/status")[1] + self.ask("/metrics")[1] + (self.scratch.path / "log").read_text(errors="replace"))
+
+    def test_a_name_that_is_no_utf_8_spoils_no_scrape(self):
+        """Prometheus refuses all of a text for one such byte."""
+        backups = self.folder / "basebackups_005"
+        backups.mkdir(parents=True)
+        with open(os.fsencode(backups) + b"/base_0000000100000000000000FF\xff\xc3\xb6_backup_stop_sentinel.json", "w") as file:
+            file.write("{}")
+        self.scratch.own_tree(self.folder)
+        walgd = self.walgd().start()
+        def scrape():
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+                return answer.read().decode()
+
+        until("the backup to be told", lambda: "base_0000000100000000000000FF\ufffd\u00f6" in scrape(), 20)
+        walgd.stop()
 
     def test_other_machines_are_served_with_tls_and_token_or_metrics_alone(self):
         everywhere = f"0.0.0.0:{self.port}"

@@ -36,6 +36,16 @@ class Service(TestCase):
         """walgd's own: setpriv makes itself into it."""
         return walgd.process.pid
 
+    def test_top_ends_when_nobody_reads_it_any_more(self):
+        walgd = Walgd(self.scratch, self.settings).start()
+        top = subprocess.Popen([self.scratch.bin / "walg", "top"], env=walgd.env, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(top.wait)
+        self.addCleanup(top.kill)
+        self.assertIn("walgd", top.stdout.readline())
+        top.stdout.close()
+        self.assertEqual(top.wait(20), 0)
+        walgd.stop()
+
     def test_systemd_is_told_when_it_serves_reloads_and_stops_and_that_it_turns(self):
         place = self.scratch.path / "notify"
         told = []

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import unittest
 
 from harness import Cluster, Failed, GOLDEN, TestCase, Walgd
@@ -226,6 +227,18 @@ class StorageTools(TestCase):
         self.assertEqual(gap.returncode, 1)
         self.assertIn("000000010000000000000018 is missing", gap.stderr)
 
+    def test_what_is_latest_stays_latest_in_a_copy(self):
+        """After pg_upgrade names begin anew: the newest backup's is not the last."""
+        source, walgd = self.prepare("delta-zstd")
+        archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
+        now = time.time()
+        os.utime(archive / f"basebackups_005/{FULL}_backup_stop_sentinel.json", (now, now))
+        order = lambda env=None: [one["backup_name"] for one in json.loads(self.walgd.walg("backup-list", "--json", env=env).stdout)]
+        before = order({"WALG_FILE_PREFIX": str(archive)})
+        self.assertEqual(before[-1], FULL)
+        self.walgd.walg("copy", "--from", self.settings_file("from", archive, pg_wal_size=1), "--to", target)
+        self.assertEqual(order({"WALG_FILE_PREFIX": str(self.folder)}), before)
+
     def test_copy_goes_on_when_what_changes_in_an_archive_has_changed(self):
         source, walgd = self.prepare("delta-zstd")
         archive, target = self.scratch.path / "delta-zstd-archive", self.settings_file("to", self.folder)
@@ -391,14 +404,16 @@ class CommandLine(TestCase):
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
-        with open("/dev/full", "w") as full:
-            result = subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=env, stdout=full, stderr=subprocess.PIPE, text=True)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("cannot be written to stdout", result.stderr)
-        reader, writer = os.pipe()
-        os.close(reader)
-        self.assertEqual(subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=env, stdout=writer).returncode, 0)
-        os.close(writer)
+        for words in (["st", "ls"], ["flags"], ["completion", "bash"]):
+            command = [self.scratch.bin / "walg", *words]
+            with open("/dev/full", "w") as full:
+                result = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(result.returncode, 1, words)
+            self.assertIn("cannot be written to stdout", result.stderr)
+            reader, writer = os.pipe()
+            os.close(reader)
+            self.assertEqual(subprocess.run(command, env=env, stdout=writer).returncode, 0)
+            os.close(writer)
 
     def test_no_storage_is_an_error_in_wal_gs_shape(self):
         result = self.walgd.walg("wal-show", check=False, name="wal-g")

@@ -183,6 +183,25 @@ TEST_CASE("a job leaves memory to WAL that waits for it, and keeps a quarter to 
     CHECK(budget.used() == 100);
 }
 
+TEST_CASE("a job whose quarter WAL needs too waits for as long as WAL does", "[base]") {
+    MemoryBudget budget(100);
+    std::stop_source stop;
+    stop.request_stop();
+    const auto without_waiting = [&](std::uint64_t bytes) { return budget.acquire(bytes, stop.get_token()); };
+    auto held = without_waiting(25);
+    {
+        const MemoryBudget::First small(budget, 10), segment(budget, 80);
+        CHECK(budget.first_waits());
+        CHECK_FALSE(budget.try_acquire(80));
+        held = {};
+        CHECK(kind_of([&] { without_waiting(21); }) == ErrorKind::cancelled);
+        without_waiting(20);
+        CHECK(budget.try_acquire(80));
+    }
+    CHECK_FALSE(budget.first_waits());
+    without_waiting(25);
+}
+
 TEST_CASE("a job that waits for memory goes on when WAL has its own", "[base]") {
     MemoryBudget budget(100);
     std::optional<MemoryBudget::First> wal(budget);

@@ -1,10 +1,13 @@
+#include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
+#include "common/base/log.hpp"
 #include "common/base/log_line.hpp"
 #include "common/base/log_repeats.hpp"
 #include "common/base/request_id.hpp"
 #include "tests/unit/async_support.hpp"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/details/log_msg.h>
@@ -196,6 +199,24 @@ TEST_CASE("a clock that is set back ends the counting", "[base]") {
     CHECK_FALSE(repeats.tell(Level::err, "x", noon));
     CHECK(repeats.due(noon - std::chrono::hours(1)).size() == 1);
     CHECK(repeats.tell(Level::err, "x", noon - std::chrono::hours(1)));
+}
+
+TEST_CASE("a log file that cannot be opened anew goes on to be written where it is", "[base]") {
+    const test::TemporaryFolder folder;
+    const std::string path = folder / "log", moved = folder / "log.1";
+    const auto log = make_log(LogStyle::daemon, Level::info, path);
+    log->info("event=first");
+    std::filesystem::rename(path, moved);
+    std::filesystem::create_directory(path);
+    CHECK_THROWS(reopen(*log));
+    log->info("event=second");
+    log->flush();
+    CHECK_THAT(read_text_file(moved), Catch::Contains("event=first") && Catch::Contains("event=second"));
+    std::filesystem::remove(path);
+    reopen(*log);
+    log->info("event=third");
+    log->flush();
+    CHECK_THAT(read_text_file(path), Catch::Contains("event=third") && !Catch::Contains("event=second"));
 }
 
 } // namespace walgd

@@ -396,6 +396,20 @@ TEST_CASE("memory never exceeds the prefetch's share, and what has no room is fe
     });
 }
 
+TEST_CASE("while a push waits for memory nothing more is fetched ahead", "[daemon]") {
+    MemoryBudget budget(80);
+    PrefetchMemory memory(budget);
+    std::optional held = memory.try_acquire(10);
+    REQUIRE(held);
+    {
+        const MemoryBudget::First push(budget, 75);
+        CHECK_FALSE(memory.try_acquire(10));
+        held.reset();
+        CHECK(budget.try_acquire(75));
+    }
+    CHECK(memory.try_acquire(10));
+}
+
 TEST_CASE("a push that wants the rest of the memory gets it", "[daemon]") {
     Fixture fixture;
     fixture.store_range(1, 20);

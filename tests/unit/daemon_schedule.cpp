@@ -65,6 +65,21 @@ TEST_CASE("what was missed while walgd was down runs once when it is back", "[da
     CHECK(host.chosen("2026-03-07T12:11:00Z") == "nothing");
 }
 
+TEST_CASE("what a clock that was years ahead wrote down keeps nothing from running", "[daemon]") {
+    Host host;
+    host.ran(Task::full, "2030-01-06T03:00:00Z");
+    CHECK(host.chosen("2026-03-03T04:00:00Z") == "full");
+    host.ran(Task::full, "2026-03-01T03:00:00Z", 0, "2026-03-03T04:10:00Z");
+    host.ran(Task::delta, "2026-03-03T03:00:00Z", 0, "2026-03-03T04:20:00Z");
+    host.ran(Task::retention, "2026-03-03T05:00:00Z");
+    CHECK(host.chosen("2026-03-03T04:30:00Z") == "nothing");
+    // A failure of then delays nothing either; clocks that differ by minutes are usual.
+    host.ran(Task::delta, "2026-03-04T03:00:00Z", 3, "2030-03-04T03:00:00Z");
+    CHECK(host.chosen("2026-03-04T03:00:10Z") == "delta");
+    host.ran(Task::delta, "2026-03-04T03:00:00Z");
+    CHECK(host.chosen("2026-03-04T02:59:30Z") == "nothing");
+}
+
 TEST_CASE("one at a time, and nothing is deleted while a backup is overdue", "[daemon]") {
     Host host;
     host.backup_running = true;

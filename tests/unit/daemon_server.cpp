@@ -8,6 +8,9 @@
 #include "tests/unit/file_backend.hpp"
 #include "tests/unit/wal_support.hpp"
 
+#include <array>
+#include <atomic>
+#include <barrier>
 #include <boost/asio/executor_work_guard.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -241,6 +244,30 @@ TEST_CASE("a live daemon's socket is not taken over, a dead one's is", "[daemon]
     }
     Listener alive(place);
     CHECK(test::kind_of([&] { Listener second(place); }) == ErrorKind::refused);
+}
+
+TEST_CASE("of daemons that start in the same moment one has the socket, and the others are refused", "[daemon]") {
+    constexpr unsigned rounds = 20, at_once = 4;
+    const test::TemporaryFolder folder;
+    for (unsigned round = 0; round < rounds; ++round) {
+        const SocketPlace place{folder / std::to_string(round), "WALGD_SOCKET"};
+        std::array<std::unique_ptr<Listener>, at_once> listeners;
+        std::atomic<unsigned> refused = 0;
+        std::barrier begin(at_once);
+        std::vector<std::jthread> threads;
+        for (auto& listener : listeners) {
+            threads.emplace_back([&] {
+                begin.arrive_and_wait();
+                try {
+                    listener = std::make_unique<Listener>(place);
+                } catch (const Error& error) {
+                    if (error.kind() == ErrorKind::refused) ++refused;
+                }
+            });
+        }
+        threads.clear();
+        CHECK(refused == at_once - 1);
+    }
 }
 
 TEST_CASE("a file that is no socket is not replaced by one", "[daemon]") {

@@ -79,6 +79,28 @@ TEST_CASE("a file that stops being ready while it is in flight is forgotten at i
     CHECK(queue.ahead_in_flight() == 0);
 }
 
+TEST_CASE("what changes while the folder is read is newer than what was read", "[daemon]") {
+    WalQueue queue({});
+    queue.ready_are({first});
+    queue.scan_begins();
+    queue.ready(second);
+    CHECK(store_next(queue) == first);
+    CHECK(store_next(queue) == second);
+    queue.not_ready(first);
+    queue.ready_are({first}); // as it was before both
+    CHECK(queue.ready_count() == 1);
+    CHECK(queue.find(second, identity(1)) == State::stored);
+    queue.scan_begins();
+    queue.scan_begins();
+    queue.scan_failed();
+    queue.not_ready(second);
+    queue.ready_are({second, third});
+    CHECK(queue.next(start) == third);
+    CHECK(queue.ready_count() == 1);
+    queue.ready_are({first, second}); // nothing is remembered behind a scan
+    CHECK(queue.ready_count() == 2);
+}
+
 TEST_CASE("no more is under way ahead than allowed, and no further ahead", "[daemon]") {
     WalQueue queue({.ahead_files = 3, .ahead_at_once = 2});
     queue.ready_are({"000000010000000000000004", first, second, third});

@@ -75,6 +75,10 @@ TEST_CASE("endpoints are http or https, host and port", "[s3]") {
     CHECK(HttpServer{true, "h", 9000}.authority() == "h:9000");
     CHECK_THROWS_WITH(parse_endpoint("ftp://x", "AWS_ENDPOINT"), Catch::Contains("AWS_ENDPOINT"));
     CHECK_THROWS_WITH(parse_endpoint("http://x:port", "AWS_ENDPOINT"), Catch::Contains("AWS_ENDPOINT"));
+    CHECK_THROWS_WITH(parse_endpoint("http://[::1]9000", "AWS_ENDPOINT"), Catch::Contains("colon"));
+    CHECK_THROWS_WITH(parse_endpoint("http://[::1]19000", "AWS_ENDPOINT"), Catch::Contains("colon"));
+    CHECK_THROWS_WITH(parse_endpoint("https://key:geheim@s3.example.com", "AWS_ENDPOINT"),
+                      Catch::Contains("AWS_ENDPOINT") && !Catch::Contains("geheim"));
 }
 
 } // namespace walgd::storage

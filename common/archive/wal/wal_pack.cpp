@@ -50,7 +50,7 @@ void pack_as_stream(const WalSource& source, const Packing& packing, Blob& into,
 
 awaitable<MemoryBudget::Lease> lease_of(MemoryBudget& budget, std::uint64_t bytes) {
     if (bytes > budget.total()) budget.acquire(bytes); // throws, saying so
-    const MemoryBudget::First first(budget);
+    const MemoryBudget::First first(budget, bytes);
     for (auto delay = std::chrono::milliseconds(1);; delay = std::min(2 * delay, std::chrono::milliseconds(50))) {
         auto lease = budget.try_acquire(bytes);
         if (lease) co_return std::move(*lease);

@@ -17,6 +17,9 @@ HttpServer parse_endpoint(std::string_view text, std::string_view setting) {
         return Error(ErrorKind::misconfigured, fmt::format("{}={} is not an endpoint: {}", setting, text, why),
                      "it has the form http://host:port or https://host");
     };
+    if (text.find('@') != std::string_view::npos) // a password may stand before it: not to be shown
+        throw Error(ErrorKind::misconfigured, fmt::format("{} is not an endpoint: it has a user or a password in it", setting),
+                    "it has the form http://host:port or https://host; credentials have settings of their own");
     HttpServer server;
     auto rest = text;
     if (rest.starts_with("https://"))
@@ -42,6 +45,7 @@ HttpServer parse_endpoint(std::string_view text, std::string_view setting) {
     }
     if (server.host.empty()) throw wrong("it has no host");
     if (!port.empty()) {
+        if (port.front() != ':') throw wrong("behind the bracket comes no colon");
         port.remove_prefix(1);
         const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), server.port);
         if (error != std::errc() || end != port.data() + port.size() || server.port == 0)
