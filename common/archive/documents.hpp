@@ -126,8 +126,8 @@ struct RelationEntry {
     std::uint32_t oid = 0, file_node = 0; ///< file_node 0: has no files. oid: of "tables", WAL-G's old form, the file node
 };
 
-/// Reads files_metadata.json piece by piece (a Sink's shape: write in any cut, then finish), calling back for each entry. Memory
-/// does not grow with the document.
+/// Reads files_metadata.json piece by piece (a Sink's shape: write in any cut, then finish), calling back for each entry, in a
+/// thread of its own: what the callbacks gather is whole after finish(). Memory does not grow with the document.
 class FilesMetadataReader {
 public:
     struct Callbacks {

@@ -3,12 +3,10 @@
 #include "common/archive/relation_names.hpp"
 #include "common/base/bytes.hpp"
 #include "common/base/error.hpp"
+#include "common/codec/pull_thread.hpp"
 
-#include <condition_variable>
 #include <fmt/format.h>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 namespace walgd::archive {
 
@@ -155,14 +153,18 @@ private:
     bool in_list_ = false;
 };
 
-struct Cancelled {};
+constexpr std::size_t buffer_bytes = 64 << 10;
 
 } // namespace
 
-/// The JSON library pulls its input, our input is pushed: it runs in a thread of its own, one chunk is handed over at a time.
+/// The JSON library pulls its input, our input is pushed.
 struct FilesMetadataReader::State {
-    State(Callbacks given, std::string name)
-        : callbacks(std::move(given)), object(std::move(name)), parser([this] { parse(); }) {}
+    State(Callbacks given, std::string name) : callbacks(std::move(given)), object(std::move(name)) {
+        parser.start([this](codec::PullThread&) {
+            Events events(callbacks, object);
+            nlohmann::json::sax_parse(Iterator{this}, Iterator{}, &events);
+        });
+    }
 
     struct Iterator {
         using iterator_category = std::input_iterator_tag;
@@ -171,7 +173,7 @@ struct FilesMetadataReader::State {
         using pointer = const char*;
         using reference = char;
         State* state = nullptr;
-        char operator*() const { return state->chunk[state->position]; }
+        char operator*() const { return text_of(state->buffer.view())[state->position]; }
         Iterator& operator++() {
             ++state->position;
             return *this;
@@ -185,78 +187,30 @@ struct FilesMetadataReader::State {
         bool operator==(const Iterator&) const { return state == nullptr || !state->more(); }
     };
 
-    void parse() {
-        try {
-            Events events(callbacks, object);
-            nlohmann::json::sax_parse(Iterator{this}, Iterator{}, &events);
-        } catch (const Cancelled&) {
-        } catch (...) {
-            failure = std::current_exception();
-        }
-        const std::lock_guard lock(mutex);
-        done = true;
-        chunk = {};
-        changed.notify_all();
-    }
-
-    /// In the parser's thread: there is a character at `position`, if need be after waiting for the next chunk.
+    /// There is a character at `position`, if need be after waiting for more.
     bool more() {
-        if (position < chunk.size()) return true;
-        std::unique_lock lock(mutex);
-        chunk = {};
-        changed.notify_all();
-        changed.wait(lock, [&] { return !chunk.empty() || ended || cancelled; });
-        if (cancelled) throw Cancelled();
+        if (position < buffer.size()) return true;
+        buffer.clear();
         position = 0;
-        return !chunk.empty();
+        buffer.commit(parser.pull(buffer.room()));
+        return !buffer.empty();
     }
 
     Callbacks callbacks;
     std::string object;
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::string_view chunk;
+    // The parser's thread alone has these.
+    Blob buffer{buffer_bytes};
     std::size_t position = 0;
-    bool ended = false, cancelled = false, done = false;
-    std::exception_ptr failure;
-    std::thread parser;
+    codec::PullThread parser;
 };
 
 FilesMetadataReader::FilesMetadataReader(Callbacks callbacks, std::string object)
     : state_(std::make_unique<State>(std::move(callbacks), std::move(object))) {}
 
-FilesMetadataReader::~FilesMetadataReader() {
-    if (!state_->parser.joinable()) return;
-    {
-        const std::lock_guard lock(state_->mutex);
-        state_->cancelled = true;
-        state_->changed.notify_all();
-    }
-    state_->parser.join();
-}
+FilesMetadataReader::~FilesMetadataReader() = default;
 
-void FilesMetadataReader::write(std::string_view text) {
-    if (text.empty()) return;
-    auto& state = *state_;
-    std::unique_lock lock(state.mutex);
-    state.changed.wait(lock, [&] { return state.done || state.chunk.empty(); });
-    if (!state.done) {
-        state.chunk = text;
-        state.position = 0;
-        state.changed.notify_all();
-        state.changed.wait(lock, [&] { return state.done || state.chunk.empty(); });
-    }
-    if (state.failure) std::rethrow_exception(state.failure);
-}
+void FilesMetadataReader::write(std::string_view text) { state_->parser.push(bytes_of(text)); }
 
-void FilesMetadataReader::finish() {
-    {
-        const std::lock_guard lock(state_->mutex);
-        state_->ended = true;
-        state_->changed.notify_all();
-    }
-    state_->parser.join();
-    if (state_->failure) std::rethrow_exception(state_->failure);
-}
+void FilesMetadataReader::finish() { state_->parser.finish(); }
 
 } // namespace walgd::archive

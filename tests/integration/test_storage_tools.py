@@ -318,7 +318,7 @@ class StorageTools(TestCase):
                             (["backup-show", "LATEST"], "2 storage requests (get 1, list 1)"),
                             # Of each of the five backups sentinel and metadata, and the history.
                             (["delete", "garbage"], "13 storage requests (get 11, list 2)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "13 storage requests (get 11, list 2)"),
-                            (["verify", "--sample", "1"], "15 storage requests (get 13, list 2)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
+                            (["verify"], "127 storage requests (get 124, list 2, put 1)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
             self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
 
     def test_wal_verify_asks_the_server_where_it_is(self):

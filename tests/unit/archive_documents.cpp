@@ -150,6 +150,21 @@ TEST_CASE("a damaged files_metadata.json is an error that names it", "[archive]"
     }
 }
 
+TEST_CASE("files_metadata.json that comes before its reader's thread has begun is read too", "[archive][threads]") {
+    const std::string text =
+        R"({"Files":{"/a":{"IsIncremented":false,"IsSkipped":false,"MTime":"2026-05-01T10:00:00Z","UpdatesCount":0}}})";
+    std::size_t files = 0;
+    const std::size_t rounds = 2000;
+    for (std::size_t round = 0; round < rounds; ++round) {
+        FilesMetadataReader::Callbacks callbacks;
+        callbacks.file = [&](std::string_view, const FileDescription&) { ++files; };
+        FilesMetadataReader reader(std::move(callbacks), "the-object");
+        reader.write(text);
+        reader.finish();
+    }
+    CHECK(files == rounds);
+}
+
 TEST_CASE("times keep their nanoseconds and drop trailing zeros", "[archive]") {
     for (const auto* text :
          {"2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234Z", "1999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"})
