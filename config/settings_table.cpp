@@ -65,7 +65,7 @@ constexpr Setting table[] = {
     {"aws_shared_credentials_file", "AWS_SHARED_CREDENTIALS_FILE", no_words, Type::path, "", "", "Shared credentials file; ~/.aws/credentials if not given", false, no_words},
     {"aws_config_file", "AWS_CONFIG_FILE", no_words, Type::path, "", "", "Shared config file; ~/.aws/config if not given", false, no_words},
     {"aws_web_identity_token_file", "AWS_WEB_IDENTITY_TOKEN_FILE", no_words, Type::path, "", "", "Token with which aws_role_arn is assumed", false, no_words},
-    {"aws_role_arn", "AWS_ROLE_ARN", no_words, Type::text, "", "", "Role that is assumed, with the web identity token or, without one, with the keys that are found otherwise", false, no_words},
+    {"aws_role_arn", "AWS_ROLE_ARN", no_words, Type::text, "", "", "Role that is assumed: with the web identity token, or, where aws_role_session_name is set too, with the keys that are found otherwise", false, no_words},
     {"aws_role_session_name", "AWS_ROLE_SESSION_NAME", no_words, Type::text, "", "walgd", "Name of the session of an assumed role", false, no_words},
     {"s3_ca_cert_file", "WALG_S3_CA_CERT_FILE", s3_ca_cert_file_aliases, Type::path, "", "", "Certificates (PEM) that are trusted beside the system's", false, no_words},
     {"s3_storage_class", "WALG_S3_STORAGE_CLASS", s3_storage_class_aliases, Type::text, "", "STANDARD", "Storage class of new objects; STANDARD sends none", false, no_words},

@@ -16,6 +16,16 @@ from harness import Cluster, Scratch, TestCase, Walgd, run, until
 SEGMENT_BYTES = 1 << 20
 
 
+@contextlib.contextmanager
+def listening(path):
+    """A socket in walgd's place."""
+    with socket.socket(socket.AF_UNIX) as fake:
+        fake.bind(str(path))
+        path.chmod(0o777)
+        fake.listen(8)
+        yield fake
+
+
 class ClientFaults(TestCase):
     @classmethod
     def setUpClass(cls):
@@ -374,10 +384,7 @@ class ClientFaults(TestCase):
     def test_a_shim_whose_daemon_says_nothing_sensible_fails_with_1_and_200(self):
         """The other end of the socket is nonsense: PostgreSQL keeps the segment, and recovery stops instead of promoting."""
         path = self.scratch.path / "fake.sock"
-        with socket.socket(socket.AF_UNIX) as fake:
-            fake.bind(str(path))
-            path.chmod(0o777)
-            fake.listen(8)
+        with listening(path) as fake:
 
             def answer(bytes):
                 connection, _ = fake.accept()
@@ -400,10 +407,7 @@ class ClientFaults(TestCase):
     def test_a_shim_that_nobody_answers_says_so_after_some_seconds(self):
         """As under systemd's socket while walgd cannot start: requests are taken, and nobody reads them."""
         path = self.scratch.path / "fake.sock"
-        with socket.socket(socket.AF_UNIX) as fake:
-            fake.bind(str(path))
-            path.chmod(0o777)
-            fake.listen(8)
+        with listening(path) as fake:
             env = {**os.environ, "WALGD_SOCKET": str(path)}
             shims = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
                      for command in ([self.scratch.bin / "walg-push", self.wal / self.names[-1]],

@@ -202,6 +202,15 @@ TEST_CASE("a role without a web identity token is assumed with one's own keys, a
     CHECK(chain.chain->renewable());
 }
 
+TEST_CASE("a role without a session's name and without a token is not assumed", "[s3]") {
+    Chain chain([](const std::string&) -> FakeAnswer { return {403, ""}; });
+    chain.options.access_key = "A";
+    chain.options.secret_key = "S";
+    chain.options.role_arn = "arn:aws:iam::1:role/r";
+    CHECK(chain.get().access_key == "A");
+    CHECK(chain.transport.asked.empty());
+}
+
 TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
     Chain chain([](const std::string& what) -> FakeAnswer {
         if (what.find("WebIdentityToken=the-token") == std::string::npos)

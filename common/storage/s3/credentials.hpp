@@ -20,8 +20,10 @@ public:
     bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty() || assumes_role(); }
 
 private:
-    /// A role without a web identity token is assumed with one's own keys, as WAL-G does it.
-    bool assumes_role() const { return !options_.role_arn.empty() && options_.web_identity_token_file.empty(); }
+    /// A role that has a session name, and no web identity token, is assumed with one's own keys, as WAL-G does it.
+    bool assumes_role() const {
+        return !options_.role_arn.empty() && !options_.role_session_name.empty() && options_.web_identity_token_file.empty();
+    }
     awaitable<Credentials> fetch();
     awaitable<Credentials> fetch_own();
     std::optional<Credentials> from_files() const;
