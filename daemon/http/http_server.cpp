@@ -143,7 +143,9 @@ void HttpServer::Parts::listen() {
 bool HttpServer::Parts::trusted(const PageRequest& request) const {
     constexpr std::string_view bearer = "Bearer ";
     const std::string_view given = request[http::field::authorization];
-    return !options.token.empty() && given.starts_with(bearer) && same_secret(given.substr(bearer.size()), options.token);
+    const bool names_token =
+        beast::iequals(given.substr(0, bearer.size()), bearer); // a scheme's name in any case: RFC 9110, 11.1
+    return !options.token.empty() && names_token && same_secret(given.substr(bearer.size()), options.token);
 }
 
 /// Nothing: it may be answered.

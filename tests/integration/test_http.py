@@ -214,7 +214,7 @@ class Http(TestCase):
         context = ssl.create_default_context(cafile=str(certificate))
         self.assertEqual(self.ask("/metrics", context=context)[0], 401)
         self.assertEqual(self.ask("/status", context=context, Authorization="Bearer t")[0], 200)
-        told = self.ask("/metrics", context=context, Authorization="Bearer t")[1]
+        told = self.ask("/metrics", context=context, Authorization="bearer t")[1]
         end = float(re.search(r'^walgd_certificate_expiry_timestamp{of="http_tls_cert"} (\S+)$', told, re.MULTILINE)[1])
         dates = subprocess.check_output(["openssl", "x509", "-in", certificate, "-noout", "-enddate", "-dateopt", "iso_8601"], text=True)
         self.assertEqual(datetime.datetime.fromisoformat(dates.strip().removeprefix("notAfter=").replace("Z", "+00:00")).timestamp(), end)
