@@ -61,7 +61,7 @@ class Upgrade(TestCase):
         cluster.archive_with(walgd.archive_command())
         cluster.start()
         cluster.pgbench("-i", "-s", "1", "-q")
-        load = cluster.pgbench_in_background(60, clients=4)
+        load = cluster.pgbench_in_background(600, clients=4)  # until it is ended below
         archived = lambda: int(cluster.psql("select archived_count from pg_stat_archiver"))
         for _ in range(5):
             before = archived()
