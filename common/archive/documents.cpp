@@ -186,6 +186,8 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
     }
     sentinel.user_data = fields.json("userdata");
     sentinel.files_metadata_disabled = fields.flag("filesmetadatadisabled");
+    const auto* files = fields.find("files");
+    sentinel.has_files = files != nullptr && files->is_object() && !files->empty();
     if (fields.find("datachecksums") != nullptr) sentinel.data_checksums = fields.flag("datachecksums");
     sentinel.version = static_cast<int>(fields.number("version"));
     sentinel.start_time = fields.time("starttime");

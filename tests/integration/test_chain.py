@@ -144,6 +144,16 @@ class Chain(ChainCase):
             self.fetch(self.archive.backups[number]["name"], target=target)
             self.check_restored(number, target)
 
+    def test_what_older_wal_g_wrote_into_the_sentinel_is_read_there(self):
+        self.three()
+        for number in (1, 2, 3):
+            self.archive.into_sentinel(number)
+        for number in (1, 2, 3):
+            target = self.scratch.path / f"restored{number}"
+            self.fetch(self.archive.backups[number]["name"], target=target)
+            self.check_restored(number, target)
+        self.assertNotIn("lacks files_metadata.json", self.walgd().walg("verify", check=False).stdout)
+
     def test_the_backup_can_be_named_by_its_user_data(self):
         self.archive.full(1, {"base/5/1": Whole(b"1")}, sentinel={"UserData": {"b": [1, None], "a": "x"}})
         self.archive.full(2, {"base/5/1": Whole(b"2")}, sentinel={"UserData": "twice"})

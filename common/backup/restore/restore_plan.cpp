@@ -88,11 +88,20 @@ bool read_metadata(archive::Archive& archive, const storage::ObjectKey& key, arc
     return true;
 }
 
+/// False if the backup has none. Older WAL-G wrote it into the sentinel.
+bool read_files_metadata(archive::Archive& archive, const RestorePlan& plan, std::size_t index,
+                         const archive::FilesMetadataReader::Callbacks& callbacks, const std::stop_token& stop) {
+    const auto& backup = plan.chain[index].backup;
+    if (read_metadata(archive, archive::files_metadata_key(backup.backup, plan.folder()), callbacks, stop)) return true;
+    return backup.sentinel.has_files &&
+           read_metadata(archive, archive::sentinel_key(backup.backup, plan.folder()), callbacks, stop);
+}
+
 void read_databases(archive::Archive& archive, RestorePlan& plan, const std::stop_token& stop) {
     archive::FilesMetadataReader::Callbacks callbacks;
     callbacks.relation = [&](const archive::RelationEntry& relation) { plan.databases->add_relation(relation); };
     callbacks.database = [&](std::string_view name, std::uint32_t oid) { plan.databases->end_database(name, oid); };
-    read_metadata(archive, archive::files_metadata_key(plan.name()), std::move(callbacks), stop);
+    read_files_metadata(archive, plan, 0, callbacks, stop);
     plan.databases->finish(plan.name());
 }
 
@@ -147,9 +156,8 @@ void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
         const auto relative = relative_member(member);
         needed = needed || (index == 0 ? plan.wants(relative) : plan.files.may_need(index, relative));
     };
-    const auto key = archive::files_metadata_key(link.backup.backup, plan.folder());
     if (!link.backup.sentinel.files_metadata_disabled)
-        link.has_metadata = read_metadata(archive, key, std::move(callbacks), stop) && any;
+        link.has_metadata = read_files_metadata(archive, plan, index, callbacks, stop) && any;
     if (!link.has_metadata) {
         require_metadata(plan, index);
         if (index == 0)
@@ -273,7 +281,7 @@ void require_complete(archive::Archive& archive, const RestorePlan& plan) {
     callbacks.file = [&](std::string_view member, const archive::FileDescription&) {
         if (names.size() < 5 && plan.files.is_missing(relative_member(member))) names.emplace_back(member);
     };
-    read_metadata(archive, archive::files_metadata_key(plan.name(), plan.folder()), std::move(callbacks), {});
+    read_files_metadata(archive, plan, 0, callbacks, {});
     throw Error(ErrorKind::corrupt,
                 fmt::format("backup {} names {} members that are in none of its parts: {}{}", plan.name(), count,
                             fmt::join(names, ", "), count > names.size() ? " ..." : ""),
