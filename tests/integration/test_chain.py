@@ -154,6 +154,19 @@ class Chain(ChainCase):
             self.check_restored(number, target)
         self.assertNotIn("lacks files_metadata.json", self.walgd().walg("verify", check=False).stdout)
 
+    def test_what_is_packed_with_lzo_is_told_and_does_not_count_as_absent(self):
+        self.archive.full(1, {"base/5/1": Whole(pages(1))})
+        self.archive.part(1).rename(str(self.archive.part(1)) + ".lzo")
+        self.assertIn("part_001.tar.lzo is packed with lzo, which walgd does not read", self.refused("LATEST"))
+        segment = "0000000100000000000000A3"
+        (self.folder / "wal_005").mkdir(exist_ok=True)
+        (self.folder / "wal_005" / f"{segment}.lzo").write_bytes(b"\x89LZO" + bytes(100))
+        self.scratch.own_tree(self.folder)
+        for name, code in (("walg", 200), ("wal-g", 1)):
+            fetched = self.walgd().walg("wal-fetch", segment, self.scratch.path / "segment", check=False, name=name)
+            self.assertEqual(fetched.returncode, code, fetched.stderr)
+            self.assertIn(f"{segment}.lzo is packed with lzo", fetched.stderr)
+
     def test_the_backup_can_be_named_by_its_user_data(self):
         self.archive.full(1, {"base/5/1": Whole(b"1")}, sentinel={"UserData": {"b": [1, None], "a": "x"}})
         self.archive.full(2, {"base/5/1": Whole(b"2")}, sentinel={"UserData": "twice"})

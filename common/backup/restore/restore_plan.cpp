@@ -34,6 +34,9 @@ std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& p
     for (const auto& object : page.objects) {
         if (object.bytes == 0) continue; // as good as missing
         const auto* compression = archive::compression_of_tar(object_name(object.key));
+        if (compression == nullptr && object.key.path().ends_with(fmt::format(".{}", codec::lzo_suffix)))
+            throw Error(ErrorKind::refused, fmt::format("{} is packed with lzo, which walgd does not read", object.key.path()),
+                        "WAL-G reads it: restore this backup with that, or another one: walg backup-list");
         if (compression == nullptr)
             throw Error(ErrorKind::corrupt, fmt::format("{} is in a format that nobody knows", object.key.path()),
                         "only tars of the backup belong there; move it away and try again");
