@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,14 @@ class Chain(ChainCase):
             fetched = self.walgd().walg("wal-fetch", segment, self.scratch.path / "segment", check=False, name=name)
             self.assertEqual(fetched.returncode, code, fetched.stderr)
             self.assertIn(f"{segment}.lzo is packed with lzo", fetched.stderr)
+
+    def test_names_that_are_no_utf_8_as_gos_json_has_them(self):
+        names = [os.fsdecode(name) for name in (b"caf\xe9", b"x\xe2\x82", b"\xe4\xbd\xc4\xe3", b"\xe0\xa0/y")]
+        self.archive.full(1, {name: Whole(name.encode(errors="surrogateescape")) for name in names} | {"base/5/1": Whole(pages(1))})
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        metadata.write_text(re.sub(r"\\udc..", r"\\ufffd", metadata.read_text()))  # a replacement a byte
+        self.fetch("LATEST")
+        self.check_restored(1)
 
     def test_the_backup_can_be_named_by_its_user_data(self):
         self.archive.full(1, {"base/5/1": Whole(b"1")}, sentinel={"UserData": {"b": [1, None], "a": "x"}})

@@ -307,6 +307,15 @@ TEST_CASE("names of members lead nowhere else, and not to what a restore keeps f
         CHECK(kind_of([&] { relative_member(name); }) == ErrorKind::corrupt);
 }
 
+TEST_CASE("a name that is no UTF-8 is known again from the JSON of ours and of WAL-G's", "[backup]") {
+    // Two bytes of a character that has three: one replacement in ours, two in Go's.
+    const auto in_tar = hash_of_name("a\xE2\x82/b");
+    CHECK(in_tar == hash_of_name("a\xEF\xBF\xBD/b"));
+    CHECK(in_tar == hash_of_name("a\xEF\xBF\xBD\xEF\xBF\xBD/b"));
+    CHECK(in_tar != hash_of_name("a/b"));
+    CHECK(hash_of_name("\xEF\xBF\xBD/\xEF\xBF\xBD") != hash_of_name("\xEF\xBF\xBD"));
+}
+
 TEST_CASE("the state of a restore comes back as far as its blocks are whole", "[backup]") {
     RestoreState::TarMark first{"basebackups_005/x/part_001.tar",
                                 {{0xfedcba9876543210, 8192, -5}},
