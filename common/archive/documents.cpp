@@ -128,6 +128,7 @@ TablespaceSpec parse_tablespace_spec(std::string_view json, const std::string& o
 }
 
 std::string normalized_user_data(std::string_view text) {
+    if (too_deep(text)) throw Error(ErrorKind::misconfigured, "the user data has values in each other, too deep for any use");
     try {
         return json_value(nlohmann::json::parse(text));
     } catch (const nlohmann::json::exception& error) {

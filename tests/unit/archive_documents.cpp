@@ -73,6 +73,19 @@ TEST_CASE("a document that is cut, changed in type or followed by anything is an
     CHECK_THROWS_WITH(parse_sentinel("[]", "the-object"), Catch::Contains("the-object"));
 }
 
+TEST_CASE("values that lie too deep in each other are told, and no end of the stack", "[archive]") {
+    const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+    for (const std::size_t depth : {1001U, 100000U, 3000000U}) {
+        auto text = small_sentinel;
+        text.insert(1, "\"UserData\":" + nested(depth) + ",");
+        CHECK(kind_of([&] { parse_sentinel(text, "the-object"); }) == ErrorKind::corrupt);
+        CHECK(kind_of([&] { normalized_user_data(nested(depth)); }) == ErrorKind::misconfigured);
+    }
+    CHECK(normalized_user_data(nested(1000)) == nested(1000));
+    const auto in_text = "\"" + std::string(5000, '[') + R"(\")" + std::string(5000, '{') + "\"";
+    CHECK(normalized_user_data(in_text) == in_text);
+}
+
 TEST_CASE("files_metadata.json of WAL-G is read in any cut, entry by entry", "[archive]") {
     for (const auto& path : golden("/files_metadata.json")) {
         INFO(path);
