@@ -211,7 +211,7 @@ FetchResult Restore::run() {
         return {plan_->name(), 0, 0};
     }
     add_tablespaces();
-    target_.check_space(plan_->space_bytes());
+    if (const auto doubt = target_.check_space(plan_->space_bytes()); !doubt.empty()) archive_.log.warn("{}", doubt);
     plan_the_files();
     RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
     if (goes_on_) take_over(state_, job);

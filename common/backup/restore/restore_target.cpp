@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <ranges>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 namespace walgd::backup {
@@ -91,6 +93,11 @@ void make_tablespace_link(const std::string& path, const std::string& location) 
 
 } // namespace
 
+bool may_compress(std::uint32_t file_system) {
+    constexpr std::uint32_t zfs = 0x2FC12FC1, bcachefs = 0xCA451A4E;
+    return file_system == BTRFS_SUPER_MAGIC || file_system == zfs || file_system == bcachefs;
+}
+
 void open_to_owner(const std::string& folder) {
     if (::access(folder.c_str(), R_OK | W_OK | X_OK) == 0 || errno != EACCES) return;
     // Where that fails, what is done in the folder tells.
@@ -149,23 +156,27 @@ std::vector<std::string> RestoreTarget::places() const {
     return places;
 }
 
-void RestoreTarget::check_space(std::uint64_t bytes) {
+std::string RestoreTarget::check_space(std::uint64_t bytes) {
     std::set<dev_t> devices;
     std::uint64_t free_bytes = 0, held = 0;
+    bool compressed = false;
     for (const auto& path : places()) {
         const auto place = existing_part(path);
         struct stat about{};
         struct statvfs space{};
         if (::stat(place.c_str(), &about) != 0 || ::statvfs(place.c_str(), &space) != 0)
             throw_errno(fmt::format("cannot look at {}", place));
+        struct statfs kind{};
+        compressed = compressed || (::statfs(place.c_str(), &kind) == 0 && may_compress(static_cast<std::uint32_t>(kind.f_type)));
         if (devices.insert(about.st_dev).second) free_bytes += space.f_bavail * space.f_frsize;
         if (holds_ != Holds::nothing) held += bytes_on_disk(path);
     }
     room_ = free_bytes + held;
-    if (room_ < bytes)
-        throw Error(ErrorKind::refused,
-                    fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, room_ >> 20),
-                    "nothing was written; restore to a larger file system");
+    if (room_ >= bytes) return {};
+    auto text = fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, room_ >> 20);
+    if (!compressed) throw Error(ErrorKind::refused, text, "nothing was written; restore to a larger file system");
+    room_ = bytes;
+    return text + ", on a file system that may compress: whether it fits is seen when it is written";
 }
 
 void RestoreTarget::prepare() {
