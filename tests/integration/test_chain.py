@@ -168,6 +168,17 @@ class Chain(ChainCase):
             self.assertEqual(fetched.returncode, code, fetched.stderr)
             self.assertIn(f"{segment}.lzo is packed with lzo", fetched.stderr)
 
+    def test_a_fifo_that_wal_g_packed_is_not_missing(self):
+        fifo = tarfile.TarInfo("/pipe")
+        fifo.type = tarfile.FIFOTYPE
+        self.archive.full(1, {"base/5/1": Whole(pages(1))}, extra=[(fifo, None)])
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        text = json.loads(metadata.read_text())
+        text["Files"]["/pipe"] = text["Files"]["/base/5/1"]
+        metadata.write_text(json.dumps(text))
+        self.fetch("LATEST")
+        self.check_restored(1)
+
     def test_names_that_are_no_utf_8_as_gos_json_has_them(self):
         names = [os.fsdecode(name) for name in (b"caf\xe9", b"x\xe2\x82", b"\xe4\xbd\xc4\xe3", b"\xe0\xa0/y")]
         self.archive.full(1, {name: Whole(name.encode(errors="surrogateescape")) for name in names} | {"base/5/1": Whole(pages(1))})

@@ -50,7 +50,7 @@ private:
             job_.progress.stored_bytes += count;
         });
         writer.mark().key = tar.key.path();
-        if (noted) state_.add(writer.mark());
+        if (noted && !writer.passed_over()) state_.add(writer.mark());
     }
 
     archive::Archive& archive_;
