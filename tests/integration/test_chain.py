@@ -524,6 +524,18 @@ class Resume(ChainCase):
         self.assertIn("is not empty", self.refused(*words, **self.one))
         self.assertEqual((space / "kept").read_text(), "kept")
 
+    def test_a_tablespace_in_the_root_of_a_file_system(self):
+        space = self.scratch.folder("space")
+        (space / "lost+found").mkdir(mode=0o700)
+        (space / "lost+found/inode").write_text("of fsck")
+        (self.scratch.path / "spec.json").write_text('{"base_prefix":"/x","tablespaces":["16384"],"16384":{"loc":"%s","link":"pg_tblspc/16384"}}' % space)
+        words = ("LATEST", "--restore-spec", self.scratch.path / "spec.json")
+        self.close(self.archive.part(1, 3))
+        self.refused(*words, **self.one)
+        self.open(self.archive.part(1, 3))
+        self.fetch(*words)
+        self.assertEqual((space / "lost+found/inode").read_text(), "of fsck")
+
     def test_only_the_same_restore_goes_on(self):
         self.outage()
         before = self.restored()

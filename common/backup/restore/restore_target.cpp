@@ -22,14 +22,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool empty_or_absent(const std::string& folder) {
+/// But for what is called `beside`.
+bool empty_or_absent(const std::string& folder, std::string_view beside = {}) {
     std::error_code error;
     const auto status = fs::status(folder, error);
     if (status.type() == fs::file_type::not_found) return true;
     if (error) throw Error(ErrorKind::failed, fmt::format("cannot look at {}: {}", folder, error.message()));
     if (!fs::is_directory(status))
         throw Error(ErrorKind::refused, fmt::format("{} is not a folder", folder), "name a folder that does not exist yet");
-    const bool empty = fs::is_empty(folder, error);
+    const bool empty = std::ranges::all_of(fs::directory_iterator(folder, error),
+                                           [&](const auto& one) { return one.path().filename() == beside; });
     if (error)
         throw Error(ErrorKind::failed, fmt::format("cannot read folder {}: {}", folder, error.message()),
                     "does this user have the right to it?");
@@ -73,7 +75,8 @@ void make_way_for_folder(const std::string& path, bool link_stays) {
 std::uint64_t bytes_on_disk(const std::string& folder) {
     std::uint64_t bytes = 0;
     std::error_code error;
-    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const auto closed_ones = fs::directory_options::skip_permission_denied;
+    for (fs::recursive_directory_iterator at(folder, closed_ones, error), end; !error && at != end; at.increment(error)) {
         struct stat about{};
         if (::lstat(at->path().c_str(), &about) == 0 && S_ISREG(about.st_mode))
             bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
@@ -137,7 +140,7 @@ void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) 
             throw Error(ErrorKind::refused, fmt::format("the tablespaces {} and {} are both to be in {}", other, name, location),
                         "nothing was written; PostgreSQL gives each a folder of its own: correct \"loc\" in the restore spec");
     const bool ours = holds_ != Holds::nothing && leads_to(name, location);
-    if (!ours && !empty_or_absent(location))
+    if (!ours && !empty_or_absent(location, of_file_system))
         throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", location, name),
                     "nothing was written; give --restore-spec with another location, or empty that folder");
     tablespaces_[name] = location;
@@ -316,7 +319,12 @@ void RestoreTarget::each_of_root(const std::function<void(const std::string& pat
             folders.push_back(fs::canonical(entry.path()).string());
     for (const auto& folder : folders) {
         look(folder);
-        for (const auto& entry : fs::recursive_directory_iterator(folder)) look(entry.path().string());
+        for (fs::recursive_directory_iterator at(folder), end; at != end; ++at) {
+            if (folder != root_ && at.depth() == 0 && at->path().filename() == of_file_system)
+                at.disable_recursion_pending();
+            else
+                look(at->path().string());
+        }
     }
 }
 

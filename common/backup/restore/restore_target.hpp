@@ -17,6 +17,9 @@ namespace walgd::backup {
 /// So that its owner can write in it, if it is closed to them.
 void open_to_owner(const std::string& folder);
 
+/// In the root of a file system from the start. A tablespace may have such a root for itself.
+inline constexpr std::string_view of_file_system = "lost+found";
+
 /// By the number that statfs(2) gives: files may take less there than their sizes.
 bool may_compress(std::uint32_t file_system);
 
