@@ -168,6 +168,23 @@ class Chain(ChainCase):
             self.assertEqual(fetched.returncode, code, fetched.stderr)
             self.assertIn(f"{segment}.lzo is packed with lzo", fetched.stderr)
 
+    def test_links_of_which_wal_g_kept_the_name_alone(self):
+        links = []
+        for name in ("/base/16384", "/own.conf"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, name.split("/")[-1]
+            links.append((link, None))
+        self.archive.full(1, {"base/5/1": Whole(pages(1))}, extra=links)
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        text = json.loads(metadata.read_text())
+        text["Files"] |= {"/base/16384": text["Files"]["/base/5/1"], "/own.conf": text["Files"]["/base/5/1"]}
+        metadata.write_text(json.dumps(text))
+        said = self.fetch("LATEST").stderr
+        for name in ("base/16384", "own.conf"):
+            self.assertIn(f"{name} was a link; the backup tells neither where it led nor what was there", said)
+        self.assertFalse(os.path.lexists(self.target / "base/16384"))
+        self.check_restored(1)
+
     def test_a_fifo_that_wal_g_packed_is_not_missing(self):
         fifo = tarfile.TarInfo("/pipe")
         fifo.type = tarfile.FIFOTYPE

@@ -181,6 +181,8 @@ void Restore::finish() {
     if (options_.last_step) options_.last_step();
     progress_.phase = Phase::syncing;
     target_.finish({options_.fsync, !is_partial()});
+    for (const auto& name : target_.lost_links())
+        archive_.log.warn("{} was a link; the backup tells neither where it led nor what was there", name);
     if (target_.belongs_to_root())
         archive_.log.warn("all in {} belongs to root, as whom PostgreSQL does not run: chown -R it to PostgreSQL's user",
                           target_.path());

@@ -277,11 +277,15 @@ void RestoreTarget::create_folder(std::string_view member, unsigned mode) {
 void RestoreTarget::create_link(std::string_view member, std::string link_target) {
     const auto relative = relative_member(member);
     const auto top = std::string_view(relative).substr(0, relative.find('/'));
-    if (top.size() < relative.size() && is_server_folder(top))
+    const bool in_server_folder = top.size() < relative.size() && is_server_folder(top);
+    // WAL-G notes of a link its own name alone, and packs nothing of what it led to.
+    const bool lost = std::filesystem::path(relative).filename() == link_target;
+    if (in_server_folder && !lost)
         throw Error(ErrorKind::corrupt, fmt::format("{} is a link to '{}' where PostgreSQL has none", member, link_target),
                     "the backup was tampered with, or somebody replaced files of the cluster by links");
     const std::lock_guard lock(mutex_);
-    links_.emplace_back(root_ + "/" + relative, std::move(link_target));
+    if (lost) lost_links_.push_back(relative);
+    if (!in_server_folder) links_.emplace_back(root_ + "/" + relative, std::move(link_target));
 }
 
 void RestoreTarget::sync_all() const {

@@ -70,8 +70,11 @@ public:
     std::uint64_t file_bytes(std::string_view member) const;
     void create_folder(std::string_view member, unsigned mode);
     /// Made by finish(), when no file can be written through it any more. Error(corrupt) for a link that is not in the top of the
-    /// data directory: PostgreSQL has none, but for those to tablespaces.
+    /// data directory: PostgreSQL has none, but for those to tablespaces. One of WAL-G's that leads to its own name is left out
+    /// there.
     void create_link(std::string_view member, std::string link_target);
+    /// The links of WAL-G's that lead to their own names.
+    const std::vector<std::string>& lost_links() const { return lost_links_; }
     /// Where a file is.
     std::string resolve(std::string_view member) const;
 
@@ -109,6 +112,7 @@ private:
     std::set<std::string, std::less<>> folders_;                  ///< made or checked already
     std::map<std::string, unsigned> folder_modes_;
     std::vector<std::pair<std::string, std::string>> links_;
+    std::vector<std::string> lost_links_;
 };
 
 } // namespace walgd::backup
