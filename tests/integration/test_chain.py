@@ -185,6 +185,15 @@ class Chain(ChainCase):
         self.assertFalse(os.path.lexists(self.target / "base/16384"))
         self.check_restored(1)
 
+    def test_a_file_of_a_far_time_is_restored(self):
+        self.archive.full(1, {"base/5/1": Whole(pages(1))})
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        for number, time in enumerate(("2300-01-01T00:00:00Z", "1601-01-01T00:00:00Z")):
+            text = json.loads(metadata.read_text())
+            text["Files"]["/base/5/1"]["MTime"] = time
+            metadata.write_text(json.dumps(text))
+            self.fetch("LATEST", target=self.scratch.path / f"restored{number}")
+
     def test_a_fifo_that_wal_g_packed_is_not_missing(self):
         fifo = tarfile.TarInfo("/pipe")
         fifo.type = tarfile.FIFOTYPE

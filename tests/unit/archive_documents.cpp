@@ -183,6 +183,10 @@ TEST_CASE("times keep their nanoseconds and drop trailing zeros", "[archive]") {
          {"2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234Z", "1999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"})
         CHECK(format_time(*parse_time(text)) == text);
     CHECK(parse_time("2026-05-01T12:59:59.5+03:00") == parse_time("2026-05-01T09:59:59.5Z"));
+    // Of years that its nanoseconds do not hold a time is at their end.
+    CHECK(parse_time("2300-01-01T00:00:00Z").value() > parse_time("2261-12-31T23:59:59.999999999Z").value());
+    CHECK(parse_time("1601-01-01T00:00:00Z").value() < parse_time("1678-01-01T00:00:01Z").value());
+    CHECK(parse_time("9999-12-31T23:59:59Z").value() < Time::max());
     for (const auto* text :
          {"", "2026-05-01", "2026-05-01T10:00:00", "2026-13-01T10:00:00Z", "2026-05-01T10:00:00.Z", "2026-05-01T10:00:00+3"})
         CHECK_FALSE(parse_time(text));
