@@ -128,6 +128,7 @@ TablespaceSpec parse_tablespace_spec(std::string_view json, const std::string& o
 }
 
 std::string normalized_user_data(std::string_view text) {
+    if (too_deep(text)) throw Error(ErrorKind::misconfigured, "the user data has values in each other, too deep for any use");
     try {
         return json_value(nlohmann::json::parse(text));
     } catch (const nlohmann::json::exception& error) {
@@ -186,6 +187,8 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
     }
     sentinel.user_data = fields.json("userdata");
     sentinel.files_metadata_disabled = fields.flag("filesmetadatadisabled");
+    const auto* files = fields.find("files");
+    sentinel.has_files = files != nullptr && files->is_object() && !files->empty();
     if (fields.find("datachecksums") != nullptr) sentinel.data_checksums = fields.flag("datachecksums");
     sentinel.version = static_cast<int>(fields.number("version"));
     sentinel.start_time = fields.time("starttime");

@@ -54,6 +54,7 @@ struct Sentinel {
     std::optional<TablespaceSpec> spec;
     std::string user_data; ///< JSON text as WAL-G re-encodes it; empty: none
     bool files_metadata_disabled = false;
+    bool has_files = false;             ///< as older WAL-G wrote it: what now is files_metadata.json stands in it
     std::optional<bool> data_checksums; ///< of the cluster; ours alone, WAL-G passes over it
     int version = 0;                    ///< 2; 0 for WAL-G's v1, which lacks all below
     Time start_time{}, finish_time{};

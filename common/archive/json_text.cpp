@@ -88,7 +88,25 @@ std::string json_value(const nlohmann::json& value) {
     return value.dump();
 }
 
+bool too_deep(std::string_view json) {
+    constexpr int depth_max = 1000;
+    int depth = 0;
+    bool in_text = false;
+    for (std::size_t index = 0; index < json.size() && depth <= depth_max; ++index) {
+        const char c = json[index];
+        if (c == '"') in_text = !in_text;
+        if (in_text && c == '\\') ++index; // a quote may follow
+        if (in_text) continue;
+        if (c == '[' || c == '{') ++depth;
+        if (c == ']' || c == '}') --depth;
+    }
+    return depth > depth_max;
+}
+
 nlohmann::json parse_object(std::string_view text, const std::string& object) {
+    if (too_deep(text))
+        throw Error(ErrorKind::corrupt, fmt::format("{} has values in each other, too deep for any use", object),
+                    "the object is damaged, or was put there to do harm");
     nlohmann::json document;
     try {
         document = nlohmann::json::parse(text);

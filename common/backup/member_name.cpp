@@ -11,6 +11,13 @@ namespace {
 
 constexpr std::string_view tampered = "the backup was tampered with or is not a backup";
 
+/// Of what is no UTF-8 Go's JSON replaces each byte, ours each beginning of a character: any number of them counts as one.
+std::string with_single_replacements(std::string text) {
+    constexpr std::string_view replacement = "\xEF\xBF\xBD", two = "\xEF\xBF\xBD\xEF\xBF\xBD";
+    for (auto at = text.find(two); at != std::string::npos; at = text.find(two, at)) text.erase(at, replacement.size());
+    return text;
+}
+
 } // namespace
 
 std::string relative_member(std::string_view member) {
@@ -41,7 +48,9 @@ std::uint64_t hash_of_bytes(std::string_view name) {
     return hash ^ hash >> 32;
 }
 
-std::uint64_t hash_of_name(std::string_view relative) { return hash_of_bytes(archive::through_json(relative)); }
+std::uint64_t hash_of_name(std::string_view relative) {
+    return hash_of_bytes(with_single_replacements(archive::through_json(relative)));
+}
 
 bool is_of_one_backup(std::string_view relative) {
     return relative == control_member || relative == "backup_label" || relative == "tablespace_map";

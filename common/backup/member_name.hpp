@@ -11,8 +11,8 @@ std::string relative_member(std::string_view member);
 
 /// Stands for a name where millions are kept; the same in every process.
 std::uint64_t hash_of_bytes(std::string_view name);
-/// Of a relative name as it is in a tar and as it is in the files metadata, which is JSON, it is the same. Names that are no
-/// UTF-8 may have one in common.
+/// Of a relative name as it is in a tar and as it is in the files metadata, which is JSON of ours or of WAL-G's, it is the same.
+/// Names that are no UTF-8 may have one in common.
 std::uint64_t hash_of_name(std::string_view relative);
 
 /// Files of the directory's top that come from the backup itself, never from one that it is based on.

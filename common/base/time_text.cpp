@@ -54,6 +54,9 @@ std::optional<seconds> take_zone(std::string_view& text) {
 /// Go's unset time; it lies before what 64 bits of nanoseconds hold.
 constexpr std::string_view unset_time = "0001-01-01T00:00:00Z";
 
+/// Whole years of what 64 bits of nanoseconds hold. A file's time may be any; what is out of them counts as at their ends.
+constexpr int first_year = 1678, last_year = 2261;
+
 } // namespace
 
 std::string format_time(Time time) {
@@ -95,9 +98,9 @@ std::optional<Time> parse_time(std::string_view text) {
     const auto zone = take_zone(text);
     const year_month_day date(year(*year_number), month(static_cast<unsigned>(*month_number)),
                               day(static_cast<unsigned>(*day_number)));
-    if (!zone || !text.empty() || !date.ok() || *year_number < 1678 || *year_number > 2261 || *hour > 23 || *minute > 59 ||
-        *second > 60)
-        return std::nullopt;
+    if (!zone || !text.empty() || !date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
+    if (*year_number < first_year) return Time(sys_days(year(first_year) / January / 1));
+    if (*year_number > last_year) return Time(sys_days(year(last_year + 1) / January / 1));
     return Time(sys_days(date) + hours(*hour) + minutes(*minute) + seconds(*second) - *zone + *fraction);
 }
 

@@ -13,7 +13,8 @@ using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
 std::string format_time(Time time);
 /// To the second, for people; "-" for the default value: it never was.
 std::string time_or_dash(std::chrono::system_clock::time_point time);
-/// RFC 3339 with Z or a numeric offset; nothing if it is not.
+/// RFC 3339 with Z or a numeric offset; nothing if it is not. Years before 1678 and after 2261 count as the ends of those
+/// between.
 std::optional<Time> parse_time(std::string_view text);
 
 } // namespace walgd

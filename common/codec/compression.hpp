@@ -53,6 +53,9 @@ public:
     virtual void check_level(const std::string& level) const = 0;
 };
 
+/// Of WAL-E's objects and, read only, of WAL-G's: nothing here unpacks them. They are there all the same.
+inline constexpr std::string_view lzo_suffix = "lzo";
+
 /// All methods, in the order in which readers probe for objects whose suffix is unknown.
 std::span<const Compression* const> compressions();
 const Compression* compression_by_name(std::string_view name);

@@ -142,7 +142,10 @@ void TarReader::start_member(tar::RawHeader header) {
     at_ = known ? At::content : At::ignored;
     left_ = member.size;
     padding_ = tar::padding_of(left_);
-    if (known) handler_.begin(member);
+    if (known)
+        handler_.begin(member);
+    else
+        handler_.other(member);
     if (left_ == 0) content_done();
 }
 

@@ -9,10 +9,10 @@
 namespace walgd::codec {
 
 /// The end of a chain that is given a tar: tells a handler about its members as they come. Reads ustar, pax, GNU long names and
-/// pre-POSIX headers; the tars of remote backups, which have no end mark and may lack the last padding; and ignores what is
-/// neither file, directory nor symlink. Keeps no more than a header or its extension (1 MiB). Broken tars are an Error(corrupt)
-/// that names `object` and the member. Names are handed on as they are, but for a slash behind directories: whoever makes files
-/// of them checks where they lead.
+/// pre-POSIX headers; the tars of remote backups, which have no end mark and may lack the last padding; and passes over
+/// what is neither file, directory nor symlink. Keeps no more than a header or its extension (1 MiB). Broken tars are an
+/// Error(corrupt) that names `object` and the member. Names are handed on as they are, but for a slash behind directories:
+/// whoever makes files of them checks where they lead.
 class TarReader final : public Sink {
 public:
     class Handler {
@@ -22,6 +22,8 @@ public:
         /// The content of a file, in order; in all `member.size` bytes. The bytes are gone after the call.
         virtual void data(ByteView bytes) = 0;
         virtual void end() = 0;
+        /// One that is neither file, directory nor symlink: a fifo, a device. Nothing more comes of it.
+        virtual void other(const TarMember& /*member*/) {}
     };
 
     /// `handler` must outlive the reader.

@@ -115,7 +115,7 @@ RestoreResult restore(Repository& repository, const RestoreOptions& options, bac
     const auto plan = plan_runs(manifest);
     target.set(backup::RestoreTarget::Holds::nothing, options.fsync);
     add_tablespaces(target, manifest, options.restore_spec);
-    target.check_space(manifest.bytes());
+    if (const auto doubt = target.check_space(manifest.bytes()); !doubt.empty()) archive.log.warn("{}", doubt);
     archive.log.info("Selecting the backup with name {}: {}, {} files, {} MiB", manifest.label, manifest.type,
                      manifest.files.size(), manifest.bytes() >> 20);
     tell(archive.log, manifest);

@@ -144,6 +144,17 @@ class Archive:
                                 "parent": parent, "files": files}
         return name
 
+    def into_sentinel(self, number):
+        """As WAL-G had it before there was a files_metadata.json: all in the sentinel, under the names of then."""
+        name = self.backups[number]["name"]
+        files = self.folder / "basebackups_005" / name / "files_metadata.json"
+        sentinel = self.folder / "basebackups_005" / f"{name}_backup_stop_sentinel.json"
+        text = json.loads(sentinel.read_text())
+        kept = {"LSN", "DeltaLSN", "DeltaFrom", "DeltaFullName", "DeltaCount", "PgVersion", "FinishLSN", "SystemIdentifier", "UncompressedSize", "CompressedSize"}
+        text = {"DeltaFromLSN" if key == "DeltaLSN" else key: value for key, value in text.items() if key in kept}
+        sentinel.write_text(json.dumps(text | json.loads(files.read_text())))
+        files.unlink()
+
     def write(self, backup, part, tar):
         (self.folder / "basebackups_005" / backup / "tar_partitions" / part).write_bytes(self.pack(tar))
 

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,74 @@ class Chain(ChainCase):
             target = self.scratch.path / f"restored{number}"
             self.fetch(self.archive.backups[number]["name"], target=target)
             self.check_restored(number, target)
+
+    def test_what_older_wal_g_wrote_into_the_sentinel_is_read_there(self):
+        self.three()
+        for number in (1, 2, 3):
+            self.archive.into_sentinel(number)
+        for number in (1, 2, 3):
+            target = self.scratch.path / f"restored{number}"
+            self.fetch(self.archive.backups[number]["name"], target=target)
+            self.check_restored(number, target)
+        self.assertNotIn("lacks files_metadata.json", self.walgd().walg("verify", check=False).stdout)
+
+    def test_what_is_packed_with_lzo_is_told_and_does_not_count_as_absent(self):
+        self.archive.full(1, {"base/5/1": Whole(pages(1))})
+        self.archive.part(1).rename(str(self.archive.part(1)) + ".lzo")
+        self.assertIn("part_001.tar.lzo is packed with lzo, which walgd does not read", self.refused("LATEST"))
+        segment = "0000000100000000000000A3"
+        (self.folder / "wal_005").mkdir(exist_ok=True)
+        (self.folder / "wal_005" / f"{segment}.lzo").write_bytes(b"\x89LZO" + bytes(100))
+        self.scratch.own_tree(self.folder)
+        for name, code in (("walg", 200), ("wal-g", 1)):
+            fetched = self.walgd().walg("wal-fetch", segment, self.scratch.path / "segment", check=False, name=name)
+            self.assertEqual(fetched.returncode, code, fetched.stderr)
+            self.assertIn(f"{segment}.lzo is packed with lzo", fetched.stderr)
+
+    def test_links_of_which_wal_g_kept_the_name_alone(self):
+        links = []
+        for name in ("/base/16384", "/own.conf"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, name.split("/")[-1]
+            links.append((link, None))
+        self.archive.full(1, {"base/5/1": Whole(pages(1))}, extra=links)
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        text = json.loads(metadata.read_text())
+        text["Files"] |= {"/base/16384": text["Files"]["/base/5/1"], "/own.conf": text["Files"]["/base/5/1"]}
+        metadata.write_text(json.dumps(text))
+        said = self.fetch("LATEST").stderr
+        for name in ("base/16384", "own.conf"):
+            self.assertIn(f"{name} was a link; the backup tells neither where it led nor what was there", said)
+        self.assertFalse(os.path.lexists(self.target / "base/16384"))
+        self.check_restored(1)
+
+    def test_a_file_of_a_far_time_is_restored(self):
+        self.archive.full(1, {"base/5/1": Whole(pages(1))})
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        for number, time in enumerate(("2300-01-01T00:00:00Z", "1601-01-01T00:00:00Z")):
+            text = json.loads(metadata.read_text())
+            text["Files"]["/base/5/1"]["MTime"] = time
+            metadata.write_text(json.dumps(text))
+            self.fetch("LATEST", target=self.scratch.path / f"restored{number}")
+
+    def test_a_fifo_that_wal_g_packed_is_not_missing(self):
+        fifo = tarfile.TarInfo("/pipe")
+        fifo.type = tarfile.FIFOTYPE
+        self.archive.full(1, {"base/5/1": Whole(pages(1))}, extra=[(fifo, None)])
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        text = json.loads(metadata.read_text())
+        text["Files"]["/pipe"] = text["Files"]["/base/5/1"]
+        metadata.write_text(json.dumps(text))
+        self.fetch("LATEST")
+        self.check_restored(1)
+
+    def test_names_that_are_no_utf_8_as_gos_json_has_them(self):
+        names = [os.fsdecode(name) for name in (b"caf\xe9", b"x\xe2\x82", b"\xe4\xbd\xc4\xe3", b"\xe0\xa0/y")]
+        self.archive.full(1, {name: Whole(name.encode(errors="surrogateescape")) for name in names} | {"base/5/1": Whole(pages(1))})
+        metadata = self.folder / "basebackups_005" / self.archive.backups[1]["name"] / "files_metadata.json"
+        metadata.write_text(re.sub(r"\\udc..", r"\\ufffd", metadata.read_text()))  # a replacement a byte
+        self.fetch("LATEST")
+        self.check_restored(1)
 
     def test_the_backup_can_be_named_by_its_user_data(self):
         self.archive.full(1, {"base/5/1": Whole(b"1")}, sentinel={"UserData": {"b": [1, None], "a": "x"}})
@@ -480,6 +549,18 @@ class Resume(ChainCase):
         (space / "kept").write_text("kept")
         self.assertIn("is not empty", self.refused(*words, **self.one))
         self.assertEqual((space / "kept").read_text(), "kept")
+
+    def test_a_tablespace_in_the_root_of_a_file_system(self):
+        space = self.scratch.folder("space")
+        (space / "lost+found").mkdir(mode=0o700)
+        (space / "lost+found/inode").write_text("of fsck")
+        (self.scratch.path / "spec.json").write_text('{"base_prefix":"/x","tablespaces":["16384"],"16384":{"loc":"%s","link":"pg_tblspc/16384"}}' % space)
+        words = ("LATEST", "--restore-spec", self.scratch.path / "spec.json")
+        self.close(self.archive.part(1, 3))
+        self.refused(*words, **self.one)
+        self.open(self.archive.part(1, 3))
+        self.fetch(*words)
+        self.assertEqual((space / "lost+found/inode").read_text(), "of fsck")
 
     def test_only_the_same_restore_goes_on(self):
         self.outage()

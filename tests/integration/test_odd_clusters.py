@@ -243,6 +243,13 @@ class OddClusters(TestCase):
             self.walgd.walg("restore", self.scratch.path / "new", "--check", "--target-immediate")
         victim.write_bytes(whole)
         self.walgd.walg("restore", self.scratch.path / "new", "--check")
+        # WAL-G's word about a segment outlives the segment, and is none.
+        victim.rename(victim.with_name(victim.name + ".json"))
+        refused = self.walgd.walg("restore", self.scratch.path / "new", "--check", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"no segment {victim.name}; nearest reachable: ", refused.stderr)
+        (window,) = json.loads(self.walgd.walg("restorable", "--json").stdout)["timelines"][0]["windows"]
+        self.assertEqual(window["missing_segment"], victim.name)
 
     def test_a_missing_part_is_told_by_the_check(self):
         self.make()

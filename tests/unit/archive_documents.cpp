@@ -73,6 +73,19 @@ TEST_CASE("a document that is cut, changed in type or followed by anything is an
     CHECK_THROWS_WITH(parse_sentinel("[]", "the-object"), Catch::Contains("the-object"));
 }
 
+TEST_CASE("values that lie too deep in each other are told, and no end of the stack", "[archive]") {
+    const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+    for (const std::size_t depth : {1001U, 100000U, 3000000U}) {
+        auto text = small_sentinel;
+        text.insert(1, "\"UserData\":" + nested(depth) + ",");
+        CHECK(kind_of([&] { parse_sentinel(text, "the-object"); }) == ErrorKind::corrupt);
+        CHECK(kind_of([&] { normalized_user_data(nested(depth)); }) == ErrorKind::misconfigured);
+    }
+    CHECK(normalized_user_data(nested(1000)) == nested(1000));
+    const auto in_text = "\"" + std::string(5000, '[') + R"(\")" + std::string(5000, '{') + "\"";
+    CHECK(normalized_user_data(in_text) == in_text);
+}
+
 TEST_CASE("files_metadata.json of WAL-G is read in any cut, entry by entry", "[archive]") {
     for (const auto& path : golden("/files_metadata.json")) {
         INFO(path);
@@ -170,6 +183,10 @@ TEST_CASE("times keep their nanoseconds and drop trailing zeros", "[archive]") {
          {"2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234Z", "1999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z"})
         CHECK(format_time(*parse_time(text)) == text);
     CHECK(parse_time("2026-05-01T12:59:59.5+03:00") == parse_time("2026-05-01T09:59:59.5Z"));
+    // Of years that its nanoseconds do not hold a time is at their end.
+    CHECK(parse_time("2300-01-01T00:00:00Z").value() > parse_time("2261-12-31T23:59:59.999999999Z").value());
+    CHECK(parse_time("1601-01-01T00:00:00Z").value() < parse_time("1678-01-01T00:00:01Z").value());
+    CHECK(parse_time("9999-12-31T23:59:59Z").value() < Time::max());
     for (const auto* text :
          {"", "2026-05-01", "2026-05-01T10:00:00", "2026-13-01T10:00:00Z", "2026-05-01T10:00:00.Z", "2026-05-01T10:00:00+3"})
         CHECK_FALSE(parse_time(text));

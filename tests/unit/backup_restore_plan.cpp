@@ -6,6 +6,7 @@
 #include "common/backup/restore/glob.hpp"
 #include "common/backup/restore/restore_files.hpp"
 #include "common/backup/restore/restore_state.hpp"
+#include "common/backup/restore/restore_target.hpp"
 #include "common/base/files.hpp"
 #include "tests/unit/memory_storage.hpp"
 
@@ -305,6 +306,22 @@ TEST_CASE("names of members lead nowhere else, and not to what a restore keeps f
          {std::string_view("../x"), std::string_view("/base/../../x"), std::string_view(".."), std::string_view("a\0b", 3),
           std::string_view("/walgd-restore.state"), std::string_view("global/./pg_control.walgd-restoring")})
         CHECK(kind_of([&] { relative_member(name); }) == ErrorKind::corrupt);
+}
+
+TEST_CASE("where files may take less than their sizes, too little space is no refusal", "[backup]") {
+    CHECK(may_compress(0x9123683E));       // btrfs
+    CHECK(may_compress(0x2FC12FC1));       // ZFS
+    CHECK_FALSE(may_compress(0xEF53));     // ext4
+    CHECK_FALSE(may_compress(0x01021994)); // tmpfs
+}
+
+TEST_CASE("a name that is no UTF-8 is known again from the JSON of ours and of WAL-G's", "[backup]") {
+    // Two bytes of a character that has three: one replacement in ours, two in Go's.
+    const auto in_tar = hash_of_name("a\xE2\x82/b");
+    CHECK(in_tar == hash_of_name("a\xEF\xBF\xBD/b"));
+    CHECK(in_tar == hash_of_name("a\xEF\xBF\xBD\xEF\xBF\xBD/b"));
+    CHECK(in_tar != hash_of_name("a/b"));
+    CHECK(hash_of_name("\xEF\xBF\xBD/\xEF\xBF\xBD") != hash_of_name("\xEF\xBF\xBD"));
 }
 
 TEST_CASE("the state of a restore comes back as far as its blocks are whole", "[backup]") {

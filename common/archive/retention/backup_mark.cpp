@@ -1,5 +1,6 @@
 #include "common/archive/retention/backup_mark.hpp"
 
+#include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/backup_graph.hpp"
 
@@ -12,6 +13,9 @@ namespace {
 
 /// The document with its mark changed, keys in their order and numbers as they are.
 std::string marked(std::string_view text, bool permanent, const std::string& object) {
+    if (too_deep(text))
+        throw Error(ErrorKind::corrupt, fmt::format("{} has values in each other, too deep for any use", object),
+                    "restore it from a copy");
     try {
         auto document = nlohmann::ordered_json::parse(text);
         std::string key = "is_permanent";

@@ -85,7 +85,7 @@ std::string missing_data(const HeldBackup& backup, const Parts& parts) {
     if (!parts.part) return "its parts";
     if (!parts.final) return "pg_control.tar and backup_label.tar";
     // Without it the increments of a delta cannot be told from whole files.
-    if (!backup.base.empty() && !parts.files_metadata) return "files_metadata.json";
+    if (!backup.base.empty() && !parts.files_metadata && !backup.has_files) return "files_metadata.json";
     return {};
 }
 
@@ -288,6 +288,7 @@ HeldBackup held_backup(const std::string& name, storage::Modified modified, cons
     const auto last = pg::segment_number(pg::Lsn(finish - (finish > 0 ? 1 : 0)), segment_bytes);
     backup.last = std::clamp(last, backup.first.number, backup.first.number + segments_of_a_backup_max);
     if (sentinel.delta) backup.base = sentinel.delta->from;
+    backup.has_files = sentinel.has_files;
     backup.user_data = metadata ? metadata->user_data : sentinel.user_data;
     backup.permanent = metadata ? metadata->is_permanent : sentinel.is_permanent;
     backup.permanence_known = metadata.has_value() || sentinel.is_permanent;

@@ -29,8 +29,9 @@ struct HeldBackup {
     pg::Segment first;      ///< its first WAL
     std::uint64_t last = 0; ///< number of its last segment, on the same timeline
     pg::Lsn start{0}, finish{0};
-    std::string base;      ///< whose delta it is; empty: a full backup
-    std::string user_data; ///< JSON text
+    std::string base;       ///< whose delta it is; empty: a full backup
+    std::string user_data;  ///< JSON text
+    bool has_files = false; ///< its sentinel has what else is files_metadata.json
     bool permanent = false;
     bool permanence_known = true; ///< false: metadata.json, which tells, is not there
     std::string missing_data;     ///< what its folder lacks, for people; empty: nothing, by the names of objects

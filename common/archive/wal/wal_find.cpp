@@ -23,6 +23,11 @@ std::vector<WalObject> every_object(const std::string& name) {
     return objects;
 }
 
+[[noreturn]] void refuse_lzo(const storage::ObjectKey& key) {
+    throw Error(ErrorKind::corrupt, fmt::format("{} is packed with lzo, which walgd does not read", key.path()),
+                "WAL-G reads it: fetch it with that, and store it anew with walg wal-push");
+}
+
 } // namespace
 
 bool WalFinder::hardly_there(const std::string& name) const {
@@ -67,6 +72,8 @@ awaitable<std::vector<WalObject>> WalFinder::list(std::string name) {
         options.token = page.next;
     }
     if (pg::wal_file_kind(name)) std::erase_if(found, [&](const WalObject& object) { return !there.contains(object.key); });
+    // Recovery must not end as if there were none.
+    if (const auto lzo = wal_key(name, codec::lzo_suffix); found.empty() && there.contains(lzo)) refuse_lzo(lzo);
     const auto first = std::ranges::find(found, expected_, &WalObject::compression);
     if (first != found.end()) std::iter_swap(found.begin(), first);
     co_return found;

@@ -23,7 +23,7 @@ public:
 
     /// Nothing: the storage answered that there is none, under no suffix. A file with the expected suffix costs one GET. One
     /// that is not there costs one LIST, if that could be foreseen (a history file, a newer timeline, or asked for in vain
-    /// before, as a standby does for ever), else a GET and a LIST.
+    /// before, as a standby does for ever), else a GET and a LIST. Error(corrupt) where there is one that nothing here unpacks.
     awaitable<std::optional<WalObject>> find(std::string name);
     /// Looks only where it is expected: one GET. Nothing says little: the suffix may be another one.
     awaitable<std::optional<WalObject>> find_expected(std::string name);

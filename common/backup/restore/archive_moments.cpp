@@ -4,6 +4,7 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/archive/wal/wal_read.hpp"
+#include "common/codec/compression.hpp"
 #include "common/pg/wal_records.hpp"
 
 #include <algorithm>
@@ -95,7 +96,12 @@ std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
     for (const auto& object : page.objects) {
         if (object.bytes == 0) continue; // as good as missing
         auto name = object.key.path().substr(archive::wal_folder.size());
-        if (!pg::wal_file_kind(name)) name = name.substr(0, name.rfind('.'));
+        if (!pg::wal_file_kind(name)) {
+            const auto dot = name.rfind('.');
+            // WAL-G's "<segment>.json" speaks of a segment, and is none.
+            if (dot == std::string::npos || codec::compression_by_suffix(name.substr(dot + 1)) == nullptr) continue;
+            name.resize(dot);
+        }
         if (pg::wal_file_kind(name)) names.push_back(std::move(name));
     }
     return names;

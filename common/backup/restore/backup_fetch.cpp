@@ -50,7 +50,7 @@ private:
             job_.progress.stored_bytes += count;
         });
         writer.mark().key = tar.key.path();
-        if (noted) state_.add(writer.mark());
+        if (noted && !writer.passed_over()) state_.add(writer.mark());
     }
 
     archive::Archive& archive_;
@@ -181,6 +181,8 @@ void Restore::finish() {
     if (options_.last_step) options_.last_step();
     progress_.phase = Phase::syncing;
     target_.finish({options_.fsync, !is_partial()});
+    for (const auto& name : target_.lost_links())
+        archive_.log.warn("{} was a link; the backup tells neither where it led nor what was there", name);
     if (target_.belongs_to_root())
         archive_.log.warn("all in {} belongs to root, as whom PostgreSQL does not run: chown -R it to PostgreSQL's user",
                           target_.path());
@@ -211,7 +213,7 @@ FetchResult Restore::run() {
         return {plan_->name(), 0, 0};
     }
     add_tablespaces();
-    target_.check_space(plan_->space_bytes());
+    if (const auto doubt = target_.check_space(plan_->space_bytes()); !doubt.empty()) archive_.log.warn("{}", doubt);
     plan_the_files();
     RestoreJob job{*plan_, target_, progress_, {}, {}, {}};
     if (goes_on_) take_over(state_, job);

@@ -159,8 +159,9 @@ std::string check_place(const std::string& folder, const archive::Sentinel& sent
     // A delta's own bytes are only what changed.
     const auto bytes = static_cast<std::uint64_t>(
         std::max<std::int64_t>(sentinel.delta ? sentinel.data_catalog_bytes : sentinel.uncompressed_bytes, 0));
-    target.check_space(bytes);
-    return fmt::format("{}: {}, {} MiB fit{}", target.path(), unfinished ? "an unfinished restore" : "empty", bytes >> 20,
+    const auto doubt = target.check_space(bytes);
+    const auto fits = doubt.empty() ? fmt::format("{} MiB fit", bytes >> 20) : doubt;
+    return fmt::format("{}: {}, {}{}", target.path(), unfinished ? "an unfinished restore" : "empty", fits,
                        tablespaces == 0 ? "" : fmt::format(", {} tablespace folders usable", tablespaces));
 }
 

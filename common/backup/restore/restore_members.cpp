@@ -144,6 +144,12 @@ void MemberWriter::begin(const codec::TarMember& member) {
     mark_.links.emplace_back(member.name, member.link);
 }
 
+/// WAL-G packs the fifos and devices that lie in a data directory, and restores none.
+void MemberWriter::other(const codec::TarMember& member) {
+    job_.plan.files.see(link_, relative_member(member.name));
+    passed_over_ = true;
+}
+
 bool MemberWriter::leaves_out(std::string_view relative) const {
     if (!is_of_one_backup(relative)) return false;
     // As WAL-G: its masks are matched against "/global/pg_control" and, without a slash, "backup_label".

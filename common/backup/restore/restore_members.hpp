@@ -51,6 +51,9 @@ public:
     void begin(const codec::TarMember& member) override;
     void data(ByteView bytes) override;
     void end() override;
+    void other(const codec::TarMember& member) override;
+    /// There was a member of which nothing is made: only the tar itself tells that it is not missing.
+    bool passed_over() const { return passed_over_; }
     /// What was done, for the state of the restore.
     RestoreState::TarMark& mark() { return mark_; }
 
@@ -62,6 +65,7 @@ private:
     std::size_t link_;
     std::unique_ptr<Content> content_;
     RestoreState::TarMark mark_;
+    bool passed_over_ = false;
 };
 
 } // namespace walgd::backup

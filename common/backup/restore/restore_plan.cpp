@@ -34,6 +34,9 @@ std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& p
     for (const auto& object : page.objects) {
         if (object.bytes == 0) continue; // as good as missing
         const auto* compression = archive::compression_of_tar(object_name(object.key));
+        if (compression == nullptr && object.key.path().ends_with(fmt::format(".{}", codec::lzo_suffix)))
+            throw Error(ErrorKind::refused, fmt::format("{} is packed with lzo, which walgd does not read", object.key.path()),
+                        "WAL-G reads it: restore this backup with that, or another one: walg backup-list");
         if (compression == nullptr)
             throw Error(ErrorKind::corrupt, fmt::format("{} is in a format that nobody knows", object.key.path()),
                         "only tars of the backup belong there; move it away and try again");
@@ -88,11 +91,20 @@ bool read_metadata(archive::Archive& archive, const storage::ObjectKey& key, arc
     return true;
 }
 
+/// False if the backup has none. Older WAL-G wrote it into the sentinel.
+bool read_files_metadata(archive::Archive& archive, const RestorePlan& plan, std::size_t index,
+                         const archive::FilesMetadataReader::Callbacks& callbacks, const std::stop_token& stop) {
+    const auto& backup = plan.chain[index].backup;
+    if (read_metadata(archive, archive::files_metadata_key(backup.backup, plan.folder()), callbacks, stop)) return true;
+    return backup.sentinel.has_files &&
+           read_metadata(archive, archive::sentinel_key(backup.backup, plan.folder()), callbacks, stop);
+}
+
 void read_databases(archive::Archive& archive, RestorePlan& plan, const std::stop_token& stop) {
     archive::FilesMetadataReader::Callbacks callbacks;
     callbacks.relation = [&](const archive::RelationEntry& relation) { plan.databases->add_relation(relation); };
     callbacks.database = [&](std::string_view name, std::uint32_t oid) { plan.databases->end_database(name, oid); };
-    read_metadata(archive, archive::files_metadata_key(plan.name()), std::move(callbacks), stop);
+    read_files_metadata(archive, plan, 0, callbacks, stop);
     plan.databases->finish(plan.name());
 }
 
@@ -147,9 +159,8 @@ void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
         const auto relative = relative_member(member);
         needed = needed || (index == 0 ? plan.wants(relative) : plan.files.may_need(index, relative));
     };
-    const auto key = archive::files_metadata_key(link.backup.backup, plan.folder());
     if (!link.backup.sentinel.files_metadata_disabled)
-        link.has_metadata = read_metadata(archive, key, std::move(callbacks), stop) && any;
+        link.has_metadata = read_files_metadata(archive, plan, index, callbacks, stop) && any;
     if (!link.has_metadata) {
         require_metadata(plan, index);
         if (index == 0)
@@ -273,7 +284,7 @@ void require_complete(archive::Archive& archive, const RestorePlan& plan) {
     callbacks.file = [&](std::string_view member, const archive::FileDescription&) {
         if (names.size() < 5 && plan.files.is_missing(relative_member(member))) names.emplace_back(member);
     };
-    read_metadata(archive, archive::files_metadata_key(plan.name(), plan.folder()), std::move(callbacks), {});
+    read_files_metadata(archive, plan, 0, callbacks, {});
     throw Error(ErrorKind::corrupt,
                 fmt::format("backup {} names {} members that are in none of its parts: {}{}", plan.name(), count,
                             fmt::join(names, ", "), count > names.size() ? " ..." : ""),

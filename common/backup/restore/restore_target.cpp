@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <ranges>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 namespace walgd::backup {
@@ -20,14 +22,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool empty_or_absent(const std::string& folder) {
+/// But for what is called `beside`.
+bool empty_or_absent(const std::string& folder, std::string_view beside = {}) {
     std::error_code error;
     const auto status = fs::status(folder, error);
     if (status.type() == fs::file_type::not_found) return true;
     if (error) throw Error(ErrorKind::failed, fmt::format("cannot look at {}: {}", folder, error.message()));
     if (!fs::is_directory(status))
         throw Error(ErrorKind::refused, fmt::format("{} is not a folder", folder), "name a folder that does not exist yet");
-    const bool empty = fs::is_empty(folder, error);
+    const bool empty = std::ranges::all_of(fs::directory_iterator(folder, error),
+                                           [&](const auto& one) { return one.path().filename() == beside; });
     if (error)
         throw Error(ErrorKind::failed, fmt::format("cannot read folder {}: {}", folder, error.message()),
                     "does this user have the right to it?");
@@ -71,7 +75,8 @@ void make_way_for_folder(const std::string& path, bool link_stays) {
 std::uint64_t bytes_on_disk(const std::string& folder) {
     std::uint64_t bytes = 0;
     std::error_code error;
-    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const auto closed_ones = fs::directory_options::skip_permission_denied;
+    for (fs::recursive_directory_iterator at(folder, closed_ones, error), end; !error && at != end; at.increment(error)) {
         struct stat about{};
         if (::lstat(at->path().c_str(), &about) == 0 && S_ISREG(about.st_mode))
             bytes += static_cast<std::uint64_t>(about.st_blocks) * 512;
@@ -90,6 +95,11 @@ void make_tablespace_link(const std::string& path, const std::string& location) 
 }
 
 } // namespace
+
+bool may_compress(std::uint32_t file_system) {
+    constexpr std::uint32_t zfs = 0x2FC12FC1, bcachefs = 0xCA451A4E;
+    return file_system == BTRFS_SUPER_MAGIC || file_system == zfs || file_system == bcachefs;
+}
 
 void open_to_owner(const std::string& folder) {
     if (::access(folder.c_str(), R_OK | W_OK | X_OK) == 0 || errno != EACCES) return;
@@ -130,7 +140,7 @@ void RestoreTarget::add_tablespace(const archive::TablespaceSpec::Entry& entry) 
             throw Error(ErrorKind::refused, fmt::format("the tablespaces {} and {} are both to be in {}", other, name, location),
                         "nothing was written; PostgreSQL gives each a folder of its own: correct \"loc\" in the restore spec");
     const bool ours = holds_ != Holds::nothing && leads_to(name, location);
-    if (!ours && !empty_or_absent(location))
+    if (!ours && !empty_or_absent(location, of_file_system))
         throw Error(ErrorKind::refused, fmt::format("the folder {} of tablespace {} is not empty", location, name),
                     "nothing was written; give --restore-spec with another location, or empty that folder");
     tablespaces_[name] = location;
@@ -149,23 +159,27 @@ std::vector<std::string> RestoreTarget::places() const {
     return places;
 }
 
-void RestoreTarget::check_space(std::uint64_t bytes) {
+std::string RestoreTarget::check_space(std::uint64_t bytes) {
     std::set<dev_t> devices;
     std::uint64_t free_bytes = 0, held = 0;
+    bool compressed = false;
     for (const auto& path : places()) {
         const auto place = existing_part(path);
         struct stat about{};
         struct statvfs space{};
         if (::stat(place.c_str(), &about) != 0 || ::statvfs(place.c_str(), &space) != 0)
             throw_errno(fmt::format("cannot look at {}", place));
+        struct statfs kind{};
+        compressed = compressed || (::statfs(place.c_str(), &kind) == 0 && may_compress(static_cast<std::uint32_t>(kind.f_type)));
         if (devices.insert(about.st_dev).second) free_bytes += space.f_bavail * space.f_frsize;
         if (holds_ != Holds::nothing) held += bytes_on_disk(path);
     }
     room_ = free_bytes + held;
-    if (room_ < bytes)
-        throw Error(ErrorKind::refused,
-                    fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, room_ >> 20),
-                    "nothing was written; restore to a larger file system");
+    if (room_ >= bytes) return {};
+    auto text = fmt::format("the backup needs {} MiB, {} has {} MiB free", bytes >> 20, root_, room_ >> 20);
+    if (!compressed) throw Error(ErrorKind::refused, text, "nothing was written; restore to a larger file system");
+    room_ = bytes;
+    return text + ", on a file system that may compress: whether it fits is seen when it is written";
 }
 
 void RestoreTarget::prepare() {
@@ -263,11 +277,15 @@ void RestoreTarget::create_folder(std::string_view member, unsigned mode) {
 void RestoreTarget::create_link(std::string_view member, std::string link_target) {
     const auto relative = relative_member(member);
     const auto top = std::string_view(relative).substr(0, relative.find('/'));
-    if (top.size() < relative.size() && is_server_folder(top))
+    const bool in_server_folder = top.size() < relative.size() && is_server_folder(top);
+    // WAL-G notes of a link its own name alone, and packs nothing of what it led to.
+    const bool lost = std::filesystem::path(relative).filename() == link_target;
+    if (in_server_folder && !lost)
         throw Error(ErrorKind::corrupt, fmt::format("{} is a link to '{}' where PostgreSQL has none", member, link_target),
                     "the backup was tampered with, or somebody replaced files of the cluster by links");
     const std::lock_guard lock(mutex_);
-    links_.emplace_back(root_ + "/" + relative, std::move(link_target));
+    if (lost) lost_links_.push_back(relative);
+    if (!in_server_folder) links_.emplace_back(root_ + "/" + relative, std::move(link_target));
 }
 
 void RestoreTarget::sync_all() const {
@@ -305,7 +323,12 @@ void RestoreTarget::each_of_root(const std::function<void(const std::string& pat
             folders.push_back(fs::canonical(entry.path()).string());
     for (const auto& folder : folders) {
         look(folder);
-        for (const auto& entry : fs::recursive_directory_iterator(folder)) look(entry.path().string());
+        for (fs::recursive_directory_iterator at(folder), end; at != end; ++at) {
+            if (folder != root_ && at.depth() == 0 && at->path().filename() == of_file_system)
+                at.disable_recursion_pending();
+            else
+                look(at->path().string());
+        }
     }
 }
 

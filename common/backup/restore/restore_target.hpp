@@ -2,6 +2,7 @@
 #include "common/archive/documents.hpp"
 #include "common/backup/restore/restored_file.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -15,6 +16,12 @@ namespace walgd::backup {
 
 /// So that its owner can write in it, if it is closed to them.
 void open_to_owner(const std::string& folder);
+
+/// In the root of a file system from the start. A tablespace may have such a root for itself.
+inline constexpr std::string_view of_file_system = "lost+found";
+
+/// By the number that statfs(2) gives: files may take less there than their sizes.
+bool may_compress(std::uint32_t file_system);
 
 /// The folder that a backup is restored into, and its tablespaces' folders. Nothing outside them is ever touched: names that lead
 /// out are an Error(corrupt), links are made only after every file was written. Several threads write files at once.
@@ -44,8 +51,8 @@ public:
     /// (allow_in_place_tablespaces) pg_tblspc/<name> is the place itself, a folder as any other, and nothing is noted.
     void add_tablespace(const archive::TablespaceSpec::Entry& entry);
     /// Error(refused) when the file systems have not `bytes` free in all, beside what the folders hold already (the largest one
-    /// counts per file system).
-    void check_space(std::uint64_t bytes);
+    /// counts per file system). Where one may compress it is no error, and what is to be said comes back.
+    std::string check_space(std::uint64_t bytes);
     /// The bytes that the file systems had for the restore when check_space() looked: no file can be larger.
     std::uint64_t room() const { return room_; }
     /// Makes the folder.
@@ -63,8 +70,11 @@ public:
     std::uint64_t file_bytes(std::string_view member) const;
     void create_folder(std::string_view member, unsigned mode);
     /// Made by finish(), when no file can be written through it any more. Error(corrupt) for a link that is not in the top of the
-    /// data directory: PostgreSQL has none, but for those to tablespaces.
+    /// data directory: PostgreSQL has none, but for those to tablespaces. One of WAL-G's that leads to its own name is left out
+    /// there.
     void create_link(std::string_view member, std::string link_target);
+    /// The links of WAL-G's that lead to their own names.
+    const std::vector<std::string>& lost_links() const { return lost_links_; }
     /// Where a file is.
     std::string resolve(std::string_view member) const;
 
@@ -102,6 +112,7 @@ private:
     std::set<std::string, std::less<>> folders_;                  ///< made or checked already
     std::map<std::string, unsigned> folder_modes_;
     std::vector<std::pair<std::string, std::string>> links_;
+    std::vector<std::string> lost_links_;
 };
 
 } // namespace walgd::backup

@@ -24,7 +24,7 @@ void RestoreTarget::clear() {
     for (const auto& place : places()) {
         if (!fs::is_directory(place)) continue;
         for (const auto& entry : fs::directory_iterator(place))
-            if (place != root_ || entry.path().filename() != restore_state_name) remove_tree(entry.path());
+            if (entry.path().filename() != (place == root_ ? restore_state_name : of_file_system)) remove_tree(entry.path());
     }
 }
 
