@@ -1,4 +1,5 @@
 #include "client/walg/st.hpp"
+#include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/object_move.hpp"
 #include "config/s3_settings.hpp"
@@ -101,7 +102,10 @@ private:
     std::vector<storage::ObjectInfo> missing(StorageTools& tools, storage::Storage& from, storage::Storage& to) const {
         const auto given = prefix_.substr(std::min(prefix_.find_first_not_of('/'), prefix_.size()));
         const auto prefix = backups_ ? std::string(archive::backup_folder) : given;
+        const auto ended = backups_ ? run_blocking(tools.context.io, archive::list_backups(from), tools.context.stop)
+                                    : std::vector<archive::BackupEntry>();
         auto objects = below(tools, from, prefix);
+        if (backups_) archive::leave_out_ended_since(ended, objects);
         tools.context.log.info("Total files in the source storage: {}", objects.size());
         std::map<std::string, std::uint64_t> there;
         const auto target = below(tools, to, prefix);
