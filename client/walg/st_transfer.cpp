@@ -56,6 +56,8 @@ public:
         if (!interval)
             throw Error(ErrorKind::misconfigured, fmt::format("--appearance-checks-interval '{}' is no duration", interval_));
         move_.check_interval = *interval;
+        // What a transfer that was cut short left of a backup is replaced; WAL, and whatever else, only where that is asked for.
+        if (!backups_ && !overwrite_) move_.existing = archive::Existing::keep_same;
         const archive::CopyRoute route{.from = from,
                                        .to = {target.storage, tools.context.io, target.budget,
                                               config::piece_bytes(tools.target.settings()), tools.context.stop},

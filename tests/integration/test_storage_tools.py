@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 
 import proxy as faults
-from harness import CACHE, Cluster, Failed, GOLDEN, Minio, TestCase, Walgd
+from harness import CACHE, Cluster, Failed, GOLDEN, Minio, TestCase, Walgd, signed_request
 from test_golden import Golden as GoldenArchives
 
 KEY = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -427,8 +427,9 @@ class CommandLine(TestCase):
         self.assertRegex(result.stderr, r"ERROR: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} Failed to find any configured storage")
 
 
-class EndsWhileListed(TestCase):
-    """A bucket is listed by pages, in the order of names: a backup's objects come before its sentinel, the last written ones first."""
+class OthersWrite(TestCase):
+    """While objects are copied or moved, others write into a bucket. It is listed by pages, in the order of names: a backup's objects come before its
+    sentinel, the last written ones first."""
     prepare = GoldenArchives.prepare
 
     def setUp(self):
@@ -436,10 +437,10 @@ class EndsWhileListed(TestCase):
             self.skipTest("MinIO is not there: it needs Go to be built")
         super().setUp()
         self.prepare("delta-zstd")
-        server = Minio(self.scratch)
-        self.proxy = faults.Proxy(("127.0.0.1", server.port))
+        self.server = Minio(self.scratch)
+        self.proxy = faults.Proxy(("127.0.0.1", self.server.port))
         self.addCleanup(self.proxy.close)
-        self.bucket = self.settings_file("bucket", {**server.settings(), "AWS_ENDPOINT": f"http://127.0.0.1:{self.proxy.port}"})
+        self.bucket = self.settings_file("bucket", {**self.server.settings(), "AWS_ENDPOINT": f"http://127.0.0.1:{self.proxy.port}"})
         self.folder = self.scratch.folder("target")
         self.target = self.settings_file("target", {"WALG_FILE_PREFIX": self.folder})
         self.walgd = Walgd(self.scratch, {"WALG_CONFIG_PATH": str(self.target)})
@@ -478,6 +479,26 @@ class EndsWhileListed(TestCase):
 
     def test_transfer_leaves_a_backup_that_ends_while_it_is_listed_for_the_next_time(self):
         self.assert_moves_what_is_whole("st", "transfer", "backups", "--source", self.bucket, "--appearance-checks", "1")
+
+    def test_wal_that_comes_to_the_target_while_other_wal_is_moved_there_is_not_replaced(self):
+        source = self.scratch.folder("source")
+        name = "wal_005/000000010000000000000099.zst"
+        (source / "wal_005").mkdir()
+        (source / name).write_bytes(b"of the one")
+        self.scratch.own_tree(source)
+
+        def another_writer(request, upstream, client):
+            status, _ = signed_request("PUT", self.server.endpoint, f"/{self.server.bucket}/archive/{name}", self.server.access, self.server.secret, body=b"of the other")
+            self.assertEqual(status, 200)
+            return faults.passed_on(upstream.exchange(request), client)
+        self.proxy.fault(another_writer, "PUT", "000000010000000000000099", times=1)
+        settings = self.settings_file("source", {"WALG_FILE_PREFIX": source})
+        moved = self.walgd.walg("st", "transfer", "pg-wals", "--source", settings, check=False, env={"WALG_CONFIG_PATH": str(self.bucket)})
+        self.assertEqual(self.proxy.met_count(), 1)
+        self.assertEqual(moved.returncode, 1)
+        self.assertIn("came to be in", moved.stderr)
+        self.assertEqual((source / name).read_bytes(), b"of the one", "it stays where it was")
+        self.assertEqual(self.walgd.walg("st", "cat", name, env={"WALG_CONFIG_PATH": str(self.bucket)}).stdout, "of the other")
 
 
 del GoldenArchives, Failed, GOLDEN
