@@ -164,6 +164,7 @@ Copied run_copy(const CopyRoute& route, const CopyPlan& plan) {
         sum.there_already += all - objects.size();
         const auto copied = copy_objects(limited, objects, there.objects, Existing::keep_same);
         sum.objects += copied.objects;
+        sum.gone += copied.gone;
         sum.bytes += copied.bytes;
         sum.there_already += copied.there_already;
     };

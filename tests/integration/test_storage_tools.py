@@ -480,6 +480,18 @@ class OthersWrite(TestCase):
     def test_transfer_leaves_a_backup_that_ends_while_it_is_listed_for_the_next_time(self):
         self.assert_moves_what_is_whole("st", "transfer", "backups", "--source", self.bucket, "--appearance-checks", "1")
 
+    def test_copy_of_a_backup_that_is_deleted_meanwhile_says_so(self):
+        def delete(request, upstream, client):
+            status, _ = signed_request("DELETE", self.server.endpoint, f"/{self.server.bucket}/archive/basebackups_005/{NEXT_DELTA}_backup_stop_sentinel.json",
+                                       self.server.access, self.server.secret)
+            self.assertEqual(status, 204)
+            return faults.passed_on(upstream.exchange(request), client)
+        self.proxy.fault(delete, "GET", f"{NEXT_DELTA}/tar_partitions", times=1)
+        copied = self.walgd.walg("copy", "--from", self.bucket, "--to", self.target, "-b", NEXT_DELTA, check=False)
+        self.assertEqual(self.proxy.met_count(), 1)
+        self.assertEqual(copied.returncode, 1)
+        self.assertIn("1 objects went away from s3://walgd/archive while they were copied", copied.stderr)
+
     def test_wal_that_comes_to_the_target_while_other_wal_is_moved_there_is_not_replaced(self):
         source = self.scratch.folder("source")
         name = "wal_005/000000010000000000000099.zst"
