@@ -113,6 +113,16 @@ awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
     if (failure) log.debug("event=commit_index_not_written error={}", in_quotes(failure->what()));
 }
 
+/// SIGHUP and SIGUSR1 come from log rotation and reloads at any time, and until somebody hears them each would end walgd:
+/// held back, they come when it serves.
+void hold_reload_signals(int how) {
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGUSR1);
+    ::pthread_sigmask(how, &held, nullptr);
+}
+
 struct Origin {
     std::string config_file;
     bool as_walg = false; ///< started by `wal-g daemon`: an unknown setting is a warning, as for all of wal-g
@@ -356,6 +366,7 @@ awaitable<void> Daemon::serve_and_drain() {
 }
 
 void Daemon::run() {
+    hold_reload_signals(SIG_UNBLOCK);
     spawn_tasks();
     std::exception_ptr failure;
     asio::co_spawn(io_, serve_and_drain(), [&failure](std::exception_ptr what) { failure = what; });
@@ -374,6 +385,7 @@ void Daemon::run() {
 } // namespace
 
 int main(int count, char** words) {
+    hold_reload_signals(SIG_BLOCK);
     std::signal(SIGPIPE, SIG_IGN);
     // Keys and secrets are in memory and environment: nobody else reads those, and no core file holds them.
     ::prctl(PR_SET_DUMPABLE, 0);

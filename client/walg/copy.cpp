@@ -39,6 +39,12 @@ public:
         const auto copied = archive::run_copy(route, plan);
         for (const auto& path : copied.differing)
             context.log.warn("{} differs at the target, and stays as it is there: did backup-mark change it?", path);
+        // Of a whole archive what retention takes meanwhile is not missed.
+        if (!wish_.backup.empty() && copied.gone != 0)
+            throw Error(ErrorKind::failed,
+                        fmt::format("{} objects went away from {} while they were copied", copied.gone,
+                                    from.archive().storage.describe()),
+                        "was the backup deleted meanwhile? What was copied of it stays at the target");
         if (context.as_walg)
             context.log.info("Success copy.");
         else

@@ -1,4 +1,5 @@
 #include "client/walg/st.hpp"
+#include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/object_move.hpp"
 #include "config/s3_settings.hpp"
@@ -55,6 +56,8 @@ public:
         if (!interval)
             throw Error(ErrorKind::misconfigured, fmt::format("--appearance-checks-interval '{}' is no duration", interval_));
         move_.check_interval = *interval;
+        // What a transfer that was cut short left of a backup is replaced; WAL, and whatever else, only where that is asked for.
+        if (!backups_ && !overwrite_) move_.existing = archive::Existing::keep_same;
         const archive::CopyRoute route{.from = from,
                                        .to = {target.storage, tools.context.io, target.budget,
                                               config::piece_bytes(tools.target.settings()), tools.context.stop},
@@ -101,7 +104,10 @@ private:
     std::vector<storage::ObjectInfo> missing(StorageTools& tools, storage::Storage& from, storage::Storage& to) const {
         const auto given = prefix_.substr(std::min(prefix_.find_first_not_of('/'), prefix_.size()));
         const auto prefix = backups_ ? std::string(archive::backup_folder) : given;
+        const auto ended = backups_ ? run_blocking(tools.context.io, archive::list_backups(from), tools.context.stop)
+                                    : std::vector<archive::BackupEntry>();
         auto objects = below(tools, from, prefix);
+        if (backups_) archive::leave_out_ended_since(ended, objects);
         tools.context.log.info("Total files in the source storage: {}", objects.size());
         std::map<std::string, std::uint64_t> there;
         const auto target = below(tools, to, prefix);

@@ -93,7 +93,9 @@ void take_wal(CopyPlan& plan, const std::vector<storage::ObjectInfo>& objects, c
 awaitable<CopyPlan> plan_copy(Archive& from, CopyWish wish, std::uint64_t segment_bytes, unsigned at_once) {
     CopyPlan plan;
     if (wish.backup.empty()) {
+        const auto ended = co_await list_backups(from.storage);
         auto all = co_await storage::list_all(from.storage, "", true);
+        leave_out_ended_since(ended, all.objects);
         for (auto& object : all.objects) sort_in(plan, std::move(object));
         // As they came to be: so a parent comes before its children, and LATEST is the same at the target. Names do not tell:
         // after pg_upgrade they begin anew.
@@ -162,6 +164,7 @@ Copied run_copy(const CopyRoute& route, const CopyPlan& plan) {
         sum.there_already += all - objects.size();
         const auto copied = copy_objects(limited, objects, there.objects, Existing::keep_same);
         sum.objects += copied.objects;
+        sum.gone += copied.gone;
         sum.bytes += copied.bytes;
         sum.there_already += copied.there_already;
     };

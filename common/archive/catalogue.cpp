@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 namespace walgd::archive {
 
@@ -34,6 +35,17 @@ awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std:
         return std::tie(a.modified, a.name) < std::tie(b.modified, b.name);
     });
     co_return backups;
+}
+
+void leave_out_ended_since(const std::vector<BackupEntry>& before, std::vector<storage::ObjectInfo>& objects) {
+    std::set<std::string_view> ended;
+    for (const auto& backup : before) ended.insert(backup.name);
+    std::erase_if(objects, [&](const storage::ObjectInfo& object) {
+        const std::string_view path = object.key.path();
+        if (!path.starts_with(backup_folder)) return false;
+        const auto name = backup_of_sentinel(path.substr(backup_folder.size()));
+        return !name.empty() && !ended.contains(name);
+    });
 }
 
 namespace {

@@ -20,6 +20,9 @@ struct BackupEntry {
 /// All backups of `folder`, here and below backup_folder or catchup_folder: sentinel's modification time ascending (ties: by
 /// name).
 awaitable<std::vector<BackupEntry>> list_backups(storage::Storage& storage, std::string_view folder = backup_folder);
+/// Takes the sentinels of all backups but those `before` out of a listing of objects: a backup that ended while it was listed may
+/// have last objects that are not in it, having come where it had been already.
+void leave_out_ended_since(const std::vector<BackupEntry>& before, std::vector<storage::ObjectInfo>& objects);
 /// The newest by modification time, or the one called `name`. Error(refused) "No backups found" / "Backup 'x' does not exist."
 /// Of several storages it is enough that those answer that have it; the newest is then the newest of those that answer.
 awaitable<BackupEntry> find_backup(storage::Storage& storage, std::string name_or_latest,

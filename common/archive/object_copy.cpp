@@ -79,6 +79,7 @@ Copied copy_objects(const CopyRoute& route, const std::vector<storage::ObjectInf
         bytes_done += wanted[index]->bytes;
     });
     copied.objects = objects_done;
+    copied.gone = wanted.size() - objects_done;
     copied.bytes = bytes_done;
     return copied;
 }

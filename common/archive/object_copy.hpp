@@ -26,6 +26,7 @@ enum class Existing {
 /// What became of a list of objects.
 struct Copied {
     std::uint64_t objects = 0, bytes = 0, there_already = 0;
+    std::uint64_t gone = 0;             ///< from the source, since it was listed
     std::vector<std::string> differing; ///< run_copy: metadata that the target has otherwise, and keeps
 };
 

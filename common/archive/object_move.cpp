@@ -99,7 +99,7 @@ private:
     }
 
     void copy(const storage::ObjectInfo& object) const {
-        if (!copy_object(route_, object.key, Existing::replace)) throw Error(ErrorKind::failed, "it is not there any more");
+        if (!copy_object(route_, object.key, options_.existing)) throw Error(ErrorKind::failed, "it is not there any more");
         for (unsigned check = 0; check < options_.checks; ++check) {
             if (check > 0) run_blocking(route_.to.io, sleep_for(options_.check_interval), route_.to.stop);
             const auto there = run_blocking(route_.to.io, route_.to.storage.head(object.key), route_.to.stop);

@@ -18,9 +18,10 @@ struct MoveGroup {
 };
 
 struct MoveOptions {
-    bool preserve = false;  ///< copy only
-    bool fail_fast = false; ///< the first object that cannot be moved ends it
-    unsigned checks = 3;    ///< so often it is looked for at its new place before it is removed from the old; 0: not at all
+    Existing existing = Existing::replace; ///< keep_same: what came to the target since it was listed is not replaced
+    bool preserve = false;                 ///< copy only
+    bool fail_fast = false;                ///< the first object that cannot be moved ends it
+    unsigned checks = 3; ///< so often it is looked for at its new place before it is removed from the old; 0: not at all
     std::chrono::milliseconds check_interval{1000};
 };
 

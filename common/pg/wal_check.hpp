@@ -34,7 +34,6 @@ private:
     void start_record(ByteView page, std::size_t offset);
     void feed(ByteView bytes);
     void finish_record();
-    void check_rest(ByteView page, std::size_t offset) const;
     void forget_record();
 
     std::string name_, object_;
@@ -50,7 +49,7 @@ private:
     std::uint32_t crc_ = 0;
     Lsn start_{0};
     std::optional<Lsn> previous_; ///< begin of the record before
-    bool switched_ = false;       ///< the rest of the segment is empty
+    bool switched_ = false;       ///< nobody reads the rest of the segment
     std::uint64_t records_ = 0;
 };
 

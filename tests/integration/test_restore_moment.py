@@ -3,10 +3,11 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import unittest
 
-from harness import GOLDEN, POSTGRES_15, VERSIONS, Failed, TestCase, Walgd, postgres_programs, run, until
+from harness import GOLDEN, POSTGRES_15, VERSIONS, Failed, TestCase, Walgd, as_server_user, postgres_programs, run, until
 from moments import iso, lsn_number, two_turns, waldump_moments, Story
 
 
@@ -206,6 +207,23 @@ class RestoreMoment(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("PostgreSQL did not recover", refused.stderr)
         self.assertNotIn("of an earlier start", refused.stderr)
+
+    def test_a_signal_while_programs_are_looked_for_does_not_make_them_missing(self):
+        story = self.small_story(transactions=3)
+        programs = self.scratch.folder("programs")
+        script = programs / "postgres"
+        script.write_text(f"#!/bin/sh\necho > {programs}/called; sleep 1; echo 'postgres (PostgreSQL) 15.8'\n")
+        script.chmod(0o755)
+        self.scratch.own(script)
+        called = programs / "called"
+        process = subprocess.Popen(as_server_user([self.scratch.bin / "walg", "restore", self.scratch.path / "stopped", "--pg-bin", programs]), env=story.daemon.env,
+                                   stderr=subprocess.PIPE, text=True, cwd="/")
+        until("the program to be asked for its version", called.exists)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("cancelled", told)
+        self.assertNotIn("not found", told)
 
     def test_without_start_the_settings_are_written_and_no_other_line(self):
         story = self.small_story(WALGD_COMMIT_INDEX="false")

@@ -91,6 +91,18 @@ class Service(TestCase):
         until("the failed reload to be logged", lambda: "what was in force stays in force" in self.log())
         self.assertTrue(walgd.ready())
 
+    def test_a_signal_for_reload_or_log_that_comes_while_walgd_starts_does_not_end_it(self):
+        def in_main(walgd):
+            """The first thing it does is to ignore SIGPIPE."""
+            ignored = re.search(r"SigIgn:\s+(\w+)", pathlib.Path(f"/proc/{walgd.process.pid}/status").read_text())[1]
+            return int(ignored, 16) >> (signal.SIGPIPE - 1) & 1
+        for how in (signal.SIGHUP, signal.SIGUSR1):
+            walgd = self.walgd().start(wait=False)
+            until("walgd's first step", lambda: in_main(walgd), step=0)
+            walgd.process.send_signal(how)
+            walgd.wait_ready()
+            walgd.walg("reload")
+
     def test_the_log_file_is_opened_anew(self):
         log = self.scratch.folder("logs") / "walgd.log"
         walgd = self.walgd(WALG_LOG_DESTINATION=str(log)).start()

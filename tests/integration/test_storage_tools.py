@@ -1,12 +1,18 @@
 """What reads and copies an archive beside WAL-G's own outputs: st, copy, odd objects, requests, and how the command line answers."""
 import json
 import os
+import pathlib
+import re
 import shutil
 import subprocess
+import sys
 import time
 import unittest
 
-from harness import Cluster, Failed, GOLDEN, TestCase, Walgd
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
+
+import proxy as faults
+from harness import CACHE, Cluster, Failed, GOLDEN, Minio, TestCase, Walgd, signed_request
 from test_golden import Golden as GoldenArchives
 
 KEY = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -419,6 +425,92 @@ class CommandLine(TestCase):
         result = self.walgd.walg("wal-show", check=False, name="wal-g")
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, r"ERROR: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} Failed to find any configured storage")
+
+
+class OthersWrite(TestCase):
+    """While objects are copied or moved, others write into a bucket. It is listed by pages, in the order of names: a backup's objects come before its
+    sentinel, the last written ones first."""
+    prepare = GoldenArchives.prepare
+
+    def setUp(self):
+        if not (CACHE / "bin/minio").exists():
+            self.skipTest("MinIO is not there: it needs Go to be built")
+        super().setUp()
+        self.prepare("delta-zstd")
+        self.server = Minio(self.scratch)
+        self.proxy = faults.Proxy(("127.0.0.1", self.server.port))
+        self.addCleanup(self.proxy.close)
+        self.bucket = self.settings_file("bucket", {**self.server.settings(), "AWS_ENDPOINT": f"http://127.0.0.1:{self.proxy.port}"})
+        self.folder = self.scratch.folder("target")
+        self.target = self.settings_file("target", {"WALG_FILE_PREFIX": self.folder})
+        self.walgd = Walgd(self.scratch, {"WALG_CONFIG_PATH": str(self.target)})
+        self.walgd.walg("copy", "--from", self.settings_file("golden", {"WALG_FILE_PREFIX": self.scratch.path / "delta-zstd-archive"}), "--to", self.bucket)
+        self.before = files_below(self.scratch.path / "delta-zstd-archive")
+
+    def settings_file(self, name, settings):
+        path = self.scratch.path / f"{name}.yaml"
+        path.write_text("".join(f"{key}: \"{value}\"\n" for key, value in settings.items()))
+        path.chmod(0o600)
+        self.scratch.own(path)
+        return path
+
+    def ends_between_two_pages(self):
+        """The newest backup has no sentinel until a long listing has passed by the place of its documents."""
+        def pages(request, upstream, client):
+            head, body = upstream.exchange(request)
+            hidden = rb"_backup_stop_sentinel\.json" if "delimiter" in request.target else rb"/(files_)?metadata\.json"
+            body = re.sub(rb"<Contents><Key>[^<]*" + NEXT_DELTA.encode() + hidden + rb"</Key>.*?</Contents>", b"", body)
+            return faults.passed_on((re.sub(rb"(?i)content-length: *\d+", b"Content-Length: %d" % len(body), head), body), client)
+        self.proxy.fault(pages, "GET", "list-type=2")
+
+    def assert_moves_what_is_whole(self, *words):
+        self.ends_between_two_pages()
+        self.walgd.walg(*words)
+        newest = {path for path in files_below(self.folder) if NEXT_DELTA in path}
+        self.assertNotIn(f"basebackups_005/{NEXT_DELTA}_backup_stop_sentinel.json", newest, "its documents have not come along")
+        self.assertIn(f"basebackups_005/{DELTA}_backup_stop_sentinel.json", files_below(self.folder))
+        self.proxy.clear()
+        self.walgd.walg(*words)
+        backups = {path: body for path, body in files_below(self.folder).items() if path.startswith("basebackups_005/")}
+        self.assertEqual(backups, {path: body for path, body in self.before.items() if path.startswith("basebackups_005/")})
+
+    def test_copy_leaves_a_backup_that_ends_while_it_is_listed_for_the_next_time(self):
+        self.assert_moves_what_is_whole("copy", "--from", self.bucket, "--to", self.target)
+
+    def test_transfer_leaves_a_backup_that_ends_while_it_is_listed_for_the_next_time(self):
+        self.assert_moves_what_is_whole("st", "transfer", "backups", "--source", self.bucket, "--appearance-checks", "1")
+
+    def test_copy_of_a_backup_that_is_deleted_meanwhile_says_so(self):
+        def delete(request, upstream, client):
+            status, _ = signed_request("DELETE", self.server.endpoint, f"/{self.server.bucket}/archive/basebackups_005/{NEXT_DELTA}_backup_stop_sentinel.json",
+                                       self.server.access, self.server.secret)
+            self.assertEqual(status, 204)
+            return faults.passed_on(upstream.exchange(request), client)
+        self.proxy.fault(delete, "GET", f"{NEXT_DELTA}/tar_partitions", times=1)
+        copied = self.walgd.walg("copy", "--from", self.bucket, "--to", self.target, "-b", NEXT_DELTA, check=False)
+        self.assertEqual(self.proxy.met_count(), 1)
+        self.assertEqual(copied.returncode, 1)
+        self.assertIn("1 objects went away from s3://walgd/archive while they were copied", copied.stderr)
+
+    def test_wal_that_comes_to_the_target_while_other_wal_is_moved_there_is_not_replaced(self):
+        source = self.scratch.folder("source")
+        name = "wal_005/000000010000000000000099.zst"
+        (source / "wal_005").mkdir()
+        (source / name).write_bytes(b"of the one")
+        self.scratch.own_tree(source)
+
+        def another_writer(request, upstream, client):
+            status, _ = signed_request("PUT", self.server.endpoint, f"/{self.server.bucket}/archive/{name}", self.server.access, self.server.secret, body=b"of the other")
+            self.assertEqual(status, 200)
+            return faults.passed_on(upstream.exchange(request), client)
+        self.proxy.fault(another_writer, "PUT", "000000010000000000000099", times=1)
+        settings = self.settings_file("source", {"WALG_FILE_PREFIX": source})
+        moved = self.walgd.walg("st", "transfer", "pg-wals", "--source", settings, check=False, env={"WALG_CONFIG_PATH": str(self.bucket)})
+        self.assertEqual(self.proxy.met_count(), 1)
+        self.assertEqual(moved.returncode, 1)
+        self.assertIn("came to be in", moved.stderr)
+        self.assertEqual((source / name).read_bytes(), b"of the one", "it stays where it was")
+        self.assertEqual(self.walgd.walg("st", "cat", name, env={"WALG_CONFIG_PATH": str(self.bucket)}).stdout, "of the other")
 
 
 del GoldenArchives, Failed, GOLDEN

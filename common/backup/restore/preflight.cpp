@@ -10,6 +10,7 @@
 #include "common/base/files.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -93,9 +94,12 @@ int major_version_in(const std::string& folder) {
     if (folder.find('\'') != std::string::npos) return 0;
     std::FILE* answer = ::popen(fmt::format("'{}' --version 2>/dev/null", postgres).c_str(), "r");
     if (answer == nullptr) return 0;
+    char line[256] = "";
+    // A signal that asks us to stop ends the wait for the answer, and is heard elsewhere.
+    while (std::fgets(line, sizeof line, answer) == nullptr && std::ferror(answer) != 0 && errno == EINTR) std::clearerr(answer);
     int major = 0;
     // "postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)"
-    if (std::fscanf(answer, "postgres (PostgreSQL) %d", &major) != 1) major = 0;
+    if (std::sscanf(line, "postgres (PostgreSQL) %d", &major) != 1) major = 0;
     ::pclose(answer);
     return major;
 }
