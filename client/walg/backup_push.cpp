@@ -16,10 +16,9 @@ public:
     }
 
     void options(CLI::App& command) override {
-        command.add_option(
-            "db_directory", pgdata_,
-            "The cluster's data directory, or PGDATA; with neither, the server sends its files (BASE_BACKUP), from "
-            "any host: always a full backup");
+        command.add_option("db_directory", pgdata_,
+                           "The cluster's data directory, or (not as wal-g) PGDATA; with neither, the server sends its files "
+                           "(BASE_BACKUP), from any host: always a full backup");
         command.add_flag("-p,--permanent", permanent_, "Keep it until it is marked impermanent");
         command.add_flag("-f,--full", full_, "Take a full backup, not a delta");
         command.add_option("--delta-from-name", from_name_, "The backup to base a delta on, instead of the latest");
@@ -42,7 +41,8 @@ public:
 
     int run(Context& context) override {
         auto options = config::push_options(context.settings);
-        if (!pgdata_.empty()) options.pgdata = pgdata_;
+        // WAL-G looks at no PGDATA here: without a directory the server sends its files.
+        if (!pgdata_.empty() || context.as_walg) options.pgdata = pgdata_;
         options.delta.permanent = permanent_;
         options.delta.full = full_ || by_copy_;
         options.count_journals = count_journals_;

@@ -4,6 +4,7 @@
 #include "client/walg/words.hpp"
 #include "config/process.hpp"
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -81,6 +82,14 @@ void tell_requests(const std::map<std::string, std::uint64_t>& requests) {
         text += fmt::format("{}{} {}", text.empty() ? " (" : ", ", verb, count);
     }
     std::cerr << fmt::format("{} storage requests{}{}\n", sum, text, text.empty() ? "" : ")");
+}
+
+/// As cobra has it: a command that wants another one prints its help, also where the word behind it is none (`delete RETAIN 1`).
+/// Only the first word of all must be a command.
+bool wants_help(const CLI::App& app, const cli::CommandWords& found) {
+    const auto rest = app.remaining(true);
+    if (found.unknown.empty()) return found.is_group && rest.empty();
+    return found.command != &app && std::ranges::none_of(rest, [](const std::string& word) { return word.starts_with("-"); });
 }
 
 /// Wrong usage, in the shape that WAL-G's users know, or in ours. Returns the exit code.
@@ -215,7 +224,7 @@ int main(int count, char** words) {
         auto found = cli::command_words(app, count, words);
         // Behind a flag that is not known its value stands like a command.
         if (!found.command->get_subcommands().empty()) found.unknown.clear();
-        if (as_walg && found.is_group && app.remaining(true).empty()) {
+        if (as_walg && wants_help(app, found)) {
             std::cout << cli::help_text(found);
             return 0;
         }

@@ -193,9 +193,13 @@ class Remote(TestCase):
             refused = alone.walg("backup-push", *words, check=False)
             self.assertEqual(refused.returncode, 1)
             self.assertIn("backup-push DIRECTORY", refused.stderr)
+        # As wal-g, as WAL-G itself, PGDATA alone names no directory; as walg it does.
+        local = Walgd(self.scratch, {**self.settings, "WALG_DELTA_MAX_STEPS": "3"}, self.cluster)
+        self.assertIn("sent by the server", local.walg("backup-push", name="wal-g").stderr)
         # With the directory, the next one is an ordinary one; a remote backup is no parent, and that is told.
-        said = Walgd(self.scratch, {**self.settings, "WALG_DELTA_MAX_STEPS": "3"}, self.cluster).walg("backup-push", self.cluster.data, check=False).stderr
+        said = local.walg("backup-push", self.cluster.data, check=False).stderr
         self.assertIn("was copied by BASE_BACKUP", said)
+        self.assertIn(f"backup of {self.cluster.data} ", local.walg("backup-push").stderr)
 
     def make_standby(self):
         """A standby of the cluster, made of its first remote backup."""

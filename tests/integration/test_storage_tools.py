@@ -370,6 +370,13 @@ class CommandLine(TestCase):
             self.assertEqual(result.stdout, self.walgd.walg("help", *commands, name="wal-g").stdout)
             self.assertEqual(result.stderr, "")
             self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
+        # Also with a word behind it that is none of its commands; what begins with a dash is still held against the flags.
+        for words in (("delete", "RETAIN", "1", "--confirm"), ("st", "lss"), ("st", "transfer", "everything")):
+            result = self.walgd.walg(*words, name="wal-g")
+            commands = words[:1] if words[1] != "transfer" else words[:2]
+            self.assertEqual((result.stdout, result.stderr), (self.walgd.walg("help", *commands, name="wal-g").stdout, ""))
+            self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
+        self.assertEqual(self.walgd.walg("delete", "RETAIN", "1", "--no-such-flag", name="wal-g", check=False).returncode, 1)
         self.assertEqual(self.walgd.walg("--no-such-flag", name="wal-g", check=False).returncode, 1)
         self.assertEqual(self.walgd.walg("help", "nosuch", check=False).returncode, 1)
 
