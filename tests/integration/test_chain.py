@@ -194,6 +194,16 @@ class Chain(ChainCase):
             metadata.write_text(json.dumps(text))
             self.fetch("LATEST", target=self.scratch.path / f"restored{number}")
 
+    def test_parts_that_another_try_left_under_the_same_name(self):
+        self.three()
+        for number, files in ((1, {"base/5/1": pages(5, 5, 5, 5), "base/5/none": b"gone"}), (2, {"base/5/fresh": pages(5)})):
+            old = tar_of([(f"/{name}", content, 0o600) for name, content in files.items()])
+            self.archive.write(self.archive.backups[number]["name"], "part_009.tar", old + bytes(1 << 20))  # the largest
+        for number in (1, 2, 3):
+            target = self.scratch.path / f"restored{number}"
+            self.fetch(self.archive.backups[number]["name"], target=target)
+            self.check_restored(number, target)
+
     def test_a_fifo_that_wal_g_packed_is_not_missing(self):
         fifo = tarfile.TarInfo("/pipe")
         fifo.type = tarfile.FIFOTYPE

@@ -262,6 +262,17 @@ class OddClusters(TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("has no part_001.tar.zst in the storage", result.stderr)
 
+    def test_a_backup_of_parts_that_wal_g_copied_from_another_alone(self):
+        self.make()
+        self.push()
+        self.cluster.switch()
+        folder = next(self.folder.glob("basebackups_005/*/tar_partitions"))
+        for part in folder.glob("part_*"):
+            part.rename(folder / part.name.replace("part_", "copy_"))
+        metadata = folder.parent / "files_metadata.json"
+        metadata.write_text(metadata.read_text().replace('"part_', '"copy_'))
+        self.walgd.walg("restore", self.scratch.path / "new", "--check")
+
     def test_a_damaged_note_of_an_interrupted_backup_keeps_none_from_being_taken(self):
         self.make()
         note = self.folder / "walgd_005/jobs/base_0000.json"

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <optional>
+#include <span>
 #include <thread>
 
 namespace walgd::backup {
@@ -24,7 +25,7 @@ public:
         : archive_(archive), job_(job), state_(state), stop_(std::move(stop)) {}
 
     /// `noted`: what is done need not be done again by a later try.
-    void run(std::size_t link, const std::vector<TarObject>& tars, unsigned threads, bool noted) {
+    void run(std::size_t link, std::span<const TarObject> tars, unsigned threads, bool noted) {
         next_ = 0;
         std::vector<std::jthread> workers;
         for (unsigned index = 0; index < std::min<std::size_t>(threads, tars.size()); ++index)
@@ -34,7 +35,7 @@ public:
     }
 
 private:
-    void work(std::size_t link, const std::vector<TarObject>& tars, bool noted) {
+    void work(std::size_t link, std::span<const TarObject> tars, bool noted) {
         try {
             for (auto index = next_++; index < tars.size() && !failed_; index = next_++) extract(link, tars[index], noted);
         } catch (...) {
@@ -44,7 +45,7 @@ private:
     }
 
     void extract(std::size_t link, const TarObject& tar, bool noted) {
-        MemberWriter writer(job_, link);
+        MemberWriter writer(job_, link, tar.listed);
         fetch_tar(archive_, tar, writer, stop_, [this](std::size_t count) {
             if (stop_.stop_requested() || failed_) throw Error(ErrorKind::cancelled, "cancelled");
             job_.progress.stored_bytes += count;
@@ -167,7 +168,12 @@ void Restore::extract(RestoreJob& job) {
     // More tars at once than cores help only while the storage is waited for.
     const auto threads = std::clamp(options_.downloads, 1U, 2 * std::max(1U, std::thread::hardware_concurrency()));
     Extraction extraction(archive_, job, state_, stop_);
-    for (std::size_t link = 0; link < plan_->chain.size(); ++link) extraction.run(link, plan_->chain[link].parts, threads, true);
+    for (std::size_t link = 0; link < plan_->chain.size(); ++link) {
+        const std::span parts(plan_->chain[link].parts);
+        const auto others = std::ranges::find(parts, false, &TarObject::listed);
+        extraction.run(link, {parts.begin(), others}, threads, true);
+        extraction.run(link, {others, parts.end()}, threads, true);
+    }
     extraction.run(0, plan_->finals, 1, false);
 }
 

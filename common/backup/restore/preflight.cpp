@@ -64,7 +64,7 @@ std::uint64_t check_link(Archive& archive, const std::string& backup, std::stop_
     for (const auto& tar : page.objects) {
         const auto name = std::string_view(tar.key.path()).substr(tar.key.path().rfind('/') + 1);
         bytes += tar.bytes;
-        parts += name.starts_with("part_");
+        parts += !name.starts_with("pg_control.tar") && !name.starts_with("backup_label.tar"); // "part_", WAL-G's "copy_"
         if (!name.starts_with("pg_control.tar")) continue;
         ++control;
         decode(archive, tar, stop);

@@ -163,7 +163,9 @@ void MemberWriter::begin_file(const codec::TarMember& member, const std::string&
     if (member.size > job_.target.room())
         throw Error(ErrorKind::corrupt, fmt::format("{} has {} bytes, more than there is room for", member.name, member.size),
                     "is the file system large enough? A backup's sentinel tells less than its parts hold");
-    if (!job_.plan.files.see(link_, relative))
+    const bool first = job_.plan.files.see(link_, relative);
+    if (!first && !listed_) return;
+    if (!first)
         throw Error(ErrorKind::corrupt, fmt::format("{} is in the backup twice", member.name),
                     "parts of another backup of the same name lie in the same folder; restore another backup: walg backup-list");
     const auto name = hash_of_name(relative);

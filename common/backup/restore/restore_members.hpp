@@ -47,7 +47,8 @@ public:
         virtual void end(RestoreState::TarMark& mark) = 0;
     };
 
-    MemberWriter(RestoreJob& job, std::size_t link) : job_(job), link_(link) {}
+    /// `listed`: as TarObject says it. Of one that is not only files are taken that no listed one had; it comes after them.
+    MemberWriter(RestoreJob& job, std::size_t link, bool listed) : job_(job), link_(link), listed_(listed) {}
     void begin(const codec::TarMember& member) override;
     void data(ByteView bytes) override;
     void end() override;
@@ -63,6 +64,7 @@ private:
 
     RestoreJob& job_;
     std::size_t link_;
+    bool listed_;
     std::unique_ptr<Content> content_;
     RestoreState::TarMark mark_;
     bool passed_over_ = false;

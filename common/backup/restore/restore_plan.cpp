@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <set>
 
 namespace walgd::backup {
 
@@ -132,6 +133,14 @@ void drop_parts(PlannedLink& link, const KnownParts& known) {
     });
 }
 
+void mark_listed(PlannedLink& link, const KnownParts& known) {
+    if (known.empty()) return;
+    std::set<std::string_view> stems;
+    for (const auto& [name, needed] : known) stems.insert(stem_of(name));
+    for (auto& part : link.parts) part.listed = stems.contains(stem_of(object_name(part.key)));
+    std::ranges::sort(link.parts, {}, [](const TarObject& part) { return std::pair(!part.listed, ~part.bytes); });
+}
+
 void require_metadata(const RestorePlan& plan, std::size_t index) {
     const auto& link = plan.chain[index];
     if (link.backup.sentinel.delta)
@@ -170,6 +179,7 @@ void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
     plan.files.end_link(index, link.backup.backup);
     require_parts(link, parts);
     drop_parts(link, parts);
+    mark_listed(link, parts);
 }
 
 /// What a catchup backup is based on is no backup, but the standby.

@@ -19,7 +19,7 @@ struct FetchOptions;
 /// One backup of the chain, and its tars.
 struct PlannedLink {
     archive::ChainLink backup;
-    std::vector<TarObject> parts; ///< first, in any order, largest first
+    std::vector<TarObject> parts; ///< first, in any order, largest first; those that are not listed behind all others
     bool has_metadata = false;
 };
 

@@ -15,6 +15,9 @@ struct TarObject {
     std::uint64_t bytes = 0;
     const codec::Compression* compression = nullptr;
     std::string version; ///< of the content, as far as the storage tells: changes when the object is replaced
+    /// False: the backup lists its parts, and not this one. Another try of it may have left it, under whose name WAL-G began
+    /// anew.
+    bool listed = true;
 };
 
 /// Fetches the tar and tells `handler` its members, decoding one chunk while the next is on its way. `on_stored` is told of every
