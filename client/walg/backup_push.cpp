@@ -72,6 +72,8 @@ public:
         if (result->corrupt_blocks > 0)
             context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them",
                              result->corrupt_blocks);
+        // Scripts read WAL-G's last line: "Wrote backup with name ...".
+        if (context.as_walg) return 0;
         context.log.info("Backup {}: {} MiB, {} MiB in the storage, {} MiB read", result->name, result->plain_bytes >> 20,
                          result->stored_bytes >> 20, result->read_bytes >> 20);
         if (!result->parent.empty()) context.log.info("It is a delta of {}, made by {}", result->parent, result->source);

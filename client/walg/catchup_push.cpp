@@ -46,9 +46,10 @@ public:
         if (result.corrupt_blocks > 0)
             context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them",
                              result.corrupt_blocks);
+        if (context.as_walg) return 0; // its last line is WAL-G's, as for backup-push
         context.log.info("Catchup backup {} of what changed since {}, by {}: {} MiB, {} MiB in the storage", result.name,
                          options.catchup_from->text(), result.source, result.plain_bytes >> 20, result.stored_bytes >> 20);
-        if (!context.as_walg) context.log.info("On the standby, while it is stopped: walg catchup-fetch PGDATA {}", result.name);
+        context.log.info("On the standby, while it is stopped: walg catchup-fetch PGDATA {}", result.name);
         return 0;
     }
 

@@ -188,7 +188,7 @@ class Catchup(TestCase):
         self.make_pair()
         empty = self.walgd.walg("catchup-list", name="wal-g")
         self.assertEqual((empty.stdout, "No backups found" in empty.stderr), ("", True))
-        self.push(name="wal-g")
+        self.assertRegex(self.push(name="wal-g").stderr, "Wrote backup with name base_[0-9A-F]{24}\n\\Z")  # the last line, as for backup-push
         [name] = self.names()
         lines = self.walgd.walg("catchup-list", "--detail", name="wal-g").stdout.splitlines()
         self.assertEqual(lines[0].split(), self.walgd.walg("backup-list", "--detail").stdout.splitlines()[0].split())

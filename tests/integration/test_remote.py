@@ -195,11 +195,15 @@ class Remote(TestCase):
             self.assertIn("backup-push DIRECTORY", refused.stderr)
         # As wal-g, as WAL-G itself, PGDATA alone names no directory; as walg it does.
         local = Walgd(self.scratch, {**self.settings, "WALG_DELTA_MAX_STEPS": "3"}, self.cluster)
-        self.assertIn("sent by the server", local.walg("backup-push", name="wal-g").stderr)
+        told = local.walg("backup-push", name="wal-g").stderr
+        self.assertIn("sent by the server", told)
+        self.assertRegex(told, "Wrote backup with name base_[0-9A-F]{24}\n\\Z")  # the last line, where scripts look for it
         # With the directory, the next one is an ordinary one; a remote backup is no parent, and that is told.
         said = local.walg("backup-push", self.cluster.data, check=False).stderr
         self.assertIn("was copied by BASE_BACKUP", said)
         self.assertIn(f"backup of {self.cluster.data} ", local.walg("backup-push").stderr)
+        told = local.walg("backup-push", self.cluster.data, name="wal-g").stderr
+        self.assertRegex(told, "Wrote backup with name base_[0-9A-F]{24}_D_[0-9A-F]{24}\n\\Z")
 
     def make_standby(self):
         """A standby of the cluster, made of its first remote backup."""
