@@ -57,8 +57,11 @@ void check_value(const Setting& setting, const std::string& text, const std::str
     case Type::path:
         break;
     }
-    if (!setting.choices.empty() && !is_one_of(text, setting.choices))
-        wrong(fmt::format("one of {}", fmt::join(setting.choices, ", ")), did_you_mean(std::string(setting.name)));
+    if (!setting.choices.empty() && !is_one_of(text, setting.choices)) {
+        const auto meant = nearest(text, setting.choices);
+        wrong(fmt::format("one of {}", fmt::join(setting.choices, ", ")),
+              meant.empty() ? "" : fmt::format("did you mean {}?", meant));
+    }
 }
 
 } // namespace

@@ -139,6 +139,8 @@ TEST_CASE("a wrong value names setting, source and what is wanted", "[config]") 
     CHECK_THAT(Given().env("WALG_UPLOAD_CONCURRENCY", "many").error(),
                Contains("WALG_UPLOAD_CONCURRENCY") && Contains("many") && Contains("environment"));
     CHECK_THAT(Given().env("WALG_COMPRESSION_METHOD", "zip").error(), Contains("lz4, zstd, brotli, lzma, none"));
+    CHECK_THAT(Given().env("WALG_COMPRESSION_METHOD", "ztsd").error(), Contains("did you mean zstd?"));
+    CHECK_THAT(Given().env("WALG_COMPRESSION_METHOD", "gzip9").error(), !Contains("did you mean"));
     CHECK_THAT(Given().env("WALGD_DRAIN_TIMEOUT", "soon").error(), Contains("90s"));
     CHECK_THAT(Given().env("WALG_TAR_DISABLE_FSYNC", "perhaps").error(), Contains("true or false"));
     CHECK_THAT(Given().env("WALG_SENTINEL_USER_DATA", "{").error(), Contains("JSON"));
