@@ -2,7 +2,7 @@
 
 #include "common/pg/control_file.hpp"
 #include "config/process.hpp"
-#include "daemon/prefetch_folder.hpp"
+#include "daemon/wal/prefetch_folder.hpp"
 
 #include <algorithm>
 #include <string_view>

@@ -3,7 +3,7 @@
 #include "config/settings.hpp"
 #include "daemon/archive_watch.hpp"
 #include "daemon/http/http_server.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 #include "proto/frame.hpp"
 
 /// What the settings say, as the daemon's parts want it.

@@ -1,7 +1,7 @@
 #pragma once
 #include "common/base/log.hpp"
 #include "daemon/jobs.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <boost/asio/signal_set.hpp>
 #include <functional>

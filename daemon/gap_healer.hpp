@@ -1,7 +1,7 @@
 #pragma once
 #include "daemon/archive_view.hpp"
 #include "daemon/hooks.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <set>
 #include <string>

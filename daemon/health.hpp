@@ -1,6 +1,6 @@
 #pragma once
 #include "common/storage/health/storage_health.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <chrono>
 #include <string>

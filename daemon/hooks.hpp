@@ -3,7 +3,7 @@
 #include "common/base/log.hpp"
 #include "common/base/signal.hpp"
 #include "common/storage/s3/proxy.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <deque>
 #include <memory>

@@ -8,19 +8,19 @@
 #include "config/settings.hpp"
 #include "config/setup.hpp"
 #include "daemon/daemon_settings.hpp"
-#include "daemon/delta_maps.hpp"
 #include "daemon/drain.hpp"
 #include "daemon/gap_healer.hpp"
 #include "daemon/http/pages.hpp"
-#include "daemon/listener.hpp"
-#include "daemon/look_ahead.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/schedule/schedule_settings.hpp"
 #include "daemon/schedule/scheduled_work.hpp"
-#include "daemon/server.hpp"
+#include "daemon/socket/listener.hpp"
+#include "daemon/socket/server.hpp"
+#include "daemon/socket/walg_server.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
-#include "daemon/walg_server.hpp"
+#include "daemon/wal/delta_maps.hpp"
+#include "daemon/wal/look_ahead.hpp"
 
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
@@ -239,7 +239,7 @@ Daemon::Daemon(config::Settings settings, Origin origin, Log& log)
 /// Nothing where no address is set. It asks the other parts only once it runs.
 std::unique_ptr<daemon::HttpServer> Daemon::http_server() {
     if (settings_.text("http_listen").empty()) return nullptr;
-    daemon::HttpServer::Pages pages{[this](daemon::HttpQuestion question) { return pages_.answer(std::move(question)); },
+    daemon::HttpServer::Pages pages{[this](daemon::PageQuestion question) { return pages_.answer(std::move(question)); },
                                     [this] { return pages_.event(); }};
     return std::make_unique<daemon::HttpServer>(io_.get_executor(), log_, daemon::http_options(settings_), std::move(pages));
 }

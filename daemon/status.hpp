@@ -1,10 +1,10 @@
 #pragma once
 #include "daemon/archive_watch.hpp"
 #include "daemon/jobs.hpp"
-#include "daemon/look_ahead.hpp"
 #include "daemon/schedule/scheduler.hpp"
-#include "daemon/server.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/socket/server.hpp"
+#include "daemon/wal/look_ahead.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <string>
 

@@ -1,6 +1,6 @@
 #include "common/pgbackrest/restore.hpp"
 
-#include "common/backup/restore/object_pump.hpp"
+#include "common/backup/object_pump.hpp"
 #include "common/backup/restore/restore_target.hpp"
 #include "common/pgbackrest/restore_plan.hpp"
 #include "common/pgbackrest/run_reader.hpp"

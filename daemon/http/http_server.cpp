@@ -50,7 +50,7 @@ bool is_bad_request(const error_code& error) {
            error != http::error::partial_message;
 }
 
-Response response_of(HttpAnswer answer, bool keep, bool head_only) {
+Response response_of(PageAnswer answer, bool keep, bool head_only) {
     Response response(http::int_to_status(answer.status), 11);
     response.set(http::field::content_type, answer.content_type);
     response.set(http::field::cache_control, "no-store");
@@ -65,7 +65,7 @@ Response response_of(HttpAnswer answer, bool keep, bool head_only) {
     return response;
 }
 
-HttpAnswer refusal(unsigned status, std::string text) { return {status, "text/plain; charset=utf-8", std::move(text) + "\n"}; }
+PageAnswer refusal(unsigned status, std::string text) { return {status, "text/plain; charset=utf-8", std::move(text) + "\n"}; }
 
 } // namespace
 
@@ -82,8 +82,8 @@ struct HttpServer::Parts {
     template <class Stream> awaitable<void> serve(Stream& stream);
     template <class Stream> awaitable<void> send_events(Stream& stream);
     bool trusted(const PageRequest& request) const;
-    std::optional<HttpAnswer> refused(const PageRequest& request, const HttpQuestion& question) const;
-    awaitable<HttpAnswer> answer_to(const PageRequest& request) const;
+    std::optional<PageAnswer> refused(const PageRequest& request, const PageQuestion& question) const;
+    awaitable<PageAnswer> answer_to(const PageRequest& request) const;
 
     asio::any_io_executor io;
     Log& log;
@@ -149,7 +149,7 @@ bool HttpServer::Parts::trusted(const PageRequest& request) const {
 }
 
 /// Nothing: it may be answered.
-std::optional<HttpAnswer> HttpServer::Parts::refused(const PageRequest& request, const HttpQuestion& question) const {
+std::optional<PageAnswer> HttpServer::Parts::refused(const PageRequest& request, const PageQuestion& question) const {
     const bool reads = question.method == "GET" || question.method == "HEAD";
     const bool for_all = question.path == "/metrics" || question.path == "/livez" || question.path == "/readyz";
     if (loopback && !names_this_machine(request[http::field::host]))
@@ -178,15 +178,15 @@ template <class Stream> awaitable<void> HttpServer::Parts::send_events(Stream& s
     }
 }
 
-awaitable<HttpAnswer> HttpServer::Parts::answer_to(const PageRequest& request) const {
+awaitable<PageAnswer> HttpServer::Parts::answer_to(const PageRequest& request) const {
     const std::string_view target = request.target();
     const auto mark = std::min(target.find('?'), target.size());
-    HttpQuestion question{std::string(request.method_string()), std::string(target.substr(0, mark)),
+    PageQuestion question{std::string(request.method_string()), std::string(target.substr(0, mark)),
                           std::string(target.substr(std::min(mark + 1, target.size()))), request.body(), trusted(request)};
     if (auto no = refused(request, question)) co_return std::move(*no);
     if (question.path == events_path && question.method == "GET") {
         if (event_streams >= events_max) co_return refusal(503, "enough pages are open already");
-        co_return HttpAnswer{200, std::string(events_type), {}};
+        co_return PageAnswer{200, std::string(events_type), {}};
     }
     auto answer = co_await pages.answer(std::move(question));
     co_return answer;
@@ -203,7 +203,7 @@ template <class Stream> awaitable<void> HttpServer::Parts::serve(Stream& stream)
         if (error && !is_bad_request(error)) co_return;
         const auto& request = parser.get();
         keep = !error && request.keep_alive();
-        HttpAnswer answer;
+        PageAnswer answer;
         if (error) {
             answer = refusal(400, error.message());
         } else {

@@ -13,12 +13,12 @@
 namespace walgd::daemon {
 
 /// A request, as far as the pages need it. The body has 64 KiB at most.
-struct HttpQuestion {
+struct PageQuestion {
     std::string method, path, query, body;
     bool trusted = false; ///< it carried the token
 };
 
-struct HttpAnswer {
+struct PageAnswer {
     unsigned status = 200;
     std::string content_type = "text/plain; charset=utf-8";
     std::string body;
@@ -41,7 +41,7 @@ struct HttpOptions {
 class HttpServer {
 public:
     struct Pages {
-        std::function<awaitable<HttpAnswer>(HttpQuestion)> answer;
+        std::function<awaitable<PageAnswer>(PageQuestion)> answer;
         /// What GET /events sends every second, as one line of JSON.
         std::function<std::string()> event;
     };

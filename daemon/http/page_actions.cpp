@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view mark_path = "/mark/", unmark_path = "/unmark/";
 
-HttpAnswer line(unsigned status, std::string text) { return {status, "text/plain; charset=utf-8", std::move(text) + "\n"}; }
+PageAnswer line(unsigned status, std::string text) { return {status, "text/plain; charset=utf-8", std::move(text) + "\n"}; }
 
 } // namespace
 
@@ -21,7 +21,7 @@ bool PageActions::is_action(std::string_view path) {
     return path == "/backup" || path == "/verify" || path.starts_with(mark_path) || path.starts_with(unmark_path);
 }
 
-awaitable<HttpAnswer> PageActions::perform(std::string path) {
+awaitable<PageAnswer> PageActions::perform(std::string path) {
     std::exception_ptr failure;
     try {
         if (path == "/backup") {

@@ -32,7 +32,7 @@ public:
 
     /// POST /backup, /verify, /mark/NAME (permanent, with all that it is based on) and /unmark/NAME: 202 or 200 with a line for a
     /// person, 409 with the reason why not.
-    awaitable<HttpAnswer> perform(std::string path);
+    awaitable<PageAnswer> perform(std::string path);
     static bool is_action(std::string_view path);
     /// The last verify that was started here: {"running", "started", "text", "ok"}; null before the first.
     nlohmann::ordered_json verify_json() const;

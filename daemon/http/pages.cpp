@@ -25,20 +25,20 @@ std::string lines_of(const std::vector<std::string>& lines) {
 
 } // namespace
 
-HttpAnswer Pages::ready() const {
+PageAnswer Pages::ready() const {
     const auto reasons = reasons_of(sources_());
     if (reasons.empty()) return {200, text_type, "ok\n"};
     return {503, text_type, lines_of(reasons)};
 }
 
-awaitable<HttpAnswer> Pages::answer(HttpQuestion question) {
+awaitable<PageAnswer> Pages::answer(PageQuestion question) {
     if (!PageActions::is_action(question.path)) co_return read(question);
-    if (question.method != "POST") co_return HttpAnswer{405, text_type, "POST does this\n"};
+    if (question.method != "POST") co_return PageAnswer{405, text_type, "POST does this\n"};
     auto done = co_await actions_.perform(question.path);
     co_return done;
 }
 
-HttpAnswer Pages::read(const HttpQuestion& question) {
+PageAnswer Pages::read(const PageQuestion& question) {
     const auto& path = question.path;
     if (question.method != "GET" && question.method != "HEAD") return {405, text_type, "this is for reading\n"};
     if (path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_(), backups_)};

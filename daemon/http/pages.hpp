@@ -15,13 +15,13 @@ public:
     /// `actions` lives longer.
     Pages(Sources sources, PageActions& actions) : sources_(std::move(sources)), actions_(actions) {}
 
-    awaitable<HttpAnswer> answer(HttpQuestion question);
+    awaitable<PageAnswer> answer(PageQuestion question);
     /// One line: {"status", "archive", "verify", "ready", "reasons"}.
     std::string event() const;
 
 private:
-    HttpAnswer ready() const;
-    HttpAnswer read(const HttpQuestion& question);
+    PageAnswer ready() const;
+    PageAnswer read(const PageQuestion& question);
 
     Sources sources_;
     PageActions& actions_;

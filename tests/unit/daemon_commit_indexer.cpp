@@ -1,4 +1,4 @@
-#include "daemon/commit_indexer.hpp"
+#include "daemon/wal/commit_indexer.hpp"
 #include "tests/unit/file_backend.hpp"
 #include "tests/unit/record_support.hpp"
 

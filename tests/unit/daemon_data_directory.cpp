@@ -1,4 +1,4 @@
-#include "daemon/data_directory.hpp"
+#include "daemon/socket/data_directory.hpp"
 
 #include "common/base/files.hpp"
 #include "tests/unit/async_support.hpp"

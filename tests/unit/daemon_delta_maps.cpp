@@ -1,4 +1,4 @@
-#include "daemon/delta_maps.hpp"
+#include "daemon/wal/delta_maps.hpp"
 #include "tests/unit/memory_storage.hpp"
 
 namespace walgd::daemon {

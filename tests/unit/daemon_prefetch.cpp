@@ -1,9 +1,9 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/base/files.hpp"
-#include "daemon/prefetch_folder.hpp"
-#include "daemon/prefetch_window.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/prefetch_folder.hpp"
+#include "daemon/wal/prefetch_window.hpp"
+#include "daemon/wal/wal_service.hpp"
 #include "tests/unit/memory_storage.hpp"
 #include "tests/unit/wal_support.hpp"
 

@@ -1,8 +1,8 @@
-#include "daemon/server.hpp"
+#include "daemon/socket/server.hpp"
 
 #include "common/base/files.hpp"
 #include "daemon/jobs.hpp"
-#include "daemon/listener.hpp"
+#include "daemon/socket/listener.hpp"
 #include "proto/client.hpp"
 #include "tests/unit/counting_storage.hpp"
 #include "tests/unit/file_backend.hpp"

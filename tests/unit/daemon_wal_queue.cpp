@@ -1,5 +1,5 @@
-#include "daemon/level_control.hpp"
-#include "daemon/wal_queue.hpp"
+#include "daemon/wal/level_control.hpp"
+#include "daemon/wal/wal_queue.hpp"
 
 #include <catch2/catch.hpp>
 

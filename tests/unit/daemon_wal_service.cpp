@@ -1,6 +1,6 @@
 #include "common/archive/chain.hpp"
 #include "common/base/files.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 #include "tests/unit/async_support.hpp"
 #include "tests/unit/memory_storage.hpp"
 #include "tests/unit/stopped_clock.hpp"

@@ -2,7 +2,7 @@
 
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
-#include "common/backup/restore/tar_fetch.hpp"
+#include "common/backup/tar_fetch.hpp"
 #include "common/backup/timeline_source.hpp"
 #include "common/pg/page.hpp"
 

@@ -4,7 +4,7 @@
 #include "common/archive/layout.hpp"
 #include "common/backup/restore/database_filter.hpp"
 #include "common/backup/restore/restore_files.hpp"
-#include "common/backup/restore/tar_fetch.hpp"
+#include "common/backup/tar_fetch.hpp"
 #include "common/pg/control_file.hpp"
 
 #include <memory>

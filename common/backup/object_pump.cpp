@@ -1,4 +1,4 @@
-#include "common/backup/restore/object_pump.hpp"
+#include "common/backup/object_pump.hpp"
 
 #include <future>
 

@@ -1,4 +1,4 @@
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include "common/base/counted.hpp"
 #include "common/base/in_quotes.hpp"

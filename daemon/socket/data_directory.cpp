@@ -1,9 +1,9 @@
-#include "daemon/data_directory.hpp"
+#include "daemon/socket/data_directory.hpp"
 
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 #include "common/pg/wal_name.hpp"
-#include "daemon/printable.hpp"
+#include "daemon/socket/printable.hpp"
 
 #include <algorithm>
 #include <atomic>

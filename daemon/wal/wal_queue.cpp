@@ -1,4 +1,4 @@
-#include "daemon/wal_queue.hpp"
+#include "daemon/wal/wal_queue.hpp"
 
 #include "common/pg/wal_name.hpp"
 

@@ -1,9 +1,9 @@
-#include "daemon/walg_server.hpp"
+#include "daemon/socket/walg_server.hpp"
 
 #include "common/base/in_quotes.hpp"
 #include "common/base/request_id.hpp"
 #include "common/pg/wal_name.hpp"
-#include "daemon/printable.hpp"
+#include "daemon/socket/printable.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>

@@ -1,4 +1,4 @@
-#include "daemon/prefetch_window.hpp"
+#include "daemon/wal/prefetch_window.hpp"
 
 #include <algorithm>
 

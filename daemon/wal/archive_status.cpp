@@ -1,4 +1,4 @@
-#include "daemon/archive_status.hpp"
+#include "daemon/wal/archive_status.hpp"
 
 #include "common/base/error.hpp"
 

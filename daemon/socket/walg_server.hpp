@@ -1,7 +1,7 @@
 #pragma once
-#include "daemon/data_directory.hpp"
-#include "daemon/sessions.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/socket/data_directory.hpp"
+#include "daemon/socket/sessions.hpp"
+#include "daemon/wal/wal_service.hpp"
 #include "proto/walg_frame.hpp"
 
 #include <optional>

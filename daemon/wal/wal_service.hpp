@@ -4,10 +4,10 @@
 #include "common/base/histogram.hpp"
 #include "common/base/signal.hpp"
 #include "common/base/slots.hpp"
-#include "daemon/commit_indexer.hpp"
-#include "daemon/level_control.hpp"
-#include "daemon/wal_prefetch.hpp"
-#include "daemon/wal_queue.hpp"
+#include "daemon/wal/commit_indexer.hpp"
+#include "daemon/wal/level_control.hpp"
+#include "daemon/wal/wal_prefetch.hpp"
+#include "daemon/wal/wal_queue.hpp"
 
 #include <chrono>
 #include <functional>

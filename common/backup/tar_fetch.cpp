@@ -1,8 +1,8 @@
-#include "common/backup/restore/tar_fetch.hpp"
+#include "common/backup/tar_fetch.hpp"
 
 #include "common/archive/chain.hpp"
 #include "common/backup/member_name.hpp"
-#include "common/backup/restore/object_pump.hpp"
+#include "common/backup/object_pump.hpp"
 
 namespace walgd::backup {
 

@@ -1,4 +1,4 @@
-#include "daemon/delta_maps.hpp"
+#include "daemon/wal/delta_maps.hpp"
 
 #include "common/base/in_quotes.hpp"
 

@@ -1,4 +1,4 @@
-#include "daemon/sessions.hpp"
+#include "daemon/socket/sessions.hpp"
 #include "common/base/in_quotes.hpp"
 
 #include <algorithm>

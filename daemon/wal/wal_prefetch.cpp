@@ -1,8 +1,8 @@
-#include "daemon/wal_prefetch.hpp"
+#include "daemon/wal/wal_prefetch.hpp"
 
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
-#include "daemon/prefetch_folder.hpp"
+#include "daemon/wal/prefetch_folder.hpp"
 
 #include <algorithm>
 #include <unistd.h>

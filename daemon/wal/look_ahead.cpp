@@ -1,4 +1,4 @@
-#include "daemon/look_ahead.hpp"
+#include "daemon/wal/look_ahead.hpp"
 #include "common/base/in_quotes.hpp"
 
 #include <fmt/format.h>

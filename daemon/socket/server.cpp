@@ -1,8 +1,8 @@
-#include "daemon/server.hpp"
+#include "daemon/socket/server.hpp"
 
 #include "common/base/request_id.hpp"
 #include "common/pg/wal_name.hpp"
-#include "daemon/printable.hpp"
+#include "daemon/socket/printable.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "daemon/printable.hpp"
+#include "daemon/socket/printable.hpp"
 
 namespace walgd::daemon {
 

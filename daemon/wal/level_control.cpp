@@ -1,4 +1,4 @@
-#include "daemon/level_control.hpp"
+#include "daemon/wal/level_control.hpp"
 
 #include <utility>
 

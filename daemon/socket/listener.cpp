@@ -1,4 +1,4 @@
-#include "daemon/listener.hpp"
+#include "daemon/socket/listener.hpp"
 
 #include "common/base/error.hpp"
 

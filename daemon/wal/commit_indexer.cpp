@@ -1,4 +1,4 @@
-#include "daemon/commit_indexer.hpp"
+#include "daemon/wal/commit_indexer.hpp"
 #include "common/base/in_quotes.hpp"
 
 #include <algorithm>

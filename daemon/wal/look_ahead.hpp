@@ -1,6 +1,6 @@
 #pragma once
-#include "daemon/archive_status.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/wal/archive_status.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <memory>
 #include <optional>

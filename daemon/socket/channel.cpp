@@ -1,4 +1,4 @@
-#include "daemon/channel.hpp"
+#include "daemon/socket/channel.hpp"
 
 #include <algorithm>
 #include <boost/asio/write.hpp>

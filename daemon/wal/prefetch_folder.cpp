@@ -1,4 +1,4 @@
-#include "daemon/prefetch_folder.hpp"
+#include "daemon/wal/prefetch_folder.hpp"
 
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"

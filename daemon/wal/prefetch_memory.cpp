@@ -1,4 +1,4 @@
-#include "daemon/prefetch_memory.hpp"
+#include "daemon/wal/prefetch_memory.hpp"
 
 namespace walgd::daemon {
 

@@ -1,8 +1,8 @@
 #pragma once
-#include "daemon/channel.hpp"
 #include "daemon/jobs.hpp"
-#include "daemon/sessions.hpp"
-#include "daemon/wal_service.hpp"
+#include "daemon/socket/channel.hpp"
+#include "daemon/socket/sessions.hpp"
+#include "daemon/wal/wal_service.hpp"
 
 #include <functional>
 

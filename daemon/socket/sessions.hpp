@@ -1,7 +1,7 @@
 #pragma once
 #include "common/base/async.hpp"
 #include "common/base/log.hpp"
-#include "daemon/channel.hpp"
+#include "daemon/socket/channel.hpp"
 
 #include <chrono>
 #include <functional>

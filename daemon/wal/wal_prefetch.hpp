@@ -3,8 +3,8 @@
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/base/handles.hpp"
 #include "common/base/signal.hpp"
-#include "daemon/prefetch_memory.hpp"
-#include "daemon/prefetch_window.hpp"
+#include "daemon/wal/prefetch_memory.hpp"
+#include "daemon/wal/prefetch_window.hpp"
 
 #include <map>
 #include <memory>
