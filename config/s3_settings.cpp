@@ -50,7 +50,8 @@ void set_credentials(storage::S3Options& options, const Settings& settings) {
     options.config_file = settings.text("aws_config_file");
     options.web_identity_token_file = settings.text("aws_web_identity_token_file");
     options.role_arn = settings.text("aws_role_arn");
-    options.role_session_name = settings.text("aws_role_session_name");
+    // Its default names a session that a token begins; that a role is assumed with own keys has to be asked for.
+    if (settings.given("aws_role_session_name")) options.role_session_name = settings.text("aws_role_session_name");
     for (const auto* name : {"HOME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                              "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
                              "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_STS"}) {

@@ -40,6 +40,17 @@ TEST_CASE("pieces that a memory budget which nobody set has no room for are smal
     CHECK_THAT(refused("1MiB", "64MiB"), Catch::Contains("at least 5 MiB"));
 }
 
+TEST_CASE("a role is assumed with own keys only where its session was given a name", "[config]") {
+    const auto session = [](std::map<std::string, std::string> environment) {
+        Sources sources;
+        environment.insert({{"WALG_S3_PREFIX", "s3://b/p"}, {"AWS_ROLE_ARN", "arn:aws:iam::1:role/r"}});
+        sources.environment = std::move(environment);
+        return s3_options(Settings::load(sources)).role_session_name;
+    };
+    CHECK(session({}).empty());
+    CHECK(session({{"AWS_ROLE_SESSION_NAME", "me"}}) == "me");
+}
+
 TEST_CASE("the look whether a storage can be written to does not stand in line behind a backup", "[config]") {
     const TemporaryFolder folder;
     for (const auto* name : {"default", "east"}) std::filesystem::create_directory(folder / name);
