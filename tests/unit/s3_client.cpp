@@ -80,6 +80,14 @@ TEST_CASE("the bucket stands in the host name, or in the path where it cannot", 
     }
 }
 
+TEST_CASE("Amazon's hosts of a region in China have China's domain", "[s3]") {
+    Bucket bucket;
+    bucket.options.region = "cn-north-1";
+    bucket.answers([](const std::string&) { return FakeAnswer{200, ""}; }).get();
+    CHECK_THAT(bucket.asked().front(), Catch::StartsWith("GET walgd.s3.cn-north-1.amazonaws.com.cn/object "));
+    CHECK(amazon_domain("us-gov-west-1") == "amazonaws.com");
+}
+
 TEST_CASE("a redirect to another region is followed once, and remembered", "[s3]") {
     for (const int status : {301, 307, 400}) {
         for (const bool by_header : {true, false}) {

@@ -227,6 +227,9 @@ TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
     CHECK(chain.get().access_key == "W");
     CHECK_THAT(chain.transport.asked.front(),
                Contains("sts.eu-west-1.amazonaws.com") && Contains("Action=AssumeRoleWithWebIdentity"));
+    chain.options.region = "cn-north-1";
+    CHECK(chain.get(true).access_key == "W");
+    CHECK_THAT(chain.transport.asked.back(), Contains("sts.cn-north-1.amazonaws.com.cn"));
     write_file_atomically(chain.home / "token", bytes_of("another"), 0600);
     CHECK_THROWS_AS(chain.get(true), Error);
 }

@@ -70,8 +70,9 @@ std::vector<Expiry> S3Client::expiries() const {
 
 HttpServer S3Client::server() const {
     const auto region = region_.empty() ? std::string("us-east-1") : region_;
-    auto server = parse_endpoint(
-        options_.endpoint.empty() ? fmt::format("https://s3.{}.amazonaws.com", region) : options_.endpoint, "AWS_ENDPOINT");
+    auto server = parse_endpoint(options_.endpoint.empty() ? fmt::format("https://s3.{}.{}", region, amazon_domain(region))
+                                                           : options_.endpoint,
+                                 "AWS_ENDPOINT");
     if (!path_style()) server.host = options_.bucket + "." + server.host;
     return server;
 }
@@ -169,7 +170,7 @@ void S3Client::move_to(const std::string& region) {
     log_.info("event=region_found bucket={} region={}", options_.bucket, region);
     // Amazon's hosts are a region's each; another server's is the only one that we know.
     const auto host = options_.endpoint.empty() ? std::string() : parse_endpoint(options_.endpoint, "AWS_ENDPOINT").host;
-    if (host == "s3.amazonaws.com" || host == fmt::format("s3.{}.amazonaws.com", region_)) options_.endpoint.clear();
+    if (host == "s3.amazonaws.com" || host == fmt::format("s3.{}.{}", region_, amazon_domain(region_))) options_.endpoint.clear();
     region_ = region;
 }
 

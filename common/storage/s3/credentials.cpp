@@ -159,8 +159,8 @@ awaitable<Credentials> CredentialChain::ask_for_role(HttpFields form, std::optio
     const auto action = form.front().second;
     const auto endpoint = environment("AWS_ENDPOINT_URL_STS");
     const auto region = options_.region.empty() || options_.region == "auto" ? std::string("us-east-1") : options_.region;
-    const auto server =
-        parse_endpoint(endpoint.empty() ? fmt::format("https://sts.{}.amazonaws.com", region) : endpoint, "AWS_ENDPOINT_URL_STS");
+    const auto server = parse_endpoint(
+        endpoint.empty() ? fmt::format("https://sts.{}.{}", region, amazon_domain(region)) : endpoint, "AWS_ENDPOINT_URL_STS");
     HttpRequest request;
     request.method = "POST";
     request.headers = {{"content-type", "application/x-www-form-urlencoded"}};

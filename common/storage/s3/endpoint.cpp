@@ -54,4 +54,11 @@ HttpServer parse_endpoint(std::string_view text, std::string_view setting) {
     return server;
 }
 
+std::string_view amazon_domain(std::string_view region) {
+    if (region.starts_with("cn-")) return "amazonaws.com.cn";
+    if (region.starts_with("us-iso-")) return "c2s.ic.gov";
+    if (region.starts_with("us-isob-")) return "sc2s.sgov.gov";
+    return "amazonaws.com";
+}
+
 } // namespace walgd::storage
