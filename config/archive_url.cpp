@@ -7,9 +7,6 @@
 
 namespace walgd::config {
 
-namespace {
-
-/// Nothing: a percent sign without two hexadecimal digits behind it.
 std::optional<std::string> percent_decoded(std::string_view text) {
     std::string out;
     for (std::size_t at = 0; at < text.size(); ++at) {
@@ -26,8 +23,6 @@ std::optional<std::string> percent_decoded(std::string_view text) {
     }
     return out;
 }
-
-} // namespace
 
 std::optional<ArchiveUrl> parse_archive_url(std::string_view text) {
     const auto scheme_end = text.find("://");
@@ -46,9 +41,8 @@ std::optional<ArchiveUrl> parse_archive_url(std::string_view text) {
         path.find_first_of("?#") != std::string_view::npos)
         return std::nullopt;
     const auto access_key = percent_decoded(user.substr(0, colon)), secret_key = percent_decoded(user.substr(colon + 1));
-    const auto place = percent_decoded(path);
-    if (!access_key || !secret_key || !place || access_key->empty() || secret_key->empty()) return std::nullopt;
-    return ArchiveUrl{std::string(scheme) + "://" + std::string(host), "s3://" + *place, *access_key, *secret_key};
+    if (!access_key || !secret_key || !percent_decoded(path) || access_key->empty() || secret_key->empty()) return std::nullopt;
+    return ArchiveUrl{std::string(scheme) + "://" + std::string(host), "s3://" + std::string(path), *access_key, *secret_key};
 }
 
 std::vector<DerivedSetting> settings_of_fly(const Variables& variables) {

@@ -18,6 +18,9 @@ struct ArchiveUrl {
 /// Nothing: it is not of that form. Key, secret and path may be percent-encoded.
 std::optional<ArchiveUrl> parse_archive_url(std::string_view text);
 
+/// Nothing: a percent sign without two hexadecimal digits behind it.
+std::optional<std::string> percent_decoded(std::string_view text);
+
 struct DerivedSetting {
     std::string name, value, source; ///< our name
 };

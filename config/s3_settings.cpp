@@ -1,6 +1,7 @@
 #include "config/s3_settings.hpp"
 
 #include "common/base/bytes.hpp"
+#include "config/archive_url.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -32,9 +33,14 @@ void set_place(storage::S3Options& options, const Settings& settings) {
     const auto slash = rest.find('/');
     options.bucket = rest.substr(0, slash);
     if (options.bucket.empty()) throw Error(ErrorKind::misconfigured, fmt::format("s3_prefix '{}' names no bucket", prefix));
-    auto path = slash == std::string::npos ? std::string() : rest.substr(slash + 1);
-    while (path.starts_with('/')) path.erase(0, 1);
-    options.prefix = joined(path, settings.text("storage_prefix"));
+    // A URL, as WAL-G reads it: "a%20b" is the folder "a b".
+    auto path = percent_decoded(slash == std::string::npos ? std::string() : rest.substr(slash + 1));
+    if (!path || rest.find_first_of("?#") != std::string::npos)
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("s3_prefix ({}) is '{}', which is no URL of a folder", settings.source("s3_prefix"), prefix),
+                    "a percent sign in the folder's name is written %25, a question mark %3F, a hash sign %23");
+    while (path->starts_with('/')) path->erase(0, 1);
+    options.prefix = joined(*path, settings.text("storage_prefix"));
 }
 
 void set_credentials(storage::S3Options& options, const Settings& settings) {

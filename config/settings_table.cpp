@@ -51,7 +51,7 @@ constexpr std::array log_destination_aliases{"WALE_LOG_DESTINATION"sv};
 // clang-format off
 constexpr Setting table[] = {
     // Where the archive is
-    {"s3_prefix", "WALG_S3_PREFIX", s3_prefix_aliases, Type::text, "", "", "The archive in S3: s3://bucket/path", false, no_words},
+    {"s3_prefix", "WALG_S3_PREFIX", s3_prefix_aliases, Type::text, "", "", "The archive in S3: s3://bucket/path, a URL: %20 is a blank", false, no_words},
     {"file_prefix", "WALG_FILE_PREFIX", file_prefix_aliases, Type::path, "", "", "The archive in a mounted folder, which must exist", false, no_words},
     {"storage_prefix", "WALG_STORAGE_PREFIX", storage_prefix_aliases, Type::text, "", "", "A sub-folder of the prefix for everything", false, no_words},
     // S3

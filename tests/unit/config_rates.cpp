@@ -40,6 +40,20 @@ TEST_CASE("pieces that a memory budget which nobody set has no room for are smal
     CHECK_THAT(refused("1MiB", "64MiB"), Catch::Contains("at least 5 MiB"));
 }
 
+TEST_CASE("the prefix in S3 is a URL, as WAL-G reads it", "[config]") {
+    const auto folder = [](std::map<std::string, std::string> environment) {
+        Sources sources;
+        sources.environment = std::move(environment);
+        return s3_options(Settings::load(sources)).prefix;
+    };
+    CHECK(folder({{"WALG_S3_PREFIX", "s3://b"}}).empty());
+    CHECK(folder({{"WALG_S3_PREFIX", "s3://b//a%20b/c+d/"}}) == "a b/c+d");
+    CHECK(folder({{"WALG_S3_PREFIX", "s3://b/a b"}, {"WALG_STORAGE_PREFIX", "/50%"}}) == "a b/50%");
+    CHECK(folder({{"S3_ARCHIVE_CONFIG", "https://k:s@host/b/a%2520b"}}) == "a%20b");
+    for (const auto* wrong : {"s3://b/50%", "s3://b/a%2", "s3://b/a?b", "s3://b/a#b"})
+        CHECK_THAT(test::text_of_error([&] { folder({{"WALG_S3_PREFIX", wrong}}); }), Catch::Contains("no URL of a folder"));
+}
+
 TEST_CASE("a role is assumed with own keys only where its session was given a name", "[config]") {
     const auto session = [](std::map<std::string, std::string> environment) {
         Sources sources;
