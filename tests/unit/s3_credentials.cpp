@@ -97,7 +97,7 @@ TEST_CASE("an instance's role is found with a session token (IMDSv2)", "[s3]") {
 }
 
 TEST_CASE("an instance's role is found where nobody knows session tokens (IMDSv1)", "[s3]") {
-    for (const int refusal : {403, 404, 405}) {
+    for (const int refusal : {403, 404, 405, 0}) { // 0: the answer does not come, as in a container behind a hop limit
         Chain chain([&](const std::string& what) -> FakeAnswer {
             if (what.starts_with("PUT ")) return {refusal, ""};
             if (what.find("x-aws-ec2-metadata-token") != std::string::npos) return {401, ""};
@@ -106,6 +106,11 @@ TEST_CASE("an instance's role is found where nobody knows session tokens (IMDSv1
         });
         CHECK(chain.get().access_key == "I");
     }
+}
+
+TEST_CASE("an instance's metadata that want a token which does not come are told from none", "[s3]") {
+    Chain chain([](const std::string& what) -> FakeAnswer { return {what.starts_with("PUT ") ? 0 : 401, ""}; });
+    CHECK_THAT(test::text_of_error([&] { chain.get(); }), Contains("instance metadata") && Contains("HttpPutResponseHopLimit"));
 }
 
 TEST_CASE("an instance's metadata that are busy or broken off are asked again; without a role there are no keys", "[s3]") {

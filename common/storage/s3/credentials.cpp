@@ -18,6 +18,8 @@ namespace {
 constexpr std::chrono::minutes refresh_before{5};
 /// While keys that were not renewed still hold, their source is left alone for so long.
 constexpr std::chrono::seconds renew_again{15};
+/// For an answer of instance metadata, which are as near as can be.
+constexpr std::chrono::seconds token_limit{2};
 constexpr std::size_t answer_bytes_max = 1 << 20;
 
 std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string& text) {
@@ -226,15 +228,27 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
         token_request.method = "PUT";
         token_request.path = "/latest/api/token";
         token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
-        const auto token = co_await ask(server, token_request);
-        // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and then wants none.
-        const bool knows_none = token.first == 403 || token.first == 404 || token.first == 405;
+        std::pair<int, std::string> token{0, ""}; // 0: no answer came
+        const auto ask_for_token = [&]() -> awaitable<void> { token = co_await ask(server, token_request); };
+        try {
+            co_await within(token_limit, ask_for_token(), "no answer");
+        } catch (const Error& error) {
+            if (error.kind() == ErrorKind::cancelled) throw;
+        }
+        // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and the answer with one may get as far as the instance
+        // and not into its container (hop limit): then it goes without, as for WAL-G's SDK.
+        const bool knows_none = token.first == 0 || token.first == 403 || token.first == 404 || token.first == 405;
         if (!knows_none && !gives(token.first)) co_return std::nullopt;
         HttpRequest request;
         request.method = "GET";
         request.path = roles;
         if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
         const auto role = co_await ask(server, request);
+        if (token.first == 0 && role.first == 401) {
+            there = true;
+            throw Error(ErrorKind::denied, "they want a token, and their answer with one does not come",
+                        "in a container the instance's HttpPutResponseHopLimit has to be 2");
+        }
         if (!gives(role.first)) co_return std::nullopt;
         request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
         const auto answer = co_await ask(server, request);
