@@ -265,6 +265,13 @@ class Programs(TestCase):
         walgd.walg("st", "put", source, "a/c")
         walgd.walg("st", "rm", "a/b.lz4")
         self.assertEqual([path.name for path in (folder / "a").iterdir()], ["c.lz4"])
+        logged = {**walgd.env, "WALG_LOG_DESTINATION": str(folder / "walgd.log")}
+        subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=logged, check=True, capture_output=True)
+        run([self.scratch.bin / "walg", "st", "ls"], env=logged)
+        (folder / "walgd.log").chmod(0o400)
+        os.chown(folder / "walgd.log", 0, 0)
+        refused = run([self.scratch.bin / "walgd", "--check"], env=logged, check=False)
+        self.assertIn("HINT: WALG_LOG_DESTINATION", refused.stderr)
 
     def test_a_second_daemon_on_the_same_socket_is_refused_and_a_stale_socket_is_not(self):
         daemon = Walgd(self.scratch, self.settings).start()
