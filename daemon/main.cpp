@@ -142,7 +142,7 @@ int check(const config::Settings& settings, Log& log) {
     std::jthread thread([&io] { io.run(); });
     const int code = config::run_check(settings, setup.archive(), std::cout);
     guard.reset();
-    return code;
+    return std::cout.flush() ? code : 1;
 }
 
 /// Every part of walgd, in the order in which each needs the ones before it.
@@ -401,7 +401,12 @@ int main(int count, char** words) {
     app.set_version_flag("--version", "walgd " WALGD_VERSION);
     app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.\n"
                "With WALGD_WALG_SOCKET=PATH it also serves walg-daemon-client and the walg_archive module, at that path.");
-    CLI11_PARSE(app, count, words);
+    try {
+        app.parse(count, words);
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return std::cout.flush() ? code : 1;
+    }
     try {
         const auto settings = load_settings(origin);
         const auto style = settings.text("log_format") == "json" ? LogStyle::json : LogStyle::daemon;

@@ -417,7 +417,7 @@ class CommandLine(TestCase):
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
-        for words in (["st", "ls"], ["flags"], ["completion", "bash"]):
+        for words in (["st", "ls"], ["flags"], ["completion", "bash"], ["--version"], ["st", "--help"]):
             command = [self.scratch.bin / "walg", *words]
             with open("/dev/full", "w") as full:
                 result = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True)
