@@ -147,6 +147,11 @@ class RestoreMoment(TestCase):
             self.assertEqual(refused.returncode, 1, words)
             self.assertIn(text, refused.stderr)
             self.assertFalse(data.exists())
+        self.assertNotIn("start PostgreSQL on it", story.daemon.walg("restore", full, check=False).stderr)
+        (full / "global").mkdir()
+        (full / "global/pg_control").touch()
+        (full / "backup_label").touch()
+        self.assertIn("start PostgreSQL on it", story.daemon.walg("restore", full, check=False).stderr)
         if os.getuid() == 0:
             refused = subprocess.run([self.scratch.bin / "walg", "restore", data, "--start"], env=story.daemon.env, capture_output=True, text=True)
             self.assertEqual(refused.returncode, 1)
