@@ -137,8 +137,8 @@ void Init::refuse_to_replace() const {
 
 /// walgd runs as the cluster's owner, and root may have made it.
 void Init::give_to_cluster(const std::string& path) const {
-    struct stat cluster{};
-    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::chown(path.c_str(), 0, cluster.st_gid) != 0)
+    const auto group = server_group(pgdata_);
+    if (::geteuid() == 0 && group && ::chown(path.c_str(), 0, *group) != 0)
         throw_errno(fmt::format("cannot give {} to the cluster's group", path));
 }
 

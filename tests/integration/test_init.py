@@ -179,6 +179,11 @@ class Init(TestCase):
         self.assertEqual((self.file.stat().st_uid, self.file.stat().st_gid), (0, self.cluster.data.stat().st_gid))
         run(["cat", self.file])
         until("the reload, and the restart to be waited for", lambda: self.setting("archive_mode") == "off true", 20)
+        # Before there is a server, or anything that tells of one: as Debian's user.
+        self.cluster.stop()
+        self.file.unlink()
+        result = by_root()
+        self.assertEqual((result.returncode, self.file.exists()), (0, True), result.stdout + result.stderr)
 
 
 if __name__ == "__main__":
