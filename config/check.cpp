@@ -10,6 +10,9 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <random>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace walgd::config {
@@ -37,9 +40,22 @@ std::string check_packing(const archive::Packing& packing) {
 
 /// Where the daemon will listen, or does already.
 void check_socket(const std::string& path, Checks& checks) {
-    const auto folder = std::filesystem::path(path).parent_path().string();
-    if (::access(path.c_str(), F_OK) == 0)
-        checks.run("socket", [&] { return fmt::format("{} is there: a daemon made it", path); });
+    const auto parent = std::filesystem::path(path).parent_path().string();
+    const auto folder = parent.empty() ? std::string(".") : parent;
+    constexpr std::size_t pid_bytes = 8; // the daemon binds PATH.PID, then renames it
+    struct stat about{};
+    if (path.size() + pid_bytes >= sizeof sockaddr_un::sun_path)
+        checks.run("socket", [&]() -> std::string {
+            throw Error(ErrorKind::misconfigured, fmt::format("the socket's path {} is too long", path),
+                        "name a shorter one in WALGD_SOCKET");
+        });
+    else if (::lstat(path.c_str(), &about) == 0)
+        checks.run("socket", [&] {
+            if (!S_ISSOCK(about.st_mode))
+                throw Error(ErrorKind::refused, fmt::format("{} is there, and is no socket", path),
+                            "name another path in WALGD_SOCKET, or remove it");
+            return fmt::format("{} is there: a daemon made it", path);
+        });
     else if (::access(folder.c_str(), W_OK) == 0)
         checks.run("socket", [&] { return fmt::format("{} can be made", path); });
     else

@@ -1,10 +1,13 @@
 #include "common/archive/wal/wal_find.hpp"
 #include "common/archive/wal/wal_push.hpp"
+#include "common/backup/push/backup_push.hpp"
 #include "common/pg/server.hpp"
 #include "config/doctor.hpp"
 #include "config/setup.hpp"
 
+#include <cerrno>
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace walgd::config {
 
@@ -129,12 +132,28 @@ void last_archived(pg::Server& server, archive::Archive& archive, std::vector<Fi
                         "does archive_command store here, and say 0 only then? SHOW archive_command; walg config"});
 }
 
+/// That a backup of this host's files would be one of that server.
+void data_directory(const Settings& settings, const pg::ServerFacts& facts, std::vector<Finding>& findings) {
+    const auto pgdata = settings.text("pgdata");
+    if (pgdata.empty()) return;
+    try {
+        backup::checked_pgdata(pgdata, facts);
+    } catch (const Error& error) {
+        // Another user may be meant to read it.
+        const bool may_look = ::access((pgdata + "/global").c_str(), R_OK | X_OK) == 0 || errno != EACCES;
+        findings.push_back(
+            {may_look ? Weight::broken : Weight::warning, "pgdata", fmt::format("no backup can be taken: {}", error.what()),
+             error.hint().empty() ? fmt::format("pgdata is {} ({})", pgdata, settings.source("pgdata")) : error.hint()});
+    }
+}
+
 } // namespace
 
 void examine_server(const Settings& settings, archive::Archive& archive, std::vector<Finding>& findings) {
     const auto server = pg::Server::connect(connection_options(settings));
     ServerExamination examination(*server, findings);
     examination.run();
+    data_directory(settings, examination.facts(), findings);
     last_archived(*server, archive, findings);
     const auto owner = run_blocking(archive.io, archive::archive_system(archive));
     if (owner && *owner != examination.facts().system)

@@ -22,13 +22,18 @@ std::string find_settings_file(const Sources& sources, std::vector<std::string>&
     if (const auto found = sources.environment.find(std::string(config_path_variable));
         named.empty() && found != sources.environment.end())
         named = found->second;
+    std::error_code error;
     if (!named.empty()) {
-        if (!fs::exists(named))
+        const bool there = fs::exists(named, error);
+        if (error)
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("cannot read the configuration file {}: {}", named, error.message()),
+                        "--config or WALG_CONFIG_PATH names it; is it for this user?");
+        if (!there)
             throw Error(ErrorKind::misconfigured, fmt::format("the configuration file {} is not there", named),
                         "--config or WALG_CONFIG_PATH names it");
         return named;
     }
-    std::error_code error;
     if (fs::exists(sources.host_file, error)) return sources.host_file;
     if (error)
         warnings.push_back(fmt::format("{} is passed over: {} (is it for this user? --config names another file)",

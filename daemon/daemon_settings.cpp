@@ -2,6 +2,8 @@
 
 #include "common/pg/control_file.hpp"
 #include "config/process.hpp"
+#include "config/s3_settings.hpp"
+#include "daemon/schedule/schedule_settings.hpp"
 #include "daemon/wal/prefetch_folder.hpp"
 
 #include <algorithm>
@@ -55,6 +57,18 @@ PrefetchOptions prefetch_options(const config::Settings& settings) {
 HttpOptions http_options(const config::Settings& settings) {
     return {settings.text("http_listen"), settings.text("http_token"), settings.text("http_tls_cert"),
             settings.text("http_tls_key"), settings.flag("http_open")};
+}
+
+Hooks::Options hook_options(const config::Settings& settings) {
+    return {settings.text("hook_command"), settings.text("hook_url"), settings.text("s3_ca_cert_file"), config::proxy_rules()};
+}
+
+void check_settings(const config::Settings& settings, asio::any_io_executor io, Log& log) {
+    config::segment_bytes(settings);
+    config::push_options(settings);
+    schedule_of(settings, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+    const Hooks hooks(io, log, hook_options(settings));
+    if (!settings.text("http_listen").empty()) HttpServer::check(io, log, http_options(settings));
 }
 
 WalLimits wal_limits(const config::Settings& settings) {

@@ -2,6 +2,7 @@
 #include "common/backup/push/backup_push.hpp"
 #include "config/settings.hpp"
 #include "daemon/archive_watch.hpp"
+#include "daemon/hooks.hpp"
 #include "daemon/http/http_server.hpp"
 #include "daemon/wal/wal_service.hpp"
 #include "proto/frame.hpp"
@@ -16,6 +17,11 @@ backup::PushOptions job_options(const config::Settings& settings, const proto::F
 PrefetchOptions prefetch_options(const config::Settings& settings);
 
 HttpOptions http_options(const config::Settings& settings);
+
+Hooks::Options hook_options(const config::Settings& settings);
+
+/// What the start, or each base backup, would refuse of the settings alone. Error as theirs; opens, makes and listens at nothing.
+void check_settings(const config::Settings& settings, asio::any_io_executor io, Log& log);
 
 WalLimits wal_limits(const config::Settings& settings);
 

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 namespace walgd::daemon {
 
@@ -45,11 +46,21 @@ UniqueFd file_with(const std::string& text) {
     return fd;
 }
 
+/// Where programs are, and where they have their own settings.
+std::vector<std::string> environment_of_hook() {
+    const char *path = ::getenv("PATH"), *home = ::getenv("HOME");
+    std::vector<std::string> lines{fmt::format("PATH={}", path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path)};
+    if (home != nullptr) lines.push_back(fmt::format("HOME={}", home));
+    return lines;
+}
+
 pid_t spawn(const std::string& program, std::string event, int input) {
-    std::string path = fmt::format("PATH={}", ::getenv("PATH") == nullptr ? "/usr/local/bin:/usr/bin:/bin" : ::getenv("PATH"));
+    auto lines = environment_of_hook();
     std::string name = program;
     char* words[] = {name.data(), event.data(), nullptr};
-    char* environment[] = {path.data(), nullptr};
+    std::vector<char*> environment;
+    for (auto& line : lines) environment.push_back(line.data());
+    environment.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
@@ -64,7 +75,7 @@ pid_t spawn(const std::string& program, std::string event, int input) {
     ::posix_spawnattr_setpgroup(&attributes, 0);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     pid_t child = 0;
-    const int error = ::posix_spawn(&child, program.c_str(), &actions, &attributes, words, environment);
+    const int error = ::posix_spawn(&child, program.c_str(), &actions, &attributes, words, environment.data());
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0) throw_errno("cannot start it", error);

@@ -4,7 +4,6 @@
 #include "common/base/in_quotes.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
-#include "config/s3_settings.hpp"
 #include "config/settings.hpp"
 #include "config/setup.hpp"
 #include "daemon/daemon_settings.hpp"
@@ -137,12 +136,13 @@ config::Settings load_settings(const Origin& origin) {
 int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
+    daemon::check_settings(settings, io.get_executor(), log);
     auto guard = asio::make_work_guard(io);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
     std::jthread thread([&io] { io.run(); });
     const int code = config::run_check(settings, setup.archive(), std::cout);
     guard.reset();
-    return code;
+    return std::cout.flush() ? code : 1;
 }
 
 /// Every part of walgd, in the order in which each needs the ones before it.
@@ -201,10 +201,7 @@ private:
                             [this](const proto::Frame& request) { return backup_elsewhere(request); }},
                            listener_.release(),
                            connections_};
-    daemon::Hooks hooks_{
-        io_.get_executor(),
-        log_,
-        {settings_.text("hook_command"), settings_.text("hook_url"), settings_.text("s3_ca_cert_file"), config::proxy_rules()}};
+    daemon::Hooks hooks_{io_.get_executor(), log_, daemon::hook_options(settings_)};
     asio::thread_pool job_thread_{1};
     std::stop_source stopping_;
     daemon::Scheduler scheduler_{
@@ -245,9 +242,6 @@ std::unique_ptr<daemon::HttpServer> Daemon::http_server() {
 }
 
 std::map<daemon::Task, daemon::Scheduler::Work> Daemon::works() {
-    if (!settings_.text("schedule_retention").empty() && !config::retention_policy(settings_).given())
-        throw Error(ErrorKind::misconfigured, "schedule_retention is given, but nothing says what is to stay",
-                    "set keep_full, keep_days, keep_weekly or keep_monthly");
     return {{daemon::Task::full, [this] { return scheduled_backup(true); }},
             {daemon::Task::delta, [this] { return scheduled_backup(false); }},
             {daemon::Task::verify, [this] { return verify(); }},
@@ -282,7 +276,12 @@ daemon::StatusSources Daemon::sources() {
 }
 
 std::string Daemon::reload() {
-    return daemon::reload(settings_, [this] { return load_settings(origin_); }, log_);
+    auto load = [this] {
+        auto next = load_settings(origin_);
+        daemon::check_settings(next, io_.get_executor(), log_);
+        return next;
+    };
+    return daemon::reload(settings_, load, log_);
 }
 
 daemon::Server::Services::Catalogue Daemon::catalogue(const proto::Frame& request) {
@@ -402,7 +401,12 @@ int main(int count, char** words) {
     app.set_version_flag("--version", "walgd " WALGD_VERSION);
     app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.\n"
                "With WALGD_WALG_SOCKET=PATH it also serves walg-daemon-client and the walg_archive module, at that path.");
-    CLI11_PARSE(app, count, words);
+    try {
+        app.parse(count, words);
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return std::cout.flush() ? code : 1;
+    }
     try {
         const auto settings = load_settings(origin);
         const auto style = settings.text("log_format") == "json" ? LogStyle::json : LogStyle::daemon;

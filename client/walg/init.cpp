@@ -47,6 +47,11 @@ void alter_system(pg::Server& server) {
         std::cout << fmt::format("archive_library was: {}\n", library);
         server.rows("alter system set archive_library = ''");
     }
+    // With archive_mode and minimal WAL PostgreSQL does not start.
+    if (server.value("show wal_level") == "minimal") {
+        std::cout << "wal_level was: minimal\n";
+        server.rows("alter system set wal_level = replica");
+    }
     if (server.facts().archive_mode == "off") server.rows("alter system set archive_mode = on");
     server.rows("alter system set archive_command = 'walg-push \"%p\"'");
     server.rows("select pg_reload_conf()");
@@ -132,8 +137,8 @@ void Init::refuse_to_replace() const {
 
 /// walgd runs as the cluster's owner, and root may have made it.
 void Init::give_to_cluster(const std::string& path) const {
-    struct stat cluster{};
-    if (::geteuid() == 0 && ::stat(pgdata_.c_str(), &cluster) == 0 && ::chown(path.c_str(), 0, cluster.st_gid) != 0)
+    const auto group = server_group(pgdata_);
+    if (::geteuid() == 0 && group && ::chown(path.c_str(), 0, *group) != 0)
         throw_errno(fmt::format("cannot give {} to the cluster's group", path));
 }
 
@@ -183,6 +188,8 @@ int Init::run(Context& context) {
     if (storage_.empty())
         throw Error(ErrorKind::misconfigured, "where the archive is to be is not known",
                     "--storage s3://bucket/path, or --storage /mounted/folder");
+    // The daemon stands elsewhere.
+    if (storage_.find("://") == std::string::npos) storage_ = std::filesystem::absolute(storage_).string();
     std::unique_ptr<pg::Server> server;
     try {
         const ServerUser user(pgdata_);

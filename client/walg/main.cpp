@@ -112,6 +112,18 @@ void check_stdout() {
     throw Error(ErrorKind::failed, "what was to be printed cannot be written to stdout", "is the disk full?");
 }
 
+/// --help and --version. Returns the exit code.
+int tell_help(const CLI::App& app, const CLI::ParseError& asked) {
+    const int code = app.exit(asked, std::cout, std::cerr);
+    try {
+        check_stdout();
+        return code;
+    } catch (const Error& error) {
+        std::cerr << "ERROR: " << error.what() << "\nHINT: " << error.hint() << "\n";
+        return 1;
+    }
+}
+
 /// What is being caught, as a command tells it. Returns the exit code.
 int tell_failure(Log& log, const CommandLine& line, bool as_walg) {
     const auto error = as_error(std::current_exception());
@@ -219,7 +231,7 @@ int main(int count, char** words) {
     try {
         app.parse(count, words);
     } catch (const CLI::ParseError& error) {
-        if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);
+        if (error.get_exit_code() == 0) return tell_help(app, error);
         const auto code = usage_code(verbs, count, words, as_walg);
         auto found = cli::command_words(app, count, words);
         // Behind a flag that is not known its value stands like a command.

@@ -20,6 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = backup::MomentTarget::Kind;
 
+/// For check(): a shell's variable that is not set must not mean another target, or the end of the archived WAL.
+std::string says_something(const std::string& text) { return text.empty() ? "is empty: is a variable not set?" : std::string(); }
+
 /// A target as the command line gives it.
 struct TargetOptions {
     std::string time, lsn, name;
@@ -28,10 +31,11 @@ struct TargetOptions {
 
     void add(CLI::App& command) {
         auto* group = command.add_option_group("target", "Where recovery ends; without one, at the end of the archived WAL");
-        group->add_option("--target-time", time, "The last commit up to this time, with its zone: '2026-11-25 12:03:04+00'");
-        group->add_option("--target-lsn", lsn, "This place in the WAL");
+        group->add_option("--target-time", time, "The last commit up to this time, with its zone: '2026-11-25 12:03:04+00'")
+            ->check(says_something);
+        group->add_option("--target-lsn", lsn, "This place in the WAL")->check(says_something);
         group->add_option("--target-xid", xid, "This transaction");
-        group->add_option("--target-name", name, "This restore point, of pg_create_restore_point()");
+        group->add_option("--target-name", name, "This restore point, of pg_create_restore_point()")->check(says_something);
         group->add_flag("--target-immediate", immediate, "The end of the backup");
         group->require_option(0, 1);
         auto* exclusively = command.add_flag("--target-exclusive", exclusive, "End just before the target; of time, LSN and xid");
@@ -129,7 +133,8 @@ public:
         command.add_option("--target-timeline", timeline_, "The timeline to follow: its number, or latest (the default)");
         command.add_option("--target-action", action_, "What PostgreSQL does at the target: pause, promote or shutdown")
             ->check(CLI::IsMember({"pause", "promote", "shutdown"}));
-        command.add_option("--backup", backup_, "The backup to begin with; the newest that leads to the target if not given");
+        command.add_option("--backup", backup_, "The backup to begin with; the newest that leads to the target if not given")
+            ->check(says_something);
         command.add_option("--restore-spec", restore_spec_file_,
                            "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
         command.add_option("--restore-command", restore_command_, "PostgreSQL's restore_command; walg-fetch if not given");

@@ -20,6 +20,13 @@ const passwd* user_of(const std::string& pgdata) {
 
 } // namespace
 
+std::optional<gid_t> server_group(const std::string& pgdata) {
+    struct stat folder{};
+    if (::stat(pgdata.c_str(), &folder) == 0) return folder.st_gid;
+    const auto* user = ::getpwnam("postgres");
+    return user == nullptr ? std::nullopt : std::optional(user->pw_gid);
+}
+
 ServerUser::ServerUser(const std::string& pgdata) {
     const auto* user = ::geteuid() == 0 ? user_of(pgdata) : nullptr;
     if (user == nullptr || user->pw_uid == 0) return;

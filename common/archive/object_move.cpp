@@ -79,7 +79,10 @@ public:
         if (failures != 0) return group.size();
         if (group.last) moved_(group.last->key.path());
         for (const auto& object : group.objects) {
-            const auto failed = options_.preserve ? 0 : attempt(object, [&] { remove(object); });
+            const auto failed = options_.preserve ? 0 : attempt(object, [&] {
+                if (group.last) follow_mark(object);
+                remove(object);
+            });
             if (failed == 0) moved_(object.key.path());
             failures += failed;
         }
@@ -108,6 +111,13 @@ private:
         if (options_.checks > 0)
             throw Error(ErrorKind::failed,
                         fmt::format("it did not appear in {} ({} checks)", route_.to.storage.describe(), options_.checks));
+    }
+
+    /// The backup's mark, where it was changed while the rest was on its way: without its sentinel nobody changes it any more.
+    void follow_mark(const storage::ObjectInfo& object) const {
+        if (!object.key.path().ends_with("/metadata.json")) return;
+        const auto now = run_blocking(route_.to.io, route_.from.head(object.key), route_.to.stop);
+        if (now && now->bytes != object.bytes) copy(*now);
     }
 
     void remove(const storage::ObjectInfo& object) const {

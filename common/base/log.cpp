@@ -1,10 +1,12 @@
 #include "common/base/log.hpp"
 
+#include "common/base/error.hpp"
 #include "common/base/log_line.hpp"
 #include "common/base/log_repeats.hpp"
 #include "common/base/request_scope.hpp"
 
 #include <cstdlib>
+#include <filesystem>
 #include <fmt/format.h>
 #include <spdlog/details/file_helper.h>
 #include <spdlog/pattern_formatter.h>
@@ -53,9 +55,24 @@ protected:
 private:
     using File = std::unique_ptr<spdlog::details::file_helper>;
     static File opened(const std::string& path) {
+        const bool there = ::access(path.c_str(), F_OK) == 0;
         auto file = std::make_unique<spdlog::details::file_helper>();
-        file->open(path);
+        try {
+            file->open(path);
+        } catch (const spdlog::spdlog_ex& error) {
+            throw Error(ErrorKind::misconfigured, fmt::format("cannot log to {}: {}", path, error.what()),
+                        "WALG_LOG_DESTINATION (log_destination in the file) names a file that this user may write to, or stderr");
+        }
+        if (!there) give_to_folders_owner(path);
         return file;
+    }
+    /// What root makes belongs to whom the folder belongs: PostgreSQL's user goes on in it.
+    static void give_to_folders_owner(const std::string& path) {
+        const auto parent = std::filesystem::path(path).parent_path();
+        struct stat folder{};
+        if (::geteuid() != 0 || ::stat(parent.empty() ? "." : parent.c_str(), &folder) != 0) return;
+        if (::chown(path.c_str(), folder.st_uid, folder.st_gid) != 0)
+            throw_errno(fmt::format("cannot give {} to the owner of its folder", path));
     }
 
     File file_; ///< always an open one

@@ -75,8 +75,9 @@ struct HttpServer::Parts {
           connections(
               io, [this](std::exception_ptr failure) { log.debug("event=http_ended error={}", in_quotes(describe(failure))); }) {}
 
-    void listen();
     void use_tls();
+    tcp::endpoint endpoint();
+    void listen();
     awaitable<void> accept();
     awaitable<void> welcome(tcp::socket socket);
     template <class Stream> awaitable<void> serve(Stream& stream);
@@ -114,7 +115,8 @@ void HttpServer::Parts::use_tls() {
                     "a PEM file with the private key of http_tls_cert");
 }
 
-void HttpServer::Parts::listen() {
+/// Where to listen, if others may then reach what they could.
+tcp::endpoint HttpServer::Parts::endpoint() {
     const auto place = parse_http_place(options.listen);
     error_code error;
     const auto host =
@@ -130,10 +132,15 @@ void HttpServer::Parts::listen() {
             fmt::format("http_listen is {}, which other machines may reach, without TLS and a token", options.listen),
             "set http_tls_cert, http_tls_key and http_token; or http_open, which lets everybody read metrics and health, and no "
             "more; or listen at 127.0.0.1");
-    const tcp::endpoint endpoint(host, place->port);
-    acceptor.open(endpoint.protocol());
+    return {host, place->port};
+}
+
+void HttpServer::Parts::listen() {
+    const auto where = endpoint();
+    error_code error;
+    acceptor.open(where.protocol());
     acceptor.set_option(tcp::acceptor::reuse_address(true));
-    acceptor.bind(endpoint, error);
+    acceptor.bind(where, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
     if (error)
         throw Error(ErrorKind::misconfigured, fmt::format("cannot listen at {}: {}", options.listen, error.message()),
@@ -260,6 +267,12 @@ HttpServer::HttpServer(asio::any_io_executor io, Log& log, HttpOptions options, 
 }
 
 HttpServer::~HttpServer() = default;
+
+void HttpServer::check(asio::any_io_executor io, Log& log, HttpOptions options) {
+    Parts parts(std::move(io), log, std::move(options), {});
+    parts.use_tls();
+    parts.endpoint();
+}
 
 std::optional<std::chrono::system_clock::time_point> HttpServer::certificate_end() const {
     if (!parts_->tls) return std::nullopt;

@@ -48,6 +48,8 @@ public:
     /// Listens. Error(misconfigured) when the address cannot be had, the files cannot be used, or others could reach it unasked.
     HttpServer(asio::any_io_executor io, Log& log, HttpOptions options, Pages pages);
     ~HttpServer();
+    /// The same refusals, but for an address that cannot be had; listens nowhere.
+    static void check(asio::any_io_executor io, Log& log, HttpOptions options);
 
     /// Until cancelled; then waits for its connections.
     awaitable<void> run();

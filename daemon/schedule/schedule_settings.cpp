@@ -1,6 +1,7 @@
 #include "daemon/schedule/schedule_settings.hpp"
 
 #include "common/base/host_name.hpp"
+#include "config/process.hpp"
 
 #include <fmt/format.h>
 
@@ -24,6 +25,9 @@ Schedule schedule_of(const config::Settings& settings, Calendar::Time started) {
                         fmt::format("{} (from {}): {}", setting, settings.source(setting), error.what()), error.hint());
         }
     }
+    if (options.calendars.contains(Task::retention) && !config::retention_policy(settings).given())
+        throw Error(ErrorKind::misconfigured, "schedule_retention is given, but nothing says what is to stay",
+                    "set keep_full, keep_days, keep_weekly or keep_monthly");
     const auto on = settings.text("schedule_on");
     options.runs_on = on == "primary" ? RunsOn::primary : on == "standby" ? RunsOn::standby : RunsOn::any;
     options.jitter = std::chrono::floor<std::chrono::seconds>(settings.duration("schedule_jitter"));

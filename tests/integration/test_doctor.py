@@ -45,6 +45,10 @@ class Doctor(TestCase):
         self.assertEqual(list((self.folder / "walgd_005/check").glob("*")), [], "the probe is gone")
         self.assertRegex(self.walgd.walg("doctor").stdout, "note +key: objects are stored unencrypted\n +do: ")
 
+    def test_a_data_directory_that_is_another_one_or_none(self):
+        self.check_found("broken", "no backup can be taken: ", {"PGDATA": "/nowhere"})
+        self.check_found("broken", "is not the same as", {"PGDATA": str(self.folder)})
+
     def test_wal_that_was_deleted_is_not_lost(self):
         self.cluster.configure("wal_keep_size = 64MB")
         self.cluster.psql("select pg_reload_conf()")

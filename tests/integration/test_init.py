@@ -99,6 +99,22 @@ class Init(TestCase):
         self.assertIn("archive_library was: basic_archive", told)
         until("the reload", lambda: self.setting("archive_library").strip() == "false", 20)
 
+    def test_a_server_with_minimal_wal_starts_again(self):
+        self.cluster.stop()
+        self.cluster.configure("wal_level = minimal\nmax_wal_senders = 0")
+        self.cluster.start()
+        code, told = self.unattended("--storage", self.folder, "--yes", "--alter-system")
+        self.assertEqual(code, 0, told)
+        self.assertIn("wal_level was: minimal", told)
+        self.cluster.stop()
+        self.cluster.start()
+        self.assertEqual((self.setting("archive_mode"), self.setting("wal_level")), ("on false", "replica false"))
+
+    def test_a_folder_that_is_named_from_where_one_stands_is_written_whole(self):
+        code, told = self.unattended("--storage", str(self.folder).removeprefix("/"), "--yes")  # run() stands in /
+        self.assertEqual(code, 0, told)
+        self.assertIn(f'file_prefix: "{self.folder}"\n', self.file.read_text())
+
     def test_what_was_tried_is_what_is_written_and_secrets_are_named(self):
         key = self.scratch.path / "key"
         key.write_text("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
@@ -163,6 +179,11 @@ class Init(TestCase):
         self.assertEqual((self.file.stat().st_uid, self.file.stat().st_gid), (0, self.cluster.data.stat().st_gid))
         run(["cat", self.file])
         until("the reload, and the restart to be waited for", lambda: self.setting("archive_mode") == "off true", 20)
+        # Before there is a server, or anything that tells of one: as Debian's user.
+        self.cluster.stop()
+        self.file.unlink()
+        result = by_root()
+        self.assertEqual((result.returncode, self.file.exists()), (0, True), result.stdout + result.stderr)
 
 
 if __name__ == "__main__":

@@ -240,6 +240,19 @@ class Programs(TestCase):
         self.folder.rename(self.scratch.path / "gone")
         self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
 
+    def test_check_refuses_what_the_start_would(self):
+        no_socket = self.scratch.path / "no-socket"
+        no_socket.write_text("")
+        for name, value, text in (("WALGD_SCHEDULE_FULL", "x", "is no calendar expression"), ("WALGD_SCHEDULE_RETENTION", "@daily", "nothing says what is to stay"),
+                                  ("WALGD_HTTP_LISTEN", "here", "should be an address and a port"), ("WALGD_HTTP_LISTEN", "0.0.0.0:9351", "without TLS and a token"),
+                                  ("WALGD_HOOK_URL", "ftp://x", "hook_url is no URL"), ("WALGD_HOOK_COMMAND", "/no/such/program", "cannot be run"),
+                                  ("WALG_PG_WAL_SIZE", "3", "no cluster has such segments"), ("WALGD_SOCKET", f"/tmp/{'s' * 110}", "is too long"),
+                                  ("WALGD_SOCKET", str(no_socket), "is no socket")):
+            for words in ([], ["--check"]):
+                result = run([self.scratch.bin / "walgd", *words], env={**Walgd(self.scratch, self.settings).env, name: value}, check=False, timeout=20)
+                self.assertEqual(result.returncode, 1, (name, words, result))
+                self.assertIn(text, result.stdout + result.stderr, (name, words))
+
     @unittest.skipUnless(os.getuid() == 0, "only root can do something as root")
     def test_what_root_does_in_a_folder_leaves_it_to_its_owner(self):
         folder = self.scratch.folder("of-postgres")
@@ -252,6 +265,13 @@ class Programs(TestCase):
         walgd.walg("st", "put", source, "a/c")
         walgd.walg("st", "rm", "a/b.lz4")
         self.assertEqual([path.name for path in (folder / "a").iterdir()], ["c.lz4"])
+        logged = {**walgd.env, "WALG_LOG_DESTINATION": str(folder / "walgd.log")}
+        subprocess.run([self.scratch.bin / "walg", "st", "ls"], env=logged, check=True, capture_output=True)
+        run([self.scratch.bin / "walg", "st", "ls"], env=logged)
+        (folder / "walgd.log").chmod(0o400)
+        os.chown(folder / "walgd.log", 0, 0)
+        refused = run([self.scratch.bin / "walgd", "--check"], env=logged, check=False)
+        self.assertIn("HINT: WALG_LOG_DESTINATION", refused.stderr)
 
     def test_a_second_daemon_on_the_same_socket_is_refused_and_a_stale_socket_is_not(self):
         daemon = Walgd(self.scratch, self.settings).start()

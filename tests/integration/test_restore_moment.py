@@ -139,7 +139,7 @@ class RestoreMoment(TestCase):
         full = self.scratch.folder("full")
         (full / "file").touch()
         for folder, words, text in ((full, [], "must be empty"), (full, ["--check"], "must be empty"), (data, ["--target-exclusive"], "goes with --target-time"),
-                                    (data, ["--target-time", "12:03:04"], "is no time with its zone"),
+                                    (data, ["--target-time", "12:03:04"], "is no time with its zone"), (data, ["--target-time", ""], "is empty"), (data, ["--backup", ""], "is empty"),
                                     (data, ["--target-timeline", "9"], "00000009.history"),
                                     (data, ["--backup", "base_0"], "there is no backup base_0"),
                                     (data, ["--pg-bin", "/nowhere"], "whose programs were not found")):
@@ -147,6 +147,11 @@ class RestoreMoment(TestCase):
             self.assertEqual(refused.returncode, 1, words)
             self.assertIn(text, refused.stderr)
             self.assertFalse(data.exists())
+        self.assertNotIn("start PostgreSQL on it", story.daemon.walg("restore", full, check=False).stderr)
+        (full / "global").mkdir()
+        (full / "global/pg_control").touch()
+        (full / "backup_label").touch()
+        self.assertIn("start PostgreSQL on it", story.daemon.walg("restore", full, check=False).stderr)
         if os.getuid() == 0:
             refused = subprocess.run([self.scratch.bin / "walg", "restore", data, "--start"], env=story.daemon.env, capture_output=True, text=True)
             self.assertEqual(refused.returncode, 1)

@@ -47,7 +47,7 @@ class Schedule(TestCase):
         """A program that keeps what it is told, and the function that reads it."""
         told = self.scratch.folder("told") / "events"
         program = self.scratch.path / "hook"
-        program.write_text(f'#!/bin/sh\nenv | grep -c WALG >> {told}.env\ntext=$(cat)\nprintf "%s %s\\n" "$1" "$text" >> {told}\n')
+        program.write_text(f'#!/bin/sh\nenv | grep -c WALG >> {told}.env\nenv | grep ^HOME= > {told}.home\ntext=$(cat)\nprintf "%s %s\\n" "$1" "$text" >> {told}\n')
         program.chmod(0o755)
 
         def events():
@@ -92,6 +92,7 @@ class Schedule(TestCase):
         until("the program to be told", events)
         self.assertEqual((events()[0][0], events()[0][1]["event"], events()[0][1]["text"]), ("backup_done", "backup_done", name))
         self.assertEqual((self.scratch.path / "told/events.env").read_text().split()[0], "0", "a hook gets none of walgd's settings")
+        self.assertEqual((self.scratch.path / "told/events.home").read_text(), f"HOME={self.scratch.path}\n", "what a hook runs may have its settings there")
         until("the URL to be posted to", lambda: server.events)
         self.assertEqual(server.events[0]["text"], name)
         self.assertNotIn("s3cret", (self.scratch.path / "log").read_text(errors="replace"))

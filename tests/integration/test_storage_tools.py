@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 
 import proxy as faults
-from harness import CACHE, Cluster, Failed, GOLDEN, Minio, TestCase, Walgd, signed_request
+from harness import CACHE, Cluster, Failed, GOLDEN, Minio, TestCase, Walgd, as_server_user, signed_request, until
 from test_golden import Golden as GoldenArchives
 
 KEY = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -172,6 +172,26 @@ class StorageTools(TestCase):
         self.walgd.walg("st", "transfer", "backups", "--source", self.settings_file("source", archive))
         self.assertEqual(files_below(self.folder), before)
         self.assertEqual([path for path in files_below(archive) if path.startswith("basebackups_005/")], [])
+
+    def test_a_mark_that_is_set_during_a_transfer_goes_along(self):
+        source = self.scratch.folder("source")
+        backup = "basebackups_005/base_000000010000000000000010"
+        (source / backup / "tar_partitions").mkdir(parents=True)
+        (source / backup / "tar_partitions/part_001.tar").write_bytes(bytes(3 << 20))
+        mark = source / backup / "metadata.json"
+        mark.write_text('{"is_permanent":false}')
+        (source / f"{backup}_backup_stop_sentinel.json").write_text("{}")
+        self.scratch.own_tree(source)
+        file = self.settings_file("slow", source, network_rate_limit="1MiB")
+        command = [self.scratch.bin / "walg", "st", "transfer", "backups", "--source", file, "--appearance-checks-interval", "10ms"]
+        transfer = subprocess.Popen(as_server_user(command), env=self.walgd.env)
+        self.addCleanup(transfer.kill)
+        until("the mark to be copied", lambda: (self.folder / backup / "metadata.json").exists(), step=0.01)
+        mark.write_text('{"is_permanent":true}')
+        self.assertTrue((source / f"{backup}_backup_stop_sentinel.json").exists(), "the transfer was not slow enough for this test")
+        self.assertEqual(transfer.wait(60), 0)
+        self.assertEqual((self.folder / backup / "metadata.json").read_text(), '{"is_permanent":true}')
+        self.assertEqual(files_below(source), {})
 
     def test_transfer_keeps_the_order_of_the_backups(self):
         source = self.scratch.folder("source")
@@ -417,7 +437,7 @@ class CommandLine(TestCase):
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
-        for words in (["st", "ls"], ["flags"], ["completion", "bash"]):
+        for words in (["st", "ls"], ["flags"], ["completion", "bash"], ["--version"], ["st", "--help"]):
             command = [self.scratch.bin / "walg", *words]
             with open("/dev/full", "w") as full:
                 result = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True)

@@ -111,6 +111,12 @@ TEST_CASE("a settings file of the host's of which nobody can tell whether it is 
     CHECK_THAT(Settings::load(sources).warnings().front(), Contains("is passed over"));
 }
 
+TEST_CASE("a settings file that is named and cannot be looked at is named in the error", "[config]") {
+    Sources sources;
+    sources.config_file = std::string(300, 'x');
+    CHECK_THAT(text_of_error([&] { Settings::load(sources); }), Contains("cannot read the configuration file xxx"));
+}
+
 TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is given none that counts", "[config]") {
     for (const auto* name : {"WALE_GPG_KEY_ID", "WALG_GPG_KEY_ID", "GPG_KEY_ID"}) {
         CHECK_THAT(Given().env(name, "0xAB").error(), Contains(name) && Contains("this version cannot do"));

@@ -115,9 +115,15 @@ RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashe
 }
 
 void RestoreTarget::require_empty() const {
-    if (!empty_or_absent(root_))
-        throw Error(ErrorKind::refused, fmt::format("Directory {} for delta base must be empty", root_),
-                    "nothing was written; name an empty folder, or move what is there away first");
+    if (empty_or_absent(root_)) return;
+    // pg_control gets its name last, and recovery puts the label away.
+    const auto there = [this](const char* name) { return ::access((root_ + name).c_str(), F_OK) == 0; };
+    const bool waits = there("/global/pg_control") && there("/backup_label");
+    throw Error(
+        ErrorKind::refused, fmt::format("Directory {} for delta base must be empty", root_),
+        waits ? "nothing was written; it holds a whole restored backup that has not begun to recover: start PostgreSQL on it, "
+                "or name an empty folder"
+              : "nothing was written; name an empty folder, or move what is there away first");
 }
 
 bool RestoreTarget::holds_only(std::string_view name) const {
