@@ -25,7 +25,10 @@ std::uint64_t number(std::string_view text) {
 }
 
 [[noreturn]] void refuse_connection(const proto::Client& client) {
-    throw Error(ErrorKind::failed, client.error(), "is WALGD_SOCKET the daemon's, and may this user write to it?");
+    throw Error(ErrorKind::failed, client.error(),
+                client.timed_out()
+                    ? "it was reached, and hangs: journalctl -u walgd, and is this host out of memory or of CPU time?"
+                    : "is WALGD_SOCKET the daemon's, and may this user write to it?");
 }
 
 /// The Error that the daemon sent.
