@@ -86,6 +86,7 @@ private:
     void take_fly();
     void unknown(const std::string& key, const std::string& where);
     void tell_what_is_passed_over();
+    void warn_of_another_token();
     void warn(std::string text) { settings_.warnings_.push_back(std::move(text)); }
 
     const Sources& sources_;
@@ -211,7 +212,17 @@ void Settings::Loader::tell_what_is_passed_over() {
     }
     if (!unused_.empty())
         warn(fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused_, ", ")));
+    warn_of_another_token();
     for (auto& warning : open_file_warnings(settings_, sources_.daemon)) warn(std::move(warning));
+}
+
+/// A token of a person's shell with the keys of a file: the storage refuses the two, and says not why.
+void Settings::Loader::warn_of_another_token() {
+    const auto token = settings_.source("aws_session_token"), key = settings_.source("aws_secret_access_key");
+    const auto of_environment = [](const std::string& source) { return source.starts_with("environment "); };
+    if (!settings_.given("aws_session_token") || !settings_.given("aws_secret_access_key")) return;
+    if (of_environment(token) && !of_environment(key))
+        warn(fmt::format("aws_session_token ({}) goes with the keys of {}: does it belong to them?", token, key));
 }
 
 Settings Settings::load(const Sources& sources) { return Loader(sources).load(); }
