@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <map>
 #include <optional>
 #include <vector>
 #include <yaml-cpp/yaml.h>
@@ -91,9 +92,10 @@ private:
 
     const Sources& sources_;
     Settings settings_;
-    std::vector<std::string> unused_;      ///< of WAL-G's, without effect here
-    std::vector<ForeignSetting> key_ring_; ///< refused, unless an OpenPGP key is given
-    Variables variables_;                  ///< of the file's lines and of the environment
+    std::vector<std::string> unused_;              ///< of WAL-G's, without effect here
+    std::vector<ForeignSetting> key_ring_;         ///< refused, unless an OpenPGP key is given
+    std::map<const Setting*, std::string> places_; ///< in the file, of what it gives
+    Variables variables_;                          ///< of the file's lines and of the environment
 };
 
 void Settings::Loader::take_file() {
@@ -130,7 +132,12 @@ void Settings::Loader::take_node(const std::string& key, const YAML::Node& value
     const auto name = fmt::format("{} in {}", key, where);
     const bool storages = setting->type == Type::storages && value.IsMap();
     const auto text = storages ? storages_text(value, name) : scalar_text(value, name);
-    if (!text.empty()) settings_.give(*setting, text, file);
+    if (text.empty()) return;
+    const auto [place, first] = places_.try_emplace(setting, where);
+    if (!first && settings_.text(setting->name) != text)
+        warn(fmt::format("{} is given twice, in {} and in {}; the latter is used", setting->name, place->second, where));
+    place->second = where;
+    settings_.give(*setting, text, file);
 }
 
 void Settings::Loader::take_environment() {
