@@ -58,8 +58,12 @@ int main(int count, char** words) {
         return fail(file, std::string("cannot open it: ") + std::strerror(errno),
                     "PostgreSQL calls it in its data directory with %p");
     proto::Client client;
-    if (client.connect(socket) != proto::Client::Connected::yes)
-        return fail(name, client.error(), "is walgd running? Nothing is lost: PostgreSQL keeps the file and tries again");
+    const auto connected = client.connect(socket);
+    if (connected != proto::Client::Connected::yes)
+        return fail(name, client.error(),
+                    std::string(connected == proto::Client::Connected::nobody ? "is walgd running?"
+                                                                              : "may this user write to that socket?") +
+                        " Nothing is lost: PostgreSQL keeps the file and tries again");
     proto::Frame answer;
     if (!client.send({proto::Type::wal_push, 1, {name}}, fd) ||
         !client.receive_patiently(answer, answer_seconds, "walg-push: " + name))

@@ -6,11 +6,14 @@
 #include "common/archive/wal/lost_segments.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/backup/content_check.hpp"
+#include "common/backup/restore/archive_moments.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <random>
+#include <set>
+#include <string>
 #include <sys/statvfs.h>
 
 namespace walgd::config {
@@ -131,11 +134,13 @@ private:
                  "walg verify tells what can be restored; nothing is deleted until that is mended");
         const archive::BackupGraph graph(inventory.backups);
         const archive::HeldBackup* newest = nullptr;
+        std::set<std::string> sound;
         for (const auto& backup : inventory.backups) {
             const auto defect = graph.defect(backup);
-            if (defect.empty())
+            if (defect.empty()) {
                 newest = &backup;
-            else
+                sound.insert(backup.name);
+            } else
                 find(Weight::warning, "archive", fmt::format("{} cannot be restored: {}", backup.name, defect),
                      "take a new full backup: walg backup-push");
         }
@@ -149,7 +154,40 @@ private:
                              std::chrono::floor<std::chrono::days>(age).count()),
                  "take one more often: every day of WAL is an hour of recovery or so");
         newest_segment(inventory);
+        if (!sound.empty() && readable()) look(findings_, Weight::warning, "archive", [&] { way_to_newest_wal(sound); });
         look(findings_, Weight::warning, "archive", [&] { lost_segments(inventory); });
+    }
+
+    bool readable() const { return archive_.packing.cipher == nullptr || archive_.packing.cipher->can_decrypt(); }
+
+    /// That recovery from the newest backup comes to the newest WAL.
+    void way_to_newest_wal(const std::set<std::string>& sound) {
+        const auto loaded = backup::load_view(archive_, stop_);
+        const backup::TimelinePath path(loaded.view, loaded.view.latest_timeline());
+        const auto last = path.last();
+        if (!last) return;
+        const backup::BackupFacts* from = nullptr;
+        for (const auto& backup : loaded.view.backups) {
+            const bool leads = sound.contains(backup.name) && path.leads_through(backup);
+            if (leads && (from == nullptr || from->start < backup.start)) from = &backup;
+        }
+        if (from == nullptr) {
+            find(Weight::broken, "archive",
+                 fmt::format("no backup leads to the WAL of timeline {}, the newest one", path.timeline().number()),
+                 "take a backup of its server now: walg backup-push");
+            return;
+        }
+        auto missing = path.number_of(from->start);
+        while (missing < *last && path.has(missing)) ++missing;
+        if (missing >= *last) return;
+        // Several segments are on their way at once.
+        const bool may_come = *last - missing <= static_cast<std::uint64_t>(settings_.number("upload_concurrency"));
+        find(
+            may_come ? Weight::warning : Weight::broken, "archive",
+            fmt::format("WAL segment {} is missing{}: what was archived behind it cannot be reached from {}, the newest backup",
+                        path.name(missing), may_come ? ", if it is not on its way" : "", from->name),
+            "walg restorable names all that is missing; store it, if a server's pg_wal still has it (walg wal-push), else take a "
+            "backup now: walg backup-push");
     }
 
     /// What PostgreSQL may remove, or has removed, and nobody else has.
@@ -173,8 +211,7 @@ private:
 
     /// That the key of this host opens what is stored.
     void newest_segment(const archive::Inventory& inventory) {
-        const bool readable = archive_.packing.cipher == nullptr || archive_.packing.cipher->can_decrypt();
-        for (auto object = inventory.wal_objects.rbegin(); object != inventory.wal_objects.rend() && readable; ++object) {
+        for (auto object = inventory.wal_objects.rbegin(); object != inventory.wal_objects.rend() && readable(); ++object) {
             if (archive::segment_of_wal_object(object->key.path()).empty() || object->bytes == 0) continue;
             pg::WalCheck wal;
             look(findings_, Weight::broken, "archive", [&] { backup::check_wal_object(archive_, object->key, wal, stop_); });

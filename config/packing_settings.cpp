@@ -22,10 +22,13 @@ std::pair<std::string, std::string> key_of(const Settings& settings, const std::
             fmt::format("both {} ({}) and {} ({}) are given", name, settings.source(name), path_name, settings.source(path_name)),
             "keep one of them");
     if (settings.given(name)) return {settings.text(name), settings.source(name)};
-    if (settings.given(path_name))
+    if (!settings.given(path_name)) return {};
+    try {
         return {std::string(trimmed(read_secret_file(settings.text(path_name)))),
                 fmt::format("{} (from {})", settings.text(path_name), settings.source(path_name))};
-    return {};
+    } catch (const Error& error) {
+        throw error.within(fmt::format("the key's file that {} names ({})", path_name, settings.source(path_name)));
+    }
 }
 
 } // namespace

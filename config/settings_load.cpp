@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <map>
 #include <optional>
 #include <vector>
 #include <yaml-cpp/yaml.h>
@@ -86,13 +87,15 @@ private:
     void take_fly();
     void unknown(const std::string& key, const std::string& where);
     void tell_what_is_passed_over();
+    void warn_of_another_token();
     void warn(std::string text) { settings_.warnings_.push_back(std::move(text)); }
 
     const Sources& sources_;
     Settings settings_;
-    std::vector<std::string> unused_;      ///< of WAL-G's, without effect here
-    std::vector<ForeignSetting> key_ring_; ///< refused, unless an OpenPGP key is given
-    Variables variables_;                  ///< of the file's lines and of the environment
+    std::vector<std::string> unused_;              ///< of WAL-G's, without effect here
+    std::vector<ForeignSetting> key_ring_;         ///< refused, unless an OpenPGP key is given
+    std::map<const Setting*, std::string> places_; ///< in the file, of what it gives
+    Variables variables_;                          ///< of the file's lines and of the environment
 };
 
 void Settings::Loader::take_file() {
@@ -129,7 +132,12 @@ void Settings::Loader::take_node(const std::string& key, const YAML::Node& value
     const auto name = fmt::format("{} in {}", key, where);
     const bool storages = setting->type == Type::storages && value.IsMap();
     const auto text = storages ? storages_text(value, name) : scalar_text(value, name);
-    if (!text.empty()) settings_.give(*setting, text, file);
+    if (text.empty()) return;
+    const auto [place, first] = places_.try_emplace(setting, where);
+    if (!first && settings_.text(setting->name) != text)
+        warn(fmt::format("{} is given twice, in {} and in {}; the latter is used", setting->name, place->second, where));
+    place->second = where;
+    settings_.give(*setting, text, file);
 }
 
 void Settings::Loader::take_environment() {
@@ -211,7 +219,17 @@ void Settings::Loader::tell_what_is_passed_over() {
     }
     if (!unused_.empty())
         warn(fmt::format("settings of WAL-G's that change nothing in this version: {}", fmt::join(unused_, ", ")));
+    warn_of_another_token();
     for (auto& warning : open_file_warnings(settings_, sources_.daemon)) warn(std::move(warning));
+}
+
+/// A token of a person's shell with the keys of a file: the storage refuses the two, and says not why.
+void Settings::Loader::warn_of_another_token() {
+    const auto token = settings_.source("aws_session_token"), key = settings_.source("aws_secret_access_key");
+    const auto of_environment = [](const std::string& source) { return source.starts_with("environment "); };
+    if (!settings_.given("aws_session_token") || !settings_.given("aws_secret_access_key")) return;
+    if (of_environment(token) && !of_environment(key))
+        warn(fmt::format("aws_session_token ({}) goes with the keys of {}: does it belong to them?", token, key));
 }
 
 Settings Settings::load(const Sources& sources) { return Loader(sources).load(); }

@@ -147,7 +147,7 @@ constexpr Setting table[] = {
     {"pgsslrootcert", "PGSSLROOTCERT", no_words, Type::path, "", "", "Certificates that the server's is checked against", false, no_words},
     {"pgappname", "PGAPPNAME", no_words, Type::text, "", "walgd", "Application name that the server shows", false, no_words},
     // The daemon
-    {"socket", "WALGD_SOCKET", no_words, Type::path, "", "/run/walgd/walgd.sock", "The daemon's socket", false, no_words},
+    {"socket", "WALGD_SOCKET", no_words, Type::path, "", "/run/walgd/walgd.sock", "The daemon's socket; walg-push and walg-fetch read no file: they have it from WALGD_SOCKET or --socket", false, no_words},
     {"walg_socket", "WALGD_WALG_SOCKET", no_words, Type::path, "", "", "A second socket, where the daemon speaks WAL-G's protocol for walg-daemon-client and the walg_archive module; needs pgdata", false, no_words},
     {"schedule_full", "WALGD_SCHEDULE_FULL", no_words, Type::text, "", "", "When the daemon takes a full base backup: crontab(5)'s five fields, or @daily, @weekly, @monthly", false, no_words},
     {"schedule_delta", "WALGD_SCHEDULE_DELTA", no_words, Type::text, "", "", "When the daemon takes a base backup as delta_max_steps says: a delta, or a full one where the chain is long enough", false, no_words},

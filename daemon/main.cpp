@@ -306,7 +306,7 @@ void Daemon::note_change(const proto::Frame& request, bool trusted) {
 }
 
 std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
-    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7;
+    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7, encryption_at = 8;
     const auto place = request.field(place_at);
     if (!place.empty() && place != place_) return "it keeps another archive: " + place_;
     for (const auto& [at, name] : {std::pair(host_at, "pghost"), std::pair(port_at, "pgport")}) {
@@ -315,6 +315,10 @@ std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
         return fmt::format("its server is another one: its {} is {}", name,
                            settings_.text(name).empty() ? "not set" : settings_.text(name));
     }
+    // Whoever names a key must not find plain objects.
+    const auto encryption = request.field(encryption_at);
+    const std::string_view own = archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name();
+    if (!encryption.empty() && encryption != own) return fmt::format("its encryption is another one: {}", own);
     return {};
 }
 

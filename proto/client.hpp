@@ -25,6 +25,8 @@ public:
     /// walgd does not run.
     bool receive_patiently(Frame& frame, int seconds, const std::string& who);
     const std::string& error() const { return error_; }
+    /// The last failure: an answer did not come in time.
+    bool timed_out() const { return timed_out_; }
     int descriptor() const { return fd_; }
 
     /// The message of an error answer, with the request's id, by which the daemon's log names it.

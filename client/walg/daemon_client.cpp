@@ -25,7 +25,10 @@ std::uint64_t number(std::string_view text) {
 }
 
 [[noreturn]] void refuse_connection(const proto::Client& client) {
-    throw Error(ErrorKind::failed, client.error(), "is WALGD_SOCKET the daemon's, and may this user write to it?");
+    throw Error(ErrorKind::failed, client.error(),
+                client.timed_out()
+                    ? "it was reached, and hangs: journalctl -u walgd, and is this host out of memory or of CPU time?"
+                    : "is WALGD_SOCKET the daemon's, and may this user write to it?");
 }
 
 /// The Error that the daemon sent.
@@ -58,10 +61,18 @@ std::string flags_of(const backup::PushOptions& options) {
     return flags;
 }
 
-/// Where this command's settings want the backup, and of which server; nothing where they name no storage: then the daemon's do.
+/// What this command's settings encrypt with, as a cipher is called; empty: they name no key.
+std::string encryption_of(const config::Settings& settings) {
+    if (settings.given("libsodium_key") || settings.given("libsodium_key_path")) return "libsodium";
+    if (settings.given("pgp_key") || settings.given("pgp_key_path")) return "openpgp";
+    return {};
+}
+
+/// Where this command's settings want the backup, of which server, and encrypted how; nothing where they name no storage: then
+/// the daemon's do.
 std::vector<std::string> wanted(const config::Settings& settings) {
     try {
-        return {config::archive_place(settings), settings.text("pghost"), settings.text("pgport")};
+        return {config::archive_place(settings), settings.text("pghost"), settings.text("pgport"), encryption_of(settings)};
     } catch (const Error&) {
         return {};
     }

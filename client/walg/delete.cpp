@@ -132,7 +132,8 @@ private:
 
     archive::Choice before_choice() {
         const auto modifier = take_modifier(words_);
-        if (words_.size() != 1 || modifier == FullModifier::full)
+        // Every name begins with nothing: all but the newest would go.
+        if (words_.size() != 1 || words_.front().empty() || modifier == FullModifier::full)
             throw usage("delete before wants a backup's name or a time", "walg delete before [FIND_FULL] NAME|TIME --confirm");
         return archive::select_before(inventory_, modifier, words_.front(), by_start_time());
     }

@@ -45,6 +45,16 @@ class Doctor(TestCase):
         self.assertEqual(list((self.folder / "walgd_005/check").glob("*")), [], "the probe is gone")
         self.assertRegex(self.walgd.walg("doctor").stdout, "note +key: objects are stored unencrypted\n +do: ")
 
+    def test_a_gap_between_the_newest_backup_and_the_newest_wal(self):
+        self.walgd.walg("backup-push", self.cluster.data)
+        names = [self.cluster.switch() for _ in range(4)]
+        self.assertNotIn("is missing", json.dumps(self.findings()))
+        (self.folder / f"wal_005/{names[1]}.lz4").unlink()
+        self.check_found("warning", f"WAL segment {names[1]} is missing, if it is not on its way: ")
+        self.check_found("broken", f"WAL segment {names[1]} is missing: ", {"WALG_UPLOAD_CONCURRENCY": "1"})
+        self.walgd.walg("backup-push", self.cluster.data)
+        self.assertNotIn("is missing", json.dumps(self.findings()))
+
     def test_a_data_directory_that_is_another_one_or_none(self):
         self.check_found("broken", "no backup can be taken: ", {"PGDATA": "/nowhere"})
         self.check_found("broken", "is not the same as", {"PGDATA": str(self.folder)})

@@ -116,11 +116,30 @@ class Programs(TestCase):
         result = run([self.scratch.bin / "walg-push", wal / name], env=env, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+        self.assertIn("is walgd running?", result.stderr)
         self.assertLess(time.monotonic() - began, 5)
+        closed = self.scratch.folder("closed")
+        closed.chmod(0)
+        result = run([self.scratch.bin / "walg-push", wal / name], env={**env, "WALGD_SOCKET": str(closed / "walgd.sock")}, check=False)
+        closed.chmod(0o700)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("may this user write to that socket?", result.stderr)
         run([self.scratch.bin / "walg", "wal-push", wal / name], env=env)
         target = self.scratch.folder("out") / "x"
         run([self.scratch.bin / "walg-fetch", name, target], env=env)
         self.assertEqual(target.read_bytes(), (wal / name).read_bytes())
+
+    def test_a_key_that_is_missing_or_another_one_names_the_object_and_the_setting(self):
+        wal, (name,) = self.segments()
+        walgd = Walgd(self.scratch, self.settings)
+        walgd.walg("wal-push", wal / name, env={"WALG_LIBSODIUM_KEY": "k" * 32})
+        for env in ({}, {"WALG_LIBSODIUM_KEY": "l" * 32}):
+            refused = walgd.walg("doctor", check=False, env=env)
+            self.assertIn(f"wal_005/{name}", refused.stdout + refused.stderr)
+            self.assertIn("key", refused.stdout + refused.stderr)
+        refused = walgd.walg("backup-list", check=False, env={"WALG_LIBSODIUM_KEY_PATH": "/no/such/key"})
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("libsodium_key_path names (environment WALG_LIBSODIUM_KEY_PATH): cannot open /no/such/key", refused.stderr)
 
     def test_exit_codes_of_fetch(self):
         daemon = Walgd(self.scratch, self.settings).start()

@@ -170,6 +170,16 @@ class Service(TestCase):
         self.assertEqual(refused.returncode, 1, "the archive is the other cluster's")
         self.assertEqual(list(self.folder.glob("basebackups_005/*_backup_stop_sentinel.json")), [])
 
+    def test_a_backup_that_is_to_be_encrypted_is_not_left_to_a_daemon_without_a_key(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = self.walgd(cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        taken = walgd.walg("backup-push", cluster.data, env={"WALG_LIBSODIUM_KEY": "k" * 32}, check=False)
+        parts = list(self.folder.glob("basebackups_005/base_*/tar_partitions/part_*.lz4"))
+        self.assertEqual([part.name for part in parts if part.read_bytes()[:4] == b"\x04\x22\x4d\x18"], [], "plain lz4")
+        self.assertIn("does not take the backup, its encryption is another one: none", taken.stderr)
+
     def test_a_data_directory_that_is_named_from_where_one_stands_is_that_one_for_the_daemon_too(self):
         cluster = Cluster(self.scratch, 15, segment_mb=1)
         walgd = self.walgd(cluster).start()

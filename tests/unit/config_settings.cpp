@@ -117,6 +117,21 @@ TEST_CASE("a settings file that is named and cannot be looked at is named in the
     CHECK_THAT(text_of_error([&] { Settings::load(sources); }), Contains("cannot read the configuration file xxx"));
 }
 
+TEST_CASE("a setting that a file gives twice has a warning, unless both say the same", "[config]") {
+    const auto settings = Given().file("keep: {full: 7}\nkeep_full: 3\n").load();
+    CHECK(settings.text("keep_full") == "3");
+    CHECK_THAT(settings.warnings().front(), Contains("keep_full is given twice") && Contains("line 1") && Contains("line 2"));
+    CHECK(Given().file("keep: {full: 7}\nkeep_full: 7\n").load().warnings().empty());
+}
+
+TEST_CASE("a session token that comes from elsewhere than its keys has a warning", "[config]") {
+    Given given;
+    given.file("aws_access_key_id: id\naws_secret_access_key: key\n").env("AWS_SESSION_TOKEN", "of a shell");
+    CHECK_THAT(given.load().warnings().front(), Contains("AWS_SESSION_TOKEN") && Contains("does it belong to them?"));
+    given.env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "key");
+    CHECK(given.load().warnings().empty());
+}
+
 TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is given none that counts", "[config]") {
     for (const auto* name : {"WALE_GPG_KEY_ID", "WALG_GPG_KEY_ID", "GPG_KEY_ID"}) {
         CHECK_THAT(Given().env(name, "0xAB").error(), Contains(name) && Contains("this version cannot do"));

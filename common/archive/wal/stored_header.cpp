@@ -49,7 +49,13 @@ awaitable<std::optional<pg::WalHeader>> stored_wal_header(Archive& archive, stor
     for (bool at_end = false; !at_end && (whole || !first.full());) {
         const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
         at_end = count == 0;
-        auto decode = [&] { first.decode(chain.head(), {chunk.data(), count}); };
+        auto decode = [&] {
+            try {
+                first.decode(chain.head(), {chunk.data(), count});
+            } catch (const Error& error) {
+                throw error.within(key.path());
+            }
+        };
         co_await run_on(archive.cpu, std::move(decode));
     }
     if (!first.full()) co_return std::nullopt;
