@@ -59,7 +59,7 @@ constexpr Setting table[] = {
     {"aws_secret_access_key", "AWS_SECRET_ACCESS_KEY", aws_secret_access_key_aliases, Type::text, "", "", "Secret key", true, no_words},
     {"aws_session_token", "AWS_SESSION_TOKEN", no_words, Type::text, "", "", "Session token of temporary credentials", true, no_words},
     {"aws_region", "AWS_REGION", aws_region_aliases, Type::text, "", "", "Region; found out where it is not given", false, no_words},
-    {"aws_endpoint", "AWS_ENDPOINT", aws_endpoint_aliases, Type::text, "", "", "Server other than Amazon's: http://host:port or https://host", false, no_words},
+    {"aws_endpoint", "AWS_ENDPOINT", aws_endpoint_aliases, Type::text, "", "", "Server other than Amazon's: http://host:port or https://host/path", false, no_words},
     {"aws_s3_force_path_style", "AWS_S3_FORCE_PATH_STYLE", aws_s3_force_path_style_aliases, Type::flag, "", "false", "Put the bucket into the path instead of the host name", false, no_words},
     {"aws_profile", "AWS_PROFILE", no_words, Type::text, "", "", "Profile of the shared files", false, no_words},
     {"aws_shared_credentials_file", "AWS_SHARED_CREDENTIALS_FILE", no_words, Type::path, "", "", "Shared credentials file; ~/.aws/credentials if not given", false, no_words},
