@@ -19,6 +19,9 @@ constexpr std::array prefixes{"s3_prefix", "file_prefix"};
 constexpr std::array credential_settings{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
                                          "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
 
+/// Whose credentials they are.
+constexpr std::array server_settings{"aws_endpoint", "aws_region"};
+
 /// Settings of where objects are; everything else is the archive's.
 bool is_of_a_storage(std::string_view name) {
     constexpr std::array others{"file_prefix", "storage_prefix", "storage_deadline", "storage_stall_timeout"};
@@ -57,10 +60,14 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
         else if (!text.empty())
             values.emplace_back(setting, text);
     }
-    // Half of one's credentials and half of another's would be nobody's.
+    // Half of one's credentials and half of another's would be nobody's; and who has credentials of its own is a server of its
+    // own: Amazon's, as for WAL-G, where no endpoint is given.
     const bool has_credentials =
         std::ranges::any_of(values, [](const auto& value) { return is_one_of(value.first->name, credential_settings); });
-    if (has_credentials) forget_all(own, credential_settings);
+    if (has_credentials) {
+        forget_all(own, credential_settings);
+        forget_all(own, server_settings);
+    }
     for (const auto& [setting, text] : values) own.give(*setting, text, where);
     const bool placed = std::ranges::any_of(prefixes, [&](const char* prefix) { return own.given(prefix); });
     if (!placed)

@@ -59,7 +59,7 @@ constexpr Setting table[] = {
     {"aws_secret_access_key", "AWS_SECRET_ACCESS_KEY", aws_secret_access_key_aliases, Type::text, "", "", "Secret key", true, no_words},
     {"aws_session_token", "AWS_SESSION_TOKEN", no_words, Type::text, "", "", "Session token of temporary credentials", true, no_words},
     {"aws_region", "AWS_REGION", aws_region_aliases, Type::text, "", "", "Region; found out where it is not given", false, no_words},
-    {"aws_endpoint", "AWS_ENDPOINT", aws_endpoint_aliases, Type::text, "", "", "Server other than Amazon's: http://host:port or https://host", false, no_words},
+    {"aws_endpoint", "AWS_ENDPOINT", aws_endpoint_aliases, Type::text, "", "", "Server other than Amazon's: http://host:port or https://host/path", false, no_words},
     {"aws_s3_force_path_style", "AWS_S3_FORCE_PATH_STYLE", aws_s3_force_path_style_aliases, Type::flag, "", "false", "Put the bucket into the path instead of the host name", false, no_words},
     {"aws_profile", "AWS_PROFILE", no_words, Type::text, "", "", "Profile of the shared files", false, no_words},
     {"aws_shared_credentials_file", "AWS_SHARED_CREDENTIALS_FILE", no_words, Type::path, "", "", "Shared credentials file; ~/.aws/credentials if not given", false, no_words},
@@ -78,7 +78,7 @@ constexpr Setting table[] = {
     {"storage_deadline", "WALGD_STORAGE_DEADLINE", no_words, Type::duration, "s", "10m", "Time for all attempts of one request", false, no_words},
     {"storage_stall_timeout", "WALGD_STORAGE_STALL_TIMEOUT", no_words, Type::duration, "s", "30s", "A connection on which nothing moves for so long is given up", false, no_words},
     // Failover storages
-    {"failover_storages", "WALG_FAILOVER_STORAGES", no_words, Type::storages, "", "", "Storages beside the one above, which is called default: a name each, with its settings (what it does not set of S3's is as above, credentials only all together). New objects go to the first that can be written to, default before the names in their order; all are read", true, no_words},
+    {"failover_storages", "WALG_FAILOVER_STORAGES", no_words, Type::storages, "", "", "Storages beside the one above, which is called default: a name each, with its settings (what it does not set of S3's is as above, credentials only all together, with endpoint and region). New objects go to the first that can be written to, default before the names in their order; all are read", true, no_words},
     {"failover_storages_check", "WALG_FAILOVER_STORAGES_CHECK", no_words, Type::flag, "", "true", "Find out which storages can be worked with; false: none is left out, and new objects go to default alone", false, no_words},
     {"failover_storages_check_timeout", "WALG_FAILOVER_STORAGES_CHECK_TIMEOUT", no_words, Type::duration, "s", "30s", "So long a storage may fail before the next one takes its place; also of a check", false, no_words},
     {"failover_storages_check_size", "WALG_FAILOVER_STORAGES_CHECK_SIZE", no_words, Type::bytes, "bytes", "1MiB", "Size of the object (wal-g_storage_check) that a check writes and removes", false, no_words},

@@ -4,16 +4,40 @@
 #include "config/process.hpp"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <utility>
 
 namespace walgd::cli {
 
 namespace {
 
+/// What Amazon's SDK, and so WAL-G, finds in the environment where a settings file has no credentials.
+constexpr std::array sdk_variables{"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY",       "AWS_SECRET_KEY",
+                                   "AWS_SESSION_TOKEN", "AWS_PROFILE",    "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"};
+/// These belong together: it assumes no role without a token.
+constexpr std::array web_identity{"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME"};
+
+bool says_whose_credentials(const config::Settings& settings) {
+    constexpr std::array names{"aws_access_key_id", "aws_secret_access_key",       "aws_session_token",
+                               "aws_profile",       "aws_shared_credentials_file", "aws_config_file",
+                               "aws_role_arn",      "aws_web_identity_token_file"};
+    return std::ranges::any_of(names, [&](const char* name) { return settings.given(name); });
+}
+
 config::Settings settings_of(const std::string& config_file, bool as_walg) {
     auto sources = config::process_sources(config_file, {}, as_walg);
-    sources.environment.clear();
+    const auto environment = std::exchange(sources.environment, {});
     sources.credentials.clear();
+    const auto own = config::Settings::load(sources);
+    const auto take = [&](const char* name) {
+        if (const auto found = environment.find(name); found != environment.end()) sources.environment.insert(*found);
+    };
+    if (!own.given("s3_ca_cert_file")) take("AWS_CA_BUNDLE");
+    if (!says_whose_credentials(own)) {
+        std::ranges::for_each(sdk_variables, take);
+        if (environment.contains(web_identity.front())) std::ranges::for_each(web_identity, take);
+    }
     return config::Settings::load(sources);
 }
 

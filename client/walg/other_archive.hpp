@@ -5,7 +5,7 @@
 namespace walgd::cli {
 
 /// Another archive than the one that the settings name: that of a settings file, and of nothing else (neither environment nor
-/// command line), as WAL-G's copy reads it.
+/// command line), as WAL-G's copy reads it. Where the file has no credentials they are found as Amazon's SDK finds them.
 class OtherArchive {
 public:
     OtherArchive(Context& context, const std::string& config_file);

@@ -17,7 +17,7 @@ from made_wal import write_segment
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "sEcRet-of-aws-1", "AWS_SESSION_TOKEN": "sEcRet-of-session-2", "WALG_LIBSODIUM_KEY": "sEcRet-of-libsodium-3-0123456789a",
            "PGPASSWORD": "sEcRet-of-postgres-4", "WALGD_HTTP_TOKEN": "sEcRet-of-http-5", "WALGD_HOOK_URL": "http://127.0.0.1:1/sEcRet-of-hook-6",
            "WALG_S3_SSE_C": "sEcRet-of-customer-key-7-0123456",
-           "WALG_FAILOVER_STORAGES": json.dumps({"east": {"WALG_S3_PREFIX": "s3://east/x", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "sEcRet-of-failover-8"}})}
+           "WALG_FAILOVER_STORAGES": json.dumps({"east": {"WALG_S3_PREFIX": "s3://east/x", "AWS_ENDPOINT": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "sEcRet-of-failover-8"}})}
 PGP_SECRETS = {"WALG_PGP_KEY": (GOLDEN / "pgp/keys/locked.sec.asc").read_text(), "WALG_PGP_KEY_PASSPHRASE": "open sesame"}
 
 

@@ -507,6 +507,14 @@ class OthersWrite(TestCase):
     def test_transfer_leaves_a_backup_that_ends_while_it_is_listed_for_the_next_time(self):
         self.assert_moves_what_is_whole("st", "transfer", "backups", "--source", self.bucket, "--appearance-checks", "1")
 
+    def test_a_settings_file_without_keys_takes_those_of_the_environment(self):
+        settings = self.server.settings()
+        keys = {name: settings.pop(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        self.walgd.walg("copy", "--from", self.settings_file("keyless", settings), "--to", self.target, "-b", DELTA, env=keys)
+        self.assertIn(f"basebackups_005/{DELTA}_backup_stop_sentinel.json", files_below(self.folder))
+        self.walgd.walg("copy", "--from", self.bucket, "--to", self.target, env={name: "another's" for name in keys})
+        self.assertIn(f"basebackups_005/{NEXT_DELTA}_backup_stop_sentinel.json", files_below(self.folder), "a file's own keys go before")
+
     def test_copy_of_a_backup_that_is_deleted_meanwhile_says_so(self):
         def delete(request, upstream, client):
             status, _ = signed_request("DELETE", self.server.endpoint, f"/{self.server.bucket}/archive/basebackups_005/{NEXT_DELTA}_backup_stop_sentinel.json",

@@ -1,3 +1,4 @@
+#include "config/failover_settings.hpp"
 #include "config/s3_settings.hpp"
 #include "config/setup.hpp"
 #include "tests/unit/async_support.hpp"
@@ -52,6 +53,27 @@ TEST_CASE("the prefix in S3 is a URL, as WAL-G reads it", "[config]") {
     CHECK(folder({{"S3_ARCHIVE_CONFIG", "https://k:s@host/b/a%2520b"}}) == "a%20b");
     for (const auto* wrong : {"s3://b/50%", "s3://b/a%2", "s3://b/a?b", "s3://b/a#b"})
         CHECK_THAT(test::text_of_error([&] { folder({{"WALG_S3_PREFIX", wrong}}); }), Catch::Contains("no URL of a folder"));
+}
+
+TEST_CASE("a failover storage with credentials of its own is not asked for at the server of the others", "[config]") {
+    const auto east = [](const std::string& more) {
+        Sources sources;
+        sources.environment = {
+            {"WALG_S3_PREFIX", "s3://b/p"},
+            {"AWS_ENDPOINT", "http://minio:9000"},
+            {"AWS_REGION", "here"},
+            {"AWS_ACCESS_KEY_ID", "A"},
+            {"AWS_SECRET_ACCESS_KEY", "S"},
+            {"WALG_S3_STORAGE_CLASS", "COLD"},
+            {"WALG_FAILOVER_STORAGES", fmt::format(R"({{"east": {{"WALG_S3_PREFIX": "s3://c/p"{}}}}})", more)}};
+        return s3_options(storage_settings(Settings::load(sources), "east").front().settings);
+    };
+    const std::string keys = R"(, "AWS_ACCESS_KEY_ID": "B", "AWS_SECRET_ACCESS_KEY": "T")";
+    CHECK(east("").endpoint == "http://minio:9000");
+    CHECK(east(keys).endpoint.empty());
+    CHECK(east(keys).region.empty());
+    CHECK(east(keys).storage_class == "COLD");
+    CHECK(east(keys + R"(, "AWS_ENDPOINT": "http://other:9000")").endpoint == "http://other:9000");
 }
 
 TEST_CASE("a role is assumed with own keys only where its session was given a name", "[config]") {

@@ -69,7 +69,9 @@ TEST_CASE("the bucket stands in the host name, or in the path where it cannot", 
           Case{"http://s3.example:9000", "with.dots", false, "GET with.dots.s3.example:9000/object "},
           Case{"https://s3.example", "Upper_Case", false, "GET s3.example/Upper_Case/object "},
           Case{"http://127.0.0.1:9000", "walgd", false, "GET 127.0.0.1:9000/walgd/object "},
-          Case{"http://[::1]:9000", "walgd", false, "GET [::1]:9000/walgd/object "}}) {
+          Case{"http://[::1]:9000", "walgd", false, "GET [::1]:9000/walgd/object "},
+          Case{"https://s3.example/storage/v1/s3/", "walgd", true, "GET s3.example/storage/v1/s3/walgd/object "},
+          Case{"https://s3.example/s3", "walgd", false, "GET walgd.s3.example/s3/object "}}) {
         Bucket one;
         one.options.endpoint = endpoint;
         one.options.bucket = bucket;
@@ -78,6 +80,13 @@ TEST_CASE("the bucket stands in the host name, or in the path where it cannot", 
         one.answers([](const std::string&) { return FakeAnswer{200, ""}; }).get();
         CHECK_THAT(one.asked().front(), Catch::StartsWith(url));
     }
+}
+
+TEST_CASE("an endpoint with a password is refused without showing it, whatever is in it", "[s3]") {
+    Bucket bucket;
+    bucket.options.endpoint = "https://key:geh/eim@s3.example/path";
+    const auto said = test::text_of_error([&] { bucket.answers([](const std::string&) { return FakeAnswer{200, ""}; }); });
+    CHECK_THAT(said, Contains("AWS_ENDPOINT") && !Contains("geh"));
 }
 
 TEST_CASE("Amazon's hosts of a region in China have China's domain", "[s3]") {

@@ -35,6 +35,21 @@ bool may_be_stale(const S3Failure& failure) {
     return std::ranges::find(codes, failure.code) != std::end(codes);
 }
 
+struct Endpoint {
+    HttpServer server;
+    std::string path; ///< below which it serves S3: "/storage/v1/s3"; mostly empty
+};
+
+Endpoint split_endpoint(std::string_view text) {
+    const auto scheme = text.find("://");
+    auto slash = text.find('/', scheme == std::string_view::npos ? 0 : scheme + 3);
+    // A password, which may have a slash in it, is for parse_endpoint() to refuse as a whole.
+    if (text.find('@') != std::string_view::npos || slash == std::string_view::npos) slash = text.size();
+    auto path = text.substr(slash);
+    while (path.ends_with('/')) path.remove_suffix(1);
+    return {parse_endpoint(text.substr(0, slash), "AWS_ENDPOINT"), std::string(path)};
+}
+
 TransportOptions transport_options(const S3Options& options) {
     return {options.ca_file, options.connections_max, options.connect_timeout, options.stall_timeout, options.proxies};
 }
@@ -49,7 +64,7 @@ S3Client::S3Client(S3Options options, asio::any_io_executor io, Log& log)
 S3Client::S3Client(S3Options options, std::unique_ptr<Transport> transport, Log& log)
     : options_(std::move(options)), transport_(std::move(transport)), credentials_(options_, *transport_, log), log_(log),
       region_(options_.region) {
-    if (!options_.endpoint.empty()) parse_endpoint(options_.endpoint, "AWS_ENDPOINT");
+    if (!options_.endpoint.empty()) split_endpoint(options_.endpoint);
 }
 
 std::string S3Client::full_key(const std::string& key) const {
@@ -70,9 +85,9 @@ std::vector<Expiry> S3Client::expiries() const {
 
 HttpServer S3Client::server() const {
     const auto region = region_.empty() ? std::string("us-east-1") : region_;
-    auto server = parse_endpoint(options_.endpoint.empty() ? fmt::format("https://s3.{}.{}", region, amazon_domain(region))
-                                                           : options_.endpoint,
-                                 "AWS_ENDPOINT");
+    auto server = options_.endpoint.empty()
+                      ? parse_endpoint(fmt::format("https://s3.{}.{}", region, amazon_domain(region)), "AWS_REGION")
+                      : split_endpoint(options_.endpoint).server;
     if (!path_style()) server.host = options_.bucket + "." + server.host;
     return server;
 }
@@ -85,7 +100,7 @@ bool S3Client::path_style() const {
     if (!dns_safe(options_.bucket, tls)) return true;
     // No name goes before an address.
     boost::system::error_code no_address;
-    if (!options_.endpoint.empty()) asio::ip::make_address(parse_endpoint(options_.endpoint, "AWS_ENDPOINT").host, no_address);
+    if (!options_.endpoint.empty()) asio::ip::make_address(split_endpoint(options_.endpoint).server.host, no_address);
     return !options_.endpoint.empty() && !no_address;
 }
 
@@ -110,7 +125,7 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     const auto to = server();
     HttpRequest http;
     http.method = request.method;
-    http.path = "/";
+    if (!options_.endpoint.empty()) http.path = uri_encoded(split_endpoint(options_.endpoint).path, true) + "/";
     if (path_style()) http.path += uri_encoded(options_.bucket, false) + (request.key.empty() ? "" : "/");
     if (!request.key.empty()) http.path += uri_encoded(full_key(request.key), true);
     http.query = request.query;
@@ -169,7 +184,7 @@ awaitable<S3Failure> S3Client::ask_region(std::string what) {
 void S3Client::move_to(const std::string& region) {
     log_.info("event=region_found bucket={} region={}", options_.bucket, region);
     // Amazon's hosts are a region's each; another server's is the only one that we know.
-    const auto host = options_.endpoint.empty() ? std::string() : parse_endpoint(options_.endpoint, "AWS_ENDPOINT").host;
+    const auto host = options_.endpoint.empty() ? std::string() : split_endpoint(options_.endpoint).server.host;
     if (host == "s3.amazonaws.com" || host == fmt::format("s3.{}.{}", region_, amazon_domain(region_))) options_.endpoint.clear();
     region_ = region;
 }
