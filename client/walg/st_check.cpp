@@ -58,8 +58,13 @@ private:
         } catch (const Error& error) {
             throw error.within("failed to write to the storage");
         }
-        if (!run_blocking(tools.context.io, storage.remove({key}), tools.context.stop).empty())
-            tools.context.log.warn("failed to clean temp files, {} left in storage", key.path());
+        bool left = true;
+        try {
+            left = !run_blocking(tools.context.io, storage.remove({key}), tools.context.stop).empty();
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::denied && error.kind() != ErrorKind::misconfigured) throw;
+        }
+        if (left) tools.context.log.warn("failed to clean temp files, {} left in storage", key.path());
         tools.context.log.info("Write check OK");
     }
 

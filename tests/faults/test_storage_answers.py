@@ -51,6 +51,14 @@ class StorageAnswers(FaultCase):
         self.assert_fetched(daemon, old)
         self.assert_state(daemon, "answering")
 
+    def test_who_may_not_remove_archives_all_the_same(self):
+        self.proxy.fault(faults.status(403, "AccessDenied"), "POST", r"\?delete")
+        daemon = self.ready_daemon()
+        self.assertIn("event=probe_not_removed", self.log.read_text())
+        self.assertEqual(self.proxy.met_count(), 1, "it is found out once")
+        self.assertIn("works=true", self.log.read_text())
+        self.assert_pushed(daemon, self.segment())
+
     def test_a_put_whose_answer_is_lost_is_stored_once_and_is_success(self):
         daemon, path = self.ready_daemon(), self.segment()
         self.proxy.fault(faults.lost_answer, "PUT", "wal_005/", times=1)

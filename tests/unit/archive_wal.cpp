@@ -100,6 +100,14 @@ TEST_CASE("a storage without conditional put is looked at first", "[wal]") {
     CHECK(fixture.backend.loop.run(probe_conditional_put(fixture.archive)) == ConditionalPut::works);
 }
 
+TEST_CASE("whether a storage keeps from overwriting is found out also where nothing may be removed", "[wal]") {
+    Fixture fixture;
+    test::CountingStorage storage(fixture.backend.storage());
+    storage.refuses_removing = true;
+    auto archive = with_storage(fixture.archive, storage);
+    CHECK(fixture.backend.loop.run(probe_conditional_put(archive)) == ConditionalPut::works);
+}
+
 TEST_CASE("what is not the segment that its name says is not stored", "[wal]") {
     Fixture fixture;
     CHECK_THROWS_AS(fixture.push(second, segment_text({})), Error);                   // another address

@@ -11,7 +11,8 @@ public:
     explicit CountingStorage(Storage& inner) : inner_(inner) {}
     int calls = 0, lists = 0, heads = 0;
     std::size_t page_objects = 1000;
-    bool keeps_all = false; ///< nothing is removed, as from a bucket whose objects are locked
+    bool keeps_all = false;        ///< nothing is removed, as from a bucket whose objects are locked
+    bool refuses_removing = false; ///< the whole request, as to those who may only write
 
     std::string describe() const override { return inner_.describe(); }
     awaitable<storage::PutOutcome> put(storage::ObjectKey key, ByteView body, storage::PutOptions options) override {
@@ -45,6 +46,7 @@ public:
     }
     awaitable<std::vector<storage::RemoveFailure>> remove(std::vector<storage::ObjectKey> keys) override {
         ++calls;
+        if (refuses_removing) throw Error(ErrorKind::denied, "AccessDenied");
         std::vector<storage::RemoveFailure> failures;
         for (const auto& key : keys) {
             if (keeps_all) failures.push_back({key, Error(ErrorKind::denied, "it is locked")});

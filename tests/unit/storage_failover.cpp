@@ -302,6 +302,14 @@ TEST_CASE("each storage is checked, and what a check wrote is gone", "[storage]"
     for (const auto* name : {"default", "east"}) CHECK_FALSE(all.there.has(name, "wal-g_storage_check"));
 }
 
+TEST_CASE("a storage where nothing may be removed can be written to all the same", "[storage]") {
+    Fixture all;
+    all.there.counted[0]->refuses_removing = true;
+    all.run(all.there.failover->check_all());
+    CHECK(all.there.failover->aliveness().states()[0].writes);
+    CHECK(all.there.failover->aliveness().home() == 0);
+}
+
 TEST_CASE("an object's trouble is not its storage's", "[storage]") {
     CHECK(storage::is_outage(Error(ErrorKind::transient, "no answer")));
     CHECK(storage::is_outage(Error(ErrorKind::denied, "AccessDenied")));
