@@ -66,12 +66,13 @@ private:
         if (!there) give_to_folders_owner(path);
         return file;
     }
-    /// What root makes belongs to whom the folder belongs: PostgreSQL's user goes on in it.
+    /// What root makes belongs to whom the folder belongs: PostgreSQL's user goes on in it. No link is followed that they may
+    /// have put there meanwhile.
     static void give_to_folders_owner(const std::string& path) {
         const auto parent = std::filesystem::path(path).parent_path();
         struct stat folder{};
         if (::geteuid() != 0 || ::stat(parent.empty() ? "." : parent.c_str(), &folder) != 0) return;
-        if (::chown(path.c_str(), folder.st_uid, folder.st_gid) != 0)
+        if (::lchown(path.c_str(), folder.st_uid, folder.st_gid) != 0)
             throw_errno(fmt::format("cannot give {} to the owner of its folder", path));
     }
 

@@ -150,8 +150,8 @@ void HttpServer::Parts::listen() {
 bool HttpServer::Parts::trusted(const PageRequest& request) const {
     constexpr std::string_view bearer = "Bearer ";
     const std::string_view given = request[http::field::authorization];
-    const bool names_token =
-        beast::iequals(given.substr(0, bearer.size()), bearer); // a scheme's name in any case: RFC 9110, 11.1
+    // A scheme's name may be in any case: RFC 9110, 11.1.
+    const bool names_token = beast::iequals(given.substr(0, bearer.size()), bearer);
     return !options.token.empty() && names_token && same_secret(given.substr(bearer.size()), options.token);
 }
 

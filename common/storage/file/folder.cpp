@@ -75,11 +75,12 @@ std::string Folder::path_of(const ObjectKey& key) const {
     return root_ + "/" + path;
 }
 
-/// What root makes belongs to whom the archive belongs: PostgreSQL's user goes on in it.
+/// What root makes belongs to whom the archive belongs: PostgreSQL's user goes on in it. No link is followed that they may have
+/// put there meanwhile.
 void Folder::give_to_owner(const std::string& path) const {
     struct stat root{};
     if (::geteuid() != 0 || ::stat(root_.c_str(), &root) != 0) return;
-    if (::chown(path.c_str(), root.st_uid, root.st_gid) != 0)
+    if (::lchown(path.c_str(), root.st_uid, root.st_gid) != 0)
         throw_errno(fmt::format("cannot give {} to the owner of {}", path, root_));
 }
 
