@@ -3,10 +3,10 @@
 #include "common/archive/catalogue.hpp"
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/archive/wal/stored_header.hpp"
 #include "common/archive/wal/wal_find.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/pg/wal_name.hpp"
-#include "common/pg/wal_page.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -236,10 +236,8 @@ awaitable<std::uint64_t> segment_bytes_by_header(Archive& archive, const std::ve
         const auto* compression = codec::compression_by_suffix(rest.substr(rest.empty() ? 0 : 1));
         if (segment.empty() || compression == nullptr) continue;
         if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) break;
-        const auto packed = co_await storage::get_whole(archive.storage, object.key, std::uint64_t{2} << 30);
-        if (!packed) continue;
-        const auto text = unpacked(archive, *compression, packed->view());
-        co_return pg::parse_wal_header(bytes_of(std::string_view(text).substr(0, pg::wal_header_bytes)), path).segment_bytes;
+        const auto header = co_await stored_wal_header(archive, object.key, compression);
+        if (header) co_return header->segment_bytes;
     }
     co_return pg::segment_bytes_default;
 }

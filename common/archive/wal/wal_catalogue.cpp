@@ -157,7 +157,7 @@ namespace {
 /// What the header of one segment says; 0 when none can be read.
 awaitable<std::uint64_t> segment_bytes_of(Archive& archive, WalCollector::Sample sample) {
     const storage::ObjectKey key(std::string(wal_folder) + sample.name);
-    std::string why = "there is no key to decrypt it";
+    std::string why = "there is no key to decrypt " + key.path();
     try {
         if (archive.packing.cipher == nullptr || archive.packing.cipher->can_decrypt()) {
             const auto header = co_await stored_wal_header(archive, key, sample.compression);
@@ -170,9 +170,9 @@ awaitable<std::uint64_t> segment_bytes_of(Archive& archive, WalCollector::Sample
         why = error.what();
     }
     archive.log.warn(
-        "WAL segments are taken to have 16 MiB, since the header of {} cannot be read: {}. WALG_PG_WAL_SIZE tells their "
-        "size (in MiB)",
-        key.path(), why);
+        "WAL segments are taken to have 16 MiB, since the header of one cannot be read: {}. WALG_PG_WAL_SIZE tells their size "
+        "(in MiB)",
+        why);
     co_return 0;
 }
 
