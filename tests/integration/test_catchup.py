@@ -248,6 +248,22 @@ class Catchup(TestCase):
         empty = self.scratch.folder("nothing")
         return self.fetch(check=False, env={"WALG_FILE_PREFIX": str(empty)}).stderr
 
+    def test_where_it_had_replayed_to_is_enough_while_no_checkpoint_came_since(self):
+        self.make_pair()
+        self.follow()
+        self.primary.psql("update kept set m = 'unflushed' where id % 100 = 0")
+        now = int(self.primary.psql("select pg_current_wal_lsn() - '0/0'"))
+        self.standby.wait_until_replayed(self.primary)
+        self.standby.stop("immediate")
+        redo = redo_of(self.standby.data)
+        self.primary.psql("update kept set m = 'new' where id % 1000 = 1")
+        self.assertIn("What changed since", self.push(now).stderr)
+        [name] = self.names()
+        taken_since = json.loads((self.folder / f"catchup_005/{name}_backup_stop_sentinel.json").read_text())["DeltaLSN"]
+        self.assertLessEqual(taken_since, redo)
+        self.fetch()
+        self.check_equal(databases=[])
+
     def test_a_database_of_unknown_age_that_was_copied_is_refused(self):
         self.make_pair()
         shutil.rmtree(self.folder / "basebackups_005")

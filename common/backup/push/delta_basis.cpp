@@ -4,6 +4,7 @@
 #include "common/archive/layout.hpp"
 #include "common/backup/tar_fetch.hpp"
 #include "common/backup/timeline_source.hpp"
+#include "common/pg/control_file.hpp"
 #include "common/pg/page.hpp"
 
 #include <fmt/format.h>
@@ -59,13 +60,22 @@ std::string reason_in_checksums(archive::Archive& archive, const DeltaParent& pa
 
 DeltaBasis::DeltaBasis(archive::Archive& archive, const DeltaWish& wish, pg::Lsn from, const pg::ServerFacts& facts,
                        std::string pgdata, std::stop_token stop)
-    : archive_(archive), wish_(wish.source), use_maps_(wish.use_maps), from_(from), facts_(facts), pgdata_(std::move(pgdata)),
-      stop_(std::move(stop)) {}
+    : archive_(archive), wish_(wish.source), use_maps_(wish.use_maps), asked_(from), from_(from), facts_(facts),
+      pgdata_(std::move(pgdata)), stop_(std::move(stop)) {}
 
 std::unique_ptr<DeltaBasis> DeltaBasis::for_standby(archive::Archive& archive, const DeltaWish& wish, pg::Lsn from,
                                                     const pg::ServerFacts& facts, const std::string& pgdata,
                                                     std::stop_token stop) {
-    return std::unique_ptr<DeltaBasis>(new DeltaBasis(archive, wish, from, facts, pgdata, std::move(stop)));
+    std::unique_ptr<DeltaBasis> basis(new DeltaBasis(archive, wish, from, facts, pgdata, std::move(stop)));
+    // A standby puts on its disk what it replayed only as far as there is a checkpoint in the WAL: whoever names the end of what
+    // it replayed means a later place than its disk is at.
+    const auto checkpoint = pg::read_control_file(pgdata).redo;
+    if (checkpoint < from) {
+        archive.log.info("What changed since {} is taken too: the last checkpoint began there, and no standby's disk is farther",
+                         checkpoint.text());
+        basis->from_ = checkpoint;
+    }
+    return basis;
 }
 
 std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
@@ -108,10 +118,10 @@ std::string DeltaBasis::reason_to_be_full(const pg::BackupStart& start, pg::Time
 }
 
 void DeltaBasis::require_past(const pg::BackupStart& start) const {
-    if (from_ <= start.lsn) return;
+    if (asked_ <= start.lsn) return;
     throw Error(
         ErrorKind::refused,
-        fmt::format("--from-lsn {} is ahead of this server: its backup would start at {}", from_.text(), start.lsn.text()),
+        fmt::format("--from-lsn {} is ahead of this server: its backup would start at {}", asked_.text(), start.lsn.text()),
         "name the lagging standby's own place (pg_controldata of it: Latest checkpoint's REDO location), and connect to the "
         "server that it lags behind");
 }

@@ -18,7 +18,7 @@ public:
     /// why, the log tells.
     static std::unique_ptr<DeltaBasis> choose(archive::Archive& archive, const DeltaWish& wish, const pg::ServerFacts& facts,
                                               const std::string& pgdata, std::stop_token stop);
-    /// Of a catchup backup for a standby that has all changes before `from` on its disk.
+    /// Of a catchup backup for a standby that has all changes before `from` on its disk, or before the server's last checkpoint.
     static std::unique_ptr<DeltaBasis> for_standby(archive::Archive& archive, const DeltaWish& wish, pg::Lsn from,
                                                    const pg::ServerFacts& facts, const std::string& pgdata, std::stop_token stop);
 
@@ -54,7 +54,7 @@ private:
     archive::Archive& archive_;
     DeltaWish::Source wish_;
     bool use_maps_;
-    pg::Lsn from_;
+    pg::Lsn asked_, from_;              ///< what was named, and since where changes are taken: not after it
     std::optional<DeltaParent> parent_; ///< nothing: a catchup backup
     ParentFiles parent_files_;
     pg::ServerFacts facts_;
