@@ -223,6 +223,11 @@ std::string daemon_status(Context& context, bool json) {
     return ask_daemon(context, {proto::Type::status, 1, {json ? "json" : "text"}});
 }
 
+bool daemon_listens(const Context& context) {
+    proto::Client client;
+    return client.connect(context.settings.text("socket")) == Connected::yes;
+}
+
 std::string daemon_reload(Context& context) { return ask_daemon(context, {proto::Type::reload, 1, {}}); }
 
 } // namespace walgd::cli

@@ -23,6 +23,9 @@ std::optional<archive::ArchiveSummary> summary_by_daemon(Context& context, Backu
 /// Tells the daemon, where there is one, that this command changed an archive, so that it does not answer with what was before.
 void tell_daemon_of_changes(const Context& context);
 
+/// Whether there is one at all, whatever archive it keeps.
+bool daemon_listens(const Context& context);
+
 /// The daemon's own words about itself. Error(failed) when none listens.
 std::string daemon_status(Context& context, bool json);
 

@@ -1,3 +1,4 @@
+#include "client/walg/daemon_client.hpp"
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/recovery_start.hpp"
 #include "client/walg/verb.hpp"
@@ -163,6 +164,8 @@ public:
         fetch(context, plan);
         if (was_standby)
             context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
+        if (restore_command_.empty() && !daemon_listens(context))
+            context.log.info("No walgd runs here: each segment is fetched when PostgreSQL asks for it; walgd would fetch ahead");
         if (!start_) {
             context.log.info("Start PostgreSQL on {}: it will recover to {}, last commit {}", fetch_.destination, target.text(),
                              last_commit_text(plan));

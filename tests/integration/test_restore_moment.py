@@ -236,7 +236,12 @@ class RestoreMoment(TestCase):
         data = self.scratch.path / "new"
         before = (story.cluster.data / "postgresql.auto.conf").read_text()
         name = [event for event in story.events[1] if event.name][-1]
-        said = story.daemon.walg("restore", data, "--target-name", name.name, "--target-action", "promote")
+        words = ("restore", data, "--target-name", name.name, "--target-action", "promote")
+        said = story.daemon.walg(*words)
+        self.assertNotIn("would fetch ahead", said.stderr)
+        story.daemon.kill()
+        shutil.rmtree(data)
+        self.assertIn("walgd would fetch ahead", story.daemon.walg(*words).stderr)
         after = (data / "postgresql.auto.conf").read_text()
         self.assertTrue(after.startswith(before))
         self.assertIn(f"recovery_target_name = '{name.name}'", after)
