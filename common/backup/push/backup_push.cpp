@@ -103,7 +103,7 @@ private:
 
     PartsResult copy_parts(const CopySource& source, const PartsOptions& parts) {
         ServerWatch watch(*server_, stop_);
-        UploadRoom watched{archive_, options_.piece_bytes, places_, progress_, watch.token()};
+        UploadRoom watched{archive_, options_.piece_bytes, places_, progress_, stored_, watch.token()};
         PartsResult copied;
         try {
             copied = push_parts(watched, source, files_, parts);

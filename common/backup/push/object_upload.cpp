@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 
 namespace walgd::backup {
 
@@ -11,6 +12,28 @@ namespace {
 constexpr std::chrono::seconds abort_limit{20};
 
 } // namespace
+
+void StoredObjects::add(storage::ObjectKey key, std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    objects_.emplace_back(std::move(key), bytes);
+}
+
+void StoredObjects::require_all(archive::Archive& archive, const std::string& folder, const std::stop_token& stop) const {
+    const std::lock_guard lock(mutex_);
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true), stop);
+    std::map<storage::ObjectKey, std::uint64_t> listed;
+    for (const auto& object : page.objects) listed.emplace(object.key, object.bytes);
+    for (const auto& [key, bytes] : objects_) {
+        if (const auto one = listed.find(key); one != listed.end() && one->second == bytes) continue;
+        // A listing may lag behind; the object itself does not.
+        const auto found = run_blocking(archive.io, archive.storage.head(key), stop);
+        if (found && found->bytes == bytes) continue;
+        throw Error(ErrorKind::refused,
+                    fmt::format("{} was stored, and {} meanwhile: the copy is no backup", key.path(),
+                                found ? "has become another object" : "was deleted"),
+                    "whoever deleted it did not wait for this backup (delete everything, delete garbage): run it again");
+    }
+}
 
 ObjectUpload::ObjectUpload(UploadRoom& room, storage::ObjectKey key)
     : room_(room), key_(std::move(key)), upload_(room.archive.io, nullptr) {}
@@ -92,6 +115,7 @@ void ObjectUpload::finish() {
         reap(true);
         if (run_blocking(room_.archive.io, upload_->complete(), room_.stop) == storage::PutOutcome::exists) refuse_existing();
     }
+    room_.stored.add(key_, bytes_);
     finished_ = true;
 }
 

@@ -4,9 +4,25 @@
 #include "common/codec/sink.hpp"
 
 #include <list>
+#include <mutex>
 #include <stop_token>
+#include <utility>
+#include <vector>
 
 namespace walgd::backup {
+
+/// The objects of a backup that the storage has confirmed, and their bytes there. Any thread.
+class StoredObjects {
+public:
+    void add(storage::ObjectKey key, std::uint64_t bytes);
+    /// Error(refused) naming the first that is not in the storage any more: a sentinel would promise what is gone. `folder`: the
+    /// backup's.
+    void require_all(archive::Archive& archive, const std::string& folder, const std::stop_token& stop) const;
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<std::pair<storage::ObjectKey, std::uint64_t>> objects_;
+};
 
 /// What the uploads of one backup share. Outlives them.
 struct UploadRoom {
@@ -14,6 +30,7 @@ struct UploadRoom {
     std::uint64_t piece_bytes;
     MemoryBudget& places; ///< one for each piece that may be on its way at once
     Progress& progress;
+    StoredObjects& stored;
     std::stop_token stop; ///< asked for: waits end, and requests under way are cancelled
 };
 

@@ -70,7 +70,7 @@ public:
 
     PartsResult run() {
         // The first failure stops all: uploads under way are cancelled, not waited for.
-        UploadRoom own_room{room_.archive, room_.piece_bytes, room_.places, room_.progress, stop_.get_token()};
+        UploadRoom own_room{room_.archive, room_.piece_bytes, room_.places, room_.progress, room_.stored, stop_.get_token()};
         std::vector<std::jthread> readers;
         for (unsigned index = 0; index < options_.readers; ++index)
             readers.emplace_back([&] { guarded([&] { read(own_room); }); });

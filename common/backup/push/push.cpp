@@ -34,7 +34,7 @@ Time now() { return std::chrono::ceil<std::chrono::microseconds>(std::chrono::sy
 Push::Push(archive::Archive& archive, const PushOptions& options, Progress& progress, std::stop_token stop)
     : archive_(archive), options_(options), progress_(progress), stop_(std::move(stop)),
       folder_(options.catchup_from ? archive::catchup_folder : archive::backup_folder), places_(options.uploads),
-      room_{archive, options.piece_bytes, places_, progress, stop_} {}
+      room_{archive, options.piece_bytes, places_, progress, stored_, stop_} {}
 
 Push::~Push() = default;
 
@@ -147,6 +147,7 @@ void Push::finish() {
     if (!is_catchup()) wait_for_last_wal();
     progress_.phase = Phase::finishing;
     confirm();
+    stored_.require_all(archive_, fmt::format("{}{}/", folder_, name_), stop_);
     put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
     if (options_.count_journals && !options_.delta.permanent) count_journal();
 }
@@ -179,6 +180,7 @@ void Push::put_document(const storage::ObjectKey& key, const std::string& text) 
     if (outcome == storage::PutOutcome::exists)
         throw Error(ErrorKind::refused, fmt::format("{} exists already, and nothing is overwritten", key.path()),
                     "another backup of the same name was taken meanwhile: take this one again");
+    stored_.add(key, text.size());
 }
 
 void Push::add(const PartsResult& part) {

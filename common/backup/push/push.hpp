@@ -55,6 +55,7 @@ protected:
     std::stop_token stop_;
     std::string_view folder_; ///< of the archive, for this kind of backup
     MemoryBudget places_;
+    StoredObjects stored_;
     UploadRoom room_;
     FilesSpool files_;
     std::unique_ptr<pg::Server> server_;
