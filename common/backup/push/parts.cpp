@@ -172,6 +172,7 @@ private:
             const std::lock_guard lock(mutex_);
             result_.plain_bytes += tar->content_bytes;
             result_.stored_bytes += stored;
+            ++result_.tars;
             result_.corrupt_blocks = corrupt_blocks_;
         }
         tar.reset();
@@ -212,6 +213,7 @@ PartsResult push_tar(UploadRoom& room, const SmallTar& what, const std::vector<S
         result.plain_bytes += file.content.size();
     }
     result.stored_bytes = tar.finish();
+    result.tars = 1;
     return result;
 }
 

@@ -23,6 +23,7 @@ struct PartsOptions {
 struct PartsResult {
     std::uint64_t plain_bytes = 0; ///< of the members
     std::uint64_t stored_bytes = 0;
+    std::size_t tars = 0; ///< that are stored
     std::uint64_t catalog_bytes = 0;
     std::uint64_t corrupt_blocks = 0;
     std::uint64_t read_bytes = 0; ///< of the cluster's files

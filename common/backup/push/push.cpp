@@ -16,8 +16,13 @@ namespace walgd::backup {
 
 namespace {
 
-/// Held by the session that takes a backup, in the connected database: "walgd" as a number.
+/// Held by the session that takes a backup: "walgd" as a number.
 constexpr std::string_view take_lock = "select pg_try_advisory_lock(512970878564)";
+constexpr std::string_view drop_lock = "select pg_advisory_unlock(512970878564)";
+/// Such a lock is of one database, and a backup may be taken by way of each.
+constexpr std::string_view other_has_lock =
+    "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1 and "
+    "(classid::bigint << 32 | objid::bigint) = 512970878564 and pid <> pg_backend_pid())";
 /// A server lets go of a session's lock some moments after the session's end.
 constexpr std::chrono::milliseconds lock_wait{100};
 constexpr int lock_tries = 20;
@@ -94,10 +99,17 @@ void Push::require_own_archive(const std::string& subject) {
     }
 }
 
+bool Push::take_cluster() {
+    if (server_->value(std::string(take_lock)) != "t") return false;
+    if (server_->value(std::string(other_has_lock)) != "t") return true;
+    server_->value(std::string(drop_lock));
+    return false;
+}
+
 void Push::enter(const std::string& subject, std::string intent_place) {
     intent_place_ = std::move(intent_place);
     require_own_archive(subject);
-    for (int tries_left = lock_tries; server_->value(std::string(take_lock)) != "t"; --tries_left) {
+    for (int tries_left = lock_tries; !take_cluster(); --tries_left) {
         if (tries_left == 0)
             throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");
@@ -134,6 +146,20 @@ void Push::require_no_moved_database() {
     }
 }
 
+/// The sentinel says that all of it is there. A run under the same host's name, with another server, takes ours for a killed
+/// one's and removes it.
+void Push::require_all_tars() {
+    const auto folder = archive::tar_folder(name_, folder_);
+    const auto found = run_blocking(archive_.io, storage::list_all(archive_.storage.answering(), folder, false), stop_);
+    if (found.objects.size() >= sum_.tars) return;
+    throw Error(
+        ErrorKind::refused,
+        fmt::format("{} has {} of the {} tars that were stored there: the others were removed while the backup was taken, "
+                    "and it is none",
+                    folder, found.objects.size(), sum_.tars),
+        "was the archive tidied up, or is another host of the same name taking a backup? Run backup-push again");
+}
+
 void Push::finish() {
     stop();
     require_no_moved_database();
@@ -147,6 +173,7 @@ void Push::finish() {
     if (!is_catchup()) wait_for_last_wal();
     progress_.phase = Phase::finishing;
     confirm();
+    require_all_tars();
     put_document(archive::sentinel_key(name_, folder_), to_json(sentinel()));
     if (options_.count_journals && !options_.delta.permanent) count_journal();
 }
@@ -184,6 +211,7 @@ void Push::put_document(const storage::ObjectKey& key, const std::string& text) 
 void Push::add(const PartsResult& part) {
     sum_.plain_bytes += part.plain_bytes;
     sum_.stored_bytes += part.stored_bytes;
+    sum_.tars += part.tars;
     sum_.catalog_bytes += part.catalog_bytes;
     sum_.corrupt_blocks += part.corrupt_blocks;
     sum_.read_bytes += part.read_bytes;

@@ -143,6 +143,7 @@ void ServerCopy::end_file() {
 
 void ServerCopy::close_part() {
     result_.stored_bytes += tar_->finish();
+    ++result_.tars;
     tar_.reset();
 }
 
