@@ -188,6 +188,33 @@ class Backup(TestCase):
         self.assertEqual(first.wait(120), 0)
         self.assertEqual(len(self.sentinels()), 1)
 
+    def slow_backup(self):
+        """One that goes on for some seconds, and has stored a part."""
+        limits = {"WALG_DISK_RATE_LIMIT": "8000000", "WALG_TAR_SIZE_THRESHOLD": "4000000"}
+        push = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone(**limits).env)
+        self.addCleanup(push.kill)
+        until("a part to be stored", lambda: list(self.folder.glob("basebackups_005/*/tar_partitions/*")) or push.poll() is not None, 60, 0.02)
+        self.assertIsNone(push.poll(), "the backup ended before")
+        return push
+
+    def test_a_second_one_by_way_of_another_database_is_refused(self):
+        first = self.slow_backup()
+        other = self.alone()
+        other.env["PGDATABASE"] = "template1"
+        second = other.walg("backup-push", self.cluster.data, check=False)
+        self.assertEqual(second.returncode, 1, second.stderr)
+        self.assertIn("is being taken already", second.stderr)
+        self.assertEqual(first.wait(120), 0)
+        self.alone().walg("backup-fetch", self.scratch.path / "new", "LATEST")
+
+    def test_a_part_that_is_removed_meanwhile_makes_no_backup(self):
+        push = self.slow_backup()
+        next(self.folder.glob("basebackups_005/*/tar_partitions/part_*")).unlink()
+        self.assertEqual(push.wait(120), 1)
+        self.assertIn("was stored, and was deleted meanwhile: the copy is no backup", (self.scratch.path / "log").read_text())
+        self.assertEqual(self.sentinels(), [])
+        self.assertEqual(list(self.folder.glob("basebackups_005/*")), [], "nothing is left behind")
+
     def test_page_damage_is_found_named_and_recorded(self):
         self.cluster.psql("checkpoint")
         path = self.cluster.psql("select pg_relation_filepath('t')")

@@ -31,7 +31,7 @@ void StoredObjects::require_all(archive::Archive& archive, const std::string& fo
         throw Error(ErrorKind::refused,
                     fmt::format("{} was stored, and {} meanwhile: the copy is no backup", key.path(),
                                 found ? "has become another object" : "was deleted"),
-                    "whoever deleted it did not wait for this backup (delete everything, delete garbage): run it again");
+                    "was the archive tidied up, or is another host of the same name taking a backup? Run this one again");
     }
 }
 

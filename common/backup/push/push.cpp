@@ -16,8 +16,13 @@ namespace walgd::backup {
 
 namespace {
 
-/// Held by the session that takes a backup, in the connected database: "walgd" as a number.
+/// Held by the session that takes a backup: "walgd" as a number.
 constexpr std::string_view take_lock = "select pg_try_advisory_lock(512970878564)";
+constexpr std::string_view drop_lock = "select pg_advisory_unlock(512970878564)";
+/// Such a lock is of one database, and a backup may be taken by way of each.
+constexpr std::string_view other_has_lock =
+    "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1 and "
+    "(classid::bigint << 32 | objid::bigint) = 512970878564 and pid <> pg_backend_pid())";
 /// A server lets go of a session's lock some moments after the session's end.
 constexpr std::chrono::milliseconds lock_wait{100};
 constexpr int lock_tries = 20;
@@ -94,10 +99,17 @@ void Push::require_own_archive(const std::string& subject) {
     }
 }
 
+bool Push::take_cluster() {
+    if (server_->value(std::string(take_lock)) != "t") return false;
+    if (server_->value(std::string(other_has_lock)) != "t") return true;
+    server_->value(std::string(drop_lock));
+    return false;
+}
+
 void Push::enter(const std::string& subject, std::string intent_place) {
     intent_place_ = std::move(intent_place);
     require_own_archive(subject);
-    for (int tries_left = lock_tries; server_->value(std::string(take_lock)) != "t"; --tries_left) {
+    for (int tries_left = lock_tries; !take_cluster(); --tries_left) {
         if (tries_left == 0)
             throw Error(ErrorKind::refused, "a base backup of this cluster is being taken already",
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");

@@ -71,6 +71,8 @@ private:
     std::string backup_from_the_future();
     void require_own_archive(const std::string& subject);
     Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
+    /// False: a session, in whatever database, takes a backup of the cluster.
+    bool take_cluster();
     void finish();
     std::map<std::string, std::string> database_places();
     void require_no_moved_database();
