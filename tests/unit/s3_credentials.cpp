@@ -239,4 +239,14 @@ TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
     CHECK_THROWS_AS(chain.get(true), Error);
 }
 
+TEST_CASE("who is cancelled while instance metadata are asked is not told that there are no keys", "[s3]") {
+    Chain chain([](const std::string&) -> FakeAnswer { throw Error(ErrorKind::cancelled, "cancelled"); });
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::cancelled);
+    Chain later([](const std::string& what) -> FakeAnswer {
+        if (what.starts_with("PUT ")) return {200, "session"};
+        throw Error(ErrorKind::cancelled, "cancelled");
+    });
+    CHECK(kind_of([&] { later.get(); }) == ErrorKind::cancelled);
+}
+
 } // namespace walgd::storage

@@ -257,6 +257,7 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
     } catch (const Error& error) {
         failure = error;
     }
+    if (failure->kind() == ErrorKind::cancelled) throw *failure;
     if (there) throw failure->within("cannot get credentials from instance metadata");
     // Off Amazon's machines nobody is there.
     log_.debug("event=no_instance_metadata error={}", in_quotes(failure->what()));
