@@ -205,4 +205,20 @@ TEST_CASE("a bucket whose settings we may not see, or that has none, is taken fo
     CHECK(kind_of([&] { bucket.loop.run(storage->removed_objects()); }) == ErrorKind::transient);
 }
 
+TEST_CASE("Yandex's session token goes in its own header too", "[s3]") {
+    for (const bool on : {true, false}) {
+        Bucket bucket;
+        bucket.options.region = "ru-central1";
+        bucket.options.access_key = bucket.options.secret_key = "";
+        bucket.options.yc_session_token = on;
+        bucket.options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/keys";
+        bucket.answers([](const std::string& what) -> FakeAnswer {
+            if (!has(what, "/keys")) return {200, ""};
+            return {200, R"({"AccessKeyId":"C","SecretAccessKey":"s","Token":"iam-token"})"};
+        });
+        bucket.get();
+        CHECK(has(bucket.asked().back(), "x-yacloud-subjecttoken=iam-token") == on);
+    }
+}
+
 } // namespace walgd::storage

@@ -308,6 +308,18 @@ TEST_CASE("a config file that is not there does not matter where the credentials
     CHECK_THAT(test::text_of_error([&] { chain.get(true); }), Contains("absent"));
 }
 
+TEST_CASE("Yandex's session token: only the instance's keys are taken", "[s3]") {
+    Chain chain(instance);
+    chain.options.access_key = "A";
+    chain.options.secret_key = "S";
+    chain.options.yc_session_token = true;
+    CHECK(chain.get().access_key == "I");
+    CHECK(chain.chain->renewable());
+    Chain none(nobody);
+    none.options.yc_session_token = true;
+    CHECK(kind_of([&] { none.get(); }) == ErrorKind::denied);
+}
+
 TEST_CASE("who is cancelled while instance metadata are asked is not told that there are no keys", "[s3]") {
     Chain chain([](const std::string&) -> FakeAnswer { throw Error(ErrorKind::cancelled, "cancelled"); });
     CHECK(kind_of([&] { chain.get(); }) == ErrorKind::cancelled);

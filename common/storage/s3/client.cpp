@@ -134,6 +134,7 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     const auto payload = request.body_sha256.empty() ? sha256_hex(request.body) : request.body_sha256;
     sign(http, to.authority(), credentials, region_.empty() ? "us-east-1" : region_, "s3", std::chrono::system_clock::now(),
          payload);
+    if (options_.yc_session_token) http.headers.emplace_back("x-yacloud-subjecttoken", credentials.session_token);
     std::optional<Error> failure;
     const auto began = std::chrono::steady_clock::now();
     try {

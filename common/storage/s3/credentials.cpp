@@ -113,13 +113,19 @@ awaitable<Credentials> CredentialChain::fetch() {
 }
 
 awaitable<Credentials> CredentialChain::fetch_own() {
-    auto given = co_await from_settings();
-    if (!given) given = co_await from_files();
-    if (given) co_return *given;
+    if (!options_.yc_session_token) {
+        auto given = co_await from_settings();
+        if (!given) given = co_await from_files();
+        if (given) co_return *given;
+    }
     const auto container = co_await from_container();
     if (container) co_return *container;
     const auto instance = co_await from_instance();
     if (instance) co_return *instance;
+    if (options_.yc_session_token)
+        throw Error(ErrorKind::denied,
+                    fmt::format("no credentials for bucket {}: tried container endpoint, instance metadata", options_.bucket),
+                    "with S3_USE_YC_SESSION_TOKEN they come from there alone: does the instance have a service account?");
     throw Error(ErrorKind::denied,
                 fmt::format("no credentials for bucket {}: tried AWS_ACCESS_KEY_ID, shared files (profile {}), "
                             "AWS_WEB_IDENTITY_TOKEN_FILE, container endpoint, instance metadata",

@@ -21,7 +21,9 @@ public:
     /// Those in use, as far as they were needed yet.
     const std::optional<Credentials>& current() const { return current_; }
     /// Whether asking anew can give others: not when the keys stand in the settings.
-    bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty() || assumes_role(); }
+    bool renewable() const {
+        return options_.access_key.empty() || options_.secret_key.empty() || assumes_role() || options_.yc_session_token;
+    }
 
 private:
     struct Role {
@@ -29,7 +31,8 @@ private:
     };
     /// A role that has a session name, and no web identity token, is assumed with one's own keys, as WAL-G does it.
     bool assumes_role() const {
-        return !options_.role_arn.empty() && !options_.role_session_name.empty() && options_.web_identity_token_file.empty();
+        return !options_.role_arn.empty() && !options_.role_session_name.empty() && options_.web_identity_token_file.empty() &&
+               !options_.yc_session_token;
     }
     awaitable<Credentials> fetch();
     awaitable<Credentials> fetch_own();
