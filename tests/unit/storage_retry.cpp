@@ -17,6 +17,7 @@ public:
     int calls = 0;
     int taken_over = 0;        ///< how many readers went on with the checksum of another
     bool lose_answers = false; ///< the call is made, and its answer lost
+    bool hides_sizes = false;  ///< of what is read, as who answers in chunks
 
     std::string describe() const override { return inner_.describe(); }
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
@@ -58,8 +59,11 @@ public:
 
 private:
     struct Breaking : ObjectReader {
-        Breaking(Failing& storage, std::unique_ptr<ObjectReader> inner) : storage_(storage), inner_(std::move(inner)) {}
-        const ObjectInfo& info() const override { return inner_->info(); }
+        Breaking(Failing& storage, std::unique_ptr<ObjectReader> inner)
+            : storage_(storage), inner_(std::move(inner)), info_(inner_->info()) {
+            if (storage_.hides_sizes) info_.bytes = 0;
+        }
+        const ObjectInfo& info() const override { return info_; }
         awaitable<std::size_t> read(MutableBytes into) override {
             storage_.step();
             const auto count = co_await inner_->read(into);
@@ -70,6 +74,7 @@ private:
         }
         Failing& storage_;
         std::unique_ptr<ObjectReader> inner_;
+        ObjectInfo info_;
     };
     void step() {
         ++calls;
@@ -194,6 +199,20 @@ TEST_CASE("a read that breaks goes on where it was", "[storage]") {
     fixture.failing.script = {std::nullopt, std::nullopt, lost, std::nullopt, std::nullopt, lost};
     CHECK(fixture.get(3) == "0123456789");
     CHECK(fixture.failing.taken_over == 2); // what came in pieces is proved as a whole
+}
+
+TEST_CASE("a read whose size was not announced goes on too where it broke", "[storage]") {
+    Fixture fixture;
+    fixture.put("0123456789", false);
+    fixture.failing.hides_sizes = true;
+    fixture.failing.script = {std::nullopt, lost, std::nullopt, std::nullopt, lost};
+    CHECK(fixture.get(3) == "0123456789");
+    CHECK(fixture.failing.taken_over == 2);
+    // That it is one's own is found out by its bytes.
+    Fixture mine;
+    mine.failing.script = {lost};
+    mine.failing.lose_answers = mine.failing.hides_sizes = true;
+    CHECK(mine.put("x", true) == PutOutcome::stored);
 }
 
 TEST_CASE("an object that changes under a read is an error, not a mixture", "[storage]") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <fmt/format.h>
+#include <limits>
 #include <random>
 
 namespace walgd::storage {
@@ -89,8 +90,10 @@ template <class Result, class Call> awaitable<Result> repeat(Shared& shared, std
 class ResumingReader : public ObjectReader {
 public:
     ResumingReader(Shared& shared, std::unique_ptr<ObjectReader> reader, ByteRange range)
-        : shared_(shared), reader_(std::move(reader)), info_(reader_->info()), offset_(range.offset),
-          end_(std::min(info_.bytes, range.length ? range.offset + *range.length : info_.bytes)) {}
+        : shared_(shared), reader_(std::move(reader)), info_(reader_->info()), offset_(range.offset) {
+        if (range.length) end_ = range.offset + *range.length;
+        if (info_.bytes > 0) end_ = std::min(end_, info_.bytes);
+    }
 
     const ObjectInfo& info() const override { return info_; }
 
@@ -121,9 +124,10 @@ private:
     awaitable<void> reopen() {
         ByteRange rest;
         rest.offset = offset_;
-        rest.length = end_ - offset_;
+        if (end_ != not_announced) rest.length = end_ - offset_;
         auto reader = co_await shared_.inner.get(info_.key, rest);
-        if (!reader || reader->info().etag != info_.etag || reader->info().bytes != info_.bytes)
+        const bool same_size = reader && (reader->info().bytes == info_.bytes || info_.bytes == 0);
+        if (!same_size || reader->info().etag != info_.etag)
             throw Error(ErrorKind::corrupt,
                         fmt::format("{} in {} changed while it was read", info_.key.path(), shared_.inner.describe()),
                         "is something else writing into the archive?");
@@ -135,7 +139,9 @@ private:
     Shared& shared_;
     std::unique_ptr<ObjectReader> reader_, broken_; ///< broken_: kept for its checksum, until one goes on where it stopped
     ObjectInfo info_;
-    std::uint64_t offset_, end_;
+    /// Who sends piece by piece, as some do that stand between us and a storage, tells no size.
+    static constexpr auto not_announced = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t offset_, end_ = not_announced;
 };
 
 class RetryingUpload : public Upload {
@@ -225,7 +231,8 @@ private:
     /// Whether the object is these bytes.
     awaitable<bool> holds(ObjectKey key, ByteView body) {
         const auto reader = co_await get(key, {});
-        if (!reader || reader->info().bytes != body.size()) co_return false;
+        const bool other_size = reader && reader->info().bytes > 0 && reader->info().bytes != body.size();
+        if (!reader || other_size) co_return false;
         Blob chunk(compared_bytes);
         for (;;) {
             const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
