@@ -43,6 +43,11 @@ bool knows_no_condition(const S3Failure& failure, std::string_view body) {
            (failure.code.starts_with("Invalid") && lower_case(body).find("if-none-match") != std::string::npos);
 }
 
+/// The bucket locks what is put into it, and takes nothing then that has no MD5, though the body's SHA-256 is signed.
+bool wants_md5(const S3Failure& failure) {
+    return failure.status == bad_request && lower_case(failure.message).find("content-md5") != std::string::npos;
+}
+
 /// An answer whose body was read before.
 class ReadAnswer : public HttpAnswer {
 public:
@@ -156,6 +161,7 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     if (!request.key.empty()) http.path += uri_encoded(full_key(request.key), true);
     http.query = request.query;
     http.headers = request.headers;
+    if (wants_md5_ && request.method == "PUT") http.headers.emplace_back("content-md5", md5_base64(request.body));
     http.body = request.body;
     const auto payload = request.body_sha256.empty() ? sha256_hex(request.body) : request.body_sha256;
     sign(http, to.authority(), credentials, region_.empty() ? "us-east-1" : region_, "s3", std::chrono::system_clock::now(),
@@ -216,11 +222,12 @@ void S3Client::move_to(const std::string& region) {
     region_ = region;
 }
 
-/// With the two detours that S3 asks for: another region, other credentials.
+/// With the detours that S3 asks for: another region, other credentials, an MD5.
 awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) {
     co_await find_region();
     bool new_credentials = false, other_region = false;
     for (;;) {
+        const bool with_md5 = wants_md5_;
         auto answer = co_await send_once(request, new_credentials);
         const auto status = answer->head().status;
         const bool suspicious = status == 301 || status == 307 || status == 400 || status == 403;
@@ -245,6 +252,10 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) 
         }
         if (credentials_.renewable() && may_be_stale(failure) && !new_credentials) {
             new_credentials = true;
+            continue;
+        }
+        if (request.method == "PUT" && !with_md5 && wants_md5(failure)) {
+            wants_md5_ = true;
             continue;
         }
         if (std::ranges::find(request.accepted, status) == request.accepted.end()) throw error_of(failure, request.what);
