@@ -108,6 +108,10 @@ TEST_CASE("keys that could not be deleted come back, each by name", "[s3]") {
     REQUIRE(failures.size() == 1);
     CHECK(failures[0].key == "b");
     CHECK(failures[0].code == "AccessDenied");
+    CHECK(error_of(failures[0], "").kind() == ErrorKind::denied);
+    CHECK(error_of(DeleteFailure{"k", "SlowDown", "later"}, "").kind() == ErrorKind::transient);
+    CHECK(error_of(DeleteFailure{"k", "InternalError", ""}, "").kind() == ErrorKind::transient);
+    CHECK(error_of(DeleteFailure{"k", "ObjectLocked", ""}, "").kind() == ErrorKind::misconfigured);
     CHECK_THAT(delete_body({"a&b"}), Catch::Contains("a&amp;b"));
 }
 

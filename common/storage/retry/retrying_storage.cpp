@@ -47,6 +47,15 @@ public:
         return delay;
     }
 
+    /// The same; nothing when there is none.
+    std::optional<std::chrono::milliseconds> before_giving_up(const Error& error, std::string_view what) {
+        try {
+            return after(error, what);
+        } catch (const Error&) {
+            return std::nullopt;
+        }
+    }
+
     awaitable<void> wait(std::chrono::milliseconds delay) { return environment_.sleep(delay); }
 
 private:
@@ -210,9 +219,23 @@ public:
         co_return page;
     }
     awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
-        auto call = [this, keys] { return shared_.inner.remove(keys); };
-        auto failures = co_await repeat<std::vector<RemoveFailure>>(shared_, fmt::format("remove {} objects", keys.size()), call);
-        co_return failures;
+        std::vector<RemoveFailure> lasting;
+        Attempts attempts(shared_.policy, shared_.environment, shared_.log);
+        for (;;) {
+            const auto what = fmt::format("remove {} objects", keys.size());
+            auto call = [this, keys] { return shared_.inner.remove(keys); };
+            auto failures = co_await repeat<std::vector<RemoveFailure>>(shared_, what, call);
+            // The storage may ask to wait for some of them alone.
+            const auto again = std::ranges::partition(
+                failures, [](const RemoveFailure& failure) { return failure.error.kind() != ErrorKind::transient; });
+            std::optional<std::chrono::milliseconds> delay;
+            if (!again.empty()) delay = attempts.before_giving_up(again.front().error, what);
+            lasting.insert(lasting.end(), failures.begin(), delay ? again.begin() : failures.end());
+            if (!delay) co_return lasting;
+            keys.clear();
+            for (const auto& failure : again) keys.push_back(failure.key);
+            co_await attempts.wait(*delay);
+        }
     }
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
         auto call = [this, folder, age] { return shared_.inner.remove_stale_uploads(folder, age); };
