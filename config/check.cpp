@@ -9,7 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
-#include <random>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -70,8 +69,7 @@ void check_socket(const std::string& path, Checks& checks) {
 int run_check(const Settings& settings, archive::Archive& archive, std::ostream& out, bool server) {
     Checks checks(out);
     auto& storage = archive.storage;
-    std::random_device dice;
-    const storage::ObjectKey key(fmt::format("{}check/{:08x}{:08x}", archive::own_folder, dice(), dice()));
+    const auto key = archive::probe_key();
     const std::string probe = "walgd --check";
     checks.run("settings", [&] { return fmt::format("storage {}", storage.describe()); });
     for (const auto& warning : settings.warnings()) checks.warn("settings", warning);

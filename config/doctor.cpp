@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <random>
 #include <set>
 #include <string>
 #include <sys/statvfs.h>
@@ -75,8 +74,7 @@ private:
 
     /// Writes, reads, lists and removes one small object. False: there is no use in looking further.
     bool rights() {
-        std::random_device dice;
-        const storage::ObjectKey key(fmt::format("{}check/{:08x}{:08x}", archive::own_folder, dice(), dice()));
+        const auto key = archive::probe_key();
         const std::string probe = "walg doctor";
         const auto list = look(findings_, Weight::broken, "storage: list",
                                [&] { wait(storage_.list(std::string(archive::backup_folder), {})); });

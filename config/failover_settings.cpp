@@ -16,11 +16,15 @@ namespace walgd::config {
 namespace {
 
 constexpr std::array prefixes{"s3_prefix", "file_prefix"};
-constexpr std::array credential_settings{"aws_access_key_id", "aws_secret_access_key", "aws_session_token",
-                                         "aws_profile",       "aws_role_arn",          "aws_web_identity_token_file"};
+constexpr std::array credential_settings{
+    "aws_access_key_id", "aws_secret_access_key",       "aws_session_token",      "aws_profile",
+    "aws_role_arn",      "aws_web_identity_token_file", "s3_use_yc_session_token"};
 
 /// Whose credentials they are.
 constexpr std::array server_settings{"aws_endpoint", "aws_region"};
+
+/// What one server takes, and knows keys of, and another does not.
+constexpr std::array ways_of_a_server{"aws_s3_force_path_style", "s3_storage_class", "s3_sse", "s3_sse_kms_id", "s3_sse_c"};
 
 /// Settings of where objects are; everything else is the archive's.
 bool is_of_a_storage(std::string_view name) {
@@ -61,13 +65,16 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
             values.emplace_back(setting, text);
     }
     // Half of one's credentials and half of another's would be nobody's; and who has credentials of its own is a server of its
-    // own: Amazon's, as for WAL-G, where no endpoint is given.
-    const bool has_credentials =
-        std::ranges::any_of(values, [](const auto& value) { return is_one_of(value.first->name, credential_settings); });
+    // own: Amazon's, as for WAL-G, where no endpoint is given. WAL-G takes nothing at all of what is set for `default`.
+    const auto gives = [&](const auto& names) {
+        return std::ranges::any_of(values, [&](const auto& value) { return is_one_of(value.first->name, names); });
+    };
+    const bool has_credentials = gives(credential_settings);
     if (has_credentials) {
         forget_all(own, credential_settings);
         forget_all(own, server_settings);
     }
+    if (has_credentials || gives(std::array{"aws_endpoint", "file_prefix"})) forget_all(own, ways_of_a_server);
     for (const auto& [setting, text] : values) own.give(*setting, text, where);
     const bool placed = std::ranges::any_of(prefixes, [&](const char* prefix) { return own.given(prefix); });
     if (!placed)

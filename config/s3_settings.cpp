@@ -58,6 +58,7 @@ void set_credentials(storage::S3Options& options, const Settings& settings) {
     options.role_arn = settings.text("aws_role_arn");
     // Its default names a session that a token begins; that a role is assumed with own keys has to be asked for.
     if (settings.given("aws_role_session_name")) options.role_session_name = settings.text("aws_role_session_name");
+    options.yc_session_token = settings.flag("s3_use_yc_session_token");
     for (const auto* name : {"HOME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                              "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
                              "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_STS"}) {

@@ -19,6 +19,7 @@ constexpr std::array aws_endpoint_aliases{"AWS_ENDPOINT_URL_S3"sv, "AWS_ENDPOINT
 constexpr std::array aws_s3_force_path_style_aliases{"S3_FORCE_PATH_STYLE"sv, "WALG_S3_FORCE_PATH_STYLE"sv};
 constexpr std::array s3_ca_cert_file_aliases{"S3_CA_CERT_FILE"sv, "WALE_S3_CA_CERT_FILE"sv, "AWS_CA_BUNDLE"sv};
 constexpr std::array s3_storage_class_aliases{"S3_STORAGE_CLASS"sv, "WALE_S3_STORAGE_CLASS"sv};
+constexpr std::array yc_session_token_aliases{"WALG_S3_USE_YC_SESSION_TOKEN"sv, "WALE_S3_USE_YC_SESSION_TOKEN"sv};
 constexpr std::array s3_sse_aliases{"S3_SSE"sv, "WALE_S3_SSE"sv};
 constexpr std::array s3_sse_choices{"AES256"sv, "aws:kms"sv};
 constexpr std::array s3_sse_kms_id_aliases{"S3_SSE_KMS_ID"sv, "WALE_S3_SSE_KMS_ID"sv};
@@ -67,6 +68,7 @@ constexpr Setting table[] = {
     {"aws_web_identity_token_file", "AWS_WEB_IDENTITY_TOKEN_FILE", no_words, Type::path, "", "", "Token with which aws_role_arn is assumed", false, no_words},
     {"aws_role_arn", "AWS_ROLE_ARN", no_words, Type::text, "", "", "Role that is assumed: with the web identity token, or, where aws_role_session_name is set too, with the keys that are found otherwise", false, no_words},
     {"aws_role_session_name", "AWS_ROLE_SESSION_NAME", no_words, Type::text, "", "walgd", "Name of the session of an assumed role", false, no_words},
+    {"s3_use_yc_session_token", "S3_USE_YC_SESSION_TOKEN", yc_session_token_aliases, Type::flag, "", "false", "Yandex Cloud: credentials of the instance's service account alone, whose token goes in X-YaCloud-SubjectToken", false, no_words},
     {"s3_ca_cert_file", "WALG_S3_CA_CERT_FILE", s3_ca_cert_file_aliases, Type::path, "", "", "Certificates (PEM) that are trusted beside the system's", false, no_words},
     {"s3_storage_class", "WALG_S3_STORAGE_CLASS", s3_storage_class_aliases, Type::text, "", "STANDARD", "Storage class of new objects; STANDARD sends none", false, no_words},
     {"s3_sse", "WALG_S3_SSE", s3_sse_aliases, Type::text, "", "", "Server-side encryption: AES256 or aws:kms", false, s3_sse_choices},
@@ -78,7 +80,7 @@ constexpr Setting table[] = {
     {"storage_deadline", "WALGD_STORAGE_DEADLINE", no_words, Type::duration, "s", "10m", "Time for all attempts of one request", false, no_words},
     {"storage_stall_timeout", "WALGD_STORAGE_STALL_TIMEOUT", no_words, Type::duration, "s", "30s", "A connection on which nothing moves for so long is given up", false, no_words},
     // Failover storages
-    {"failover_storages", "WALG_FAILOVER_STORAGES", no_words, Type::storages, "", "", "Storages beside the one above, which is called default: a name each, with its settings (what it does not set of S3's is as above, credentials only all together, with endpoint and region). New objects go to the first that can be written to, default before the names in their order; all are read", true, no_words},
+    {"failover_storages", "WALG_FAILOVER_STORAGES", no_words, Type::storages, "", "", "Storages beside the one above, which is called default: a name each, with its settings (what it does not set of S3's is as above, credentials only all together, with endpoint and region; with credentials or an endpoint of its own it has path style, storage class and server-side encryption of its own too). New objects go to the first that can be written to, default before the names in their order; all are read", true, no_words},
     {"failover_storages_check", "WALG_FAILOVER_STORAGES_CHECK", no_words, Type::flag, "", "true", "Find out which storages can be worked with; false: none is left out, and new objects go to default alone", false, no_words},
     {"failover_storages_check_timeout", "WALG_FAILOVER_STORAGES_CHECK_TIMEOUT", no_words, Type::duration, "s", "30s", "So long a storage may fail before the next one takes its place; also of a check", false, no_words},
     {"failover_storages_check_size", "WALG_FAILOVER_STORAGES_CHECK_SIZE", no_words, Type::bytes, "bytes", "1MiB", "Size of the object (wal-g_storage_check) that a check writes and removes", false, no_words},

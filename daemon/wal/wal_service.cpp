@@ -242,6 +242,7 @@ awaitable<void> WalService::find_out_conditional_put() {
                                   "looks before it puts, and cannot see a writer that comes between\"",
                                   archive_.storage.describe());
             co_await pusher_.warm_up();
+            co_await archive::remove_old_probes(archive_);
             co_return;
         } catch (...) {
             failure = as_error(std::current_exception()); // none may end this

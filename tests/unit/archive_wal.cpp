@@ -108,6 +108,30 @@ TEST_CASE("whether a storage keeps from overwriting is found out also where noth
     CHECK(fixture.backend.loop.run(probe_conditional_put(archive)) == ConditionalPut::works);
 }
 
+TEST_CASE("what a look at the storage left behind that was killed is removed after an hour", "[wal]") {
+    Fixture fixture;
+    auto& storage = fixture.backend.storage();
+    const auto put = [&](const std::string& name, std::chrono::minutes age) {
+        const auto key = "walgd_005/check/" + name;
+        fixture.backend.loop.run(storage.put(storage::ObjectKey(key), bytes_of("first"), {}));
+        std::filesystem::last_write_time(fixture.backend.folder / key, std::filesystem::file_time_type::clock::now() - age);
+    };
+    put(probe_key().path().substr(16), std::chrono::minutes(61));
+    put("0123456789abcdef", std::chrono::minutes(61));
+    put("0123456789abcdee", std::chrono::minutes(50)); // somebody may be looking at it
+    put("a person's", std::chrono::minutes(61));
+    fixture.backend.loop.run(remove_old_probes(fixture.archive));
+    std::vector<std::string> left;
+    const auto page = fixture.backend.loop.run(storage.list("walgd_005/check/", {}));
+    for (const auto& object : page.objects) left.push_back(object.key.path().substr(16));
+    CHECK(left == std::vector<std::string>{"0123456789abcdee", "a person's"});
+    test::CountingStorage refusing(storage);
+    refusing.refuses_removing = true;
+    auto archive = with_storage(fixture.archive, refusing);
+    put("0123456789abcdef", std::chrono::minutes(61));
+    CHECK_NOTHROW(fixture.backend.loop.run(remove_old_probes(archive)));
+}
+
 TEST_CASE("what is not the segment that its name says is not stored", "[wal]") {
     Fixture fixture;
     CHECK_THROWS_AS(fixture.push(second, segment_text({})), Error);                   // another address

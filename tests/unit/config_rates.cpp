@@ -72,8 +72,38 @@ TEST_CASE("a failover storage with credentials of its own is not asked for at th
     CHECK(east("").endpoint == "http://minio:9000");
     CHECK(east(keys).endpoint.empty());
     CHECK(east(keys).region.empty());
-    CHECK(east(keys).storage_class == "COLD");
     CHECK(east(keys + R"(, "AWS_ENDPOINT": "http://other:9000")").endpoint == "http://other:9000");
+}
+
+TEST_CASE("a failover storage of another server has path style, storage class and encryption of its own", "[config]") {
+    const auto east = [](const std::string& given) {
+        Sources sources;
+        sources.environment = {{"WALG_S3_PREFIX", "s3://b/p"},
+                               {"AWS_ENDPOINT", "http://minio:9000"},
+                               {"AWS_ACCESS_KEY_ID", "A"},
+                               {"AWS_SECRET_ACCESS_KEY", "S"},
+                               {"AWS_S3_FORCE_PATH_STYLE", "true"},
+                               {"WALG_S3_STORAGE_CLASS", "COLD"},
+                               {"WALG_S3_SSE", "aws:kms"},
+                               {"WALG_S3_SSE_KMS_ID", "key"},
+                               {"WALG_FAILOVER_STORAGES", fmt::format(R"({{"east": {{{}}}}})", given)}};
+        return storage_settings(Settings::load(sources), "east").front().settings;
+    };
+    const std::string prefix = R"("WALG_S3_PREFIX": "s3://c/p")";
+    const auto same = s3_options(east(prefix));
+    CHECK(same.force_path_style);
+    CHECK(same.storage_class == "COLD");
+    CHECK(same.sse_kms_id == "key");
+    for (const auto* other :
+         {R"(, "AWS_ACCESS_KEY_ID": "B", "AWS_SECRET_ACCESS_KEY": "T")", R"(, "AWS_ENDPOINT": "http://other")"}) {
+        const auto own = s3_options(east(prefix + other));
+        CHECK_FALSE(own.force_path_style);
+        CHECK(own.storage_class == "STANDARD");
+        CHECK(own.sse.empty());
+        CHECK(own.sse_kms_id.empty());
+    }
+    CHECK(s3_options(east(prefix + R"(, "AWS_ENDPOINT": "http://other", "WALG_S3_SSE": "AES256")")).sse == "AES256");
+    CHECK_FALSE(east(R"("WALG_FILE_PREFIX": "/archive")").given("s3_sse")); // which a folder would have to refuse
 }
 
 TEST_CASE("a role is assumed with own keys only where its session was given a name", "[config]") {

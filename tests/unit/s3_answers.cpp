@@ -108,6 +108,10 @@ TEST_CASE("keys that could not be deleted come back, each by name", "[s3]") {
     REQUIRE(failures.size() == 1);
     CHECK(failures[0].key == "b");
     CHECK(failures[0].code == "AccessDenied");
+    CHECK(error_of(failures[0], "").kind() == ErrorKind::denied);
+    CHECK(error_of(DeleteFailure{"k", "SlowDown", "later"}, "").kind() == ErrorKind::transient);
+    CHECK(error_of(DeleteFailure{"k", "InternalError", ""}, "").kind() == ErrorKind::transient);
+    CHECK(error_of(DeleteFailure{"k", "ObjectLocked", ""}, "").kind() == ErrorKind::misconfigured);
     CHECK_THAT(delete_body({"a&b"}), Catch::Contains("a&amp;b"));
 }
 
@@ -127,11 +131,11 @@ TEST_CASE("a profile is found among others", "[s3]") {
     const auto text =
         "# comment\n[default]\naws_access_key_id = A\naws_secret_access_key=B\n\n[profile other]\naws_access_key_id=C\n"
         "aws_secret_access_key = D # not a comment\naws_session_token=T\n";
-    CHECK(parse_profile(text, "default").access_key == "A");
-    CHECK(parse_profile(text, "default").secret_key == "B");
-    CHECK(parse_profile(text, "other").access_key == "C");
-    CHECK(parse_profile(text, "other").session_token == "T");
-    CHECK(parse_profile(text, "none").access_key.empty());
+    CHECK(parse_profile(text, "default")["aws_access_key_id"] == "A");
+    CHECK(parse_profile(text, "default")["aws_secret_access_key"] == "B");
+    CHECK(parse_profile(text, "other")["aws_access_key_id"] == "C");
+    CHECK(parse_profile(text, "other")["aws_session_token"] == "T");
+    CHECK(parse_profile(text, "none").empty());
 }
 
 } // namespace walgd::storage

@@ -205,4 +205,41 @@ TEST_CASE("a bucket whose settings we may not see, or that has none, is taken fo
     CHECK(kind_of([&] { bucket.loop.run(storage->removed_objects()); }) == ErrorKind::transient);
 }
 
+TEST_CASE("a bucket that locks what is put into it gets the MD5 that it wants, from then on", "[s3]") {
+    Bucket bucket;
+    const auto storage = bucket.storage([](const std::string& what) -> FakeAnswer {
+        if (has(what, "?uploads"))
+            return {200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
+        if (has(what, "content-md5=kAFQmDzST7DWlj99KOF/cg==")) return {200, "", {{"etag", "\"e\""}}}; // of "abc"
+        return {400, "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is required for Put "
+                     "Object requests with Object Lock parameters</Message></Error>"};
+    });
+    const auto put = [&](const std::string& text) {
+        return bucket.loop.run(storage->put(ObjectKey("k"), bytes_of(text), {.if_absent = true, .metadata = {}}));
+    };
+    CHECK(put("abc") == PutOutcome::stored);
+    CHECK(bucket.asked().size() == 2);
+    const auto upload = bucket.loop.run(storage->start_upload(ObjectKey("k"), {}));
+    CHECK_NOTHROW(bucket.loop.run(upload->put_piece(1, 0, bytes_of("abc"))));
+    CHECK(bucket.asked().size() == 4);
+    CHECK(kind_of([&] { put("other"); }) == ErrorKind::misconfigured); // it is not asked again and again
+    CHECK(bucket.asked().size() == 5);
+}
+
+TEST_CASE("Yandex's session token goes in its own header too", "[s3]") {
+    for (const bool on : {true, false}) {
+        Bucket bucket;
+        bucket.options.region = "ru-central1";
+        bucket.options.access_key = bucket.options.secret_key = "";
+        bucket.options.yc_session_token = on;
+        bucket.options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/keys";
+        bucket.answers([](const std::string& what) -> FakeAnswer {
+            if (!has(what, "/keys")) return {200, ""};
+            return {200, R"({"AccessKeyId":"C","SecretAccessKey":"s","Token":"iam-token"})"};
+        });
+        bucket.get();
+        CHECK(has(bucket.asked().back(), "x-yacloud-subjecttoken=iam-token") == on);
+    }
+}
+
 } // namespace walgd::storage

@@ -38,6 +38,25 @@ struct Chain {
 
 FakeAnswer nobody(const std::string&) { return {0, ""}; }
 
+/// An instance's metadata with a role.
+FakeAnswer instance(const std::string& what) {
+    if (what.starts_with("PUT ")) return {200, "session"};
+    if (what.find("/role1") == std::string::npos) return {200, "role1"};
+    return {200, json_of("I", std::chrono::hours(6))};
+}
+
+std::string role_answer(const std::string& key) {
+    return fmt::format(
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+        "<SessionToken>t</SessionToken></Credentials></AssumeRoleResult></AssumeRoleResponse>",
+        key);
+}
+
+void write_shared(const Chain& chain, const std::string& name, std::string_view text) {
+    std::filesystem::create_directory(chain.home / ".aws");
+    write_file_atomically(chain.home / (".aws/" + name), bytes_of(text), 0600);
+}
+
 } // namespace
 
 TEST_CASE("given keys are used, and nobody is asked", "[s3]") {
@@ -237,6 +256,78 @@ TEST_CASE("a web identity token is exchanged for the role's keys", "[s3]") {
     CHECK_THAT(chain.transport.asked.back(), Contains("sts.cn-north-1.amazonaws.com.cn"));
     write_file_atomically(chain.home / "token", bytes_of("another"), 0600);
     CHECK_THROWS_AS(chain.get(true), Error);
+}
+
+TEST_CASE("a profile's role is assumed with the keys of its source_profile", "[s3]") {
+    Chain chain([](const std::string& what) -> FakeAnswer {
+        if (what.find("Credential=BASE/") == std::string::npos) return {403, ""};
+        return {200, role_answer("R")};
+    });
+    write_shared(chain, "credentials", "[base]\naws_access_key_id=BASE\naws_secret_access_key=S\n");
+    write_shared(chain, "config",
+                 "[profile backup]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\nexternal_id = x7\n"
+                 "role_session_name = me\n");
+    chain.options.profile = "backup";
+    CHECK(chain.get().access_key == "R");
+    CHECK_THAT(chain.transport.asked.front(), Contains("Action=AssumeRole&") && Contains("ExternalId=x7") &&
+                                                  Contains("RoleSessionName=me") && Contains("role%2Fr"));
+    CHECK_THAT(chain.get().source, Contains("role arn:aws:iam::1:role/r of profile backup"));
+
+    Chain without(nobody);
+    write_shared(without, "config", "[profile backup]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n");
+    without.options.profile = "backup";
+    CHECK_THAT(test::text_of_error([&] { without.get(); }), Contains("profile backup") && Contains("source_profile base"));
+}
+
+TEST_CASE("a profile that has its keys in a way that is not ours is an error, and no other keys are taken", "[s3]") {
+    for (const auto* setting : {"credential_process = /bin/keys", "sso_session = work", "sso_start_url = https://x",
+                                "credential_source = Ec2InstanceMetadata", "web_identity_token_file = /t"}) {
+        const std::string name(setting, std::string_view(setting).find(' '));
+        Chain chosen(instance);
+        write_shared(chosen, "config", fmt::format("[profile work]\nrole_arn = arn:r\n{}\n", setting));
+        chosen.options.profile = "work";
+        const auto said = test::text_of_error([&] { chosen.get(); });
+        CHECK_THAT(said, Contains("profile work") && Contains(".aws/config") && Contains(name));
+        CHECK(chosen.transport.asked.empty());
+        Chain shared(instance);
+        write_shared(shared, "credentials", fmt::format("[default]\n{}\n", setting));
+        CHECK_THAT(test::text_of_error([&] { shared.get(); }), Contains("profile default") && Contains(name));
+        // WAL-G looks into no config file that nobody named.
+        Chain unnamed(instance);
+        write_shared(unnamed, "config", fmt::format("[default]\n{}\n", setting));
+        CHECK(unnamed.get().access_key == "I");
+    }
+}
+
+TEST_CASE("a config file that is not there does not matter where the credentials file has the keys", "[s3]") {
+    Chain chain(nobody);
+    write_shared(chain, "credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\n");
+    chain.options.config_file = chain.home / "absent";
+    CHECK(chain.get().access_key == "A");
+    std::filesystem::remove(chain.home / ".aws/credentials");
+    CHECK_THAT(test::text_of_error([&] { chain.get(true); }), Contains("absent"));
+}
+
+TEST_CASE("Yandex's session token: only the instance's keys are taken", "[s3]") {
+    Chain chain(instance);
+    chain.options.access_key = "A";
+    chain.options.secret_key = "S";
+    chain.options.yc_session_token = true;
+    CHECK(chain.get().access_key == "I");
+    CHECK(chain.chain->renewable());
+    Chain none(nobody);
+    none.options.yc_session_token = true;
+    CHECK(kind_of([&] { none.get(); }) == ErrorKind::denied);
+}
+
+TEST_CASE("who is cancelled while instance metadata are asked is not told that there are no keys", "[s3]") {
+    Chain chain([](const std::string&) -> FakeAnswer { throw Error(ErrorKind::cancelled, "cancelled"); });
+    CHECK(kind_of([&] { chain.get(); }) == ErrorKind::cancelled);
+    Chain later([](const std::string& what) -> FakeAnswer {
+        if (what.starts_with("PUT ")) return {200, "session"};
+        throw Error(ErrorKind::cancelled, "cancelled");
+    });
+    CHECK(kind_of([&] { later.get(); }) == ErrorKind::cancelled);
 }
 
 } // namespace walgd::storage

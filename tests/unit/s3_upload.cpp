@@ -118,6 +118,22 @@ TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
 
 TEST_CASE("a server that does not know If-None-Match is found out once, and is sent what it knows", "[s3]") {
     const FakeAnswer unknown{501, "<Error><Code>NotImplemented</Code></Error>"}, stored{200, "", {{"etag", "\"e\""}}};
+    for (const auto& refusal :
+         {FakeAnswer{400, "<Error><Code>NotImplemented</Code><Message>A header you provided ...</Message></Error>"},
+          FakeAnswer{400, "<Error><Code>InvalidArgument</Code><ArgumentName>If-None-Match</ArgumentName></Error>"},
+          FakeAnswer{400, "<Error><Code>InvalidRequest</Code><Message>if-none-match is not supported</Message></Error>"}}) {
+        Bucket one;
+        one.put = [&](bool condition) { return condition ? refusal : stored; };
+        CHECK(one.put_if_absent() == PutOutcome::stored);
+        CHECK(one.put_if_absent() == PutOutcome::stored);
+    }
+    for (const auto* other : {"InvalidArgument", "InvalidStorageClass", "EntityTooLarge"}) {
+        Bucket one;
+        one.put = [&](bool) { return FakeAnswer{400, fmt::format("<Error><Code>{}</Code></Error>", other)}; };
+        CHECK_THAT(test::text_of_error([&] { one.put_if_absent(); }), Catch::Contains(other));
+        one.put = [&](bool condition) { return condition ? FakeAnswer{412, ""} : stored; };
+        CHECK(one.put_if_absent() == PutOutcome::exists);
+    }
     Bucket bucket;
     std::vector<bool> conditional;
     bucket.put = [&](bool condition) {

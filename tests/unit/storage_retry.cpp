@@ -15,8 +15,11 @@ public:
     explicit Failing(Storage& inner) : inner_(inner) {}
     std::deque<std::optional<Error>> script;
     int calls = 0;
-    int taken_over = 0;        ///< how many readers went on with the checksum of another
-    bool lose_answers = false; ///< the call is made, and its answer lost
+    int taken_over = 0;                            ///< how many readers went on with the checksum of another
+    bool lose_answers = false;                     ///< the call is made, and its answer lost
+    bool hides_sizes = false;                      ///< of what is read, as who answers in chunks
+    std::deque<std::map<std::string, Error>> left; ///< what the next calls do not remove
+    std::vector<std::vector<ObjectKey>> asked_to_remove;
 
     std::string describe() const override { return inner_.describe(); }
     awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) override {
@@ -49,7 +52,12 @@ public:
     }
     awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
         step();
-        auto failures = co_await inner_.remove(keys);
+        asked_to_remove.push_back(keys);
+        std::vector<RemoveFailure> failures;
+        if (!left.empty()) {
+            for (const auto& [key, error] : left.front()) failures.push_back({ObjectKey(key), error});
+            left.pop_front();
+        }
         co_return failures;
     }
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
@@ -58,8 +66,11 @@ public:
 
 private:
     struct Breaking : ObjectReader {
-        Breaking(Failing& storage, std::unique_ptr<ObjectReader> inner) : storage_(storage), inner_(std::move(inner)) {}
-        const ObjectInfo& info() const override { return inner_->info(); }
+        Breaking(Failing& storage, std::unique_ptr<ObjectReader> inner)
+            : storage_(storage), inner_(std::move(inner)), info_(inner_->info()) {
+            if (storage_.hides_sizes) info_.bytes = 0;
+        }
+        const ObjectInfo& info() const override { return info_; }
         awaitable<std::size_t> read(MutableBytes into) override {
             storage_.step();
             const auto count = co_await inner_->read(into);
@@ -70,6 +81,7 @@ private:
         }
         Failing& storage_;
         std::unique_ptr<ObjectReader> inner_;
+        ObjectInfo info_;
     };
     void step() {
         ++calls;
@@ -166,6 +178,26 @@ TEST_CASE("attempts and the deadline end it", "[storage]") {
     CHECK(brief.clock.time_since_epoch() <= std::chrono::seconds(1));
 }
 
+TEST_CASE("objects that a storage asks to wait for are removed later, the others' failures stay", "[storage]") {
+    const std::vector<ObjectKey> keys{ObjectKey("a"), ObjectKey("b"), ObjectKey("c")};
+    Fixture fixture;
+    fixture.failing.left = {{{"a", lost}, {"b", forbidden}, {"c", lost}}, {{"c", lost}}};
+    const auto failures = fixture.backend.loop.run(fixture.retrying->remove(keys));
+    REQUIRE(failures.size() == 1);
+    CHECK(failures[0].key == ObjectKey("b"));
+    const std::vector<std::vector<ObjectKey>> asked{keys, {ObjectKey("a"), ObjectKey("c")}, {ObjectKey("c")}};
+    CHECK(fixture.failing.asked_to_remove == asked);
+    CHECK(fixture.slept.size() == 2);
+
+    Fixture few({.attempts_max = 2});
+    few.failing.left = {{{"a", lost}, {"b", forbidden}}, {{"a", lost}}, {{"a", lost}}};
+    const auto rest = few.backend.loop.run(few.retrying->remove(keys));
+    REQUIRE(rest.size() == 2);
+    CHECK(rest[0].key == ObjectKey("b"));
+    CHECK(rest[1].key == ObjectKey("a"));
+    CHECK(few.failing.asked_to_remove.size() == 2);
+}
+
 TEST_CASE("a put whose answer was lost is found to be stored", "[storage]") {
     Fixture fixture;
     fixture.failing.script = {lost};
@@ -194,6 +226,20 @@ TEST_CASE("a read that breaks goes on where it was", "[storage]") {
     fixture.failing.script = {std::nullopt, std::nullopt, lost, std::nullopt, std::nullopt, lost};
     CHECK(fixture.get(3) == "0123456789");
     CHECK(fixture.failing.taken_over == 2); // what came in pieces is proved as a whole
+}
+
+TEST_CASE("a read whose size was not announced goes on too where it broke", "[storage]") {
+    Fixture fixture;
+    fixture.put("0123456789", false);
+    fixture.failing.hides_sizes = true;
+    fixture.failing.script = {std::nullopt, lost, std::nullopt, std::nullopt, lost};
+    CHECK(fixture.get(3) == "0123456789");
+    CHECK(fixture.failing.taken_over == 2);
+    // That it is one's own is found out by its bytes.
+    Fixture mine;
+    mine.failing.script = {lost};
+    mine.failing.lose_answers = mine.failing.hides_sizes = true;
+    CHECK(mine.put("x", true) == PutOutcome::stored);
 }
 
 TEST_CASE("an object that changes under a read is an error, not a mixture", "[storage]") {

@@ -173,9 +173,49 @@ awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::option
     co_return result;
 }
 
-awaitable<ConditionalPut> probe_conditional_put(Archive& archive) {
+namespace {
+
+/// Whoever put one looks at it for moments.
+constexpr std::chrono::hours probe_age_max{1};
+
+std::string probe_folder() { return fmt::format("{}check/", own_folder); }
+
+bool is_probe(std::string_view name) {
+    return name.size() == 16 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+} // namespace
+
+storage::ObjectKey probe_key() {
     std::random_device dice;
-    const storage::ObjectKey key(fmt::format("{}check/{:08x}{:08x}", own_folder, dice(), dice()));
+    return storage::ObjectKey(fmt::format("{}{:08x}{:08x}", probe_folder(), dice(), dice()));
+}
+
+awaitable<void> remove_old_probes(Archive& archive) {
+    const auto folder = probe_folder();
+    const auto oldest = std::chrono::system_clock::now() - probe_age_max;
+    std::exception_ptr failure;
+    try {
+        const auto page = co_await archive.storage.list(folder, {});
+        std::vector<storage::ObjectKey> old;
+        for (const auto& object : page.objects) {
+            if (object.modified < oldest && is_probe(object.key.path().substr(folder.size()))) old.push_back(object.key);
+        }
+        if (old.empty()) co_return;
+        const auto count = old.size();
+        const auto failures = co_await archive.storage.remove(std::move(old));
+        archive.log.info("event=old_probes_removed objects={} failed={}", count - failures.size(), failures.size());
+        co_return;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto error = as_error(failure);
+    if (error.kind() == ErrorKind::cancelled) throw error;
+    archive.log.debug("event=old_probes_not_removed error={}", in_quotes(error.what()));
+}
+
+awaitable<ConditionalPut> probe_conditional_put(Archive& archive) {
+    const auto key = probe_key();
     const storage::PutOptions exclusive{.if_absent = true, .metadata = {}};
     const std::string first = "first", second = "second";
     co_await archive.storage.put(key, bytes_of(first), exclusive);

@@ -76,4 +76,10 @@ awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system);
 /// Finds out whether the storage keeps If-None-Match: puts a small object under walgd_005/ twice, and removes it.
 awaitable<ConditionalPut> probe_conditional_put(Archive& archive);
 
+/// A name for such an object.
+storage::ObjectKey probe_key();
+
+/// Removes those that are an hour old: who put them was killed before it removed them. A failure is only logged.
+awaitable<void> remove_old_probes(Archive& archive);
+
 } // namespace walgd::archive

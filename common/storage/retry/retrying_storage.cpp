@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <fmt/format.h>
+#include <limits>
 #include <random>
 
 namespace walgd::storage {
@@ -44,6 +45,15 @@ public:
         log_.warn("event=retry what={} attempt={} wait_ms={} error={}", in_quotes(what), made_, delay.count(),
                   in_quotes(error.what()));
         return delay;
+    }
+
+    /// The same; nothing when there is none.
+    std::optional<std::chrono::milliseconds> before_giving_up(const Error& error, std::string_view what) {
+        try {
+            return after(error, what);
+        } catch (const Error&) {
+            return std::nullopt;
+        }
     }
 
     awaitable<void> wait(std::chrono::milliseconds delay) { return environment_.sleep(delay); }
@@ -89,8 +99,10 @@ template <class Result, class Call> awaitable<Result> repeat(Shared& shared, std
 class ResumingReader : public ObjectReader {
 public:
     ResumingReader(Shared& shared, std::unique_ptr<ObjectReader> reader, ByteRange range)
-        : shared_(shared), reader_(std::move(reader)), info_(reader_->info()), offset_(range.offset),
-          end_(std::min(info_.bytes, range.length ? range.offset + *range.length : info_.bytes)) {}
+        : shared_(shared), reader_(std::move(reader)), info_(reader_->info()), offset_(range.offset) {
+        if (range.length) end_ = range.offset + *range.length;
+        if (info_.bytes > 0) end_ = std::min(end_, info_.bytes);
+    }
 
     const ObjectInfo& info() const override { return info_; }
 
@@ -121,9 +133,10 @@ private:
     awaitable<void> reopen() {
         ByteRange rest;
         rest.offset = offset_;
-        rest.length = end_ - offset_;
+        if (end_ != not_announced) rest.length = end_ - offset_;
         auto reader = co_await shared_.inner.get(info_.key, rest);
-        if (!reader || reader->info().etag != info_.etag || reader->info().bytes != info_.bytes)
+        const bool same_size = reader && (reader->info().bytes == info_.bytes || info_.bytes == 0);
+        if (!same_size || reader->info().etag != info_.etag)
             throw Error(ErrorKind::corrupt,
                         fmt::format("{} in {} changed while it was read", info_.key.path(), shared_.inner.describe()),
                         "is something else writing into the archive?");
@@ -135,7 +148,9 @@ private:
     Shared& shared_;
     std::unique_ptr<ObjectReader> reader_, broken_; ///< broken_: kept for its checksum, until one goes on where it stopped
     ObjectInfo info_;
-    std::uint64_t offset_, end_;
+    /// Who sends piece by piece, as some do that stand between us and a storage, tells no size.
+    static constexpr auto not_announced = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t offset_, end_ = not_announced;
 };
 
 class RetryingUpload : public Upload {
@@ -204,9 +219,23 @@ public:
         co_return page;
     }
     awaitable<std::vector<RemoveFailure>> remove(std::vector<ObjectKey> keys) override {
-        auto call = [this, keys] { return shared_.inner.remove(keys); };
-        auto failures = co_await repeat<std::vector<RemoveFailure>>(shared_, fmt::format("remove {} objects", keys.size()), call);
-        co_return failures;
+        std::vector<RemoveFailure> lasting;
+        Attempts attempts(shared_.policy, shared_.environment, shared_.log);
+        for (;;) {
+            const auto what = fmt::format("remove {} objects", keys.size());
+            auto call = [this, keys] { return shared_.inner.remove(keys); };
+            auto failures = co_await repeat<std::vector<RemoveFailure>>(shared_, what, call);
+            // The storage may ask to wait for some of them alone.
+            const auto again = std::ranges::partition(
+                failures, [](const RemoveFailure& failure) { return failure.error.kind() != ErrorKind::transient; });
+            std::optional<std::chrono::milliseconds> delay;
+            if (!again.empty()) delay = attempts.before_giving_up(again.front().error, what);
+            lasting.insert(lasting.end(), failures.begin(), delay ? again.begin() : failures.end());
+            if (!delay) co_return lasting;
+            keys.clear();
+            for (const auto& failure : again) keys.push_back(failure.key);
+            co_await attempts.wait(*delay);
+        }
     }
     awaitable<std::size_t> remove_stale_uploads(std::string folder, std::chrono::seconds age) override {
         auto call = [this, folder, age] { return shared_.inner.remove_stale_uploads(folder, age); };
@@ -225,7 +254,8 @@ private:
     /// Whether the object is these bytes.
     awaitable<bool> holds(ObjectKey key, ByteView body) {
         const auto reader = co_await get(key, {});
-        if (!reader || reader->info().bytes != body.size()) co_return false;
+        const bool other_size = reader && reader->info().bytes > 0 && reader->info().bytes != body.size();
+        if (!reader || other_size) co_return false;
         Blob chunk(compared_bytes);
         for (;;) {
             const auto count = co_await reader->read({chunk.data(), chunk.capacity()});

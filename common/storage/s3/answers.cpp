@@ -130,6 +130,14 @@ Error error_of(const S3Failure& failure, const std::string& what) {
     return Error(ErrorKind::misconfigured, text);
 }
 
+Error error_of(const DeleteFailure& failure, const std::string& what) {
+    S3Failure said;
+    said.status = failure.code == "AccessDenied" ? 403 : asks_to_wait(failure.code) ? 503 : 400; // as it would be for one alone
+    said.code = failure.code;
+    said.message = failure.message;
+    return error_of(said, what);
+}
+
 ListPage parse_list(std::string_view xml) {
     const auto document = parse(xml, "ListBucketResult");
     const auto root = document.document_element();

@@ -39,6 +39,7 @@ struct DeleteFailure {
     std::string key, code, message;
 };
 std::vector<DeleteFailure> parse_delete(std::string_view xml);
+Error error_of(const DeleteFailure& failure, const std::string& what);
 /// A CompleteMultipartUpload answer may be an error though its status is 200.
 void check_complete(std::string_view xml, const std::string& what);
 struct PendingUpload {

@@ -11,7 +11,8 @@ namespace walgd::storage {
 namespace {
 
 constexpr std::size_t failure_bytes_max = 1 << 20;
-constexpr int not_implemented = 501;
+/// By which a server says that it does not know a header.
+constexpr int bad_request = 400, not_implemented = 501;
 
 std::string md5_base64(ByteView bytes) {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -34,6 +35,36 @@ bool may_be_stale(const S3Failure& failure) {
                                                  "SignatureDoesNotMatch", "TokenRefreshRequired", ""};
     return std::ranges::find(codes, failure.code) != std::end(codes);
 }
+
+/// What follows from an answer with `bad_request` or `not_implemented`: is it If-None-Match that the server does not know? Some
+/// say so by the code, some by naming the header.
+bool knows_no_condition(const S3Failure& failure, std::string_view body) {
+    return failure.code == "NotImplemented" ||
+           (failure.code.starts_with("Invalid") && lower_case(body).find("if-none-match") != std::string::npos);
+}
+
+/// The bucket locks what is put into it, and takes nothing then that has no MD5, though the body's SHA-256 is signed.
+bool wants_md5(const S3Failure& failure) {
+    return failure.status == bad_request && lower_case(failure.message).find("content-md5") != std::string::npos;
+}
+
+/// An answer whose body was read before.
+class ReadAnswer : public HttpAnswer {
+public:
+    ReadAnswer(HttpHead head, std::string body) : head_(std::move(head)), body_(std::move(body)) {}
+    const HttpHead& head() const override { return head_; }
+    awaitable<std::size_t> read(MutableBytes into) override {
+        const auto part = bytes_of(body_).subspan(at_).first(std::min(into.size(), body_.size() - at_));
+        std::ranges::copy(part, into.begin());
+        at_ += part.size();
+        co_return part.size();
+    }
+
+private:
+    HttpHead head_;
+    std::string body_;
+    std::size_t at_ = 0;
+};
 
 struct Endpoint {
     HttpServer server;
@@ -130,10 +161,12 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send_once(const S3Request& requ
     if (!request.key.empty()) http.path += uri_encoded(full_key(request.key), true);
     http.query = request.query;
     http.headers = request.headers;
+    if (wants_md5_ && request.method == "PUT") http.headers.emplace_back("content-md5", md5_base64(request.body));
     http.body = request.body;
     const auto payload = request.body_sha256.empty() ? sha256_hex(request.body) : request.body_sha256;
     sign(http, to.authority(), credentials, region_.empty() ? "us-east-1" : region_, "s3", std::chrono::system_clock::now(),
          payload);
+    if (options_.yc_session_token) http.headers.emplace_back("x-yacloud-subjecttoken", credentials.session_token);
     std::optional<Error> failure;
     const auto began = std::chrono::steady_clock::now();
     try {
@@ -189,11 +222,12 @@ void S3Client::move_to(const std::string& region) {
     region_ = region;
 }
 
-/// With the two detours that S3 asks for: another region, other credentials.
+/// With the detours that S3 asks for: another region, other credentials, an MD5.
 awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) {
     co_await find_region();
     bool new_credentials = false, other_region = false;
     for (;;) {
+        const bool with_md5 = wants_md5_;
         auto answer = co_await send_once(request, new_credentials);
         const auto status = answer->head().status;
         const bool suspicious = status == 301 || status == 307 || status == 400 || status == 403;
@@ -220,7 +254,13 @@ awaitable<std::unique_ptr<HttpAnswer>> S3Client::send(const S3Request& request) 
             new_credentials = true;
             continue;
         }
-        throw error_of(failure, request.what);
+        if (request.method == "PUT" && !with_md5 && wants_md5(failure)) {
+            wants_md5_ = true;
+            continue;
+        }
+        if (std::ranges::find(request.accepted, status) == request.accepted.end()) throw error_of(failure, request.what);
+        std::unique_ptr<HttpAnswer> read = std::make_unique<ReadAnswer>(answer->head(), body);
+        co_return read;
     }
 }
 
@@ -245,16 +285,17 @@ awaitable<S3Answer> S3Client::call_if_absent(S3Request request, std::size_t byte
     if (before == knows_conditions_.end() || before->second) {
         auto conditional = request;
         conditional.headers.emplace_back("if-none-match", "*");
-        for (const int status : {412, not_implemented}) conditional.accepted.push_back(status);
+        for (const int status : {412, bad_request, not_implemented}) conditional.accepted.push_back(status);
         auto answer = co_await call(std::move(conditional), bytes_max);
-        if (answer.head.status != not_implemented) {
+        const auto status = answer.head.status;
+        if (status != bad_request && status != not_implemented) {
             knows_conditions_.emplace(method, true);
             co_return answer;
         }
-        const auto failure = parse_failure(not_implemented, answer.body, answer.head.header("x-amz-request-id"), "");
+        const auto failure = parse_failure(status, answer.body, answer.head.header("x-amz-request-id"), "");
         // One that took the condition before is not asked to do without: that would replace what is there.
         const auto found = knows_conditions_.find(method);
-        if (failure.code != "NotImplemented" || (found != knows_conditions_.end() && found->second))
+        if (!knows_no_condition(failure, answer.body) || (found != knows_conditions_.end() && found->second))
             throw error_of(failure, request.what);
     }
     auto answer = co_await call(std::move(request), bytes_max);

@@ -70,6 +70,7 @@ private:
     Log& log_;
     std::string region_;
     bool bucket_seen_ = false;
+    bool wants_md5_ = false;                       ///< the bucket, of what is put into it
     std::map<std::string, bool> knows_conditions_; ///< the server, by method; what is not in it was not seen yet
 };
 

@@ -6,6 +6,7 @@
 #include "common/base/time_text.hpp"
 #include "common/storage/s3/answers.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -42,8 +43,8 @@ Credentials parse_endpoint_answer(const std::string& text, std::string source) {
 
 } // namespace
 
-Credentials parse_profile(std::string_view ini, std::string_view profile) {
-    Credentials credentials;
+Profile parse_profile(std::string_view ini, std::string_view profile) {
+    Profile found;
     std::istringstream lines{std::string(ini)};
     bool inside = false;
     for (std::string line; std::getline(lines, line);) {
@@ -55,14 +56,27 @@ Credentials parse_profile(std::string_view ini, std::string_view profile) {
             continue;
         }
         const auto equals = text.find('=');
-        if (!inside || equals == text.npos) continue;
-        const auto key = trimmed(text.substr(0, equals)), value = trimmed(text.substr(equals + 1));
-        if (key == "aws_access_key_id") credentials.access_key = value;
-        if (key == "aws_secret_access_key") credentials.secret_key = value;
-        if (key == "aws_session_token") credentials.session_token = value;
+        if (inside && equals != text.npos) found[std::string(trimmed(text.substr(0, equals)))] = trimmed(text.substr(equals + 1));
     }
-    return credentials;
+    return found;
 }
+
+namespace {
+
+std::string value_of(const Profile& profile, const std::string& name) {
+    const auto found = profile.find(name);
+    return found == profile.end() ? std::string() : found->second;
+}
+
+/// The setting by which a profile has its keys from elsewhere, in a way that is not ours; empty: it has none such.
+std::string_view foreign_source(const Profile& profile) {
+    constexpr std::string_view names[] = {"credential_process", "sso_session",    "sso_start_url",
+                                          "credential_source",  "source_profile", "web_identity_token_file"};
+    const auto found = std::ranges::find_if(names, [&](std::string_view name) { return profile.contains(std::string(name)); });
+    return found == std::end(names) ? std::string_view() : *found;
+}
+
+} // namespace
 
 std::string CredentialChain::environment(const std::string& name) const {
     const auto found = options_.environment.find(name);
@@ -93,24 +107,25 @@ awaitable<Credentials> CredentialChain::fetch() {
     const auto own = co_await fetch_own();
     if (!assumes_role()) co_return own;
     const HttpFields form{{"Action", "AssumeRole"}};
-    auto credentials = co_await ask_for_role(form, own);
+    const Role role{options_.role_arn, options_.role_session_name};
+    auto credentials = co_await ask_for_role(role, form, own);
     co_return credentials;
 }
 
 awaitable<Credentials> CredentialChain::fetch_own() {
-    if (!options_.access_key.empty() && !options_.secret_key.empty())
-        co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
-    if (!options_.web_identity_token_file.empty() && !options_.role_arn.empty()) {
-        const HttpFields form{{"Action", "AssumeRoleWithWebIdentity"},
-                              {"WebIdentityToken", std::string(trimmed(read_text_file(options_.web_identity_token_file)))}};
-        auto credentials = co_await ask_for_role(form, std::nullopt);
-        co_return credentials;
+    if (!options_.yc_session_token) {
+        auto given = co_await from_settings();
+        if (!given) given = co_await from_files();
+        if (given) co_return *given;
     }
-    if (const auto found = from_files()) co_return *found;
     const auto container = co_await from_container();
     if (container) co_return *container;
     const auto instance = co_await from_instance();
     if (instance) co_return *instance;
+    if (options_.yc_session_token)
+        throw Error(ErrorKind::denied,
+                    fmt::format("no credentials for bucket {}: tried container endpoint, instance metadata", options_.bucket),
+                    "with S3_USE_YC_SESSION_TOKEN they come from there alone: does the instance have a service account?");
     throw Error(ErrorKind::denied,
                 fmt::format("no credentials for bucket {}: tried AWS_ACCESS_KEY_ID, shared files (profile {}), "
                             "AWS_WEB_IDENTITY_TOKEN_FILE, container endpoint, instance metadata",
@@ -118,36 +133,114 @@ awaitable<Credentials> CredentialChain::fetch_own() {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 }
 
-std::optional<Credentials> CredentialChain::from_files() const {
+awaitable<std::optional<Credentials>> CredentialChain::from_settings() {
+    if (!options_.access_key.empty() && !options_.secret_key.empty())
+        co_return Credentials{options_.access_key, options_.secret_key, options_.session_token, std::nullopt, "settings"};
+    if (options_.web_identity_token_file.empty() || options_.role_arn.empty()) co_return std::nullopt;
+    const HttpFields form{{"Action", "AssumeRoleWithWebIdentity"},
+                          {"WebIdentityToken", std::string(trimmed(read_text_file(options_.web_identity_token_file)))}};
+    const Role role{options_.role_arn, options_.role_session_name};
+    auto credentials = co_await ask_for_role(role, form, std::nullopt);
+    co_return credentials;
+}
+
+namespace {
+
+struct SharedFile {
+    std::string path, text; ///< the text is empty where there is none
+    bool meant;             ///< somebody named it or a profile, or WAL-G reads it always
+};
+
+SharedFile read_shared(const std::string& named, const std::string& otherwise, Log& log) {
+    SharedFile file{named.empty() ? otherwise : named, "", !named.empty()};
+    std::error_code not_known;
+    if (!std::filesystem::exists(file.path, not_known) && !not_known) {
+        if (!named.empty()) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", file.path));
+        return file;
+    }
+    try {
+        file.text = read_text_file(file.path);
+    } catch (const Error& error) {
+        if (!named.empty()) throw;
+        // Another user's home, as in containers: it may hold nothing that is meant for us.
+        log.warn("event=credentials_passed_over error={}", in_quotes(error.what()));
+    }
+    return file;
+}
+
+/// The keys that a profile holds itself.
+std::optional<Credentials> keys_of(const std::vector<SharedFile>& files, const std::string& name) {
+    for (const auto& file : files) {
+        const auto profile = parse_profile(file.text, name);
+        Credentials keys{value_of(profile, "aws_access_key_id"), value_of(profile, "aws_secret_access_key"),
+                         value_of(profile, "aws_session_token"), std::nullopt, fmt::format("profile {} of {}", name, file.path)};
+        if (!keys.access_key.empty() && !keys.secret_key.empty()) return keys;
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+awaitable<std::optional<Credentials>> CredentialChain::from_files() {
+    const auto name = options_.profile.empty() ? std::string("default") : options_.profile;
     const auto home = environment("HOME");
-    const auto profile = options_.profile.empty() ? std::string("default") : options_.profile;
-    const auto shared = options_.shared_credentials_file.empty() ? home + "/.aws/credentials" : options_.shared_credentials_file;
-    const auto config = options_.config_file.empty() ? home + "/.aws/config" : options_.config_file;
-    for (const auto& path : {shared, config}) {
-        const bool named = path == options_.shared_credentials_file || path == options_.config_file;
-        std::error_code not_known;
-        if (!std::filesystem::exists(path, not_known) && !not_known) {
-            if (named) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", path));
-            continue;
-        }
-        std::string text;
-        try {
-            text = read_text_file(path);
-        } catch (const Error& error) {
-            if (named) throw;
-            // Another user's home, as in containers: it may hold nothing that is meant for us.
-            log_.warn("event=credentials_passed_over error={}", in_quotes(error.what()));
-            continue;
-        }
-        auto credentials = parse_profile(text, profile);
-        if (credentials.access_key.empty() || credentials.secret_key.empty()) continue;
-        credentials.source = fmt::format("profile {} of {}", profile, path);
-        return credentials;
+    std::vector<SharedFile> files;
+    files.push_back(read_shared(options_.shared_credentials_file, home + "/.aws/credentials", log_));
+    files[0].meant = true;
+    std::optional<Error> no_config; // of no interest where the other file has the keys
+    try {
+        files.push_back(read_shared(options_.config_file, home + "/.aws/config", log_));
+    } catch (const Error& error) {
+        no_config = error;
+    }
+    files.back().meant = files.back().meant || !options_.profile.empty();
+    for (const auto& file : files) {
+        const auto profile = parse_profile(file.text, name);
+        if (!file.meant || !profile.contains("role_arn") || !profile.contains("source_profile")) continue;
+        const auto where = fmt::format("profile {} of {}", name, file.path);
+        const auto source = value_of(profile, "source_profile");
+        const auto own = keys_of(files, source);
+        if (!own)
+            throw Error(ErrorKind::misconfigured,
+                        fmt::format("{} has its keys by source_profile {}, which has none", where, source),
+                        "walgd takes aws_access_key_id and aws_secret_access_key of that profile");
+        auto credentials = co_await from_role(profile, *own, where);
+        co_return credentials;
+    }
+    if (auto keys = keys_of(files, name)) co_return std::move(keys);
+    if (no_config) throw *no_config;
+    for (const auto& file : files) {
+        const auto source = foreign_source(parse_profile(file.text, name));
+        if (source.empty()) continue;
+        const auto text = fmt::format("profile {} of {} has its keys by {}", name, file.path, source);
+        // What is found elsewhere would be somebody else's keys.
+        if (file.meant)
+            throw Error(ErrorKind::misconfigured, text + ", which walgd does not know",
+                        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, give that profile keys, or name another one in "
+                        "AWS_PROFILE");
+        log_.warn("event=credentials_passed_over error={} hint=\"AWS_PROFILE names it where it is meant\"", in_quotes(text));
     }
     if (!options_.profile.empty())
-        throw Error(ErrorKind::denied, fmt::format("profile {} has no keys in {} nor in {}", profile, shared, config),
+        throw Error(ErrorKind::denied, fmt::format("profile {} has no keys in {} nor in {}", name, files[0].path, files[1].path),
                     "AWS_PROFILE names it");
-    return std::nullopt;
+    co_return std::nullopt;
+}
+
+/// The keys of the role that a profile names.
+awaitable<Credentials> CredentialChain::from_role(Profile profile, Credentials own, std::string where) {
+    if (profile.contains("mfa_serial"))
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("{} wants a code of a device (mfa_serial), which nobody can give walgd", where),
+                    "name another profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+    HttpFields form{{"Action", "AssumeRole"}};
+    for (const auto& [setting, field] :
+         {std::pair("external_id", "ExternalId"), std::pair("duration_seconds", "DurationSeconds")}) {
+        if (const auto value = value_of(profile, setting); !value.empty()) form.emplace_back(field, value);
+    }
+    const Role role{value_of(profile, "role_arn"), value_of(profile, "role_session_name")};
+    auto credentials = co_await ask_for_role(role, form, own);
+    credentials.source = fmt::format("role {} of {}", role.arn, where);
+    co_return credentials;
 }
 
 awaitable<std::pair<int, std::string>> CredentialChain::ask(HttpServer server, HttpRequest request) {
@@ -157,7 +250,7 @@ awaitable<std::pair<int, std::string>> CredentialChain::ask(HttpServer server, H
     co_return std::pair(status, std::move(text));
 }
 
-awaitable<Credentials> CredentialChain::ask_for_role(HttpFields form, std::optional<Credentials> own) {
+awaitable<Credentials> CredentialChain::ask_for_role(Role role, HttpFields form, std::optional<Credentials> own) {
     const auto action = form.front().second;
     const auto endpoint = environment("AWS_ENDPOINT_URL_STS");
     const auto region = options_.region.empty() || options_.region == "auto" ? std::string("us-east-1") : options_.region;
@@ -169,8 +262,8 @@ awaitable<Credentials> CredentialChain::ask_for_role(HttpFields form, std::optio
     HttpRequest encoded; // only for its encoding of pairs
     encoded.query = std::move(form);
     encoded.query.emplace_back("Version", "2011-06-15");
-    encoded.query.emplace_back("RoleArn", options_.role_arn);
-    encoded.query.emplace_back("RoleSessionName", options_.role_session_name.empty() ? "walgd" : options_.role_session_name);
+    encoded.query.emplace_back("RoleArn", role.arn);
+    encoded.query.emplace_back("RoleSessionName", role.session.empty() ? "walgd" : role.session);
     const auto body = encoded.target().substr(encoded.path.size() + 1);
     request.body = bytes_of(body);
     if (own) {
@@ -180,10 +273,10 @@ awaitable<Credentials> CredentialChain::ask_for_role(HttpFields form, std::optio
     const auto [status, text] = co_await ask(server, request);
     if (status != 200)
         throw error_of(parse_failure(status, text, "", ""),
-                       fmt::format("cannot assume role {} at {}", options_.role_arn, server.authority()));
+                       fmt::format("cannot assume role {} at {}", role.arn, server.authority()));
     const auto found = parse_sts(text, action);
     co_return Credentials{found.access_key, found.secret_key, found.token, expiry_of(found.expires),
-                          (own ? "role " : "web identity of ") + options_.role_arn};
+                          (own ? "role " : "web identity of ") + role.arn};
 }
 
 awaitable<std::optional<Credentials>> CredentialChain::from_container() {
@@ -257,6 +350,7 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
     } catch (const Error& error) {
         failure = error;
     }
+    if (failure->kind() == ErrorKind::cancelled) throw *failure;
     if (there) throw failure->within("cannot get credentials from instance metadata");
     // Off Amazon's machines nobody is there.
     log_.debug("event=no_instance_metadata error={}", in_quotes(failure->what()));

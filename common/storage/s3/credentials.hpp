@@ -4,9 +4,13 @@
 
 namespace walgd::storage {
 
-/// The chain of WAL-G's SDK: given keys, shared files and profile, web identity token with role, container endpoint, instance
-/// metadata (IMDSv2, or IMDSv1 where that is all there is). What expires is fetched anew five minutes before; while that fails,
-/// the old ones are used as long as they hold.
+/// A profile's settings in a credentials or config file.
+using Profile = std::map<std::string, std::string>;
+Profile parse_profile(std::string_view ini, std::string_view profile);
+
+/// The chain of WAL-G's SDK: given keys, web identity token with role, shared files and profile (its keys, or a role that is
+/// assumed with another profile's), container endpoint, instance metadata (IMDSv2, or IMDSv1 where that is all there is). What
+/// expires is fetched anew five minutes before; while that fails, the old ones are used as long as they hold.
 class CredentialChain {
 public:
     CredentialChain(const S3Options& options, Transport& transport, Log& log)
@@ -17,18 +21,26 @@ public:
     /// Those in use, as far as they were needed yet.
     const std::optional<Credentials>& current() const { return current_; }
     /// Whether asking anew can give others: not when the keys stand in the settings.
-    bool renewable() const { return options_.access_key.empty() || options_.secret_key.empty() || assumes_role(); }
+    bool renewable() const {
+        return options_.access_key.empty() || options_.secret_key.empty() || assumes_role() || options_.yc_session_token;
+    }
 
 private:
+    struct Role {
+        std::string arn, session;
+    };
     /// A role that has a session name, and no web identity token, is assumed with one's own keys, as WAL-G does it.
     bool assumes_role() const {
-        return !options_.role_arn.empty() && !options_.role_session_name.empty() && options_.web_identity_token_file.empty();
+        return !options_.role_arn.empty() && !options_.role_session_name.empty() && options_.web_identity_token_file.empty() &&
+               !options_.yc_session_token;
     }
     awaitable<Credentials> fetch();
     awaitable<Credentials> fetch_own();
-    std::optional<Credentials> from_files() const;
+    awaitable<std::optional<Credentials>> from_settings();
+    awaitable<std::optional<Credentials>> from_files();
+    awaitable<Credentials> from_role(Profile profile, Credentials own, std::string where);
     /// The security token service's answer to `form`, its action first; signed with `own` keys, if it takes them.
-    awaitable<Credentials> ask_for_role(HttpFields form, std::optional<Credentials> own);
+    awaitable<Credentials> ask_for_role(Role role, HttpFields form, std::optional<Credentials> own);
     awaitable<std::optional<Credentials>> from_container();
     awaitable<std::optional<Credentials>> from_instance();
     awaitable<std::pair<int, std::string>> ask(HttpServer server, HttpRequest request);
@@ -40,8 +52,5 @@ private:
     std::optional<Credentials> current_;
     std::chrono::system_clock::time_point renew_at_{}; ///< after a failure
 };
-
-/// The keys of one profile in a credentials or config file's text; empty strings where there are none.
-Credentials parse_profile(std::string_view ini, std::string_view profile);
 
 } // namespace walgd::storage

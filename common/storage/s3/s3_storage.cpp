@@ -340,8 +340,7 @@ public:
                 const auto prefix = client_.full_key("").size();
                 const auto key = failure.key.size() >= prefix ? failure.key.substr(prefix) : failure.key;
                 if (failure.code == "NoSuchKey") continue;
-                const S3Failure said{failure.code == "AccessDenied" ? 403 : 500, failure.code, failure.message, "", "", ""};
-                failures.push_back({ObjectKey(key), error_of(said, fmt::format("cannot remove {}", client_.name_of(key)))});
+                failures.push_back({ObjectKey(key), error_of(failure, fmt::format("cannot remove {}", client_.name_of(key)))});
             }
         }
         co_return failures;

@@ -19,6 +19,7 @@ struct S3Options {
     std::string access_key, secret_key, session_token; ///< given explicitly; else the chain below
     std::string profile, shared_credentials_file, config_file;
     std::string web_identity_token_file, role_arn, role_session_name;
+    bool yc_session_token = false; ///< keys come from the instance alone, and their token goes in Yandex's header too
     std::map<std::string, std::string>
         environment;     ///< for the credential chain: AWS_CONTAINER_CREDENTIALS_*, AWS_EC2_METADATA_*, HOME
     std::string ca_file; ///< PEM; empty: the system's
