@@ -2,6 +2,7 @@
 #include "common/base/code_pages.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
+#include "common/base/standard_streams.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
 #include "config/settings.hpp"
@@ -388,6 +389,7 @@ void Daemon::run() {
 } // namespace
 
 int main(int count, char** words) {
+    open_standard_streams();
     hold_reload_signals(SIG_BLOCK);
     std::signal(SIGPIPE, SIG_IGN);
     // Keys and secrets are in memory and environment: nobody else reads those, and no core file holds them.

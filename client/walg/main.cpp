@@ -2,6 +2,7 @@
 #include "client/walg/daemon_client.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/words.hpp"
+#include "common/base/standard_streams.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
@@ -218,6 +219,7 @@ int run(const CommandLine& line, bool as_walg) {
 } // namespace
 
 int main(int count, char** words) {
+    open_standard_streams();
     std::signal(SIGPIPE, SIG_IGN);
     // Pieces come and go: what is freed goes back to the system instead of staying with us.
     ::mallopt(M_MMAP_THRESHOLD, 1 << 20);

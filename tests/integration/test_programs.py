@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import Cluster, GOLDEN, TestCase, Walgd, run, until
+from harness import Cluster, GOLDEN, TestCase, Walgd, as_server_user, run, until
 
 
 class Programs(TestCase):
@@ -300,6 +300,29 @@ class Programs(TestCase):
         daemon.kill()
         daemon.start()
         self.assertEqual(daemon.stop(), 0)
+
+    def test_started_without_standard_streams_nothing_else_gets_their_numbers(self):
+        wal, (name,) = self.segments()
+        path = self.scratch.path / "silent.sock"
+        daemon = Walgd(self.scratch, self.settings)
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(path))
+            path.chmod(0o666)
+            silent.listen()
+
+            def streams_of(words, env):
+                process = subprocess.Popen(as_server_user([self.scratch.bin / words[0], *words[1:]]), env=env, preexec_fn=lambda: os.closerange(0, 3))
+                self.scratch.stack.callback(process.wait)
+                self.scratch.stack.callback(process.kill)
+                if words != ["walgd"]:
+                    self.scratch.stack.callback(silent.accept()[0].close)
+                until("the daemon's socket", lambda: words != ["walgd"] or daemon.socket.exists())
+                return [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)]
+
+            for words in (["walg-push", wal / name], ["walg-fetch", name, self.scratch.path / "out"], ["walg", "status"], ["walg-daemon-client", path, "wal-push", name]):
+                self.assertEqual(streams_of(words, {**daemon.env, "WALGD_SOCKET": str(path)}), ["/dev/null"] * 3, words)
+            if os.getuid() == 0:  # it shows others nothing of itself
+                self.assertEqual(streams_of(["walgd"], daemon.env), ["/dev/null"] * 3)
 
     def test_status_tells_of_the_daemon(self):
         wal, (name,) = self.segments()
