@@ -3,6 +3,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// The command line's own words: what is told of it, and of what it does not know.
 namespace walgd::cli {
@@ -15,6 +16,16 @@ std::set<std::string> setting_flags();
 std::string flags_page();
 /// A completion script for the shell ("bash", "zsh") of all words and flags of `app`; empty for another shell.
 std::string completion_script(const CLI::App& app, std::string_view shell, const std::string& program);
+
+/// The words behind the program's name, as Go's flags are read: `--name=` gives the empty text, `-n=x` gives "x". CLI11 takes the
+/// next word for the value of the first, `--confirm=` for a yes, and "=x" for the other. Throws a CLI::ParseError where a flag
+/// that is yes or no is given nothing.
+std::vector<std::string> words_as_go_reads(const CLI::App& app, int count, char** words);
+/// For check(): what a shell makes of a variable that is not set must not mean something else, or everything.
+std::string says_something(const std::string& text);
+/// Holds the values of all options of `app` and its commands against what CLI11 lets pass: numbers below 0 or too large; and,
+/// where `empty_too`, the empty text.
+void check_values(CLI::App& app, bool empty_too);
 
 /// How far a command line is understood, by its commands.
 struct CommandWords {

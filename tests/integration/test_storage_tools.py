@@ -435,6 +435,45 @@ class CommandLine(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("this version cannot do", refused.stderr)
 
+    def test_an_empty_value_is_no_other_word_and_no_yes(self):
+        folder = self.scratch.folder("kept")
+        (folder / "wal_005").mkdir()
+        (folder / "wal_005" / "000000010000000000000001.lz4").write_bytes(b"x")
+        self.scratch.own(folder)
+        self.walgd.env["WALG_FILE_PREFIX"] = str(folder)
+        for name in ("walg", "wal-g"):
+            refused = self.walgd.walg("delete", "everything", "--confirm=", check=False, name=name)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("--confirm=: is empty: is a variable not set?", refused.stderr)
+            self.assertTrue((folder / "wal_005" / "000000010000000000000001.lz4").exists())
+            self.walgd.walg("delete", "everything", "--confirm=false", name=name)
+            self.assertTrue((folder / "wal_005" / "000000010000000000000001.lz4").exists())
+            # Go's other form of a short flag.
+            self.assertIn("wal_005", self.walgd.walg("st", "ls", "-t=default", name=name).stdout)
+            self.assertIn("storage's name is empty" if name == "wal-g" else "--target: is empty", self.walgd.walg("st", "ls", "-t=", check=False, name=name).stderr)
+        # To WAL-G the empty text is what is not given; the next word is no value.
+        self.assertEqual(self.walgd.walg("backup-list", "--target-storage=", "--json", name="wal-g").stdout, "[]\n")
+
+    def test_what_an_unset_variable_leaves_is_an_error(self):
+        self.walgd.env["WALG_FILE_PREFIX"] = str(self.scratch.folder("archive"))
+        file = self.scratch.path / "empty.yaml"
+        for words in (["copy", "--from", file, "--to", file, "-b", ""], ["copy", "--from", "", "--to", file], ["st", "transfer", "files", "", "--source", file], ["st", "transfer", "backups", "", "--source", file],
+                      ["st", "put", file, ""], ["st", "ls", ""], ["st", "rm", ""], ["backup-mark", ""], ["wal-fetch", "", ""], ["wal-push", ""], ["backup-push", ""], ["backup-fetch", file, "LATEST", "--mask", ""],
+                      ["backup-fetch", file, "LATEST", "--restore-only", ""], ["backup-list", "--target-storage", ""], ["wal-verify", "integrity", "--backup-name="], ["delete", "garbage", ""], ["delete", "retain", "1", "--after", ""],
+                      ["restore", file, "--restore-spec", ""], ["restore", file, "--target-time="], ["verify", "--bytes", ""], ["adopt-system", ""], ["--config", "", "backup-list"], ["--config=", "backup-list"]):
+            result = self.walgd.walg(*words, check=False)
+            self.assertEqual(result.returncode, 200 if words[0] == "wal-fetch" else 1, words)
+            self.assertIn("is empty: is a variable not set?", result.stderr, words)
+
+    def test_numbers_below_0_or_too_large_are_errors(self):
+        self.walgd.env["WALG_FILE_PREFIX"] = str(self.scratch.folder("archive"))
+        for words in (["verify", "--sample"], ["st", "transfer", "pg-wals", "--source", "all", "--max-files"], ["st", "transfer", "backups", "--source", "all", "--max-backups"], ["adopt-system", "--system"]):
+            for number in ("-1", "99999999999999999999"):
+                result = self.walgd.walg(*words, number, check=False)
+                self.assertEqual(result.returncode, 1, words)
+                self.assertIn(f"{words[-1]}: {number} is no number from 0 on, or too large" if words[0] != "verify" or number != "-1" else "--sample: ", result.stderr)
+        self.assertEqual(self.walgd.walg("verify", "--sample", "0", check=False).returncode, 1)
+
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
         for words in (["st", "ls"], ["flags"], ["completion", "bash"], ["--version"], ["st", "--help"]):
