@@ -289,6 +289,21 @@ class StorageTools(TestCase):
         self.assertEqual(after, before)
         self.walgd.walg("copy", "--from", settings, "--to", target, "--backup-name", FULL)
 
+    def test_what_is_below_a_backups_parts_has_a_line_and_stops_no_restore(self):
+        source, walgd = self.prepare("lz4-default16")
+        (name,) = [path.name for path in (source / "archive/basebackups_005").iterdir() if path.is_dir()][:1]
+        parts = self.scratch.path / "lz4-default16-archive/basebackups_005" / name / "tar_partitions"
+        (parts / "old").mkdir()
+        shutil.copy(next(parts.glob("part_*")), parts / "old")
+        (parts / "old/notes.txt").write_text("of a person")
+        self.scratch.own_tree(parts)
+        target = self.scratch.path / "restored"
+        said = walgd.walg("backup-fetch", target, name).stderr
+        self.assertEqual(said.count(f"{name}/tar_partitions/old/ is none of the backup's parts"), 1, said)
+        self.assertTrue((target / "global/pg_control").exists())
+        self.assertIn("2 objects are none of a backup's", walgd.walg("verify").stdout)
+        self.assertIn("ok: backup", walgd.walg("restore", self.scratch.path / "other", "--check", "--backup", name, check=False).stderr)
+
     def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
         source, walgd = self.prepare("delta-zstd")
         archive = self.scratch.path / "delta-zstd-archive"

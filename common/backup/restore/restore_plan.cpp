@@ -30,7 +30,9 @@ std::string_view object_name(const storage::ObjectKey& key) {
 
 std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& plan, const std::string& backup) {
     const auto folder = archive::tar_folder(backup, plan.folder());
-    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true));
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, false));
+    for (const auto& below : page.folders)
+        archive.log.warn("{} is none of the backup's parts, and is left out with all that is below", below);
     std::vector<TarObject> tars;
     for (const auto& object : page.objects) {
         if (object.bytes == 0) continue; // as good as missing
