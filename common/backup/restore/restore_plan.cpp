@@ -109,6 +109,11 @@ void read_databases(archive::Archive& archive, RestorePlan& plan, const std::sto
     callbacks.database = [&](std::string_view name, std::uint32_t oid) { plan.databases->end_database(name, oid); };
     read_files_metadata(archive, plan, 0, callbacks, stop);
     plan.databases->finish(plan.name());
+    for (const auto& table : plan.databases->half_told())
+        archive.log.warn(
+            "--restore-only: {}, is partitioned itself, and the backup tells not which partitions are its own: of them "
+            "only what is named is restored",
+            table);
 }
 
 /// Parts of one link that TarFileSets knows, and whether anything of them may be needed.
