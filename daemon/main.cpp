@@ -138,6 +138,7 @@ int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
     daemon::check_settings(settings, io.get_executor(), log);
+    if (::geteuid() != 0) daemon::prefetch_options(settings); // root would make a folder that is not walgd's
     auto guard = asio::make_work_guard(io);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
     std::jthread thread([&io] { io.run(); });

@@ -237,6 +237,7 @@ class Programs(TestCase):
             self.assertIn(f"{name:<28} ok: ", text)
         self.assertIn("it is empty", found["PostgreSQL: archive's owner"])
         self.assertIn("WARNING: no WAL will come: set archive_mode = on", found["PostgreSQL: archiving"])
+        self.assertNotIn("wal_level is minimal", text)
         other = Cluster(self.scratch, 15, "other")
         found, _ = check(1, PGDATA=str(other.data))
         self.assertIn("FAILED: Data directory from command line", found["PostgreSQL: data directory"])
@@ -254,6 +255,10 @@ class Programs(TestCase):
         found, _ = check(1)
         self.assertIn("FAILED: the archive", found["PostgreSQL: archive's owner"])
         self.assertIn("the cluster 42", found["PostgreSQL: archive's owner"])
+        cluster.configure("archive_mode = off\nwal_level = minimal\nmax_wal_senders = 0")
+        cluster.stop()
+        cluster.start()
+        self.assertIn("wal_level is minimal: no backup can be taken", check(1)[1])
         cluster.stop()
         self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
         self.folder.rename(self.scratch.path / "gone")
@@ -266,7 +271,7 @@ class Programs(TestCase):
                                   ("WALGD_HTTP_LISTEN", "here", "should be an address and a port"), ("WALGD_HTTP_LISTEN", "0.0.0.0:9351", "without TLS and a token"),
                                   ("WALGD_HOOK_URL", "ftp://x", "hook_url is no URL"), ("WALGD_HOOK_COMMAND", "/no/such/program", "cannot be run"),
                                   ("WALG_PG_WAL_SIZE", "3", "no cluster has such segments"), ("WALGD_SOCKET", f"/tmp/{'s' * 110}", "is too long"),
-                                  ("WALGD_SOCKET", str(no_socket), "is no socket")):
+                                  ("WALGD_SOCKET", str(no_socket), "is no socket"), ("WALG_PREFETCH_DIR", "/proc/none", "cannot make prefetch_dir")):
             for words in ([], ["--check"]):
                 result = run([self.scratch.bin / "walgd", *words], env={**Walgd(self.scratch, self.settings).env, name: value}, check=False, timeout=20)
                 self.assertEqual(result.returncode, 1, (name, words, result))
