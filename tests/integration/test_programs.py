@@ -141,6 +141,25 @@ class Programs(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("libsodium_key_path names (environment WALG_LIBSODIUM_KEY_PATH): cannot open /no/such/key", refused.stderr)
 
+    def test_a_fetch_that_is_killed_leaves_nothing_in_pg_wal(self):
+        wal, (name,) = self.segments()
+        walgd = Walgd(self.scratch, {**self.settings, "WALGD_SOCKET": "/nowhere/x.sock"})
+        walgd.walg("wal-push", wal / name)
+        folder = self.scratch.folder("pg_wal")
+        for words in (["walg", "wal-fetch"], ["wal-g", "wal-fetch"], ["walg-fetch"]):
+            # The kernel ends whoever writes more than that.
+            command = ["prlimit", "--fsize=100000", self.scratch.bin / words[0], *words[1:], name, folder / "RECOVERYXLOG"]
+            self.assertLess(run(command, env=walgd.env, check=False).returncode, 0, words)
+            self.assertEqual(os.listdir(folder), [], words)
+            run([self.scratch.bin / words[0], *words[1:], name, folder / "RECOVERYXLOG"], env=walgd.env)
+            self.assertEqual((folder / "RECOVERYXLOG").read_bytes(), (wal / name).read_bytes())
+            (folder / "RECOVERYXLOG").write_bytes(b"old")
+            if words[0] == "walg":
+                run([self.scratch.bin / words[0], *words[1:], name, folder / "RECOVERYXLOG"], env=walgd.env)
+                self.assertEqual((folder / "RECOVERYXLOG").read_bytes(), (wal / name).read_bytes())
+            self.assertEqual(os.listdir(folder), ["RECOVERYXLOG"])
+            (folder / "RECOVERYXLOG").unlink()
+
     def test_exit_codes_of_fetch(self):
         daemon = Walgd(self.scratch, self.settings).start()
         out = self.scratch.folder("out")
