@@ -121,13 +121,14 @@ std::vector<std::string> words_as_go_reads(const CLI::App& app, int count, char*
     return read;
 }
 
-void check_values(CLI::App& app, bool empty_too) {
+void read_values_as_go(CLI::App& app, bool refuse_empty) {
     for (auto* option : app.get_options()) {
         if (option->get_items_expected_max() == 0) continue;
-        if (empty_too) option->check(says_something);
+        if (!option->get_positional() && option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw) option->take_last();
+        if (refuse_empty) option->check(says_something);
         if (option->get_type_name().starts_with("UINT")) option->check(is_count);
     }
-    for (auto* below : app.get_subcommands([](const CLI::App*) { return true; })) check_values(*below, empty_too);
+    for (auto* below : app.get_subcommands([](const CLI::App*) { return true; })) read_values_as_go(*below, refuse_empty);
 }
 
 std::string flag_of(std::string_view walg_name) {

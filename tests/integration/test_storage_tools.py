@@ -450,6 +450,23 @@ class CommandLine(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("this version cannot do", refused.stderr)
 
+    def test_of_a_flag_that_is_given_twice_the_last_counts(self):
+        folder = self.scratch.path / "golden"
+        shutil.copytree(GOLDEN / "lz4-default16/archive", folder)
+        self.scratch.own_tree(folder)
+        self.walgd.env["WALG_FILE_PREFIX"] = str(folder)
+        for name in ("walg", "wal-g"):
+            self.assertIn("wal_005", self.walgd.walg("st", "-t", "nowhere", "ls", "-t", "default", name=name).stdout)
+            self.assertIn("base_", self.walgd.walg("backup-list", "--json", "--target-storage", "nowhere", "--json", "--target-storage", "default", name=name).stdout)
+            # Where a list is wanted, all of them, as WAL-G takes them.
+            refused = self.walgd.walg("backup-fetch", self.scratch.path / "target", "LATEST", "--restore-only", "none", "--restore-only", "nor/this,neither", check=False, name=name)
+            self.assertIn("has no none, nor/this, neither", refused.stderr)
+
+    def test_the_reference_is_there_when_the_settings_are_wrong(self):
+        self.walgd.env["WALG_S3_PREFXI"] = "x"
+        self.assertEqual(self.walgd.walg("config", check=False).returncode, 1)
+        self.assertIn("WALG_S3_PREFIX", self.walgd.walg("config", "--reference").stdout)
+
     def test_an_empty_value_is_no_other_word_and_no_yes(self):
         folder = self.scratch.folder("kept")
         (folder / "wal_005").mkdir()
