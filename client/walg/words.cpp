@@ -15,18 +15,27 @@ namespace walgd::cli {
 
 std::string says_something(const std::string& text) { return text.empty() ? "is empty: is a variable not set?" : std::string(); }
 
-namespace {
-
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
     return app.get_subcommands([](const CLI::App* command) { return !command->get_name().empty(); });
 }
+
+std::vector<const CLI::Option*> options_of(const CLI::App& app) {
+    auto options = app.get_options();
+    for (const auto* group : app.get_subcommands([](const CLI::App* command) { return command->get_name().empty(); })) {
+        const auto more = group->get_options();
+        options.insert(options.end(), more.begin(), more.end());
+    }
+    std::erase_if(options, [](const CLI::Option* option) { return option->get_group().empty(); });
+    return options;
+}
+
+namespace {
 
 /// What may follow a command: its own words and flags.
 std::vector<std::string> words_of(const CLI::App& app) {
     std::vector<std::string> words;
     for (const auto* command : commands_of(app)) words.push_back(command->get_name());
-    for (const auto* option : app.get_options()) {
-        if (option->get_group().empty()) continue; // settings: `flags` lists them
+    for (const auto* option : options_of(app)) { // without the settings: `flags` lists them
         for (const auto& name : option->get_lnames()) words.push_back("--" + name);
         for (const auto& name : option->get_snames()) words.push_back("-" + name);
     }

@@ -8,6 +8,9 @@
 /// The command line's own words: what is told of it, and of what it does not know.
 namespace walgd::cli {
 
+/// The commands of one, and its options, of its groups too, but for the hidden ones.
+std::vector<const CLI::App*> commands_of(const CLI::App& app);
+std::vector<const CLI::Option*> options_of(const CLI::App& app);
 /// "WALG_S3_PREFIX" as WAL-G spells it on the command line: "walg-s3-prefix".
 std::string flag_of(std::string_view walg_name);
 /// Every name of a setting so, also of WAL-G's that change nothing here or are refused: the loader says that.

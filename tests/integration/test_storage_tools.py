@@ -432,6 +432,12 @@ class CommandLine(TestCase):
         self.assertEqual(run(["bash", path, "st", "che"]).stdout.split(), ["check"])
         self.assertEqual(run(["bash", path, "wal-verify", "--js"]).stdout.split(), ["--json"])
         self.assertEqual(run(["bash", path, "st", "check", "re"]).stdout.split(), ["read"])
+        self.assertEqual(run(["bash", path, "restore", "--target-ti"]).stdout.split(), ["--target-time", "--target-timeline"])
+
+    def test_the_manual_page_has_the_words_below_a_word_and_all_flags(self):
+        page = self.walgd.walg("man", "walg.1").stdout
+        for text in (".B delete retain\n", ".B st transfer backups\n", "\\-\\-max\\-backups", "\\-\\-target\\-time\n"):
+            self.assertIn(text, page)
 
     def test_every_setting_is_a_flag(self):
         page = self.walgd.walg("flags").stdout
