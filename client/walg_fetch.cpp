@@ -1,5 +1,6 @@
 // restore_command = 'walg-fetch "%f" "%p"'. 0: the file is there. 1: the storage answered that it has none. 200: anything else,
 // so that PostgreSQL stops instead of taking the end of what it got for the end of the WAL.
+#include "common/base/standard_streams.hpp"
 #include "proto/client.hpp"
 
 #include <cerrno>
@@ -71,6 +72,7 @@ int run_walg(const std::string& name, const std::string& destination) {
 } // namespace
 
 int main(int count, char** words) {
+    open_standard_streams();
     std::signal(SIGPIPE, SIG_IGN);
     std::string socket = proto::socket_path(), name, destination;
     for (int index = 1; index < count; ++index) {

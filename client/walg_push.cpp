@@ -1,5 +1,6 @@
 // archive_command = 'walg-push "%p"'. Exits with 0 when the file is stored, with 1 in every other case: PostgreSQL takes higher
 // codes for a crash.
+#include "common/base/standard_streams.hpp"
 #include "proto/client.hpp"
 
 #include <cerrno>
@@ -34,6 +35,7 @@ int fail(const std::string& file, const std::string& message, std::string_view h
 } // namespace
 
 int main(int count, char** words) {
+    open_standard_streams();
     std::signal(SIGPIPE, SIG_IGN);
     std::string socket = proto::socket_path(), file;
     for (int index = 1; index < count; ++index) {

@@ -33,10 +33,14 @@ std::string check_owner(archive::Archive& archive, const pg::ServerFacts& facts)
     return "it is the connected server's";
 }
 
-void check_archiving(const pg::ServerFacts& facts, Checks& checks) {
+void check_archiving(pg::Server& server, const pg::ServerFacts& facts, Checks& checks) {
     const auto& how = facts.archive_library.empty() ? facts.archive_command : facts.archive_library;
     const auto* name = facts.archive_library.empty() ? "archive_command" : "archive_library";
     checks.run(archiving, [&] { return fmt::format("archive_mode {}, {} '{}'", facts.archive_mode, name, how); });
+    if (server.value("show wal_level") == "minimal")
+        checks.warn(archiving,
+                    "wal_level is minimal: no backup can be taken, and with archive_mode = on PostgreSQL would not start: "
+                    "set wal_level = replica, too");
     if (facts.archive_mode == "off")
         checks.warn(archiving, "no WAL will come: set archive_mode = on and restart PostgreSQL");
     else if (facts.in_recovery && facts.archive_mode != "always")
@@ -82,7 +86,7 @@ void check_server(const Settings& settings, archive::Archive& archive, Checks& c
         if (pgdata.empty()) return "none is named: the server sends backups itself (BASE_BACKUP)";
         return fmt::format("{} is the connected server's, and can be read", backup::checked_pgdata(pgdata, facts));
     });
-    check_archiving(facts, checks);
+    check_archiving(*server, facts, checks);
     checks.run("PostgreSQL: archive's owner", [&] { return check_owner(archive, facts); });
     checks.run("PostgreSQL: backup rights",
                [&] { return pgdata.empty() ? check_sending(settings) : check_rights(*server, facts); });

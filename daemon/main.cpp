@@ -2,6 +2,7 @@
 #include "common/base/code_pages.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
+#include "common/base/standard_streams.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
 #include "config/settings.hpp"
@@ -137,6 +138,7 @@ int check(const config::Settings& settings, Log& log) {
     if (!settings.text("walg_socket").empty()) const daemon::DataDirectory known(settings.text("pgdata"));
     asio::io_context io;
     daemon::check_settings(settings, io.get_executor(), log);
+    if (::geteuid() != 0) daemon::prefetch_options(settings); // root would make a folder that is not walgd's
     auto guard = asio::make_work_guard(io);
     config::ArchiveSetup setup(settings, io.get_executor(), log);
     std::jthread thread([&io] { io.run(); });
@@ -388,6 +390,7 @@ void Daemon::run() {
 } // namespace
 
 int main(int count, char** words) {
+    open_standard_streams();
     hold_reload_signals(SIG_BLOCK);
     std::signal(SIGPIPE, SIG_IGN);
     // Keys and secrets are in memory and environment: nobody else reads those, and no core file holds them.

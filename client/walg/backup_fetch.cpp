@@ -4,6 +4,7 @@
 #include "common/backup/restore/recovery_settings.hpp"
 #include "common/base/files.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace walgd::cli {
@@ -25,8 +26,10 @@ public:
         command.add_option("--restore-spec", restore_spec_file_,
                            "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
         command.add_option("--mask", fetch_.mask, "Only files that match, seen from the destination: base/16384/*");
-        command.add_option("--restore-only", fetch_.restore_only,
-                           "Only these databases and tables, and the catalogs: db,db/schema.table; * is any text");
+        command
+            .add_option("--restore-only", fetch_.restore_only,
+                        "Only these databases and tables, and the catalogs: db,db/schema.table; * is any text")
+            ->join(); // by ends of lines
         command.add_flag("--in-place", fetch_.in_place,
                          "The destination is a stopped cluster of the same system, older or damaged: rewrite only what differs");
         command.add_flag("--reverse-unpack", accepted_, "Accepted as WAL-G's: the newest backup of a chain comes first always");
@@ -43,6 +46,7 @@ public:
                 ErrorKind::misconfigured,
                 "backup-fetch takes a backup's name or LATEST, or --target-user-data (WALG_FETCH_TARGET_USER_DATA), one of them",
                 "walg backup-list shows the names");
+        std::ranges::replace(fetch_.restore_only, '\n', ',');
         if (!restore_spec_file_.empty()) fetch_.restore_spec = read_text_file(restore_spec_file_);
         fetch_.downloads = static_cast<unsigned>(context.settings.number("download_concurrency"));
         fetch_.fsync = !context.settings.flag("tar_disable_fsync");

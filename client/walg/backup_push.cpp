@@ -2,6 +2,7 @@
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/documents.hpp"
+#include "common/backup/push/damage_report.hpp"
 #include "config/process.hpp"
 
 namespace walgd::cli {
@@ -63,15 +64,14 @@ public:
         context.target_storage = target_storage_;
         const bool by_daemon = !context.as_walg && target_storage_.empty();
         auto result = by_daemon ? backup_push_by_daemon(context, options, verify_) : std::nullopt;
-        if (!result) {
+        if (result) {
+            if (result->corrupt_blocks > 0) context.log.warn("{}", backup::damage_text(result->corrupt_blocks));
+        } else {
             auto& archive = context.archive();
             backup::Progress progress;
             const ProgressWatch watch("backup", context.log, progress);
             result = backup::backup_push(archive, options, progress, context.stop);
         }
-        if (result->corrupt_blocks > 0)
-            context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them",
-                             result->corrupt_blocks);
         // Scripts read WAL-G's last line: "Wrote backup with name ...".
         if (context.as_walg) return 0;
         context.log.info("Backup {}: {} MiB, {} MiB in the storage, {} MiB read", result->name, result->plain_bytes >> 20,

@@ -43,9 +43,6 @@ public:
         auto& archive = context.archive();
         backup::Progress progress;
         const auto result = push(context, archive, options, progress);
-        if (result.corrupt_blocks > 0)
-            context.log.warn("{} blocks of the cluster are damaged: files_metadata.json of the backup names them",
-                             result.corrupt_blocks);
         if (context.as_walg) return 0; // its last line is WAL-G's, as for backup-push
         context.log.info("Catchup backup {} of what changed since {}, by {}: {} MiB, {} MiB in the storage", result.name,
                          options.catchup_from->text(), result.source, result.plain_bytes >> 20, result.stored_bytes >> 20);

@@ -26,10 +26,15 @@ public:
         command.add_flag("--reference", reference_, "The reference page of all settings (Markdown) instead");
     }
 
+    /// The page is what an error in the settings leads to.
+    bool needs_settings() const override { return !reference_; }
+    int tell() override {
+        std::cout << config::reference_page();
+        return 0;
+    }
+
     int run(Context& context) override {
-        if (reference_)
-            std::cout << config::reference_page();
-        else if (json_)
+        if (json_)
             print_json(context.settings);
         else
             print_table(context.settings);

@@ -2,6 +2,7 @@
 #include "client/walg/daemon_client.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/words.hpp"
+#include "common/base/standard_streams.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
@@ -41,9 +42,11 @@ std::string version_text(bool as_walg) {
 
 void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique_ptr<cli::Verb>>& verbs, bool as_walg) {
     app.set_version_flag("-v,--version", version_text(as_walg));
-    app.add_option("--config", line.config_file,
-                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*")
-        ->take_last();
+    auto* config =
+        app.add_option("--config", line.config_file,
+                       "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*");
+    config->take_last();
+    if (!as_walg) config->check(cli::says_something);
     app.footer("Every setting is a flag too (--walg-s3-prefix for WALG_S3_PREFIX): `" + app.get_name() + " flags` lists them.");
     app.add_flag("--stats", line.stats, "Tell at the end how many requests went to the storage")->group("");
     app.add_flag("--turbo", line.turbo, "Accepted as WAL-G's: nothing is throttled")->group("");
@@ -60,6 +63,7 @@ void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique
         auto* command = app.add_subcommand(verb->name(), verb->help());
         command->fallthrough();
         verb->options(*command);
+        cli::read_values_as_go(*command, !as_walg); // to WAL-G the empty text is what is not given
         command->callback([&line, verb = verb.get()] { line.verb = verb; });
     }
 }
@@ -218,6 +222,7 @@ int run(const CommandLine& line, bool as_walg) {
 } // namespace
 
 int main(int count, char** words) {
+    open_standard_streams();
     std::signal(SIGPIPE, SIG_IGN);
     // Pieces come and go: what is freed goes back to the system instead of staying with us.
     ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
@@ -229,7 +234,9 @@ int main(int count, char** words) {
     CLI::App app{"walg: PostgreSQL WAL and base backups in object storage, in WAL-G's layout", as_walg ? "wal-g" : "walg"};
     add_options(app, line, verbs, as_walg);
     try {
-        app.parse(count, words);
+        auto read = cli::words_as_go_reads(app, count, words);
+        std::ranges::reverse(read); // as it wants them
+        app.parse(std::move(read));
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == 0) return tell_help(app, error);
         const auto code = usage_code(verbs, count, words, as_walg);

@@ -1,4 +1,5 @@
 #include "client/walg/verb.hpp"
+#include "client/walg/words.hpp"
 #include "config/settings.hpp"
 
 #include <fmt/format.h>
@@ -38,21 +39,22 @@ std::string settings_section() {
     return text;
 }
 
-std::string options_of(const CLI::App& command) {
+std::string options_text(const CLI::App& command) {
     std::string text;
-    for (const auto* option : command.get_options()) {
-        if (option->get_group().empty()) continue;
+    for (const auto* option : options_of(command)) {
         text += fmt::format(".RS\n.TP\n.B {}\n{}\n.RE\n", roff(option->get_name(false, true)), roff(option->get_description()));
     }
     return text;
 }
 
-std::string commands_section(const CLI::App& app) {
-    std::string text = ".SH COMMANDS\n";
-    for (const auto* command : app.get_subcommands(nullptr)) {
+/// `words`: of the commands above.
+std::string commands_text(const CLI::App& app, const std::string& words) {
+    std::string text;
+    for (const auto* command : commands_of(app)) {
         if (command->get_group().empty()) continue;
-        text +=
-            fmt::format(".TP\n.B {}\n{}\n", roff(command->get_name()), roff(command->get_description())) + options_of(*command);
+        const auto name = words + command->get_name();
+        text += fmt::format(".TP\n.B {}\n{}\n", roff(name), roff(command->get_description())) + options_text(*command) +
+                commands_text(*command, name + " ");
     }
     return text;
 }
@@ -138,7 +140,8 @@ public:
                       << settings_section();
         else if (page_ == "walg.1")
             std::cout << head("walg", 1, "the operator's command line of walgd") << ".SH SYNOPSIS\n.B walg\nCOMMAND [OPTION...]\n"
-                      << commands_section(*app_) << settings_section();
+                      << ".SH COMMANDS\n"
+                      << commands_text(*app_, "") << settings_section();
         for (const auto& page : shim_pages) {
             if (page_ == fmt::format("{}.1", page.name)) std::cout << head(page.name, 1, page.what) << page.text;
         }

@@ -49,6 +49,9 @@ OtherArchive::OtherArchive(Context& context, const std::string& config_file)
 }
 
 NamedArchive::NamedArchive(Context& context, const std::string& name) : context_(context) {
+    // To the storages' settings no name means all of them.
+    if (name.empty())
+        throw Error(ErrorKind::misconfigured, "the storage's name is empty", "name default, or one of WALG_FAILOVER_STORAGES");
     if (name == config::all_storages) return;
     const auto storages = config::storage_settings(context.settings);
     if (storages.size() == 1 && name == config::default_storage) return;

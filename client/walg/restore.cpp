@@ -2,6 +2,7 @@
 #include "client/walg/progress_printer.hpp"
 #include "client/walg/recovery_start.hpp"
 #include "client/walg/verb.hpp"
+#include "client/walg/words.hpp"
 #include "common/backup/restore/archive_moments.hpp"
 #include "common/backup/restore/backup_fetch.hpp"
 #include "common/backup/restore/preflight.hpp"
@@ -20,9 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Kind = backup::MomentTarget::Kind;
-
-/// For check(): a shell's variable that is not set must not mean another target, or the end of the archived WAL.
-std::string says_something(const std::string& text) { return text.empty() ? "is empty: is a variable not set?" : std::string(); }
 
 /// A target as the command line gives it.
 struct TargetOptions {
@@ -136,9 +134,12 @@ public:
             ->check(CLI::IsMember({"pause", "promote", "shutdown"}));
         command.add_option("--backup", backup_, "The backup to begin with; the newest that leads to the target if not given")
             ->check(says_something);
-        command.add_option("--restore-spec", restore_spec_file_,
-                           "File with the tablespaces' new places (JSON, as in the backup's sentinel)");
-        command.add_option("--restore-command", restore_command_, "PostgreSQL's restore_command; walg-fetch if not given");
+        command
+            .add_option("--restore-spec", restore_spec_file_,
+                        "File with the tablespaces' new places (JSON, as in the backup's sentinel)")
+            ->check(says_something);
+        command.add_option("--restore-command", restore_command_, "PostgreSQL's restore_command; walg-fetch if not given")
+            ->check(says_something);
         command.add_flag("--check", check_, "Only prove that it can be done; nothing is written");
         command.add_flag("--without-index", without_index_, "Do not believe the commit-time index: read the WAL");
         command.add_flag("--start", start_, "Start PostgreSQL, and wait until it has recovered");

@@ -3,10 +3,14 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// The command line's own words: what is told of it, and of what it does not know.
 namespace walgd::cli {
 
+/// The commands of one, and its options, of its groups too, but for the hidden ones.
+std::vector<const CLI::App*> commands_of(const CLI::App& app);
+std::vector<const CLI::Option*> options_of(const CLI::App& app);
 /// "WALG_S3_PREFIX" as WAL-G spells it on the command line: "walg-s3-prefix".
 std::string flag_of(std::string_view walg_name);
 /// Every name of a setting so, also of WAL-G's that change nothing here or are refused: the loader says that.
@@ -15,6 +19,16 @@ std::set<std::string> setting_flags();
 std::string flags_page();
 /// A completion script for the shell ("bash", "zsh") of all words and flags of `app`; empty for another shell.
 std::string completion_script(const CLI::App& app, std::string_view shell, const std::string& program);
+
+/// The words behind the program's name, as Go's flags are read: `--name=` gives the empty text, `-n=x` gives "x". CLI11 takes the
+/// next word for the value of the first, `--confirm=` for a yes, and "=x" for the other. Throws a CLI::ParseError where a flag
+/// that is yes or no is given nothing.
+std::vector<std::string> words_as_go_reads(const CLI::App& app, int count, char** words);
+/// For check(): what a shell makes of a variable that is not set must not mean something else, or everything.
+std::string says_something(const std::string& text);
+/// Of all options of `app` and its commands: where one is given twice the last counts, and numbers below 0 or too large, which
+/// CLI11 lets pass, are errors; where `refuse_empty`, the empty text is one, too.
+void read_values_as_go(CLI::App& app, bool refuse_empty);
 
 /// How far a command line is understood, by its commands.
 struct CommandWords {

@@ -43,6 +43,11 @@ storage::ObjectKey tar_key(std::string_view backup, std::string_view tar, std::s
     return storage::ObjectKey(tar_folder(backup, folder) + std::string(tar));
 }
 
+bool is_tar_of(std::string_view backup, std::string_view path) {
+    const auto folder = tar_folder(backup);
+    return path.starts_with(folder) && path.find('/', folder.size()) == std::string_view::npos;
+}
+
 std::string part_name(int number, std::string_view suffix) { return with_suffix(fmt::format("part_{:03}.tar", number), suffix); }
 std::string tar_name(std::string_view stem, std::string_view suffix) { return with_suffix(fmt::format("{}.tar", stem), suffix); }
 

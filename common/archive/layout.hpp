@@ -27,6 +27,8 @@ storage::ObjectKey files_metadata_key(std::string_view backup, std::string_view 
 storage::ObjectKey tar_key(std::string_view backup, std::string_view tar, std::string_view folder = backup_folder);
 /// "basebackups_005/<backup>/tar_partitions/"
 std::string tar_folder(std::string_view backup, std::string_view folder = backup_folder);
+/// True for what is directly in tar_folder(backup).
+bool is_tar_of(std::string_view backup, std::string_view path);
 /// "part_001.tar.lz4"; "part_001.tar" without a suffix.
 std::string part_name(int number, std::string_view suffix);
 /// "pg_control.tar.lz4", "backup_label.tar.lz4"

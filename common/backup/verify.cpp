@@ -162,7 +162,7 @@ private:
         const bool document = path.ends_with("/metadata.json") || path.ends_with("/files_metadata.json");
         if (sentinel || (backup != nullptr && document))
             check_document(archive_, key, stop);
-        else if (backup != nullptr && path.find("/tar_partitions/") != std::string_view::npos)
+        else if (backup != nullptr && archive::is_tar_of(folder, path))
             check_backup_tar(archive_, key, span_of(*backup), pages_of(backup->name, stop), stop);
         else
             return false;

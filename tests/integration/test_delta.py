@@ -308,6 +308,9 @@ class Rules(DeltaCase):
             self.assertIn(f"Corruption found in {self.cluster.data}/{path}: 12 of its blocks are damaged: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 ...", said)
             self.assertEqual(self.archive.files(name)["/" + path]["CorruptBlocks"], {"CorruptBlocksCount": 12, "SomeCorruptBlocks": list(range(named))})
             self.assertEqual((self.restore(name) / path).read_bytes(), (self.cluster.data / path).read_bytes())
+        told = self.alone().walg("backup-push", "--full", self.cluster.data, name="wal-g").stderr
+        self.assertIn("12 blocks of the cluster are damaged", told)
+        self.assertRegex(told, "Wrote backup with name base_[0-9A-F]{24}\n\\Z")  # the last line, where scripts look for it
 
     def test_a_file_that_ends_within_a_page_is_named(self):
         """Alone: its whole pages are in order."""

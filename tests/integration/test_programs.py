@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import Cluster, GOLDEN, TestCase, Walgd, run, until
+from harness import Cluster, GOLDEN, TestCase, Walgd, as_server_user, run, until
 
 
 class Programs(TestCase):
@@ -141,6 +141,25 @@ class Programs(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("libsodium_key_path names (environment WALG_LIBSODIUM_KEY_PATH): cannot open /no/such/key", refused.stderr)
 
+    def test_a_fetch_that_is_killed_leaves_nothing_in_pg_wal(self):
+        wal, (name,) = self.segments()
+        walgd = Walgd(self.scratch, {**self.settings, "WALGD_SOCKET": "/nowhere/x.sock"})
+        walgd.walg("wal-push", wal / name)
+        folder = self.scratch.folder("pg_wal")
+        for words in (["walg", "wal-fetch"], ["wal-g", "wal-fetch"], ["walg-fetch"]):
+            # The kernel ends whoever writes more than that.
+            command = ["prlimit", "--fsize=100000", self.scratch.bin / words[0], *words[1:], name, folder / "RECOVERYXLOG"]
+            self.assertLess(run(command, env=walgd.env, check=False).returncode, 0, words)
+            self.assertEqual(os.listdir(folder), [], words)
+            run([self.scratch.bin / words[0], *words[1:], name, folder / "RECOVERYXLOG"], env=walgd.env)
+            self.assertEqual((folder / "RECOVERYXLOG").read_bytes(), (wal / name).read_bytes())
+            (folder / "RECOVERYXLOG").write_bytes(b"old")
+            if words[0] == "walg":
+                run([self.scratch.bin / words[0], *words[1:], name, folder / "RECOVERYXLOG"], env=walgd.env)
+                self.assertEqual((folder / "RECOVERYXLOG").read_bytes(), (wal / name).read_bytes())
+            self.assertEqual(os.listdir(folder), ["RECOVERYXLOG"])
+            (folder / "RECOVERYXLOG").unlink()
+
     def test_exit_codes_of_fetch(self):
         daemon = Walgd(self.scratch, self.settings).start()
         out = self.scratch.folder("out")
@@ -237,6 +256,7 @@ class Programs(TestCase):
             self.assertIn(f"{name:<28} ok: ", text)
         self.assertIn("it is empty", found["PostgreSQL: archive's owner"])
         self.assertIn("WARNING: no WAL will come: set archive_mode = on", found["PostgreSQL: archiving"])
+        self.assertNotIn("wal_level is minimal", text)
         other = Cluster(self.scratch, 15, "other")
         found, _ = check(1, PGDATA=str(other.data))
         self.assertIn("FAILED: Data directory from command line", found["PostgreSQL: data directory"])
@@ -254,6 +274,10 @@ class Programs(TestCase):
         found, _ = check(1)
         self.assertIn("FAILED: the archive", found["PostgreSQL: archive's owner"])
         self.assertIn("the cluster 42", found["PostgreSQL: archive's owner"])
+        cluster.configure("archive_mode = off\nwal_level = minimal\nmax_wal_senders = 0")
+        cluster.stop()
+        cluster.start()
+        self.assertIn("wal_level is minimal: no backup can be taken", check(1)[1])
         cluster.stop()
         self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
         self.folder.rename(self.scratch.path / "gone")
@@ -266,7 +290,7 @@ class Programs(TestCase):
                                   ("WALGD_HTTP_LISTEN", "here", "should be an address and a port"), ("WALGD_HTTP_LISTEN", "0.0.0.0:9351", "without TLS and a token"),
                                   ("WALGD_HOOK_URL", "ftp://x", "hook_url is no URL"), ("WALGD_HOOK_COMMAND", "/no/such/program", "cannot be run"),
                                   ("WALG_PG_WAL_SIZE", "3", "no cluster has such segments"), ("WALGD_SOCKET", f"/tmp/{'s' * 110}", "is too long"),
-                                  ("WALGD_SOCKET", str(no_socket), "is no socket")):
+                                  ("WALGD_SOCKET", str(no_socket), "is no socket"), ("WALG_PREFETCH_DIR", "/proc/none", "cannot make prefetch_dir")):
             for words in ([], ["--check"]):
                 result = run([self.scratch.bin / "walgd", *words], env={**Walgd(self.scratch, self.settings).env, name: value}, check=False, timeout=20)
                 self.assertEqual(result.returncode, 1, (name, words, result))
@@ -300,6 +324,29 @@ class Programs(TestCase):
         daemon.kill()
         daemon.start()
         self.assertEqual(daemon.stop(), 0)
+
+    def test_started_without_standard_streams_nothing_else_gets_their_numbers(self):
+        wal, (name,) = self.segments()
+        path = self.scratch.path / "silent.sock"
+        daemon = Walgd(self.scratch, self.settings)
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(path))
+            path.chmod(0o666)
+            silent.listen()
+
+            def streams_of(words, env):
+                process = subprocess.Popen(as_server_user([self.scratch.bin / words[0], *words[1:]]), env=env, preexec_fn=lambda: os.closerange(0, 3))
+                self.scratch.stack.callback(process.wait)
+                self.scratch.stack.callback(process.kill)
+                if words != ["walgd"]:
+                    self.scratch.stack.callback(silent.accept()[0].close)
+                until("the daemon's socket", lambda: words != ["walgd"] or daemon.socket.exists())
+                return [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)]
+
+            for words in (["walg-push", wal / name], ["walg-fetch", name, self.scratch.path / "out"], ["walg", "status"], ["walg-daemon-client", path, "wal-push", name]):
+                self.assertEqual(streams_of(words, {**daemon.env, "WALGD_SOCKET": str(path)}), ["/dev/null"] * 3, words)
+            if os.getuid() == 0:  # it shows others nothing of itself
+                self.assertEqual(streams_of(["walgd"], daemon.env), ["/dev/null"] * 3)
 
     def test_status_tells_of_the_daemon(self):
         wal, (name,) = self.segments()

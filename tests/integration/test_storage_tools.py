@@ -289,6 +289,21 @@ class StorageTools(TestCase):
         self.assertEqual(after, before)
         self.walgd.walg("copy", "--from", settings, "--to", target, "--backup-name", FULL)
 
+    def test_what_is_below_a_backups_parts_has_a_line_and_stops_no_restore(self):
+        source, walgd = self.prepare("lz4-default16")
+        (name,) = [path.name for path in (source / "archive/basebackups_005").iterdir() if path.is_dir()][:1]
+        parts = self.scratch.path / "lz4-default16-archive/basebackups_005" / name / "tar_partitions"
+        (parts / "old").mkdir()
+        shutil.copy(next(parts.glob("part_*")), parts / "old")
+        (parts / "old/notes.txt").write_text("of a person")
+        self.scratch.own_tree(parts)
+        target = self.scratch.path / "restored"
+        said = walgd.walg("backup-fetch", target, name).stderr
+        self.assertEqual(said.count(f"{name}/tar_partitions/old/ is none of the backup's parts"), 1, said)
+        self.assertTrue((target / "global/pg_control").exists())
+        self.assertIn("2 objects are none of a backup's", walgd.walg("verify").stdout)
+        self.assertIn("ok: backup", walgd.walg("restore", self.scratch.path / "other", "--check", "--backup", name, check=False).stderr)
+
     def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
         source, walgd = self.prepare("delta-zstd")
         archive = self.scratch.path / "delta-zstd-archive"
@@ -417,6 +432,12 @@ class CommandLine(TestCase):
         self.assertEqual(run(["bash", path, "st", "che"]).stdout.split(), ["check"])
         self.assertEqual(run(["bash", path, "wal-verify", "--js"]).stdout.split(), ["--json"])
         self.assertEqual(run(["bash", path, "st", "check", "re"]).stdout.split(), ["read"])
+        self.assertEqual(run(["bash", path, "restore", "--target-ti"]).stdout.split(), ["--target-time", "--target-timeline"])
+
+    def test_the_manual_page_has_the_words_below_a_word_and_all_flags(self):
+        page = self.walgd.walg("man", "walg.1").stdout
+        for text in (".B delete retain\n", ".B st transfer backups\n", "\\-\\-max\\-backups", "\\-\\-target\\-time\n"):
+            self.assertIn(text, page)
 
     def test_every_setting_is_a_flag(self):
         page = self.walgd.walg("flags").stdout
@@ -434,6 +455,62 @@ class CommandLine(TestCase):
         refused = self.walgd.walg(*ls, "--walg-cse-kms-id=1", check=False, name="wal-g")
         self.assertEqual(refused.returncode, 1)
         self.assertIn("this version cannot do", refused.stderr)
+
+    def test_of_a_flag_that_is_given_twice_the_last_counts(self):
+        folder = self.scratch.path / "golden"
+        shutil.copytree(GOLDEN / "lz4-default16/archive", folder)
+        self.scratch.own_tree(folder)
+        self.walgd.env["WALG_FILE_PREFIX"] = str(folder)
+        for name in ("walg", "wal-g"):
+            self.assertIn("wal_005", self.walgd.walg("st", "-t", "nowhere", "ls", "-t", "default", name=name).stdout)
+            self.assertIn("base_", self.walgd.walg("backup-list", "--json", "--target-storage", "nowhere", "--json", "--target-storage", "default", name=name).stdout)
+            # Where a list is wanted, all of them, as WAL-G takes them.
+            refused = self.walgd.walg("backup-fetch", self.scratch.path / "target", "LATEST", "--restore-only", "none", "--restore-only", "nor/this,neither", check=False, name=name)
+            self.assertIn("has no none, nor/this, neither", refused.stderr)
+
+    def test_the_reference_is_there_when_the_settings_are_wrong(self):
+        self.walgd.env["WALG_S3_PREFXI"] = "x"
+        self.assertEqual(self.walgd.walg("config", check=False).returncode, 1)
+        self.assertIn("WALG_S3_PREFIX", self.walgd.walg("config", "--reference").stdout)
+
+    def test_an_empty_value_is_no_other_word_and_no_yes(self):
+        folder = self.scratch.folder("kept")
+        (folder / "wal_005").mkdir()
+        (folder / "wal_005" / "000000010000000000000001.lz4").write_bytes(b"x")
+        self.scratch.own(folder)
+        self.walgd.env["WALG_FILE_PREFIX"] = str(folder)
+        for name in ("walg", "wal-g"):
+            refused = self.walgd.walg("delete", "everything", "--confirm=", check=False, name=name)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("--confirm=: is empty: is a variable not set?", refused.stderr)
+            self.assertTrue((folder / "wal_005" / "000000010000000000000001.lz4").exists())
+            self.walgd.walg("delete", "everything", "--confirm=false", name=name)
+            self.assertTrue((folder / "wal_005" / "000000010000000000000001.lz4").exists())
+            # Go's other form of a short flag.
+            self.assertIn("wal_005", self.walgd.walg("st", "ls", "-t=default", name=name).stdout)
+            self.assertIn("storage's name is empty" if name == "wal-g" else "--target: is empty", self.walgd.walg("st", "ls", "-t=", check=False, name=name).stderr)
+        # To WAL-G the empty text is what is not given; the next word is no value.
+        self.assertEqual(self.walgd.walg("backup-list", "--target-storage=", "--json", name="wal-g").stdout, "[]\n")
+
+    def test_what_an_unset_variable_leaves_is_an_error(self):
+        self.walgd.env["WALG_FILE_PREFIX"] = str(self.scratch.folder("archive"))
+        file = self.scratch.path / "empty.yaml"
+        for words in (["copy", "--from", file, "--to", file, "-b", ""], ["copy", "--from", "", "--to", file], ["st", "transfer", "files", "", "--source", file], ["st", "transfer", "backups", "", "--source", file],
+                      ["st", "put", file, ""], ["st", "ls", ""], ["st", "rm", ""], ["backup-mark", ""], ["wal-fetch", "", ""], ["wal-push", ""], ["backup-push", ""], ["backup-fetch", file, "LATEST", "--mask", ""],
+                      ["backup-fetch", file, "LATEST", "--restore-only", ""], ["backup-list", "--target-storage", ""], ["wal-verify", "integrity", "--backup-name="], ["delete", "garbage", ""], ["delete", "retain", "1", "--after", ""],
+                      ["restore", file, "--restore-spec", ""], ["restore", file, "--target-time="], ["verify", "--bytes", ""], ["adopt-system", ""], ["--config", "", "backup-list"], ["--config=", "backup-list"]):
+            result = self.walgd.walg(*words, check=False)
+            self.assertEqual(result.returncode, 200 if words[0] == "wal-fetch" else 1, words)
+            self.assertIn("is empty: is a variable not set?", result.stderr, words)
+
+    def test_numbers_below_0_or_too_large_are_errors(self):
+        self.walgd.env["WALG_FILE_PREFIX"] = str(self.scratch.folder("archive"))
+        for words in (["verify", "--sample"], ["st", "transfer", "pg-wals", "--source", "all", "--max-files"], ["st", "transfer", "backups", "--source", "all", "--max-backups"], ["adopt-system", "--system"]):
+            for number in ("-1", "99999999999999999999"):
+                result = self.walgd.walg(*words, number, check=False)
+                self.assertEqual(result.returncode, 1, words)
+                self.assertIn(f"{words[-1]}: {number} is no number from 0 on, or too large" if words[0] != "verify" or number != "-1" else "--sample: ", result.stderr)
+        self.assertEqual(self.walgd.walg("verify", "--sample", "0", check=False).returncode, 1)
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}

@@ -254,7 +254,8 @@ DatabaseFilter filter_of(const std::string& list) {
         "shop":{"oid":16400,"tables_new":{"pg_catalog.pg_class":{"oid":1259,"relfilenode":1259},
             "pg_toast.pg_toast_16500":{"oid":16503,"relfilenode":16503},"pg_toast.pg_toast_16500_index":{"oid":16504,"relfilenode":16504},
             "public.orders":{"oid":16500,"relfilenode":16600},"public.orders_pkey":{"oid":16505,"relfilenode":16505},
-            "sales.parted":{"oid":16510,"relfilenode":0,"subtables":{"sales.p1":{"oid":16511,"relfilenode":16511}}}}},
+            "sales.parted":{"oid":16510,"relfilenode":0,"subtables":{"sales.p1":{"oid":16511,"relfilenode":16511},
+                "sales.p2":{"oid":16512,"relfilenode":0},"sales.p2_1":{"oid":16513,"relfilenode":16513}}}}},
         "old":{"oid":16401,"tables":{"public.t":16700,"pg_catalog.pg_class":1259}},
         "postgres":{"oid":5,"tables_new":{"pg_catalog.pg_class":{"oid":1259,"relfilenode":1259}}}}})";
     FilesMetadataReader::Callbacks callbacks;
@@ -279,6 +280,13 @@ TEST_CASE("a partial restore has the named tables with their TOAST and partition
     for (const auto* name :
          {"base/16400/16505", "base/16401/16700", "base/16402/1259", "pg_tblspc/17000/PG_15_1/16400/16505", "base/16400/16500"})
         CHECK_FALSE(filter.wants(name));
+}
+
+TEST_CASE("a partial restore tells of a partition that has partitions which the backup does not tell as its own", "[backup]") {
+    CHECK(filter_of("shop/sales.parted").wants("base/16400/16513"));
+    CHECK(filter_of("shop/sales.p2").half_told() == std::vector<std::string>{"shop/sales.p2, of sales.parted"});
+    for (const auto* list : {"shop/sales.parted", "shop", "shop/sales.p2,shop/sales.parted", "shop/sales.p*", "shop/sales.p1"})
+        CHECK(filter_of(list).half_told().empty());
 }
 
 TEST_CASE("a partial restore takes whole databases, stars, and WAL-G's ways to name a table", "[backup]") {

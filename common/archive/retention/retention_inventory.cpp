@@ -67,7 +67,7 @@ std::map<std::string, Parts, std::less<>> parts_of(const Inventory& inventory) {
         auto& parts = found[std::string(backup)];
         const auto name = path.substr(path.rfind('/') + 1);
         const bool final = name.starts_with("pg_control.tar") || name.starts_with("backup_label.tar");
-        if (path.find("/tar_partitions/") != std::string_view::npos) (final ? parts.final : parts.part) = true;
+        if (is_tar_of(backup, path)) (final ? parts.final : parts.part) = true;
         if (name == "files_metadata.json") parts.files_metadata = true;
     }
     return found;

@@ -34,6 +34,20 @@ awaitable<std::optional<std::uint64_t>> WalFetcher::fetch_into(std::string name,
     co_return bytes;
 }
 
+namespace {
+
+/// In `folder`; it goes by itself when we are killed. None where the file system makes no such file, or nothing could name it.
+UniqueFd unnamed_in(const std::string& folder) {
+    if (::access("/proc/self/fd", X_OK) != 0) return UniqueFd();
+    return UniqueFd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+}
+
+bool give_name(int fd, const std::string& path) {
+    return ::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
+} // namespace
+
 awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool exclusive, FillFile fill) {
     static std::atomic<unsigned> counter = 0;
     const auto parent = std::filesystem::path(destination).parent_path();
@@ -43,13 +57,21 @@ awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool
         throw Error(ErrorKind::refused, fmt::format("open {}: file exists", destination),
                     "remove it first, or name another destination");
     ::unlink(temporary.c_str()); // of one that was killed, and had our process id
-    auto fd = open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
+    const auto named = [&temporary] { return open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600); };
+    auto fd = unnamed_in(folder);
+    const bool unnamed = static_cast<bool>(fd);
+    if (!unnamed) fd = named();
     bool filled = false;
     std::exception_ptr failure;
     try {
         filled = co_await fill(fd.get());
-        if (filled) {
+        if (filled) sync_file(fd.get(), temporary);
+        if (filled && unnamed && !give_name(fd.get(), temporary)) { // a file system that makes such files, and names none
+            fd = named();
+            filled = co_await fill(fd.get());
             sync_file(fd.get(), temporary);
+        }
+        if (filled) {
             fd.close(temporary);
             const auto flags = exclusive ? RENAME_NOREPLACE : 0U;
             if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, destination.c_str(), flags) != 0)

@@ -12,8 +12,9 @@ enum class Fetched { stored, absent /* the storage answered, for every suffix, t
 
 /// Writes a WAL file into the empty file at `fd`. False: there is none.
 using FillFile = std::function<awaitable<bool>(int fd)>;
-/// Has `destination` filled with the WAL file `name`, durably: under a temporary name beside it, fsynced, then renamed. Nothing
-/// is left behind on failure. `exclusive`, as wal-g: an existing destination is an Error.
+/// Has `destination` filled with the WAL file `name`, durably: in a file without a name, or under a temporary one, beside it,
+/// fsynced, then renamed. Nothing is left behind on failure, nor, where files without a name are to be had, by a kill.
+/// `exclusive`, as wal-g: an existing destination is an Error.
 awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool exclusive, FillFile fill);
 
 /// Fetches WAL files from one archive, remembering which suffix worked last. On the I/O thread.

@@ -1,5 +1,6 @@
 #include "common/backup/push/backup_push.hpp"
 
+#include "common/backup/push/damage_report.hpp"
 #include "common/backup/push/database_names.hpp"
 #include "common/backup/push/delta_basis.hpp"
 #include "common/backup/push/push.hpp"
@@ -196,6 +197,8 @@ PushResult backup_push(archive::Archive& archive, const PushOptions& options, Pr
     const auto push = remote ? make_remote_push(archive, options, progress, std::move(stop))
                              : std::make_unique<LocalPush>(archive, options, progress, std::move(stop));
     const auto result = push->run();
+    // Before the last line, where scripts look for the name.
+    if (result.corrupt_blocks > 0) archive.log.warn("{}", damage_text(result.corrupt_blocks));
     archive.log.info("Wrote backup with name {}", result.name);
     return result;
 }

@@ -13,6 +13,10 @@ void warn_of_damage(Log& log, std::string_view path, const archive::FileDescript
              fmt::join(std::span(found.corrupt_blocks).first(named), ", "), found.corrupt_block_count > named ? " ..." : "");
 }
 
+std::string damage_text(std::uint64_t corrupt_blocks) {
+    return fmt::format("{} blocks of the cluster are damaged: files_metadata.json of the backup names them", corrupt_blocks);
+}
+
 void warn_of_file_size(Log& log, std::string_view path, std::uint64_t bytes, std::uint32_t page_bytes) {
     log.warn("{} has an invalid file size, {} bytes: the {} behind its last whole page were not checked", path, bytes,
              bytes % page_bytes);

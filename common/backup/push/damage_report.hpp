@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace walgd::backup {
@@ -18,6 +19,8 @@ inline constexpr int reads_of_a_page_max = 5;
 
 /// The first of a file's damaged blocks, by number.
 void warn_of_damage(Log& log, std::string_view path, const archive::FileDescription& found);
+/// What a finished backup says of them.
+std::string damage_text(std::uint64_t corrupt_blocks);
 /// A file that ends within a page: what is behind its last whole one cannot be checked.
 void warn_of_file_size(Log& log, std::string_view path, std::uint64_t bytes, std::uint32_t page_bytes);
 

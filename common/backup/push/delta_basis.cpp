@@ -36,7 +36,7 @@ std::optional<bool> checksums_of(archive::Archive& archive, const DeltaParent& p
     if (parent.sentinel().data_checksums) return parent.sentinel().data_checksums;
     if (archive.packing.cipher != nullptr && !archive.packing.cipher->can_decrypt()) return std::nullopt;
     const auto folder = archive::tar_folder(parent.name());
-    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true), stop);
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, false), stop);
     for (const auto& object : page.objects) {
         const auto name = std::string_view(object.key.path()).substr(object.key.path().rfind('/') + 1);
         const auto* compression = archive::compression_of_tar(name);

@@ -63,6 +63,17 @@ bool DatabaseFilter::matches(std::string_view database, std::uint32_t oid, const
     return any;
 }
 
+bool DatabaseFilter::half_told(std::string_view database, std::uint32_t oid, const archive::RelationEntry& relation) const {
+    if (relation.file_node != 0 || relation.parent.empty()) return false;
+    bool named = false;
+    for (const auto& wanted : wanted_) {
+        if (!wanted.is_of(database, oid)) continue;
+        if (wanted.table.empty() || star_match(wanted.table, relation.parent)) return false;
+        named = named || wanted.table == relation.name;
+    }
+    return named;
+}
+
 void DatabaseFilter::take(std::uint32_t database, std::uint32_t file_node) {
     if (file_node != 0) files_.insert(std::uint64_t{database} << 32 | file_node);
 }
@@ -73,6 +84,8 @@ void DatabaseFilter::end_database(std::string_view name, std::uint32_t oid) {
     std::unordered_set<std::string> toast;
     for (const auto& relation : relations_) {
         const bool wanted = matches(name, oid, relation);
+        if (half_told(name, oid, relation))
+            half_told_.push_back(fmt::format("{}/{}, of {}", name, relation.name, relation.parent));
         if (wanted) {
             toast.insert(fmt::format("pg_toast.pg_toast_{}", relation.oid));
             toast.insert(fmt::format("pg_toast.pg_toast_{}_index", relation.oid));

@@ -25,6 +25,9 @@ public:
     void end_database(std::string_view name, std::uint32_t oid);
     /// Error(refused) naming what nothing in the backup matched.
     void finish(const std::string& backup) const;
+    /// Named tables whose own partitions are not told: a partition of another table that is partitioned itself, since the backup
+    /// has all of them as that table's. "shop/public.p1, of public.p"
+    const std::vector<std::string>& half_told() const { return half_told_; }
 
     /// `member` as a path relative to the data directory.
     bool wants(std::string_view member) const;
@@ -38,11 +41,13 @@ private:
         bool is_of(std::string_view name, std::uint32_t database_oid) const;
     };
     void take(std::uint32_t database, std::uint32_t file_node);
+    bool half_told(std::string_view database, std::uint32_t oid, const archive::RelationEntry& relation) const;
     bool matches(std::string_view database, std::uint32_t oid, const archive::RelationEntry& relation);
 
     std::vector<Wanted> wanted_;
     std::vector<archive::RelationEntry> relations_; ///< of the database that is being read
-    std::unordered_set<std::uint64_t> files_;       ///< database oid << 32 | file node
+    std::vector<std::string> half_told_;
+    std::unordered_set<std::uint64_t> files_; ///< database oid << 32 | file node
 };
 
 } // namespace walgd::backup

@@ -58,7 +58,7 @@ void decode(Archive& archive, const storage::ObjectInfo& tar, std::stop_token st
 
 /// One link. Returns the bytes of its tars.
 std::uint64_t check_link(Archive& archive, const std::string& backup, std::stop_token stop) {
-    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, archive::tar_folder(backup), true), stop);
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, archive::tar_folder(backup), false), stop);
     std::uint64_t bytes = 0;
     std::size_t parts = 0, control = 0;
     for (const auto& tar : page.objects) {

@@ -30,7 +30,9 @@ std::string_view object_name(const storage::ObjectKey& key) {
 
 std::vector<TarObject> list_tars(archive::Archive& archive, const RestorePlan& plan, const std::string& backup) {
     const auto folder = archive::tar_folder(backup, plan.folder());
-    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, true));
+    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, folder, false));
+    for (const auto& below : page.folders)
+        archive.log.warn("{} is none of the backup's parts, and is left out with all that is below", below);
     std::vector<TarObject> tars;
     for (const auto& object : page.objects) {
         if (object.bytes == 0) continue; // as good as missing
@@ -107,6 +109,11 @@ void read_databases(archive::Archive& archive, RestorePlan& plan, const std::sto
     callbacks.database = [&](std::string_view name, std::uint32_t oid) { plan.databases->end_database(name, oid); };
     read_files_metadata(archive, plan, 0, callbacks, stop);
     plan.databases->finish(plan.name());
+    for (const auto& table : plan.databases->half_told())
+        archive.log.warn(
+            "--restore-only: {}, is partitioned itself, and the backup tells not which partitions are its own: of them "
+            "only what is named is restored",
+            table);
 }
 
 /// Parts of one link that TarFileSets knows, and whether anything of them may be needed.
