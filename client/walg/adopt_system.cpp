@@ -1,12 +1,33 @@
 #include "client/walg/verb.hpp"
+#include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/pg/control_file.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <fmt/format.h>
 
 namespace walgd::cli {
 
 namespace {
+
+/// What pg_upgrade leaves the new cluster on, whatever the old one was on.
+constexpr pg::TimelineId after_upgrade{1};
+
+/// The first object of WAL on a later timeline than `timeline`; empty if there is none.
+awaitable<std::string> of_later_timeline(storage::Storage& storage, pg::TimelineId timeline) {
+    storage::ListOptions options;
+    options.after = fmt::format("{:08X}", timeline.number() + 1);
+    do {
+        const auto page = co_await storage.list(std::string(archive::wal_folder), options);
+        for (const auto& object : page.objects) {
+            const auto name = std::string_view(object.key.path()).substr(archive::wal_folder.size());
+            const auto stem = name.substr(0, name.find('.'));
+            if (pg::wal_file_kind(stem) || pg::wal_file_kind(fmt::format("{}.history", stem))) co_return object.key.path();
+        }
+        options.token = page.next;
+    } while (options.token);
+    co_return std::string();
+}
 
 class AdoptSystem : public Verb {
 public:
@@ -22,13 +43,14 @@ public:
     }
 
     int run(Context& context) override {
-        const auto system = wanted_system(context);
+        const auto [system, timeline] = wanted(context);
         auto& archive = context.archive();
         const auto known = run_blocking(context.io, archive::archive_system(archive), context.stop);
         if (known == system) {
             context.log.info("{} belongs to the cluster {} already", archive.storage.describe(), system.number());
             return 0;
         }
+        if (known) require_no_later_timeline(context, timeline);
         const auto before = known ? std::to_string(known->number()) : "none";
         if (!confirm_) {
             context.log.info("{} belongs to the cluster {}; with --confirm it takes {} from now on, and refuses the other",
@@ -43,13 +65,36 @@ public:
     }
 
 private:
-    pg::SystemIdentifier wanted_system(const Context& context) const {
-        if (system_ != 0) return pg::SystemIdentifier(system_);
+    struct Wanted {
+        pg::SystemIdentifier system;
+        pg::TimelineId timeline;
+    };
+
+    Wanted wanted(const Context& context) const {
+        if (system_ != 0) return {pg::SystemIdentifier(system_), after_upgrade};
         const auto pgdata = pgdata_.empty() ? context.settings.text("pgdata") : pgdata_;
         if (pgdata.empty())
             throw Error(ErrorKind::misconfigured, "no data directory was named",
                         "walg adopt-system PGDATA --confirm, or --system NUMBER");
-        return pg::read_control_file(pgdata).system;
+        const auto control = pg::read_control_file(pgdata);
+        return {control.system, control.timeline};
+    }
+
+    /// PostgreSQL recovers to the newest timeline that the archive has, and a history file is never replaced.
+    void require_no_later_timeline(Context& context, pg::TimelineId timeline) const {
+        auto& archive = context.archive();
+        const auto later = run_blocking(context.io, of_later_timeline(archive.storage, timeline), context.stop);
+        if (later.empty()) return;
+        throw Error(
+            ErrorKind::refused,
+            fmt::format("{} has WAL of later timelines ({}) than the new cluster's, {}: PostgreSQL would try to recover its "
+                        "backups to those, and fail; and when it is promoted, its history file would meet the old one",
+                        archive.storage.describe(), later, timeline.number()),
+            system_ != 0
+                ? "nothing was changed; a cluster that is on a later timeline itself is to be named by its data directory, "
+                  "and one after pg_upgrade is to be archived under another prefix"
+                : "nothing was changed; archive the new cluster under another prefix, and keep the old one's as long as "
+                  "its backups may be wanted");
     }
 
     std::string pgdata_;

@@ -1,6 +1,7 @@
 #include "common/codec/libsodium_key.hpp"
 
 #include "common/base/error.hpp"
+#include "common/base/wipe.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -45,7 +46,20 @@ SodiumKey from_hex(std::string_view text, const std::string& source) {
     return key;
 }
 
-SodiumKey from_base64(std::string_view text, const std::string& source) {
+/// The last digit of 32 bytes has two bits that are of no byte. In a key of WAL-G's they may be anything.
+std::string without_spare_bits(std::string_view text) {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string key(text);
+    const auto last = key.find_last_not_of("=\r\n");
+    const bool padded = last != std::string::npos && key.find('=', last) != std::string::npos;
+    if (!padded) return key;
+    if (const auto digit = digits.find(key[last]); digit != std::string_view::npos) key[last] = digits[digit & ~std::size_t{3}];
+    return key;
+}
+
+SodiumKey from_base64(std::string_view given, const std::string& source) {
+    auto text = without_spare_bits(given);
+    const WipeAtEnd wiped(text);
     std::array<unsigned char, 64> decoded{};
     std::size_t size = 0;
     const char* end = nullptr;

@@ -106,6 +106,15 @@ class Programs(TestCase):
         self.assertIn("adopt-system", result.stderr)
         self.assertIn("prefix", result.stderr)
         self.assertFalse((self.folder / f"wal_005/{theirs.name}.lz4").exists())
+        # PostgreSQL would look for the way to timeline 2, and its own promotion would find that name taken.
+        history = self.folder / "wal_005/00000002.history.lz4"
+        history.write_bytes(b"of the cluster before")
+        self.scratch.own(history)
+        refused = daemon.walg("adopt-system", "--confirm", env={"PGDATA": str(other.data)}, check=False)
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertIn("has WAL of later timelines (wal_005/00000002.history.lz4) than the new cluster's, 1", refused.stderr)
+        self.assertIn("under another prefix", refused.stderr)
+        history.unlink()
         daemon.walg("adopt-system", "--confirm", env={"PGDATA": str(other.data)})
         until("the daemon to take the adopted system", lambda: run([self.scratch.bin / "walg-push", theirs], env=daemon.env, check=False).returncode == 0, 60, 0.5)
 
