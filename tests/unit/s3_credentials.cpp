@@ -132,6 +132,15 @@ TEST_CASE("an instance's metadata that want a token which does not come are told
     CHECK_THAT(test::text_of_error([&] { chain.get(); }), Contains("instance metadata") && Contains("HttpPutResponseHopLimit"));
 }
 
+TEST_CASE("instance metadata that are turned off are not asked, however that is written", "[s3]") {
+    for (const auto* word : {"true", "True", "TRUE"}) {
+        Chain chain(instance);
+        chain.options.environment["AWS_EC2_METADATA_DISABLED"] = word;
+        CHECK(kind_of([&] { chain.get(); }) == ErrorKind::denied);
+        CHECK(chain.transport.asked.empty());
+    }
+}
+
 TEST_CASE("an instance's metadata that are busy or broken off are asked again; without a role there are no keys", "[s3]") {
     int status = 503;
     Chain chain([&](const std::string& what) -> FakeAnswer {
@@ -161,6 +170,15 @@ TEST_CASE("a container's endpoint is asked with its token, and again before the 
     CHECK(chain.get().access_key == "C2"); // one minute is less than the five before expiry
     CHECK(chain.get().access_key == "C2");
     CHECK(chain.get(true).access_key == "C3"); // the server turned them down
+}
+
+TEST_CASE("a container's endpoint that refuses is not asked again and again, one that is busy is", "[s3]") {
+    for (const auto& [status, kind] : {std::pair(403, ErrorKind::denied), std::pair(404, ErrorKind::denied),
+                                       std::pair(429, ErrorKind::transient), std::pair(503, ErrorKind::transient)}) {
+        Chain chain([&](const std::string&) -> FakeAnswer { return {status, ""}; });
+        chain.options.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:8080/v1/keys";
+        CHECK(kind_of([&] { chain.get(); }) == kind);
+    }
 }
 
 TEST_CASE("when the keys in use end is told once they are there", "[s3]") {

@@ -23,6 +23,8 @@ constexpr std::chrono::seconds renew_again{15};
 constexpr std::chrono::seconds token_limit{2};
 constexpr std::size_t answer_bytes_max = 1 << 20;
 
+bool is_busy(int status) { return status == 429 || status >= 500; }
+
 std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string& text) {
     const auto time = parse_time(text);
     if (!time) return std::nullopt;
@@ -296,13 +298,15 @@ awaitable<std::optional<Credentials>> CredentialChain::from_container() {
     if (!token.empty()) request.headers.emplace_back("authorization", token);
     const auto [status, text] = co_await ask(server, request);
     if (status != 200)
-        throw Error(ErrorKind::transient,
-                    fmt::format("the container's credentials endpoint {} answered HTTP {}", server.authority(), status));
+        throw Error(is_busy(status) ? ErrorKind::transient : ErrorKind::denied,
+                    fmt::format("the container's credentials endpoint {} answered HTTP {}", server.authority(), status),
+                    is_busy(status) ? ""
+                                    : "has the container a role, and is AWS_CONTAINER_AUTHORIZATION_TOKEN, or its file, right?");
     co_return parse_endpoint_answer(text, "container endpoint " + server.authority());
 }
 
 awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
-    if (environment("AWS_EC2_METADATA_DISABLED") == "true") co_return std::nullopt;
+    if (lower_case(environment("AWS_EC2_METADATA_DISABLED")) == "true") co_return std::nullopt;
     const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
     const auto server =
         parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
@@ -311,9 +315,8 @@ awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
     bool there = false;
     // A server that is busy is no server without a role.
     const auto gives = [&there](int status) {
-        const bool busy = status == 429 || status >= 500;
-        there = there || busy || status == 200;
-        if (busy) throw Error(ErrorKind::transient, fmt::format("it answered HTTP {}", status));
+        there = there || is_busy(status) || status == 200;
+        if (is_busy(status)) throw Error(ErrorKind::transient, fmt::format("it answered HTTP {}", status));
         return status == 200;
     };
     try {
