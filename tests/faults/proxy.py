@@ -109,9 +109,9 @@ def stall(request, upstream, client):
     return False
 
 
-def status(code, name):
+def status(code, name, message="made by the proxy"):
     def answer(request, upstream, client):
-        body = f'<?xml version="1.0"?><Error><Code>{name}</Code><Message>made by the proxy</Message><RequestId>proxy-1</RequestId></Error>'.encode()
+        body = f'<?xml version="1.0"?><Error><Code>{name}</Code><Message>{message}</Message><RequestId>proxy-1</RequestId></Error>'.encode()
         if request.method == "HEAD":
             body = b""
         client.sendall(f"HTTP/1.1 {code} X\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)

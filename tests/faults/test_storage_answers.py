@@ -206,6 +206,28 @@ class StorageAnswers(FaultCase):
         self.assert_pushed(daemon, other)
         self.assertEqual(self.proxy.met_count(), 1)
 
+    def test_a_storage_that_refuses_if_none_match_is_one_that_ignores_it(self):
+        for refusal in (faults.status(501, "NotImplemented"), faults.status(400, "NotImplemented"), faults.status(400, "InvalidArgument", "If-None-Match: not supported")):
+            self.proxy.clear()
+            self.proxy.fault(refusal, head="(?i)\nif-none-match:")
+            daemon = self.ready_daemon()
+            self.assertIn("event=conditional_put works=false", self.log.read_text())
+            path = self.segment(noise=50)
+            self.assert_pushed(daemon, path)
+            path.write_bytes(segment_content(int(path.name[16:], 16), noise=60))
+            self.assertIn("with other content", self.push(daemon, path).stderr)
+            check = run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False)
+            self.assertRegex(check.stdout, "conditional write.*walgd looks before it puts")
+            daemon.kill()
+
+    def test_a_bucket_that_locks_new_objects_gets_the_md5_that_it_wants(self):
+        wanted = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+        self.proxy.fault(faults.status(400, "InvalidRequest", wanted), "PUT", head=r"(?is)\A(?!.*\ncontent-md5:)")
+        daemon = self.ready_daemon()
+        self.assertIn("event=conditional_put works=true", self.log.read_text())
+        self.assertEqual(self.proxy.met_count(), 1, "it is found out once")
+        self.assert_pushed(daemon, self.segment(noise=50))
+
     def test_a_storage_that_keeps_if_none_match_is_said_to(self):
         daemon = self.ready_daemon()
         self.assertIn("event=conditional_put works=true", self.log.read_text())
