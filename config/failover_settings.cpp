@@ -23,8 +23,8 @@ constexpr std::array credential_settings{
 /// Whose credentials they are.
 constexpr std::array server_settings{"aws_endpoint", "aws_region"};
 
-/// What one server takes, and knows keys of, and another does not.
-constexpr std::array ways_of_a_server{"aws_s3_force_path_style", "s3_storage_class", "s3_sse", "s3_sse_kms_id", "s3_sse_c"};
+/// What one server takes, or has the keys of for its credentials, and another does not.
+constexpr std::array object_settings{"s3_storage_class", "s3_sse", "s3_sse_kms_id", "s3_sse_c"};
 
 /// Settings of where objects are; everything else is the archive's.
 bool is_of_a_storage(std::string_view name) {
@@ -74,7 +74,11 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
         forget_all(own, credential_settings);
         forget_all(own, server_settings);
     }
-    if (has_credentials || gives(std::array{"aws_endpoint", "file_prefix"})) forget_all(own, ways_of_a_server);
+    const auto endpoint = std::ranges::find(values, "aws_endpoint", [](const auto& value) { return value.first->name; });
+    const auto server = endpoint == values.end() ? own.text("aws_endpoint") : endpoint->second;
+    const bool other_server = server != settings.text("aws_endpoint") || gives(std::array{"file_prefix"});
+    if (has_credentials || other_server) forget_all(own, object_settings);
+    if (other_server) forget_all(own, std::array{"aws_s3_force_path_style"});
     for (const auto& [setting, text] : values) own.give(*setting, text, where);
     const bool placed = std::ranges::any_of(prefixes, [&](const char* prefix) { return own.given(prefix); });
     if (!placed)

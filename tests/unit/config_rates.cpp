@@ -94,14 +94,16 @@ TEST_CASE("a failover storage of another server has path style, storage class an
     CHECK(same.force_path_style);
     CHECK(same.storage_class == "COLD");
     CHECK(same.sse_kms_id == "key");
-    for (const auto* other :
-         {R"(, "AWS_ACCESS_KEY_ID": "B", "AWS_SECRET_ACCESS_KEY": "T")", R"(, "AWS_ENDPOINT": "http://other")"}) {
-        const auto own = s3_options(east(prefix + other));
-        CHECK_FALSE(own.force_path_style);
+    const std::string keys = R"(, "AWS_ACCESS_KEY_ID": "B", "AWS_SECRET_ACCESS_KEY": "T")";
+    const std::string other = R"(, "AWS_ENDPOINT": "http://other")", there = R"(, "AWS_ENDPOINT": "http://minio:9000")";
+    for (const auto& given : {keys, other, keys + there}) {
+        const auto own = s3_options(east(prefix + given));
         CHECK(own.storage_class == "STANDARD");
         CHECK(own.sse.empty());
         CHECK(own.sse_kms_id.empty());
+        CHECK(own.force_path_style == given.ends_with(there)); // it is of the server alone
     }
+    CHECK(s3_options(east(prefix + there)).storage_class == "COLD");
     CHECK(s3_options(east(prefix + R"(, "AWS_ENDPOINT": "http://other", "WALG_S3_SSE": "AES256")")).sse == "AES256");
     CHECK_FALSE(east(R"("WALG_FILE_PREFIX": "/archive")").given("s3_sse")); // which a folder would have to refuse
 }
