@@ -193,6 +193,32 @@ TEST_CASE("a server that gives the same page of a listing again and again is an 
     CHECK(bucket.asked().size() == 2);
 }
 
+TEST_CASE("a listing that begins after a name has none before it, also of a server that does not know how", "[s3]") {
+    Bucket bucket;
+    const auto storage = bucket.storage([](const std::string& what) -> FakeAnswer {
+        const auto object = [](std::string_view name) {
+            return fmt::format("<Contents><Key>wal_005/{}</Key><LastModified>2026-05-01T10:00:00Z</LastModified></Contents>",
+                               name);
+        };
+        if (!has(what, "continuation-token"))
+            return {200, fmt::format("<ListBucketResult>{}{}<IsTruncated>true</IsTruncated><NextContinuationToken>t"
+                                     "</NextContinuationToken></ListBucketResult>",
+                                     object("a"), object("b"))};
+        return {200, fmt::format("<ListBucketResult>{}<CommonPrefixes><Prefix>wal_005/b/</Prefix></CommonPrefixes>"
+                                 "<CommonPrefixes><Prefix>wal_005/d/</Prefix></CommonPrefixes></ListBucketResult>",
+                                 object("d"))};
+    });
+    ListOptions options;
+    options.after = "c";
+    auto page = bucket.loop.run(storage->list("wal_005/", options));
+    CHECK(page.objects.empty());
+    options.token = page.next;
+    page = bucket.loop.run(storage->list("wal_005/", options));
+    REQUIRE(page.objects.size() == 1);
+    CHECK(page.objects[0].key.path() == "wal_005/d");
+    CHECK(page.folders == std::vector<std::string>{"wal_005/d/"});
+}
+
 TEST_CASE("a bucket whose settings we may not see, or that has none, is taken for one without versions", "[s3]") {
     Bucket bucket;
     FakeAnswer answer;

@@ -317,6 +317,11 @@ public:
         auto relative = [prefix](const std::string& key) { return key.size() >= prefix ? key.substr(prefix) : key; };
         for (auto& object : page.objects) object.key = ObjectKey(relative(object.key.path()));
         for (auto& name : page.folders) name = relative(name);
+        if (!options.after.empty()) { // not every server knows start-after
+            const auto last = folder + options.after;
+            std::erase_if(page.objects, [&](const ObjectInfo& object) { return object.key.path() <= last; });
+            std::erase_if(page.folders, [&](const std::string& name) { return name <= last; });
+        }
         // Some consoles make an empty object to stand for the folder itself.
         std::erase_if(page.objects, [&](const ObjectInfo& object) { return object.key.path() == folder; });
         co_return page;
