@@ -95,6 +95,8 @@ TEST_CASE("Amazon's hosts of a region in China have China's domain", "[s3]") {
     bucket.answers([](const std::string&) { return FakeAnswer{200, ""}; }).get();
     CHECK_THAT(bucket.asked().front(), Catch::StartsWith("GET walgd.s3.cn-north-1.amazonaws.com.cn/object "));
     CHECK(amazon_domain("us-gov-west-1") == "amazonaws.com");
+    CHECK(amazon_domain("eu-central-1") == "amazonaws.com");
+    CHECK(amazon_domain("eusc-de-east-1") == "amazonaws.eu");
 }
 
 TEST_CASE("a redirect to another region is followed once, and remembered", "[s3]") {

@@ -19,7 +19,8 @@ struct HttpServer {
 /// "http://host:port", "https://host", "host:port" (https). Error(misconfigured) names `setting`.
 HttpServer parse_endpoint(std::string_view text, std::string_view setting);
 
-/// What Amazon's hosts of a region end in: "amazonaws.com"; China and the closed partitions have others.
+/// What Amazon's hosts of a region end in: "amazonaws.com"; China, Europe's sovereign cloud and the closed partitions have
+/// others.
 std::string_view amazon_domain(std::string_view region);
 
 } // namespace walgd::storage
