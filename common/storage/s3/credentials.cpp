@@ -117,7 +117,9 @@ awaitable<Credentials> CredentialChain::fetch() {
 awaitable<Credentials> CredentialChain::fetch_own() {
     if (!options_.yc_session_token) {
         auto given = co_await from_settings();
-        if (!given) given = co_await from_files();
+        if (!given) {
+            given = co_await from_files();
+        }
         if (given) co_return *given;
     }
     const auto container = co_await from_container();
