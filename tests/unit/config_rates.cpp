@@ -64,7 +64,7 @@ TEST_CASE("a failover storage with credentials of its own is not asked for at th
             {"AWS_REGION", "here"},
             {"AWS_ACCESS_KEY_ID", "A"},
             {"AWS_SECRET_ACCESS_KEY", "S"},
-            {"WALG_S3_STORAGE_CLASS", "COLD"},
+            {"S3_USE_YC_SESSION_TOKEN", "true"},
             {"WALG_FAILOVER_STORAGES", fmt::format(R"({{"east": {{"WALG_S3_PREFIX": "s3://c/p"{}}}}})", more)}};
         return s3_options(storage_settings(Settings::load(sources), "east").front().settings);
     };
@@ -72,6 +72,8 @@ TEST_CASE("a failover storage with credentials of its own is not asked for at th
     CHECK(east("").endpoint == "http://minio:9000");
     CHECK(east(keys).endpoint.empty());
     CHECK(east(keys).region.empty());
+    CHECK(east("").yc_session_token);
+    CHECK_FALSE(east(keys).yc_session_token);
     CHECK(east(keys + R"(, "AWS_ENDPOINT": "http://other:9000")").endpoint == "http://other:9000");
 }
 
