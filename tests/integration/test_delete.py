@@ -57,7 +57,7 @@ class Delete(TestCase):
         self.assertRegex(dry.stdout, f"{old} .*goes")
         empty = self.delete("retain", "FULL", "1", "--after", "", "--confirm", check=False)
         self.assertEqual((empty.returncode, self.names()), (1, [old, middle, new]))
-        self.assertIn("--after is empty", empty.stderr)
+        self.assertIn("--after: is empty", empty.stderr)
         for name in ("walg", "wal-g"):
             empty = self.delete("before", "", "--confirm", name=name, check=False)
             self.assertEqual((empty.returncode, self.names()), (1, [old, middle, new]), name)

@@ -304,6 +304,14 @@ class StorageTools(TestCase):
         self.assertIn("2 objects are none of a backup's", walgd.walg("verify").stdout)
         self.assertIn("ok: backup", walgd.walg("restore", self.scratch.path / "other", "--check", "--backup", name, check=False).stderr)
 
+    def test_a_plan_as_json_is_json_whatever_goes(self):
+        source, walgd = self.prepare("lz4-default16")
+        nothing = json.loads(walgd.walg("delete", "retain", "1", "--json").stdout)
+        self.assertEqual((nothing["backups"], nothing["objects"]), ([], 0))
+        everything = json.loads(walgd.walg("delete", "everything", "--json").stdout)
+        self.assertIn("basebackups_005/base_000000010000000000000002_backup_stop_sentinel.json", everything["paths"])
+        self.assertEqual(everything["objects"], len(everything["paths"]))
+
     def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
         source, walgd = self.prepare("delta-zstd")
         archive = self.scratch.path / "delta-zstd-archive"
