@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -463,6 +464,19 @@ class CommandLine(TestCase):
         refused = self.walgd.walg(*ls, "--walg-cse-kms-id=1", check=False, name="wal-g")
         self.assertEqual(refused.returncode, 1)
         self.assertIn("this version cannot do", refused.stderr)
+
+    def test_what_nohup_began_does_not_end_when_its_terminal_goes(self):
+        folder = self.scratch.folder("archive")
+        env = {**self.walgd.env, "WALG_FILE_PREFIX": str(folder)}
+        command = as_server_user([self.scratch.bin / "walg", "st", "put", "--read-stdin", "--no-compress", "x"])
+        for how, word in ((signal.SIG_IGN, "SigIgn"), (signal.SIG_DFL, "SigCgt")):
+            put = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGHUP, how))
+            told = lambda name, base: int(re.search(rf"{name}:\s*(\S+)", pathlib.Path(f"/proc/{put.pid}/status").read_text())[1], base)
+            until("it to work", lambda: told("Threads", 10) > 1)  # it hears signals by then
+            self.assertTrue(told(word, 16) >> (signal.SIGHUP - 1) & 1, word)
+            put.communicate(b"content")
+            self.assertEqual(put.returncode, 0)
+            (folder / "x").unlink()
 
     def test_of_a_flag_that_is_given_twice_the_last_counts(self):
         folder = self.scratch.path / "golden"
