@@ -24,12 +24,13 @@ constexpr std::chrono::minutes clock_tolerance{1};
 constexpr std::chrono::days backup_age_max{7}, verify_age_max{30};
 constexpr int free_percent_low = 10, free_percent_none = 2;
 
-/// Runs one look; an Error that it throws is a finding of that weight.
+/// Runs one look; what it throws is a finding of that weight.
 template <class Look> bool look(std::vector<Finding>& findings, Weight weight, const std::string& what, Look work) {
     try {
         work();
         return true;
-    } catch (const Error& error) {
+    } catch (const std::exception&) {
+        const auto error = as_error(std::current_exception());
         if (error.kind() == ErrorKind::cancelled) throw;
         findings.push_back({weight, what, error.what(), error.hint()});
         return false;
@@ -46,9 +47,9 @@ public:
             find(Weight::note, "settings", warning, "`walg config` shows what is in force");
         key();
         if (rights()) {
-            removed_objects();
+            look(findings_, Weight::warning, "storage", [&] { removed_objects(); });
             backups();
-            last_verify();
+            look(findings_, Weight::warning, "verify", [&] { last_verify(); });
         }
         free_space("pgdata", settings_.text("pgdata"));
         free_space("file_prefix", settings_.text("file_prefix"));
