@@ -17,7 +17,8 @@ public:
 
     void options(CLI::App& command) override {
         command.add_option("db_directory", pgdata_, "The upgraded cluster's data directory; PGDATA if not given");
-        command.add_option("--system", system_, "The system identifier, where the data directory is not at hand");
+        command.add_option("--system", system_, "The system identifier, where the data directory is not at hand")
+            ->check(CLI::PositiveNumber);
         command.add_flag("--confirm", confirm_, "Do it; without it only says what would be done");
     }
 
