@@ -67,7 +67,7 @@ public:
 private:
     template <class T>
     static T checked(const std::optional<T>& value, const char* option, const std::string& given, const char* example) {
-        if (!value)
+        if (!value || *value == T{}) // 0 stands for no bound
             throw Error(ErrorKind::misconfigured, fmt::format("{} is '{}'", option, given), fmt::format("write {}", example));
         return *value;
     }

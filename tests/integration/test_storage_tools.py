@@ -532,7 +532,7 @@ class CommandLine(TestCase):
                 result = self.walgd.walg(*words, number, check=False)
                 self.assertEqual(result.returncode, 1, words)
                 self.assertIn(f"{words[-1]}: {number} is no number from 0 on, or too large", result.stderr)
-        for words in (["verify", "--sample", "0"], ["adopt-system", "--system", "0"], ["restorable", "--target-timeline", "0"]):
+        for words in (["verify", "--sample", "0"], ["verify", "--bytes", "0"], ["verify", "--time", "0s"], ["adopt-system", "--system", "0"], ["restorable", "--target-timeline", "0"]):
             self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
