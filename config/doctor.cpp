@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -126,6 +127,10 @@ private:
     }
 
     void backups() {
+        // Before the listing: what was called archived by then must be in it.
+        std::optional<std::vector<std::string>> called;
+        look(findings_, Weight::warning, "archive",
+             [&] { called = archive::segments_called_archived(settings_.text("pgdata")); });
         archive::Inventory inventory;
         if (!look(findings_, Weight::broken, "archive",
                   [&] { inventory = wait(archive::take_inventory(archive_, archive::Unreadable::noted)); }))
@@ -155,15 +160,16 @@ private:
                              std::chrono::floor<std::chrono::days>(age).count()),
                  "take one more often: every day of WAL is an hour of recovery or so");
         newest_segment(inventory);
-        if (!sound.empty() && readable()) look(findings_, Weight::warning, "archive", [&] { way_to_newest_wal(sound); });
-        look(findings_, Weight::warning, "archive", [&] { lost_segments(inventory); });
+        if (!sound.empty() && readable())
+            look(findings_, Weight::warning, "archive", [&] { way_to_newest_wal(inventory, sound); });
+        if (called) lost_segments(inventory, *called);
     }
 
     bool readable() const { return archive_.packing.cipher == nullptr || archive_.packing.cipher->can_decrypt(); }
 
     /// That recovery from the newest backup comes to the newest WAL.
-    void way_to_newest_wal(const std::set<std::string>& sound) {
-        const auto loaded = backup::load_view(archive_, stop_);
+    void way_to_newest_wal(const archive::Inventory& inventory, const std::set<std::string>& sound) {
+        const auto loaded = backup::load_view(archive_, stop_, &inventory.wal_objects);
         const backup::TimelinePath path(loaded.view, loaded.view.latest_timeline());
         const auto last = path.last();
         if (!last) return;
@@ -192,15 +198,15 @@ private:
     }
 
     /// What PostgreSQL may remove, or has removed, and nobody else has.
-    void lost_segments(const archive::Inventory& inventory) {
-        const auto called = archive::segments_called_archived(settings_.text("pgdata"));
-        if (!called || called->empty()) return;
-        constexpr unsigned at_once = 4;
-        const auto wal = wait(archive::list_wal(archive_, segment_bytes(settings_), at_once));
+    void lost_segments(const archive::Inventory& inventory, const std::vector<std::string>& called) {
+        archive::WalCollector collector;
+        for (const auto& object : inventory.wal_objects)
+            collector.add(std::string_view(object.key.path()).substr(archive::wal_folder.size()), object.bytes);
+        const auto wal = std::move(collector).finish(inventory.segment_bytes);
         std::vector<archive::BackupWal> backups;
         for (const auto& backup : inventory.backups)
             backups.push_back({backup.first.timeline, {backup.first.number, backup.last}});
-        const auto lost = archive::lost_segments(*called, wal, backups);
+        const auto lost = archive::lost_segments(called, wal, backups);
         if (lost.empty()) return;
         find(
             Weight::broken, "archive",
