@@ -10,7 +10,8 @@ bool Checks::run(std::string_view what, const std::function<std::string()>& chec
     try {
         out_ << fmt::format("{:<28} ok: {}\n", what, check());
         return true;
-    } catch (const Error& error) {
+    } catch (const std::exception&) {
+        const auto error = as_error(std::current_exception());
         failed_ = true;
         out_ << fmt::format("{:<28} FAILED: {}\n", what, error.what());
         if (!error.hint().empty()) out_ << fmt::format("{:<28} HINT: {}\n", "", error.hint());

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <optional>
 #include <set>
 #include <string>
 #include <sys/statvfs.h>
@@ -23,12 +24,13 @@ constexpr std::chrono::minutes clock_tolerance{1};
 constexpr std::chrono::days backup_age_max{7}, verify_age_max{30};
 constexpr int free_percent_low = 10, free_percent_none = 2;
 
-/// Runs one look; an Error that it throws is a finding of that weight.
+/// Runs one look; what it throws is a finding of that weight.
 template <class Look> bool look(std::vector<Finding>& findings, Weight weight, const std::string& what, Look work) {
     try {
         work();
         return true;
-    } catch (const Error& error) {
+    } catch (const std::exception&) {
+        const auto error = as_error(std::current_exception());
         if (error.kind() == ErrorKind::cancelled) throw;
         findings.push_back({weight, what, error.what(), error.hint()});
         return false;
@@ -45,9 +47,9 @@ public:
             find(Weight::note, "settings", warning, "`walg config` shows what is in force");
         key();
         if (rights()) {
-            removed_objects();
+            look(findings_, Weight::warning, "storage", [&] { removed_objects(); });
             backups();
-            last_verify();
+            look(findings_, Weight::warning, "verify", [&] { last_verify(); });
         }
         free_space("pgdata", settings_.text("pgdata"));
         free_space("file_prefix", settings_.text("file_prefix"));
@@ -123,6 +125,10 @@ private:
     }
 
     void backups() {
+        // Before the listing: what was called archived by then must be in it.
+        std::optional<std::vector<std::string>> called;
+        look(findings_, Weight::warning, "archive",
+             [&] { called = archive::segments_called_archived(settings_.text("pgdata")); });
         archive::Inventory inventory;
         if (!look(findings_, Weight::broken, "archive",
                   [&] { inventory = wait(archive::take_inventory(archive_, archive::Unreadable::noted)); }))
@@ -152,15 +158,16 @@ private:
                              std::chrono::floor<std::chrono::days>(age).count()),
                  "take one more often: every day of WAL is an hour of recovery or so");
         newest_segment(inventory);
-        if (!sound.empty() && readable()) look(findings_, Weight::warning, "archive", [&] { way_to_newest_wal(sound); });
-        look(findings_, Weight::warning, "archive", [&] { lost_segments(inventory); });
+        if (!sound.empty() && readable())
+            look(findings_, Weight::warning, "archive", [&] { way_to_newest_wal(inventory, sound); });
+        if (called) lost_segments(inventory, *called);
     }
 
     bool readable() const { return archive_.packing.cipher == nullptr || archive_.packing.cipher->can_decrypt(); }
 
     /// That recovery from the newest backup comes to the newest WAL.
-    void way_to_newest_wal(const std::set<std::string>& sound) {
-        const auto loaded = backup::load_view(archive_, stop_);
+    void way_to_newest_wal(const archive::Inventory& inventory, const std::set<std::string>& sound) {
+        const auto loaded = backup::load_view(archive_, stop_, &inventory.wal_objects);
         const backup::TimelinePath path(loaded.view, loaded.view.latest_timeline());
         const auto last = path.last();
         if (!last) return;
@@ -189,15 +196,15 @@ private:
     }
 
     /// What PostgreSQL may remove, or has removed, and nobody else has.
-    void lost_segments(const archive::Inventory& inventory) {
-        const auto called = archive::segments_called_archived(settings_.text("pgdata"));
-        if (!called || called->empty()) return;
-        constexpr unsigned at_once = 4;
-        const auto wal = wait(archive::list_wal(archive_, segment_bytes(settings_), at_once));
+    void lost_segments(const archive::Inventory& inventory, const std::vector<std::string>& called) {
+        archive::WalCollector collector;
+        for (const auto& object : inventory.wal_objects)
+            collector.add(std::string_view(object.key.path()).substr(archive::wal_folder.size()), object.bytes);
+        const auto wal = std::move(collector).finish(inventory.segment_bytes);
         std::vector<archive::BackupWal> backups;
         for (const auto& backup : inventory.backups)
             backups.push_back({backup.first.timeline, {backup.first.number, backup.last}});
-        const auto lost = archive::lost_segments(*called, wal, backups);
+        const auto lost = archive::lost_segments(called, wal, backups);
         if (lost.empty()) return;
         find(
             Weight::broken, "archive",

@@ -403,7 +403,8 @@ int main(int count, char** words) {
     bool only_check = false;
     app.add_flag("--as-wal-g", origin.as_walg, "As `wal-g daemon` starts it: an unknown setting is a warning")->group("");
     app.add_option("--config", origin.config_file,
-                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*");
+                   "Settings file; else WALG_CONFIG_PATH, /etc/walgd/walgd.yaml, ~/.walg.json or another of ~/.walg.*")
+        ->check([](const std::string& file) { return std::string(file.empty() ? "is empty: is a variable not set?" : ""); });
     app.add_flag("--check", only_check, "Try settings, storage and the PostgreSQL connection, say what was found, and end");
     app.set_version_flag("--version", "walgd " WALGD_VERSION);
     app.footer("Settings also come from WAL-G's environment variables: `walg config --reference` lists them.\n"

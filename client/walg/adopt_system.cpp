@@ -1,4 +1,5 @@
 #include "client/walg/verb.hpp"
+#include "client/walg/words.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/pg/control_file.hpp"
@@ -38,7 +39,8 @@ public:
 
     void options(CLI::App& command) override {
         command.add_option("db_directory", pgdata_, "The upgraded cluster's data directory; PGDATA if not given");
-        command.add_option("--system", system_, "The system identifier, where the data directory is not at hand");
+        command.add_option("--system", system_, "The system identifier, where the data directory is not at hand")
+            ->check(is_from_1);
         command.add_flag("--confirm", confirm_, "Do it; without it only says what would be done");
     }
 

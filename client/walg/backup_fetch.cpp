@@ -55,7 +55,10 @@ public:
         const auto result = restore(context, archive, progress);
         context.log.info("Backup extraction complete. {} restored into {}: {} files, {} MiB", result.name, fetch_.destination,
                          result.files, result.bytes >> 20);
-        if (!context.as_walg)
+        if (!fetch_.mask.empty() && result.files == 0)
+            context.log.warn("no file of the backup matches the mask '{}': it begins below the data directory, as base/16384/*",
+                             fetch_.mask);
+        if (!context.as_walg && fetch_.mask.empty())
             context.log.info(
                 "To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL",
                 fetch_.destination);

@@ -60,7 +60,7 @@ public:
         command.require_subcommand(1);
         auto* retain =
             add(command, "retain", "[FULL|FIND_FULL] N: the N newest backups stay", [this] { return retain_choice(); });
-        after_option_ = retain->add_option("-a,--after", after_, "And all backups since a time (RFC 3339) or a name");
+        retain->add_option("-a,--after", after_, "And all backups since a time (RFC 3339) or a name");
         add(command, "before", "[FIND_FULL] NAME|TIME: what is older goes", [this] { return before_choice(); });
         add(command, "target", "[FIND_FULL] NAME: that backup and those based on it go", [this] {
             return target_choice();
@@ -84,6 +84,7 @@ public:
         const bool by_policy = word_ == "plan" || word_ == "apply";
         if (choice.target == nullptr && !by_policy && !choice.selection.all_wal) {
             context.log.info("No backup found for deletion");
+            if (json_) std::cout << plan_json(inventory_, {}) << "\n";
             return 0;
         }
         if (context.as_walg && word_ != "target") context.log.info("Start delete");
@@ -123,8 +124,6 @@ private:
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), request.count);
         if (text.empty() || error != std::errc() || end != text.data() + text.size() || request.count == 0)
             throw usage("delete retain wants a number from 1 on", "walg delete retain [FULL|FIND_FULL] 7 --confirm");
-        if (after_option_->count() > 0 && after_.empty() && !context_->as_walg)
-            throw usage("--after is empty: more would go than with what it should say", "is a variable not set?");
         request.after = after_;
         request.by_start_time = by_start_time();
         return archive::select_retain(inventory_, request);
@@ -260,8 +259,10 @@ private:
     }
 
     void show_everything(const std::vector<std::string>& paths) {
+        if (json_) std::cout << objects_json(storage().describe(), paths) << "\n";
         if (context_->as_walg) return show_as_walg(paths);
-        for (const auto& path : paths) std::cout << path << "\n";
+        for (const auto& path : paths)
+            if (!json_) std::cout << path << "\n";
         if (!confirm_) context_->log.info("nothing was deleted: --confirm would remove these {} objects", paths.size());
     }
 
@@ -286,7 +287,6 @@ private:
     Context* context_ = nullptr;
     archive::Inventory inventory_;
     std::string word_, after_, user_data_;
-    const CLI::Option* after_option_ = nullptr;
     std::vector<std::string> words_;
     std::function<archive::Choice()> choose_;
     bool confirm_ = false, use_sentinel_time_ = false, json_ = false, without_backup_check_ = false;

@@ -136,10 +136,19 @@ int tell_failure(Log& log, const CommandLine& line, bool as_walg) {
     return line.verb->failure_code(as_walg);
 }
 
+/// By nohup, say, whose wish that is.
+bool is_ignored(int signal) {
+    struct sigaction how{};
+    return ::sigaction(signal, nullptr, &how) == 0 && how.sa_handler == SIG_IGN;
+}
+
 /// Asks the command to stop at a signal. A person's second one does not wait for what the first one stops.
 class StopSignals {
 public:
-    explicit StopSignals(asio::io_context& io) : signals_(io, SIGINT, SIGTERM, SIGHUP) { listen(); }
+    explicit StopSignals(asio::io_context& io) : signals_(io, SIGINT, SIGTERM) {
+        if (!is_ignored(SIGHUP)) signals_.add(SIGHUP);
+        listen();
+    }
     std::stop_token token() const { return stop_.get_token(); }
     /// On the I/O thread.
     void cancel() { signals_.cancel(); }

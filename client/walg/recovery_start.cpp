@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
@@ -22,9 +23,10 @@ namespace walgd::cli {
 
 namespace {
 
-constexpr std::chrono::milliseconds poll_interval{200};
+constexpr std::chrono::milliseconds poll_interval{200}, program_poll_interval{20};
 
-int run_program(const std::vector<std::string>& words) {
+/// Its exit code, or -1. When `stop` is requested it is ended, too.
+int run_program(const std::vector<std::string>& words, const std::stop_token& stop) {
     std::vector<char*> arguments;
     for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
@@ -32,8 +34,10 @@ int run_program(const std::vector<std::string>& words) {
     const int error = ::posix_spawn(&child, words[0].c_str(), nullptr, nullptr, arguments.data(), environ);
     if (error != 0) throw_errno(fmt::format("cannot run {}", words[0]), error);
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) throw_errno(fmt::format("cannot wait for {}", words[0]));
+    for (pid_t ended = 0; ended != child; ended = ::waitpid(child, &status, WNOHANG)) {
+        if (ended < 0 && errno != EINTR) throw_errno(fmt::format("cannot wait for {}", words[0]));
+        if (stop.stop_requested()) ::kill(child, SIGTERM);
+        std::this_thread::sleep_for(program_poll_interval);
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -137,7 +141,12 @@ Recovered start_and_recover(const RecoveryStart& wanted, std::stop_token stop) {
     // As long as it takes: a recovery is not given up by the clock. A server that is asked how far it came answers, and what it
     // says is in the one file, whatever log it has else.
     const auto code = run_program({start.programs + "/pg_ctl", "-D", start.pgdata, "-l", start.log_file, "-w", "-t", "604800",
-                                   "-s", "-o", "-c hot_standby=on -c logging_collector=off -c log_destination=stderr", "start"});
+                                   "-s", "-o", "-c hot_standby=on -c logging_collector=off -c log_destination=stderr", "start"},
+                                  stop);
+    // pg_ctl takes the server down with it for SIGINT, and leaves it for SIGTERM.
+    if (stop.stop_requested())
+        throw Error(ErrorKind::cancelled, "cancelled while PostgreSQL was starting",
+                    fmt::format("whether it goes on recovering says {}/pg_ctl -D {} status", start.programs, start.pgdata));
     if (start.action == "shutdown") return wait_for_shutdown(start, stop);
     if (code != 0) refuse(start);
     try {

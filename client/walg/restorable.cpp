@@ -1,5 +1,6 @@
 #include "client/walg/moment_printer.hpp"
 #include "client/walg/verb.hpp"
+#include "client/walg/words.hpp"
 #include "common/backup/restore/archive_moments.hpp"
 
 #include <fmt/format.h>
@@ -64,8 +65,9 @@ public:
                 ->excludes(lsn);
         command.add_option("--from", from_, "The first LSN of --moments")->needs(moments);
         command.add_option("--to", to_, "The LSN before which --moments ends")->needs(moments);
-        command.add_option("--target-timeline", timeline_,
-                           "The timeline of --time, --lsn and --moments; the latest if not given");
+        command
+            .add_option("--target-timeline", timeline_, "The timeline of --time, --lsn and --moments; the latest if not given")
+            ->check(is_from_1);
         command.add_flag("--rebuild", rebuild_, "First make the commit-time index of what it lacks, by reading the WAL");
         command.add_flag("--without-index", without_index_, "Do not believe the index: read the WAL");
     }

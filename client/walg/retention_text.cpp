@@ -56,6 +56,11 @@ std::string plan_json(const archive::Inventory& inventory, const archive::Retent
                        plan.objects(), plan.bytes);
 }
 
+std::string objects_json(const std::string& storage, const std::vector<std::string>& paths) {
+    return fmt::format(R"({{"storage":{},"paths":{},"objects":{}}})", archive::json_string(storage), json_list(paths),
+                       paths.size());
+}
+
 std::vector<std::string> marked_objects(const archive::RetentionPlan& plan) {
     std::vector<std::string> paths;
     auto add = [&paths](const std::vector<storage::ObjectKey>& keys) {

@@ -10,6 +10,8 @@ namespace walgd::cli {
 /// For people: each backup with what becomes of it and why, the WAL that goes, and in all how much.
 std::string plan_text(const archive::Inventory& inventory, const archive::RetentionPlan& plan);
 std::string plan_json(const archive::Inventory& inventory, const archive::RetentionPlan& plan);
+/// For `delete everything`, which looks at no backup.
+std::string objects_json(const std::string& storage, const std::vector<std::string>& paths);
 /// The objects that go, in the order in which WAL-G lists them.
 std::vector<std::string> marked_objects(const archive::RetentionPlan& plan);
 

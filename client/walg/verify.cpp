@@ -1,6 +1,7 @@
 #include "common/backup/verify.hpp"
 #include "client/walg/listing.hpp"
 #include "client/walg/verb.hpp"
+#include "client/walg/words.hpp"
 #include "common/archive/json_text.hpp"
 #include "config/values.hpp"
 
@@ -46,7 +47,7 @@ public:
     std::string help() const override { return "Read the archive back as a restore would, and say what can be restored"; }
 
     void options(CLI::App& command) override {
-        command.add_option("--sample", options_.sample, "So many objects by chance, instead of all")->check(CLI::PositiveNumber);
+        command.add_option("--sample", options_.sample, "So many objects by chance, instead of all")->check(is_from_1);
         command.add_flag("--since-last", options_.since_last,
                          "Only what was stored since the last time; goes on where a budget ended it");
         command.add_option("--bytes", bytes_, "Stop after so much was read: 10GiB");
@@ -66,7 +67,7 @@ public:
 private:
     template <class T>
     static T checked(const std::optional<T>& value, const char* option, const std::string& given, const char* example) {
-        if (!value)
+        if (!value || *value == T{}) // 0 stands for no bound
             throw Error(ErrorKind::misconfigured, fmt::format("{} is '{}'", option, given), fmt::format("write {}", example));
         return *value;
     }

@@ -15,6 +15,10 @@ namespace walgd::cli {
 
 std::string says_something(const std::string& text) { return text.empty() ? "is empty: is a variable not set?" : std::string(); }
 
+std::string is_from_1(const std::string& text) {
+    return std::strtoull(text.c_str(), nullptr, 0) == 0 ? "should be a number from 1 on" : std::string();
+}
+
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
     return app.get_subcommands([](const CLI::App* command) { return !command->get_name().empty(); });
 }

@@ -274,6 +274,14 @@ class Parts(ChainCase):
         self.fetch("LATEST", "--mask", "global/*", target=other)
         self.assertEqual(sorted(self.restored(other)), [CONTROL])
         self.assertIn("not a pattern", self.refused("LATEST", "--mask", "base/[", target=self.scratch.path / "third"))
+        nothing = self.fetch("LATEST", "--mask", "/base/nowhere", target=self.scratch.path / "fourth").stderr
+        self.assertIn("no file of the backup matches the mask '/base/nowhere'", nothing)
+        self.assertNotIn("To recover", nothing)
+
+    def test_a_link_that_leads_nowhere_is_named(self):
+        link = self.scratch.path / "link"
+        link.symlink_to(self.scratch.path / "not-mounted")
+        self.assertIn(f"{link} is a link, and it cannot be told where to: No such file or directory", self.refused("LATEST", target=link))
 
 
 class Bad(ChainCase):

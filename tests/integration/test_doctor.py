@@ -4,7 +4,7 @@ import os
 import signal
 import unittest
 
-from harness import Cluster, TestCase, Walgd, until
+from harness import Cluster, TestCase, Walgd, run, until
 
 
 class Doctor(TestCase):
@@ -42,8 +42,25 @@ class Doctor(TestCase):
         self.check_found("note", "never read back")
         self.walgd.walg("verify")
         self.assertNotIn("read back", json.dumps(self.findings()))
+        # Rights, inventory, backups and the index: the WAL is listed once.
+        self.assertRegex(self.walgd.walg("doctor", "--stats").stderr, r"list 5[,)]")
         self.assertEqual(list((self.folder / "walgd_005/check").glob("*")), [], "the probe is gone")
         self.assertRegex(self.walgd.walg("doctor").stdout, "note +key: objects are stored unencrypted\n +do: ")
+
+    def test_what_cannot_be_looked_at_is_a_finding_and_stops_no_other(self):
+        self.walgd.walg("backup-push", self.cluster.data)
+        own = self.folder / "walgd_005"
+        own.chmod(0)
+        try:
+            self.check_found("broken", f"cannot look at {own}/tmp: Permission denied")
+            self.check_found("warning", f"cannot look at {own}/verify.json: Permission denied")
+            self.check_found("note", "objects are stored unencrypted")
+            check = run([self.scratch.bin / "walgd", "--check"], env=self.walgd.env, check=False)
+        finally:
+            own.chmod(0o755)
+        self.assertEqual(check.returncode, 1)
+        self.assertRegex(check.stdout, "storage: write +FAILED: cannot look at")
+        self.assertRegex(check.stdout, "PostgreSQL: connection +ok: ")
 
     def test_a_gap_between_the_newest_backup_and_the_newest_wal(self):
         self.walgd.walg("backup-push", self.cluster.data)

@@ -292,6 +292,11 @@ class Programs(TestCase):
         self.folder.rename(self.scratch.path / "gone")
         self.assertEqual(run([self.scratch.bin / "walgd", "--check"], env=daemon.env, check=False).returncode, 1)
 
+    def test_walgd_takes_no_empty_name_for_its_settings(self):
+        refused = run([self.scratch.bin / "walgd", "--check", "--config", ""], env=Walgd(self.scratch, self.settings).env, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("--config: is empty: is a variable not set?", refused.stderr)
+
     def test_check_refuses_what_the_start_would(self):
         no_socket = self.scratch.path / "no-socket"
         no_socket.write_text("")

@@ -213,6 +213,19 @@ class RestoreMoment(TestCase):
         self.assertIn("PostgreSQL did not recover", refused.stderr)
         self.assertNotIn("of an earlier start", refused.stderr)
 
+    def test_a_signal_does_not_wait_for_the_recovery_that_it_started(self):
+        story = self.small_story(transactions=3)
+        data = self.scratch.path / "new"
+        words = ["restore", data, "--restore-command", "sleep 300; exit 200", "--start", "--pg-bin", story.cluster.programs]
+        process = subprocess.Popen(as_server_user([self.scratch.bin / "walg", *words]), env=story.daemon.env, stderr=subprocess.PIPE, text=True, cwd="/")
+        self.addCleanup(run, [story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], check=False)
+        until("PostgreSQL to recover", (data / "postmaster.pid").exists)
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("cancelled while PostgreSQL was starting", told)
+        self.assertEqual(run([story.cluster.programs / "pg_ctl", "-D", data, "status"]).returncode, 0)
+
     def test_a_signal_while_programs_are_looked_for_does_not_make_them_missing(self):
         story = self.small_story(transactions=3)
         programs = self.scratch.folder("programs")

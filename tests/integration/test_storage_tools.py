@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -304,6 +305,14 @@ class StorageTools(TestCase):
         self.assertIn("2 objects are none of a backup's", walgd.walg("verify").stdout)
         self.assertIn("ok: backup", walgd.walg("restore", self.scratch.path / "other", "--check", "--backup", name, check=False).stderr)
 
+    def test_a_plan_as_json_is_json_whatever_goes(self):
+        source, walgd = self.prepare("lz4-default16")
+        nothing = json.loads(walgd.walg("delete", "retain", "5", "--json").stdout)
+        self.assertEqual((nothing["backups"], nothing["objects"]), ([], 0))
+        everything = json.loads(walgd.walg("delete", "everything", "--json").stdout)
+        self.assertIn("basebackups_005/base_000000010000000000000002_backup_stop_sentinel.json", everything["paths"])
+        self.assertEqual(everything["objects"], len(everything["paths"]))
+
     def test_odd_objects_have_a_line_each_and_stop_no_listing(self):
         source, walgd = self.prepare("delta-zstd")
         archive = self.scratch.path / "delta-zstd-archive"
@@ -432,7 +441,7 @@ class CommandLine(TestCase):
         self.assertEqual(run(["bash", path, "st", "che"]).stdout.split(), ["check"])
         self.assertEqual(run(["bash", path, "wal-verify", "--js"]).stdout.split(), ["--json"])
         self.assertEqual(run(["bash", path, "st", "check", "re"]).stdout.split(), ["read"])
-        self.assertEqual(run(["bash", path, "restore", "--target-ti"]).stdout.split(), ["--target-time", "--target-timeline"])
+        self.assertEqual(run(["bash", path, "restore", "--target-ti"]).stdout.split(), ["--target-timeline", "--target-time"])
 
     def test_the_manual_page_has_the_words_below_a_word_and_all_flags(self):
         page = self.walgd.walg("man", "walg.1").stdout
@@ -456,6 +465,19 @@ class CommandLine(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("this version cannot do", refused.stderr)
 
+    def test_what_nohup_began_does_not_end_when_its_terminal_goes(self):
+        folder = self.scratch.folder("archive")
+        env = {**self.walgd.env, "WALG_FILE_PREFIX": str(folder)}
+        command = as_server_user([self.scratch.bin / "walg", "st", "put", "--read-stdin", "--no-compress", "x"])
+        for how, word in ((signal.SIG_IGN, "SigIgn"), (signal.SIG_DFL, "SigCgt")):
+            put = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGHUP, how))
+            told = lambda name, base: int(re.search(rf"{name}:\s*(\S+)", pathlib.Path(f"/proc/{put.pid}/status").read_text())[1], base)
+            until("it to work", lambda: told("Threads", 10) > 1)  # it hears signals by then
+            self.assertTrue(told(word, 16) >> (signal.SIGHUP - 1) & 1, word)
+            put.communicate(b"content")
+            self.assertEqual(put.returncode, 0)
+            (folder / "x").unlink()
+
     def test_of_a_flag_that_is_given_twice_the_last_counts(self):
         folder = self.scratch.path / "golden"
         shutil.copytree(GOLDEN / "lz4-default16/archive", folder)
@@ -474,23 +496,23 @@ class CommandLine(TestCase):
         self.assertIn("WALG_S3_PREFIX", self.walgd.walg("config", "--reference").stdout)
 
     def test_an_empty_value_is_no_other_word_and_no_yes(self):
-        folder = self.scratch.folder("kept")
-        (folder / "wal_005").mkdir()
-        (folder / "wal_005" / "000000010000000000000001.lz4").write_bytes(b"x")
-        self.scratch.own(folder)
+        folder = self.scratch.path / "golden"
+        shutil.copytree(GOLDEN / "lz4-default16/archive", folder)
+        self.scratch.own_tree(folder)
+        before = files_below(folder)
         self.walgd.env["WALG_FILE_PREFIX"] = str(folder)
         for name in ("walg", "wal-g"):
             refused = self.walgd.walg("delete", "everything", "--confirm=", check=False, name=name)
             self.assertEqual(refused.returncode, 1)
             self.assertIn("--confirm=: is empty: is a variable not set?", refused.stderr)
-            self.assertTrue((folder / "wal_005" / "000000010000000000000001.lz4").exists())
+            self.assertEqual(files_below(folder), before)
             self.walgd.walg("delete", "everything", "--confirm=false", name=name)
-            self.assertTrue((folder / "wal_005" / "000000010000000000000001.lz4").exists())
+            self.assertEqual(files_below(folder), before)
             # Go's other form of a short flag.
             self.assertIn("wal_005", self.walgd.walg("st", "ls", "-t=default", name=name).stdout)
             self.assertIn("storage's name is empty" if name == "wal-g" else "--target: is empty", self.walgd.walg("st", "ls", "-t=", check=False, name=name).stderr)
         # To WAL-G the empty text is what is not given; the next word is no value.
-        self.assertEqual(self.walgd.walg("backup-list", "--target-storage=", "--json", name="wal-g").stdout, "[]\n")
+        self.assertIn('"storage_name":"default"', self.walgd.walg("backup-list", "--target-storage=", "--json", name="wal-g").stdout)
 
     def test_what_an_unset_variable_leaves_is_an_error(self):
         self.walgd.env["WALG_FILE_PREFIX"] = str(self.scratch.folder("archive"))
@@ -509,8 +531,9 @@ class CommandLine(TestCase):
             for number in ("-1", "99999999999999999999"):
                 result = self.walgd.walg(*words, number, check=False)
                 self.assertEqual(result.returncode, 1, words)
-                self.assertIn(f"{words[-1]}: {number} is no number from 0 on, or too large" if words[0] != "verify" or number != "-1" else "--sample: ", result.stderr)
-        self.assertEqual(self.walgd.walg("verify", "--sample", "0", check=False).returncode, 1)
+                self.assertIn(f"{words[-1]}: {number} is no number from 0 on, or too large", result.stderr)
+        for words in (["verify", "--sample", "0"], ["verify", "--bytes", "0"], ["verify", "--time", "0s"], ["adopt-system", "--system", "0"], ["restorable", "--target-timeline", "0"]):
+            self.assertEqual(self.walgd.walg(*words, check=False).returncode, 1)
 
     def test_output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none(self):
         env = {**self.walgd.env, "WALG_FILE_PREFIX": str(self.scratch.folder("archive"))}
@@ -625,7 +648,7 @@ class OthersWrite(TestCase):
         self.assertEqual(self.walgd.walg("st", "cat", name, env={"WALG_CONFIG_PATH": str(self.bucket)}).stdout, "of the other")
 
 
-del GoldenArchives, Failed, GOLDEN
+del GoldenArchives, Failed
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -838,6 +838,14 @@ exec wal-g wal-fetch "$1" "$2"
         self.assertEqual(os.listdir(data / "pg_wal"), [names[0]])
         self.assertEqual(self.sh(f'{script} "" ""', env, check=False).returncode, 1)
 
+    @staticmethod
+    def has_open(pid, folder):
+        """Whether the process has a file of the folder open, with a name or without."""
+        try:
+            return any(os.readlink(f"/proc/{pid}/fd/{fd}").startswith(f"{folder}/") for fd in os.listdir(f"/proc/{pid}/fd"))
+        except FileNotFoundError:
+            return False
+
     def test_a_fetch_that_timeout_ends_exits_124_and_stops_no_later_one(self):
         env = self.file_image()
         one = self.server(env, archive="wal-g wal-push %p")
@@ -854,7 +862,7 @@ exec wal-g wal-fetch "$1" "$2"
             for _ in range(5):
                 with open(os.devnull, "wb") as nowhere:
                     fetch = start(["wal-g", "wal-fetch", segment, f"{out}/x"], nowhere, env=hanging)
-                until("the fetch has begun", lambda: os.listdir(out), step=0.005)
+                until("the fetch has begun", lambda: self.has_open(fetch.pid, out), step=0.005)
                 for how in (signal.SIGTERM, signal.SIGHUP):
                     os.kill(fetch.pid, how)
                 fetch.wait(60)

@@ -89,11 +89,10 @@ std::string history_text(Archive& archive, archive::WalFinder& finder, const std
     return text;
 }
 
-/// The names of all WAL files, without suffixes.
-std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
-    const auto page = run_blocking(archive.io, storage::list_all(archive.storage, std::string(archive::wal_folder), false), stop);
+/// The names of all WAL files, without suffixes, of the objects of their folder.
+template <class Objects> std::vector<std::string> names_of_wal(const Objects& objects) {
     std::vector<std::string> names;
-    for (const auto& object : page.objects) {
+    for (const auto& object : objects) {
         if (object.bytes == 0) continue; // as good as missing
         auto name = object.key.path().substr(archive::wal_folder.size());
         if (!pg::wal_file_kind(name)) {
@@ -105,6 +104,11 @@ std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
         if (pg::wal_file_kind(name)) names.push_back(std::move(name));
     }
     return names;
+}
+
+std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
+    return names_of_wal(
+        run_blocking(archive.io, storage::list_all(archive.storage, std::string(archive::wal_folder), false), stop).objects);
 }
 
 std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, const std::vector<std::string>& names,
@@ -147,8 +151,8 @@ void load_history(Archive& archive, archive::WalFinder& finder, const std::strin
     }
 }
 
-void load_wal(Archive& archive, archive::WalFinder& finder, LoadedView& loaded, std::stop_token stop) {
-    const auto names = list_wal(archive, stop);
+void load_wal(Archive& archive, archive::WalFinder& finder, const std::vector<std::string>& names, LoadedView& loaded,
+              std::stop_token stop) {
     auto& view = loaded.view;
     view.segment_bytes = segment_bytes_of(archive, finder, names, stop);
     view.histories.emplace(pg::TimelineId(1), pg::TimelineHistory{pg::TimelineId(1), {}});
@@ -228,12 +232,12 @@ private:
 
 } // namespace
 
-LoadedView load_view(Archive& archive, std::stop_token stop) {
+LoadedView load_view(Archive& archive, std::stop_token stop, const std::vector<archive::HeldObject>* wal_objects) {
     LoadedView loaded;
     loaded.system = run_blocking(archive.io, archive::archive_system(archive), stop);
     load_backups(archive, loaded, stop);
     OnIoThread finder(archive.io, make_finder(archive));
-    load_wal(archive, *finder, loaded, stop);
+    load_wal(archive, *finder, wal_objects != nullptr ? names_of_wal(*wal_objects) : list_wal(archive, stop), loaded, stop);
     return loaded;
 }
 

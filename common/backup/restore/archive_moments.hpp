@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/archive/documents.hpp"
+#include "common/archive/retention/retention_inventory.hpp"
 #include "common/archive/wal/commit_index.hpp"
 #include "common/archive/wal/segment_scan.hpp"
 #include "common/archive/wal/wal_find.hpp"
@@ -20,7 +21,9 @@ struct LoadedView {
     std::map<std::string, archive::Sentinel> sentinels;
 };
 /// Lists backups, WAL and index. Backups of another system, and those whose sentinel cannot be read, are left out and logged.
-LoadedView load_view(archive::Archive& archive, std::stop_token stop);
+/// `wal_objects`: what is under wal_005/, where it has been listed.
+LoadedView load_view(archive::Archive& archive, std::stop_token stop,
+                     const std::vector<archive::HeldObject>* wal_objects = nullptr);
 
 /// The archive's WAL by its index, and by itself where that says nothing. Blocks; for a job's thread.
 class ArchiveWal : public MomentWal {

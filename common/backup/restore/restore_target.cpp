@@ -110,7 +110,15 @@ void open_to_owner(const std::string& folder) {
 
 RestoreTarget::RestoreTarget(std::string folder) : root_(without_trailing_slashes(std::move(folder))) {
     if (root_.empty()) throw Error(ErrorKind::misconfigured, "no folder to restore into was named");
-    if (fs::is_symlink(root_)) root_ = fs::canonical(root_).string();
+    std::error_code error;
+    if (fs::is_symlink(root_, error)) {
+        const auto place = fs::canonical(root_, error);
+        if (error)
+            throw Error(ErrorKind::refused,
+                        fmt::format("{} is a link, and it cannot be told where to: {}", root_, error.message()),
+                        "make the folder that it leads to, or name another one");
+        root_ = place.string();
+    }
     root_ = without_trailing_slashes(fs::absolute(root_).lexically_normal().string()); // of "." it ends in one
 }
 

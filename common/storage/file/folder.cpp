@@ -84,13 +84,25 @@ void Folder::give_to_owner(const std::string& path) const {
         throw_errno(fmt::format("cannot give {} to the owner of {}", path, root_));
 }
 
+namespace {
+
+/// Error where it cannot be told: the standard library's exception would pass those by who handle Errors.
+bool is_folder(const fs::path& path) {
+    std::error_code error;
+    const bool is = fs::is_directory(path, error);
+    if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory)
+        throw_errno(fmt::format("cannot look at {}", path.string()), error.value());
+    return is;
+}
+
+} // namespace
+
 /// Every folder that is made is made durable in the one above.
 void Folder::make_parents(const std::string& path) const {
     const auto parent = fs::path(path).parent_path();
-    if (fs::is_directory(parent)) return;
+    if (is_folder(parent)) return;
     std::vector<fs::path> missing;
-    for (auto folder = parent; folder != root_ && !fs::is_directory(folder); folder = folder.parent_path())
-        missing.push_back(folder);
+    for (auto folder = parent; folder != root_ && !is_folder(folder); folder = folder.parent_path()) missing.push_back(folder);
     check_root();
     for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
         if (::mkdir(folder->c_str(), 0777) != 0 && errno != EEXIST)
@@ -129,7 +141,7 @@ PutOutcome Folder::publish(Temporary temporary, const ObjectKey& key, bool if_ab
                     throw_errno(fmt::format("cannot rename {} to {}", temporary.path, path));
                 break;
             } catch (const Error&) {
-                if (attempt == 3 || fs::is_directory(fs::path(path).parent_path())) throw;
+                if (attempt == 3 || is_folder(fs::path(path).parent_path())) throw;
             }
         }
         if (outcome == PutOutcome::exists) ::unlink(temporary.path.c_str());
