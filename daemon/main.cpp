@@ -342,6 +342,7 @@ void Daemon::spawn_tasks() {
     tasks_.spawn(wal_.run_prefetch());
     tasks_.spawn(wal_.run_rest());
     tasks_.spawn(scheduler_.run());
+    tasks_.spawn(scheduler_.tell_running());
     tasks_.spawn(hooks_.run());
     tasks_.spawn(daemon::watch_lag(wal_, hooks_, settings_.duration("hook_lag")));
     if (indexing_) tasks_.spawn(index_.run());

@@ -295,20 +295,26 @@ void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, 
     });
 }
 
-void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+std::set<std::string> check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
     struct Parser : codec::Sink {
-        explicit Parser(const std::string& object)
-            : reader({[](std::string_view, const archive::FileDescription&) {}, {}, {}, {}}, object) {}
+        Parser(archive::FilesMetadataReader::Callbacks callbacks, const std::string& object)
+            : reader(std::move(callbacks), object) {}
         void write(ByteView bytes) override { reader.write(text_of(bytes)); }
         void finish() override { reader.finish(); }
         archive::FilesMetadataReader reader;
     };
+    std::set<std::string> tars;
+    archive::FilesMetadataReader::Callbacks callbacks;
+    callbacks.tar_member = [&tars](std::string_view tar, std::string_view) { tars.emplace(tar); };
     naming(key, [&] {
-        if (key.path().ends_with("/files_metadata.json")) {
-            Parser parser(key.path());
-            read_object(archive, key, parser, stop);
-            return;
-        }
+        Parser parser(std::move(callbacks), key.path());
+        read_object(archive, key, parser, stop);
+    });
+    return tars;
+}
+
+void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+    naming(key, [&] {
         codec::BlobSink text;
         read_object(archive, key, text, stop);
         const auto blob = text.take();

@@ -5,6 +5,7 @@
 #include "common/pg/wal_check.hpp"
 
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -34,7 +35,10 @@ BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKe
 void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
                       std::stop_token stop);
 
-/// A JSON document: that it is one.
+/// A files_metadata.json: that it is one. The names of the backup's tars that it tells.
+std::set<std::string> check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
+
+/// Another JSON document of a backup: that it is one.
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
 
 } // namespace walgd::backup

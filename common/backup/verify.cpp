@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 
 namespace walgd::backup {
 
@@ -33,6 +34,7 @@ public:
     VerifyReport run() {
         choose();
         const auto done = read();
+        for (const auto& path : gone_) note({path, "it is not there, and files_metadata.json names it"});
         report_.left_out = chosen_.size() - done;
         report_.wal_records = wal_.records();
         remember(done);
@@ -82,6 +84,7 @@ private:
             const auto last = last_state();
             if (last) {
                 for (const auto* object : chosen_) tell_again(*last, *object);
+                tell_gone_again(*last);
                 std::erase_if(chosen_, [&last](const auto* object) { return last->covers(object->key, object->modified); });
             }
             std::ranges::sort(chosen_, {}, [](const auto* object) { return std::pair(object->modified, object->key); });
@@ -111,8 +114,26 @@ private:
         const auto& path = object.key.path();
         const auto damage = std::ranges::find(last.damaged, path, &Damage::object);
         if (damage == last.damaged.end() || !last.covers(object.key, object.modified)) return;
-        damaged_.insert(path);
-        report_.damaged.push_back(*damage);
+        note(*damage);
+    }
+
+    /// What was damaged or gone, and is gone, is missing as long as its backup is there.
+    void tell_gone_again(const VerifyState& last) {
+        for (const auto& damage : last.damaged) {
+            const auto folder = archive::backup_of_data_object(damage.object);
+            const bool gone = !folder.empty() && graph_.find(folder) != nullptr && !is_held(damage.object);
+            if (gone) note(damage);
+        }
+    }
+
+    bool is_held(std::string_view path) const {
+        return std::ranges::find(inventory_.backup_objects, path, [](const auto& object) -> std::string_view {
+                   return object.key.path();
+               }) != inventory_.backup_objects.end();
+    }
+
+    void note(Damage damage) {
+        if (damaged_.insert(damage.object).second) report_.damaged.push_back(std::move(damage));
     }
 
     void remember(std::size_t done) {
@@ -137,8 +158,7 @@ private:
             read = look_at(begun);
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::corrupt) throw;
-            damaged_.insert(path);
-            report_.damaged.push_back({path, error.what()});
+            note({path, error.what()});
         }
         read ? ++report_.objects : ++report_.foreign;
         if (read) report_.bytes += object.bytes;
@@ -159,14 +179,31 @@ private:
         const auto folder = archive::backup_of_data_object(path);
         const bool sentinel = folder.empty() && !archive::backup_of_sentinel(path.substr(path.rfind('/') + 1)).empty();
         const auto* backup = graph_.find(folder);
-        const bool document = path.ends_with("/metadata.json") || path.ends_with("/files_metadata.json");
-        if (sentinel || (backup != nullptr && document))
+        const bool document = path.ends_with("/metadata.json");
+        if (backup != nullptr && path.ends_with("/files_metadata.json"))
+            look_for_tars(backup->name, check_files_metadata(archive_, key, stop));
+        else if (sentinel || (backup != nullptr && document))
             check_document(archive_, key, stop);
         else if (backup != nullptr && archive::is_tar_of(folder, path))
             check_backup_tar(archive_, key, span_of(*backup), pages_of(backup->name, stop), stop);
         else
             return false;
         return true;
+    }
+
+    /// From several threads. By what stands before ".tar": an older WAL-G's objects have other names behind it than it noted.
+    void look_for_tars(const std::string& backup, const std::set<std::string>& names) {
+        const auto stem = [](std::string_view name) { return name.substr(0, name.find(".tar")); };
+        const auto folder = archive::tar_folder(backup);
+        std::set<std::string_view> held;
+        for (const auto& object : inventory_.backup_objects) {
+            const std::string_view path = object.key.path();
+            if (path.starts_with(folder)) held.insert(stem(path.substr(folder.size())));
+        }
+        const std::lock_guard lock(gone_mutex_);
+        for (const auto& name : names) {
+            if (!held.contains(stem(name))) gone_.insert(folder + name);
+        }
     }
 
     static BackupSpan span_of(const archive::HeldBackup& backup) {
@@ -192,7 +229,8 @@ private:
         for (const auto* link : graph_.chain(backup)) {
             const auto folder = fmt::format("{}{}/", archive::backup_folder, link->name);
             const auto found = damaged_.lower_bound(folder);
-            if (found != damaged_.end() && found->starts_with(folder)) return *found + " is damaged";
+            if (found != damaged_.end() && found->starts_with(folder))
+                return *found + (is_held(*found) ? " is damaged" : " is not there");
         }
         for (auto number = backup.first.number; number <= backup.last; ++number) {
             if (!replayable({backup.first.timeline, number}))
@@ -247,6 +285,8 @@ private:
     std::set<std::string> damaged_;
     pg::WalCheck wal_;
     VerifyReport report_;
+    std::mutex gone_mutex_;
+    std::set<std::string> gone_; ///< tars that a backup's files_metadata.json names and the storage has not
     std::mutex pages_mutex_;
     std::map<std::string, BackupPages> pages_;
 };

@@ -67,9 +67,18 @@ bool Schedule::comes_second(Role role) const {
            (options_.runs_on == RunsOn::standby && role == Role::primary);
 }
 
+/// A backup of either kind may serve the other. Empty: nobody.
+std::string Schedule::who_is_at(Task task, const Facts& facts) {
+    for (const auto& [other, host] : facts.elsewhere) {
+        if (other == task || (is_backup(other) && is_backup(task))) return host;
+    }
+    return {};
+}
+
 /// Empty: it may run.
 std::string Schedule::hindrance(Task task, const Due& due, const Facts& facts, Calendar::Time now) const {
     if (facts.backup_running) return "a base backup is running";
+    if (const auto host = who_is_at(task, facts); !host.empty()) return fmt::format("{} is at it", host);
     if (is_backup(task)) {
         if (facts.role == Role::not_known) return "PostgreSQL does not answer";
         if (options_.runs_on == RunsOn::primary && facts.role == Role::standby)

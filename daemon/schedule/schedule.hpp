@@ -37,6 +37,7 @@ public:
         Role role = Role::not_known;
         bool backup_running = false;
         const std::map<Task, TaskRecord>& records;
+        std::map<Task, std::string> elsewhere{}; ///< what other hosts are at: their names
     };
     /// One line of `walg schedule`.
     struct Line {
@@ -67,6 +68,7 @@ private:
     /// The due time that was not served yet; nothing when all were.
     std::optional<Due> unserved(Task task, const std::map<Task, TaskRecord>& records, Calendar::Time now) const;
     bool comes_second(Role role) const;
+    static std::string who_is_at(Task task, const Facts& facts);
     std::string hindrance(Task task, const Due& due, const Facts& facts, Calendar::Time now) const;
     std::chrono::seconds jitter_of(Task task, Calendar::Time due) const;
 

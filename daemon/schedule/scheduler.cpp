@@ -17,10 +17,15 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::seconds schedule_look_every{5};
 constexpr std::uint64_t record_bytes_max = 64 << 10;
+constexpr std::chrono::minutes tell_every{5}, note_holds_for{15};
 
 Calendar::Time now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 storage::ObjectKey record_key(Task task) { return storage::ObjectKey(fmt::format("walgd_005/schedule/{}.json", name_of(task))); }
+
+storage::ObjectKey note_key(Task task) {
+    return storage::ObjectKey(fmt::format("walgd_005/schedule/{}-running.json", name_of(task)));
+}
 
 } // namespace
 
@@ -112,6 +117,8 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     const bool again = before != records_.end() && before->second.due == run.due;
     TaskRecord record{run.due, {}, 0, {}, host_name()};
     std::exception_ptr failure;
+    doing_ = run.task;
+    co_await put_note(run.task);
     try {
         auto work = parts_.works.at(run.task)();
         auto text = co_await std::move(work);
@@ -119,6 +126,7 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     } catch (...) {
         failure = std::current_exception();
     }
+    doing_.reset();
     if (failure && as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
     if (failure) {
         record.text = kept_text(describe(failure));
@@ -132,6 +140,52 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     for (const auto& [task, kept] : schedule_.records_after(run, record, records_)) {
         co_await keep(task, kept);
     }
+    co_await remove_note(run.task);
+}
+
+std::map<Task, std::string> Scheduler::elsewhere() const {
+    std::map<Task, std::string> hosts;
+    for (const auto& [task, note] : notes_) {
+        const auto age = now() - note.at;
+        // One from the future was written by a clock that is wrong, and may hold for ever.
+        if (note.host != host_name() && age < note_holds_for && age > -note_holds_for) hosts[task] = note.host;
+    }
+    return hosts;
+}
+
+awaitable<void> Scheduler::tell_running() {
+    for (;;) {
+        co_await sleep_for(tell_every);
+        if (!doing_) continue;
+        co_await put_note(*doing_);
+    }
+}
+
+/// Without it another host may do the same, which costs twice the time and no more.
+awaitable<void> Scheduler::put_note(Task task) {
+    const auto text = note_text({host_name(), now()});
+    std::exception_ptr failure;
+    try {
+        co_await parts_.archive.storage.put(note_key(task), bytes_of(text), {});
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (!failure) co_return;
+    if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
+    parts_.archive.log.debug("event=schedule_note task={} error={}", name_of(task), in_quotes(describe(failure)));
+}
+
+awaitable<void> Scheduler::remove_note(Task task) {
+    std::vector<storage::ObjectKey> keys{note_key(task)};
+    std::exception_ptr failure;
+    try {
+        co_await parts_.archive.storage.answering().remove(std::move(keys));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (!failure) co_return;
+    if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
+    parts_.archive.log.debug("event=schedule_note task={} error={}", name_of(task), in_quotes(describe(failure)));
 }
 
 awaitable<void> Scheduler::keep(Task task, TaskRecord record, storage::PutOptions options) {
@@ -158,9 +212,22 @@ awaitable<std::optional<TaskRecord>> Scheduler::read_record(Task task) {
     co_return std::nullopt;
 }
 
+awaitable<std::optional<RunningNote>> Scheduler::read_note(Task task) {
+    try {
+        const auto blob = co_await storage::get_whole(parts_.archive.storage.answering(), note_key(task), record_bytes_max);
+        if (blob) co_return parse_note(text_of(blob->view()));
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+    }
+    co_return std::nullopt;
+}
+
 /// Of each task the newer one of what the archive has and what is remembered.
 awaitable<void> Scheduler::read_records() {
+    notes_.clear();
     for (const auto& [task, calendar] : schedule_.calendars()) {
+        auto note = co_await read_note(task);
+        if (note) notes_[task] = std::move(*note);
         auto record = co_await read_record(task);
         if (!record) continue;
         const auto known = records_.find(task);

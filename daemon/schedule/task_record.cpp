@@ -69,4 +69,16 @@ std::optional<TaskRecord> parse_record(std::string_view text) {
     return TaskRecord{*due, *ended, *failures, text_in(json, "text").value_or(""), text_in(json, "host").value_or("")};
 }
 
+std::string note_text(const RunningNote& note) {
+    return Json{{"host", note.host}, {"at", format_time(note.at)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::optional<RunningNote> parse_note(std::string_view text) {
+    const auto json = Json::parse(text, nullptr, false);
+    if (!json.is_object()) return std::nullopt;
+    const auto host = text_in(json, "host");
+    const auto at = time_in(json, "at");
+    return host && at ? std::optional(RunningNote{*host, *at}) : std::nullopt;
+}
+
 } // namespace walgd::daemon

@@ -29,4 +29,14 @@ std::string record_text(const TaskRecord& record);
 /// Nothing, if it is not what record_text writes.
 std::optional<TaskRecord> parse_record(std::string_view text);
 
+/// That a host is at a task: told anew while it is, so that a host that died keeps no other one waiting.
+struct RunningNote {
+    std::string host;
+    Calendar::Time at{};
+};
+/// As it is kept: {"host", "at"}.
+std::string note_text(const RunningNote& note);
+/// Nothing, if it is not what note_text writes.
+std::optional<RunningNote> parse_note(std::string_view text);
+
 } // namespace walgd::daemon

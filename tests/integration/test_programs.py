@@ -106,6 +106,15 @@ class Programs(TestCase):
         self.assertIn("adopt-system", result.stderr)
         self.assertIn("prefix", result.stderr)
         self.assertFalse((self.folder / f"wal_005/{theirs.name}.lz4").exists())
+        # A history file tells no system, and would lead recovery astray.
+        foreign = other.data / "pg_wal/00000002.history"
+        foreign.write_text("1\t0/3000000\tno recovery target specified\n")
+        self.scratch.own(foreign)
+        for push in ([self.scratch.bin / "walg-push", foreign], [self.scratch.bin / "walg", "wal-push", foreign]):
+            result = run(push, env=daemon.env, check=False)
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn("00000002.history is of the cluster", result.stderr)
+        self.assertFalse((self.folder / "wal_005/00000002.history.lz4").exists())
         # PostgreSQL would look for the way to timeline 2, and its own promotion would find that name taken.
         history = self.folder / "wal_005/00000002.history.lz4"
         history.write_bytes(b"of the cluster before")

@@ -145,6 +145,26 @@ class Schedule(TestCase):
         self.assertFalse(line["overdue"])
         until("the record to be stored", lambda: json.loads(record.read_text())["due"] >= due.strftime("%Y-%m-%dT%H:%M:00Z"))
 
+    def test_what_another_host_is_at_is_left_to_it_however_long_it_takes(self):
+        text = lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = datetime.datetime.now(datetime.timezone.utc)
+        due = now - datetime.timedelta(minutes=40)
+        folder = self.scratch.folder("store/walgd_005") / "schedule"
+        folder.mkdir()
+        (folder / "verify.json").write_text(json.dumps({"due": text(now - datetime.timedelta(days=1)), "ended": text(now - datetime.timedelta(hours=23)),
+                                                        "failures": 0, "text": "", "host": "db2"}))
+        note = folder / "verify-running.json"
+        note.write_text(json.dumps({"host": "db2", "at": text(now)}))
+        self.scratch.own_tree(self.folder)
+        walgd = self.walgd(WALGD_SCHEDULE_VERIFY=f"{due.minute} {due.hour} * * *", WALGD_SCHEDULE_TIMEZONE="UTC").start()
+        line = lambda: json.loads(walgd.walg("schedule", "--json").stdout)[0]
+        until("it to be waited for", lambda: line()["why"] == "db2 is at it")
+        self.assertEqual((line()["overdue"], line()["host"]), (True, "db2"))
+        # It died.
+        note.write_text(json.dumps({"host": "db2", "at": text(now - datetime.timedelta(minutes=16))}))
+        until("it to be done here", lambda: line()["host"] != "db2" and line()["ok"])
+        until("the note to go", lambda: not note.exists())
+
     def test_a_record_that_cannot_be_one_does_not_stop_the_schedule(self):
         record = self.folder / "walgd_005/schedule/verify.json"
         record.parent.mkdir(parents=True)

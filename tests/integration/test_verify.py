@@ -162,6 +162,22 @@ class Verify(TestCase):
         self.write(part, whole)
         self.assertEqual(self.verify("--since-last")["objects"], 1)
 
+    def test_a_part_that_is_gone_is_named_until_it_is_back(self):
+        self.archive()
+        self.walgd.walg("backup-push", self.cluster.data, env={"WALGD_SOCKET": "/nowhere", "WALG_TAR_SIZE_THRESHOLD": "4000000"})
+        self.verify()
+        *_, part = sorted(self.folder.glob("basebackups_005/*/tar_partitions/part_001.*"))
+        whole = part.read_bytes()
+        part.unlink()
+        for words in ([], ["--since-last"]):  # the second time out of the note of the first
+            report = self.verify(*words, check=False)
+            self.assertEqual([damage["object"] for damage in report["damaged"]], [str(part.relative_to(self.folder))])
+            self.assertEqual([(backup["restorable"], backup["defect"]) for backup in report["backups"]],
+                             [(True, ""), (False, f"{part.relative_to(self.folder)} is not there")])
+        self.write(part, whole)
+        self.verify("--since-last")
+        self.verify()
+
     def test_a_damaged_note_of_the_last_time_counts_as_none(self):
         self.archive()
         self.verify("--since-last")

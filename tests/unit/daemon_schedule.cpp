@@ -17,6 +17,7 @@ struct Host {
     std::map<Task, TaskRecord> records;
     Role role = Role::primary;
     bool backup_running = false;
+    std::map<Task, std::string> elsewhere;
     Calendar::Time started = at("2026-03-01T00:00:00Z");
 
     Host() {
@@ -27,7 +28,7 @@ struct Host {
     }
     Schedule schedule() const { return {options, started}; }
     std::string chosen(const char* now) const {
-        const auto run = schedule().choose({role, backup_running, records}, at(now));
+        const auto run = schedule().choose({role, backup_running, records, elsewhere}, at(now));
         return run ? std::string(name_of(run->task)) : "nothing";
     }
     void ran(Task task, const char* due, unsigned failures = 0, const char* ended = nullptr) {
@@ -35,7 +36,7 @@ struct Host {
         for (const auto& [which, what] : schedule().records_after({task, at(due)}, record, records)) records[which] = what;
     }
     std::string why(const char* now, Task task) const {
-        for (const auto& line : schedule().lines({role, backup_running, records}, at(now)))
+        for (const auto& line : schedule().lines({role, backup_running, records, elsewhere}, at(now)))
             if (line.task == task) return line.why;
         return "no line";
     }
@@ -151,6 +152,25 @@ TEST_CASE("what each host can do, one of them does", "[daemon]") {
     CHECK(standby.chosen("2026-03-01T12:00:00Z") == "verify");
     standby.role = Role::not_known; // without a server nobody is waited for
     CHECK(standby.chosen("2026-03-01T12:00:00Z") == "verify");
+}
+
+TEST_CASE("what a host is at no other begins, however long it takes", "[daemon]") {
+    Host primary;
+    primary.options.runs_on = RunsOn::standby;
+    primary.elsewhere = {{Task::full, "db2"}};
+    CHECK(primary.chosen("2026-03-01T04:30:00Z") == "nothing");
+    CHECK(primary.why("2026-03-01T04:30:00Z", Task::full) == "db2 is at it");
+    CHECK(primary.why("2026-03-01T04:30:00Z", Task::delta) == "db2 is at it"); // which it may serve too
+    primary.elsewhere = {{Task::verify, "db2"}};
+    CHECK(primary.chosen("2026-03-01T04:30:00Z") == "full");
+}
+
+TEST_CASE("a note of what a host is at is read as it was written; what is no note is none", "[daemon]") {
+    const auto note = parse_note(note_text({"db2", at("2026-03-01T03:00:00Z")})).value();
+    CHECK((note.host == "db2" && note.at == at("2026-03-01T03:00:00Z")));
+    for (const auto* text :
+         {"", "[]", "{}", R"({"host":"db2"})", R"({"host":5,"at":"2026-03-01T03:00:00Z"})", R"({"host":"db2","at":"now"})"})
+        CHECK_FALSE(parse_note(text));
 }
 
 TEST_CASE("jitter delays by what one host and due time always give, and no more than it may", "[daemon]") {

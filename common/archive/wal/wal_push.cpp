@@ -140,8 +140,9 @@ awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::option
     const auto& name = source.name();
     if (options_.check_header && kind) {
         const auto header = source.check_header();
-        if (header) {
-            co_await parts_->guard.check(header->system, name);
+        const auto system = header ? std::optional(header->system) : source.cluster_around();
+        if (system) {
+            co_await parts_->guard.check(*system, name);
         }
     }
     WalPushed result;

@@ -17,7 +17,8 @@ enum class ConditionalPut { works, look_first };
 
 struct WalPushOptions {
     ConditionalPut conditional_put = ConditionalPut::works;
-    bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's
+    bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's; of others
+                              ///< the system, where pg_control is beside pg_wal
     bool any_name = false;    ///< as wal-g: names that are not PostgreSQL's are taken too, without any check of the content
     std::optional<std::string> level{}; ///< instead of the archive's; for files that are packed whole
     bool overwrite = false; ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)

@@ -3,10 +3,12 @@
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 #include "common/base/sha256.hpp"
+#include "common/pg/control_file.hpp"
 
 #include <chrono>
 #include <ctime>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <thread>
 
@@ -37,6 +39,24 @@ std::optional<pg::WalHeader> WalSource::check_header() const {
     const auto header = pg::parse_wal_header({first, count}, name_);
     pg::check_wal_header(header, name_, bytes());
     return header;
+}
+
+std::optional<pg::SystemIdentifier> WalSource::cluster_around() const {
+    constexpr std::size_t control_bytes_max = 8192;
+    std::error_code error;
+    const auto file = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", fd_.get()), error);
+    const auto path = file.parent_path().parent_path() / "global/pg_control";
+    // Not blocking, should somebody have put a pipe there.
+    const UniqueFd control(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat about{};
+    if (error || !control || ::fstat(control.get(), &about) != 0 || !S_ISREG(about.st_mode)) return std::nullopt;
+    std::byte bytes[control_bytes_max];
+    try {
+        const auto count = read_at(control.get(), bytes, 0, path.string());
+        return pg::parse_control_file({bytes, count}, path.string()).system;
+    } catch (const Error&) {
+        return std::nullopt; // the server may be writing it
+    }
 }
 
 std::string WalSource::sha256() const {

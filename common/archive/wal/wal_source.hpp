@@ -27,6 +27,9 @@ public:
     std::uint64_t bytes() const { return static_cast<std::uint64_t>(about_.st_size); }
     /// The segment's header, checked against name and size; nothing for files that are no segments.
     std::optional<pg::WalHeader> check_header() const;
+    /// Of the cluster whose pg_wal the file lies in, for files whose content does not tell; nothing where its pg_control is not
+    /// beside that, or may not be read.
+    std::optional<pg::SystemIdentifier> cluster_around() const;
     /// Of the whole content, in hex.
     std::string sha256() const;
     /// Blocks, for a few milliseconds where the file was changed just now: not for the I/O thread.
