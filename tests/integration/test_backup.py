@@ -177,9 +177,7 @@ class Backup(TestCase):
         self.assertEqual(len(self.sentinels()), 1)
 
     def test_a_second_one_at_the_same_time_is_refused(self):
-        self.cluster.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g")
-        first = start([self.scratch.bin / "walg", "backup-push", self.cluster.data], self.scratch.log, env=self.alone().env)
-        until("the first to copy", lambda: list(self.folder.glob("walgd_005/tmp/*")) or list(self.folder.glob("basebackups_005/*/tar_partitions/*")), 60, 0.005)
+        first = self.slow_backup()
         first.send_signal(signal.SIGSTOP)
         second = self.alone().walg("backup-push", self.cluster.data, check=False)
         first.send_signal(signal.SIGCONT)

@@ -75,9 +75,9 @@ class Standby(TestCase):
         self.primary.psql("create table big as select repeat(md5(g::text), 30) x from generate_series(1, 150000) g; checkpoint")
         self.standby.wait_until_replayed(self.primary)
         known = set((self.folder / "basebackups_005").glob("*/tar_partitions/*"))
-        process, said = self.backup()
-        parts = lambda: set((self.folder / "basebackups_005").glob("*/tar_partitions/*")) - known or list(self.folder.glob("walgd_005/tmp/*"))
-        until("a part on its way", lambda: parts() or process.poll() is not None, 60, 0.005)
+        process, said = self.backup(WALG_DISK_RATE_LIMIT="40000000", WALG_TAR_SIZE_THRESHOLD="4000000")
+        parts = lambda: set((self.folder / "basebackups_005").glob("*/tar_partitions/*")) - known
+        until("a part to be stored", lambda: parts() or process.poll() is not None, 60, 0.005)
         process.send_signal(signal.SIGSTOP)
         self.assertEqual(self.standby.psql("select pg_promote(true, 60)"), "t")
         process.send_signal(signal.SIGCONT)
