@@ -32,7 +32,7 @@ class Catchup(TestCase):
         """A primary, and a standby, a copy of it, that streamed from it and was stopped."""
         self.folder, store = self.store()
         self.settings = {**store, "WALG_COMPRESSION_METHOD": "zstd", **(settings or {})}
-        self.primary = Cluster(self.scratch, version, "primary", extra=f"min_wal_size = '32MB'\n{extra}")
+        self.primary = Cluster(self.scratch, version, "primary", extra=f"min_wal_size = '32MB'\nwal_keep_size = '160MB'\n{extra}")
         # A cluster that is older than its backups, as clusters are.
         for path in (self.primary.data / "base").glob("*/PG_VERSION"):
             os.utime(path, (time.time() - 86400, time.time() - 86400))
@@ -82,6 +82,8 @@ class Catchup(TestCase):
     def lose_wal(self):
         reached = reached_by(self.standby.data)
         needed = self.primary.data / f"pg_wal/00000001{reached >> 32:08X}{(reached & 0xffffffff) >> 24:08X}"
+        self.primary.psql("alter system set wal_keep_size = 0")
+        self.primary.psql("select pg_reload_conf()")
         def gone():
             self.primary.psql("create table if not exists switches (at timestamptz); insert into switches values (now()); select pg_switch_wal(); checkpoint")
             return not needed.exists()
