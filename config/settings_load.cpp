@@ -45,6 +45,21 @@ bool stands_for_a_key_or_storage(const std::string& name) {
     return is_foreign(refused_settings(), name) || is_foreign(key_ring_settings(), name);
 }
 
+/// What Kubernetes tells every container of a Service, and Docker of a link, called walgd or walg-something:
+/// WALGD_SERVICE_HOST, WALGD_PORT, WALGD_PORT_9351_TCP_ADDR.
+bool is_of_a_service(const std::string& name, const std::map<std::string, std::string>& environment) {
+    for (const std::string_view word : {"_SERVICE_", "_PORT"}) {
+        for (auto at = name.find(word); at != std::string::npos; at = name.find(word, at + 1)) {
+            const auto service = name.substr(0, at);
+            if (environment.contains(service + "_SERVICE_HOST")) return true;
+            if (const auto port = environment.find(service + "_PORT");
+                port != environment.end() && (port->second.starts_with("tcp://") || port->second.starts_with("udp://")))
+                return true;
+        }
+    }
+    return false;
+}
+
 struct ForeignSetting {
     std::string key, where;
 };
@@ -146,6 +161,7 @@ void Settings::Loader::take_environment() {
         if (text.empty()) continue;
         variables_[name] = {text, "environment " + name};
         if (setting_of_key(name) != nullptr || name == config_path_variable) continue;
+        if (is_of_a_service(name, sources_.environment)) continue;
         if (ours_or_walgs(name) || stands_for_a_key_or_storage(name)) unknown(name, "environment");
     }
 }

@@ -72,6 +72,19 @@ TEST_CASE("an unknown name is an error with the nearest right one", "[config]") 
                Contains("compresion_method") && Contains("compression_method") && Contains("walgd.yaml"));
 }
 
+TEST_CASE("what Kubernetes says of a Service that is called walgd or the like is no setting", "[config]") {
+    Given given;
+    given.env("WALGD_SERVICE_HOST", "10.0.0.1").env("WALGD_SERVICE_PORT", "9351").env("WALGD_SERVICE_PORT_METRICS", "9351");
+    given.env("WALGD_PORT", "tcp://10.0.0.1:9351").env("WALGD_PORT_9351_TCP", "tcp://10.0.0.1:9351");
+    given.env("WALGD_PORT_9351_TCP_PROTO", "tcp").env("WALGD_PORT_9351_TCP_PORT", "9351");
+    given.env("WALGD_PORT_9351_TCP_ADDR", "10.0.0.1").env("WALG_EXPORTER_SERVICE_HOST", "10.0.0.2");
+    given.env("S3_ENDPOINT_PORT", "tcp://10.0.0.3:9000").env("S3_ENDPOINT_SERVICE_HOST", "10.0.0.3");
+    CHECK(given.load().warnings().empty());
+    CHECK_THAT(Given().env("WALGD_PORT", "5432").error(), Contains("WALGD_PORT") && Contains("is not a setting"));
+    CHECK_THAT(Given().env("WALG_S3_PORT", "9000").error(), Contains("WALG_S3_PORT"));
+    CHECK_THAT(given.env("WALGD_SOKET", "/x").error(), Contains("WALGD_SOKET"));
+}
+
 TEST_CASE("as wal-g, an unknown key in the file is a warning", "[config]") {
     Given given;
     given.file("something_else: 1\n");
