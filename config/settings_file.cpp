@@ -1,6 +1,9 @@
 #include "config/settings_file.hpp"
 
 #include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -65,6 +68,17 @@ std::string scalar_text(const YAML::Node& node, const std::string& where) {
     if (node.IsNull()) return {};
     if (node.IsScalar()) return node.Scalar();
     throw Error(ErrorKind::misconfigured, fmt::format("{} is a list or a map, and should be one value", where));
+}
+
+std::string number_text(const YAML::Node& node, std::string text) {
+    // Quoted, its tag is "!".
+    if (!node.IsScalar() || node.Tag() == "!" || text.find_first_of(".eE") == std::string::npos) return text;
+    constexpr double exact_max = 1ULL << 53;
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool whole = error == std::errc() && end == text.data() + text.size() && number >= 0 && number <= exact_max &&
+                       number == std::floor(number);
+    return whole ? fmt::format("{}", static_cast<std::uint64_t>(number)) : text;
 }
 
 std::string storages_text(const YAML::Node& storages, const std::string& where) {

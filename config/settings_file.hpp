@@ -20,6 +20,10 @@ YAML::Node load_yaml(const std::string& text, const std::string& path);
 /// The text of one value. Error(misconfigured) names `where` when it is a list or a map.
 std::string scalar_text(const YAML::Node& node, const std::string& where);
 
+/// The text of a whole number that a program wrote as a floating one (1.073741823e+09, 10.0), as WAL-G reads it: in digits. Any
+/// other text as it is.
+std::string number_text(const YAML::Node& node, std::string text);
+
 /// The names with their settings, as JSON: what the environment has for it. Error(misconfigured) as above.
 std::string storages_text(const YAML::Node& storages, const std::string& where);
 

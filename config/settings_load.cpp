@@ -146,7 +146,8 @@ void Settings::Loader::take_node(const std::string& key, const YAML::Node& value
     if (setting == nullptr) return unknown(key, where);
     const auto name = fmt::format("{} in {}", key, where);
     const bool storages = setting->type == Type::storages && value.IsMap();
-    const auto text = storages ? storages_text(value, name) : scalar_text(value, name);
+    auto text = storages ? storages_text(value, name) : scalar_text(value, name);
+    if (setting->type == Type::number || setting->type == Type::bytes) text = number_text(value, std::move(text));
     if (text.empty()) return;
     const auto [place, first] = places_.try_emplace(setting, where);
     if (!first && settings_.text(setting->name) != text)

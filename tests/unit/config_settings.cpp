@@ -5,6 +5,8 @@
 #include "config/values.hpp"
 #include "tests/unit/async_support.hpp"
 
+#include <fmt/format.h>
+
 namespace walgd::config {
 
 using Catch::Contains;
@@ -62,6 +64,16 @@ TEST_CASE("what JSON alone can write is understood in a JSON file", "[config]") 
     const auto settings = Given().file("{\n\t\"PGPASSWORD\": \"\\ud83d\\ude00\\/\", \"WALG_UPLOAD_CONCURRENCY\": 4\n}\n").load();
     CHECK(settings.text("pgpassword") == "\xf0\x9f\x98\x80/");
     CHECK(settings.number("upload_concurrency") == 4);
+}
+
+TEST_CASE("a whole number that a program wrote as a floating one is read as WAL-G reads it", "[config]") {
+    const auto yaml = Given().file("WALG_TAR_SIZE_THRESHOLD: 1.073741823e+09\nWALG_UPLOAD_CONCURRENCY: 10.0\n").load();
+    CHECK(yaml.bytes("tar_size_threshold") == 1073741823);
+    CHECK(yaml.number("upload_concurrency") == 10);
+    CHECK(Given().file("{\"WALG_DELTA_MAX_STEPS\": 6.0}").load().number("delta_max_steps") == 6);
+    for (const auto* wrong : {"6.5", "\"6.0\"", "-1.0", "1e300", "1e"})
+        CHECK_THAT(Given().file(fmt::format("WALG_DELTA_MAX_STEPS: {}\n", wrong)).error(), Contains("is not a whole number"));
+    CHECK(Given().file("PGPASSWORD: 1e3\n").load().text("pgpassword") == "1e3");
 }
 
 TEST_CASE("an unknown name is an error with the nearest right one", "[config]") {
