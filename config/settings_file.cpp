@@ -19,6 +19,15 @@ constexpr std::array walg_endings{"json", "toml", "yaml",   "yml",    "propertie
 
 } // namespace
 
+std::string walg_file_in(const std::string& home) {
+    std::error_code error;
+    for (const auto* ending : walg_endings) {
+        auto place = fmt::format("{}/.walg.{}", home, ending);
+        if (!home.empty() && std::filesystem::exists(place, error)) return place;
+    }
+    return {};
+}
+
 std::string find_settings_file(const Sources& sources, std::vector<std::string>& warnings) {
     namespace fs = std::filesystem;
     auto named = sources.config_file;
@@ -37,16 +46,15 @@ std::string find_settings_file(const Sources& sources, std::vector<std::string>&
                         "--config or WALG_CONFIG_PATH names it");
         return named;
     }
-    if (fs::exists(sources.host_file, error)) return sources.host_file;
+    const auto of_walg = walg_file_in(sources.home);
+    const bool of_host = fs::exists(sources.host_file, error);
+    if (of_host && !of_walg.empty())
+        warnings.push_back(fmt::format("{} is passed over, a key in it too: {} goes before it", of_walg, sources.host_file));
+    if (of_host) return sources.host_file;
     if (error)
         warnings.push_back(fmt::format("{} is passed over: {} (is it for this user? --config names another file)",
                                        sources.host_file, error.message()));
-    if (sources.home.empty()) return {};
-    for (const auto* ending : walg_endings) {
-        auto place = fmt::format("{}/.walg.{}", sources.home, ending);
-        if (fs::exists(place, error)) return place;
-    }
-    return {};
+    return of_walg;
 }
 
 YAML::Node load_yaml(const std::string& text, const std::string& path) {

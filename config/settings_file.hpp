@@ -10,8 +10,11 @@ namespace walgd::config {
 /// Names the file; no setting, since none can stand in the file it names.
 inline constexpr std::string_view config_path_variable = "WALG_CONFIG_PATH";
 
+/// WAL-G's own settings file in that folder; empty: there is none.
+std::string walg_file_in(const std::string& home);
+
 /// The file that settings are read from, see Sources; empty: there is none. Error(misconfigured) where the one that is named is
-/// not there. A file that is passed over since this user may not look at it is a warning more.
+/// not there. A file that is passed over, as this user may not look at it, or as another one goes before it, is a warning more.
 std::string find_settings_file(const Sources& sources, std::vector<std::string>& warnings);
 
 /// The map of a file's text, YAML or JSON; null where it is empty. Error(misconfigured) names `path` and the line.

@@ -3,6 +3,7 @@
 #include "common/base/files.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
+#include "config/settings_file.hpp"
 
 #include <algorithm>
 #include <fcntl.h>
@@ -79,6 +80,7 @@ public:
 private:
     std::string text(Context& context) const;
     void tell_secrets(Context& context) const;
+    void tell_passed_over() const;
     void refuse_to_replace() const;
     void give_to_cluster(const std::string& path) const;
     std::string write_beside(const std::string& text) const;
@@ -127,6 +129,13 @@ void Init::tell_secrets(Context& context) const {
     if (context.settings.given("libsodium_key") || context.settings.given("pgp_key"))
         std::cout << "without its key walgd would store what comes unencrypted: name a file of the key instead, "
                      "WALG_LIBSODIUM_KEY_PATH or WALG_PGP_KEY_PATH, and run walg init --force again\n";
+}
+
+/// Who had WAL-G has its settings there. Root did not look at them.
+void Init::tell_passed_over() const {
+    const auto file = config::walg_file_in(server_home(pgdata_));
+    if (!file.empty())
+        std::cout << fmt::format("{} is passed over from now on, a key in it too: take over what is still to hold\n", file);
 }
 
 void Init::refuse_to_replace() const {
@@ -204,6 +213,7 @@ int Init::run(Context& context) {
     put_in_place(written);
     std::cout << fmt::format("{} is written; walgd runs as PostgreSQL's user and must be able to read it\n", file_);
     tell_secrets(context);
+    tell_passed_over();
     if (server && !alter_ && talk) alter_ = ask("Set archive_mode and archive_command by ALTER SYSTEM? yes or no", "no") == "yes";
     if (server && alter_)
         alter_system(*server);

@@ -3,6 +3,7 @@
 #include "common/base/error.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
@@ -25,6 +26,13 @@ std::optional<gid_t> server_group(const std::string& pgdata) {
     if (::stat(pgdata.c_str(), &folder) == 0) return folder.st_gid;
     const auto* user = ::getpwnam("postgres");
     return user == nullptr ? std::nullopt : std::optional(user->pw_gid);
+}
+
+std::string server_home(const std::string& pgdata) {
+    const auto* own = std::getenv("HOME");
+    if (::geteuid() != 0) return own == nullptr ? "" : own;
+    const auto* user = user_of(pgdata);
+    return user == nullptr ? "" : user->pw_dir;
 }
 
 ServerUser::ServerUser(const std::string& pgdata) {

@@ -139,6 +139,14 @@ class Init(TestCase):
         self.assertEqual(code, 0, told)
         self.assertIn("would store what comes unencrypted", told)
 
+    def test_wal_gs_own_settings_file_that_does_not_count_any_more_is_named(self):
+        home = self.scratch.folder("home")
+        words = [self.scratch.bin / "walg", "init", "--write", self.file, "--yes", "--storage", self.folder]
+        env = {**self.walgd.env, "HOME": str(home)}
+        self.assertNotIn("passed over", run(words, env=env).stdout)
+        (home / ".walg.json").write_text('{"WALG_DELTA_MAX_STEPS": "6"}')
+        self.assertIn(f"{home}/.walg.json is passed over from now on", run([*words, "--force"], env=env).stdout)
+
     def test_what_does_not_work_is_not_written(self):
         code, told = self.unattended("--yes")
         self.assertEqual(code, 1)

@@ -126,8 +126,11 @@ TEST_CASE("WAL-G's file in the home folder is found whatever its ending, and one
     CHECK_THAT(text_of_error([&] { Settings::load(sources); }), Contains(".walg.toml"));
     write_file_atomically(home / ".walg.json", bytes_of("{\"WALG_LIBSODIUM_KEY\": \"of json\"}"), 0600);
     CHECK(Settings::load(sources).text("libsodium_key") == "of json");
+    CHECK(Settings::load(sources).warnings().empty());
     write_file_atomically(sources.host_file, bytes_of("libsodium_key: of the host\n"), 0600);
     CHECK(Settings::load(sources).text("libsodium_key") == "of the host");
+    CHECK_THAT(Settings::load(sources).warnings().front(),
+               Contains(".walg.json is passed over") && Contains("walgd.yaml goes before it"));
 }
 
 TEST_CASE("a settings file of the host's of which nobody can tell whether it is there has a warning", "[config]") {
