@@ -7,6 +7,7 @@
 #include "daemon/wal/prefetch_folder.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <string_view>
 
 namespace walgd::daemon {
@@ -43,6 +44,20 @@ backup::PushOptions job_options(const config::Settings& settings, const proto::F
     }
     if (!request.field(2).empty()) options.user_data = request.field(2);
     return options;
+}
+
+std::string other_setting(const config::Settings& settings, std::string_view lines) {
+    while (!lines.empty()) {
+        const auto line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+        const auto equals = std::min(line.find('='), line.size());
+        const auto* setting = config::setting_of_key(std::string(line.substr(0, equals)));
+        if (setting == nullptr || setting->secret) continue;
+        const auto own = settings.text(setting->name);
+        if (equals < line.size() && line.substr(equals + 1) != own)
+            return fmt::format("its {} is {}", setting->name, own.empty() ? "not set" : own);
+    }
+    return {};
 }
 
 PrefetchOptions prefetch_options(const config::Settings& settings) {

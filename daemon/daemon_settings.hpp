@@ -7,11 +7,17 @@
 #include "daemon/wal/wal_service.hpp"
 #include "proto/frame.hpp"
 
+#include <string>
+#include <string_view>
+
 /// What the settings say, as the daemon's parts want it.
 namespace walgd::daemon {
 
 /// A job's options: the daemon's settings, and what the client asked for.
 backup::PushOptions job_options(const config::Settings& settings, const proto::Frame& request);
+
+/// The first of the client's lines ("delta_max_steps=0") that says other than the settings do, in words; empty: there is none.
+std::string other_setting(const config::Settings& settings, std::string_view lines);
 
 /// Prepares the folder that prefetch_dir names. Error as prepare_prefetch_folder()'s.
 PrefetchOptions prefetch_options(const config::Settings& settings);

@@ -308,7 +308,7 @@ void Daemon::note_change(const proto::Frame& request, bool trusted) {
 }
 
 std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
-    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7, encryption_at = 8;
+    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7, encryption_at = 8, settings_at = 9;
     const auto place = request.field(place_at);
     if (!place.empty() && place != place_) return "it keeps another archive: " + place_;
     for (const auto& [at, name] : {std::pair(host_at, "pghost"), std::pair(port_at, "pgport")}) {
@@ -321,7 +321,7 @@ std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
     const auto encryption = request.field(encryption_at);
     const std::string_view own = archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name();
     if (!encryption.empty() && encryption != own) return fmt::format("its encryption is another one: {}", own);
-    return {};
+    return daemon::other_setting(settings_, request.field(settings_at));
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {

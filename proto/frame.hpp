@@ -27,9 +27,9 @@ enum class Type : std::uint8_t {
     status = 4,    ///< "text" or "json"
     /// pgdata, flags ("p" permanent, "f" full, "v" verify, "s" all damaged blocks named, "b" parts by database, "w" without files
     /// metadata, "m" changed pages by WAL summaries, "j" with a journal), user data, delta from name, delta from user data, where
-    /// the archive is, pghost, pgport (empty: as the daemon's); progress until the job ends, then ok with name, plain bytes,
-    /// stored bytes, damaged blocks, bytes read, parent, source. absent with the reason: the daemon has another archive or
-    /// server.
+    /// the archive is, pghost, pgport, encryption (empty: as the daemon's), lines of settings that are to hold; progress until
+    /// the job ends, then ok with name, plain bytes, stored bytes, damaged blocks, bytes read, parent, source. absent with the
+    /// reason: the daemon has another archive, server, key or setting.
     backup_push = 5,
     cancel_job = 6, ///< of the job that runs
     reload = 7,     ///< the settings; ok with what came of it

@@ -4,6 +4,7 @@
 #include "config/process.hpp"
 #include "proto/client.hpp"
 
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <fmt/format.h>
@@ -74,8 +75,22 @@ std::vector<std::string> wanted(const config::Settings& settings) {
     try {
         return {config::archive_place(settings), settings.text("pghost"), settings.text("pgport"), encryption_of(settings)};
     } catch (const Error&) {
-        return {};
+        return std::vector<std::string>(4);
     }
+}
+
+/// What a person says of this one backup, on the command line or before it: a line for each setting.
+std::string said_of_backup(const config::Settings& settings) {
+    constexpr std::array names{
+        "delta_max_steps",    "delta_origin",    "delta_source",       "compression_method",      "zstd_level",
+        "tar_size_threshold", "disk_rate_limit", "network_rate_limit", "upload_disk_concurrency", "disable_partial_restore"};
+    std::string lines;
+    for (const auto* name : names) {
+        const auto source = settings.source(name);
+        if (source == "command line" || source.starts_with("environment "))
+            lines += fmt::format("{}={}\n", name, settings.text(name));
+    }
+    return lines;
 }
 
 } // namespace
@@ -93,6 +108,7 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
                          {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
                           options.delta.from_user_data}};
     for (auto& field : wanted(context.settings)) request.fields.push_back(std::move(field));
+    request.fields.push_back(said_of_backup(context.settings));
     if (proto::encoded(request).empty()) {
         context.log.info("The user data is too long for the daemon at {}: the backup is taken here", socket);
         return std::nullopt;

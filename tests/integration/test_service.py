@@ -180,6 +180,20 @@ class Service(TestCase):
         self.assertEqual([part.name for part in parts if part.read_bytes()[:4] == b"\x04\x22\x4d\x18"], [], "plain lz4")
         self.assertIn("does not take the backup, its encryption is another one: none", taken.stderr)
 
+    def test_what_the_command_says_of_the_backup_holds_also_where_the_daemon_would_take_it_otherwise(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = self.walgd(cluster, WALG_DELTA_MAX_STEPS="6").start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        self.assertIn("takes the backup", walgd.walg("backup-push", cluster.data).stderr)
+        self.assertIn("It is a delta", walgd.walg("backup-push", cluster.data, env={"WALG_DELTA_MAX_STEPS": "6"}).stderr)
+        full = walgd.walg("backup-push", cluster.data, env={"WALG_DELTA_MAX_STEPS": "0"}).stderr
+        self.assertIn("does not take the backup, its delta_max_steps is 6: it is taken here", full)
+        self.assertNotIn("It is a delta", full)
+        packed = walgd.walg("--walg-compression-method", "zstd", "backup-push", "--full", cluster.data).stderr
+        self.assertIn("its compression_method is lz4", packed)
+        self.assertEqual(len(list(self.folder.glob("basebackups_005/*/tar_partitions/part_001.tar.zst"))), 1)
+
     def test_a_data_directory_that_is_named_from_where_one_stands_is_that_one_for_the_daemon_too(self):
         cluster = Cluster(self.scratch, 15, segment_mb=1)
         walgd = self.walgd(cluster).start()
