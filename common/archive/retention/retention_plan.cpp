@@ -159,29 +159,38 @@ private:
         return backup != nullptr && !stays(*backup);
     }
 
-    /// Where a backup begins that may be being taken: it needs what is stored from there on.
-    std::optional<pg::Segment> first_being_taken() const {
+    /// The WAL from where a backup begins that may be being taken: it needs what is stored from there on.
+    struct BeingTaken {
+        pg::Segment from;
+        std::string_view folder;
+    };
+    std::optional<BeingTaken> first_being_taken() const {
         const BackupFolders folders(inventory_);
-        std::optional<pg::Segment> first;
+        std::optional<BeingTaken> first;
         for (const auto folder : folders.names()) {
             const auto segment = pg::parse_segment(first_segment_in(folder), inventory_.segment_bytes);
             if (!segment || !valid_backup_name(folder) || graph_.find(folder) != nullptr || folders.abandoned(folder)) continue;
             // As with WalNeeds: recovery may begin by reading the one before.
             const pg::Segment from{segment->timeline, segment->number - std::min<std::uint64_t>(segment->number, 1)};
-            if (!first || from < *first) first = from;
+            if (!first || from < first->from) first = {from, folder};
         }
         return first;
     }
 
     void remove_wal() {
-        // Elsewhere a backup stays that is older than what is being taken, with the WAL behind it.
-        const auto being_taken = selection_.all_wal ? first_being_taken() : std::nullopt;
+        // It may have begun before the oldest one that stays: on another server, or one that takes days.
+        const auto being_taken = first_being_taken();
         std::optional<pg::Segment> before;
+        bool any_stays = false;
         for (const auto& object : inventory_.wal_objects) {
             const auto name = segment_of_wal_object(object.key.path());
             const auto segment = pg::parse_segment(name, inventory_.segment_bytes);
             const bool older = segment && (selection_.all_wal || (cut_ && *segment < *cut_));
-            if (!older || needs_.needs(*segment) || (being_taken && !(*segment < *being_taken))) continue;
+            if (!older || needs_.needs(*segment)) continue;
+            if (being_taken && !(*segment < being_taken->from)) {
+                any_stays = true;
+                continue;
+            }
             plan_.wal.push_back(object.key);
             plan_.bytes += object.bytes;
             const bool follows = before && segment->timeline == before->timeline && segment->number <= before->number + 1;
@@ -192,6 +201,10 @@ private:
             range.bytes += object.bytes;
             before = segment;
         }
+        if (!any_stays) return;
+        plan_.notes.push_back(fmt::format("the WAL from {} on stays: {}{}/ may be a backup that is being taken",
+                                          pg::segment_name(being_taken->from, inventory_.segment_bytes), backup_folder,
+                                          being_taken->folder));
     }
 
     const Inventory& inventory_;
