@@ -1,10 +1,12 @@
 """Storing ahead: walgd follows pg_wal/archive_status and stores what PostgreSQL will ask for next."""
 import json
 import os
+import signal
 import subprocess
+import time
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, until
+from harness import Cluster, Minio, TestCase, Walgd, run, until
 
 
 class LookAhead(TestCase):
@@ -74,6 +76,38 @@ class LookAhead(TestCase):
         until("all to be marked .done", lambda: self.names(".done") == ready)
         self.assertEqual(self.stored(), ready)
         self.assertEqual(self.names(".ready"), [])
+
+    def test_a_file_that_took_the_place_of_the_one_that_was_stored_ahead_is_not_marked_done(self):
+        """As where another cluster comes to that place while the storage is away."""
+        self.backlog(1)
+        minio = Minio(self.scratch)
+        self.settings = minio.settings()
+        walgd = self.walgd(PG_READY_RENAME="true").start()
+        log = self.scratch.path / "log"
+        until("the segment to be marked .done", lambda: not self.names(".ready"))
+        until("the storage to be known", lambda: "event=conditional_put" in log.read_text(errors="replace"))
+        minio.process.send_signal(signal.SIGSTOP)
+        try:
+            self.cluster.psql("select pg_switch_wal()")
+            self.cluster.psql("insert into t values (1)")
+            self.cluster.psql("select pg_switch_wal()")
+            until("a segment to be on its way", lambda: self.names(".ready"))
+            time.sleep(1)
+            (name, *_) = self.names(".ready")
+            path, other = (self.cluster.data / "pg_wal" / file for file in (name, "other"))
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            other.write_bytes(content)
+            self.scratch.own(other)
+            other.rename(path)
+        finally:
+            minio.process.send_signal(signal.SIGCONT)
+        until("the storage to have the first one", lambda: f"event=wal_stored_ahead segment={name}" in log.read_text(errors="replace"))
+        time.sleep(1)
+        self.assertIn(name, self.names(".ready"))
+        result = run([self.scratch.bin / "walg-push", path], env=walgd.env, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("other content", result.stderr)
 
     def test_wal_push_without_a_daemon_stores_ahead_and_marks_done_on_request(self):
         for name in ("walg", "wal-g"):
