@@ -1,5 +1,6 @@
 // restore_command = 'walg-fetch "%f" "%p"'. 0: the file is there. 1: the storage answered that it has none. 200: anything else,
 // so that PostgreSQL stops instead of taking the end of what it got for the end of the WAL.
+#include "common/base/late_name.hpp"
 #include "common/base/standard_streams.hpp"
 #include "proto/client.hpp"
 
@@ -40,17 +41,6 @@ int fail(const std::string& name, const std::string& message, std::string_view h
         "walg-fetch: " + name + (name.empty() ? "" : ": ") + message + (hint.empty() ? "" : " HINT: " + std::string(hint)) + "\n";
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size()); // nobody to tell if it fails
     return unknown;
-}
-
-/// A file in `folder` that goes by itself when we are killed; -1 where the file system makes none without a name, or could not
-/// give it one later.
-int open_unnamed(const std::string& folder) {
-    return ::access("/proc/self/fd", X_OK) == 0 ? ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
-}
-
-bool give_name(int fd, const std::string& path) {
-    const auto link = "/proc/self/fd/" + std::to_string(fd);
-    return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
 }
 
 /// No daemon: a fresh host that restores has none. walg stands beside us, or in PATH.
