@@ -1,6 +1,6 @@
 #include "client/walg/moment_printer.hpp"
+#include "client/walg/read_words.hpp"
 #include "client/walg/verb.hpp"
-#include "client/walg/words.hpp"
 #include "common/backup/restore/archive_moments.hpp"
 
 #include <fmt/format.h>
