@@ -18,19 +18,10 @@ namespace {
 
 using archive::Archive;
 
-/// WAL-G's name of a backup: base_<timeline, 8 hex>...
-constexpr std::size_t timeline_digits = 8;
-
 std::optional<BackupFacts> facts_of(const std::string& name, const archive::Sentinel& sentinel) {
-    const auto segment = archive::first_segment_in(name);
-    if (segment.empty() || !sentinel.start_lsn || !sentinel.finish_lsn) return std::nullopt;
-    const auto timeline = std::stoul(std::string(segment.substr(0, timeline_digits)), nullptr, 16);
-    return BackupFacts{name,
-                       pg::TimelineId(static_cast<std::uint32_t>(timeline)),
-                       *sentinel.start_lsn,
-                       *sentinel.finish_lsn,
-                       sentinel.start_time,
-                       sentinel.finish_time};
+    const auto timeline = archive::timeline_of(name);
+    if (!timeline || !sentinel.start_lsn || !sentinel.finish_lsn) return std::nullopt;
+    return BackupFacts{name, *timeline, *sentinel.start_lsn, *sentinel.finish_lsn, sentinel.start_time, sentinel.finish_time};
 }
 
 /// The backup that the chain of `name` lacks; empty if it is whole.
@@ -141,7 +132,7 @@ std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, con
 /// One that cannot be read leads nowhere; other timelines do without it.
 void load_history(Archive& archive, archive::WalFinder& finder, const std::string& name, ArchiveView& view,
                   std::stop_token stop) {
-    const auto number = std::stoul(name.substr(0, timeline_digits), nullptr, 16);
+    const auto number = std::stoul(name.substr(0, pg::timeline_digits), nullptr, 16);
     const pg::TimelineId timeline(static_cast<std::uint32_t>(number));
     try {
         const auto text = history_text(archive, finder, name, std::move(stop));
