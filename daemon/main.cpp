@@ -167,7 +167,8 @@ private:
     std::string reload();
     daemon::Server::Services::Catalogue catalogue(const proto::Frame& request);
     void note_change(const proto::Frame& request, bool trusted);
-    std::string backup_elsewhere(const proto::Frame& request) const;
+    std::string backup_elsewhere(const proto::BackupRequest& request) const;
+    std::string_view encryption() const;
     awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
     void spawn_tasks();
     awaitable<void> serve_and_drain();
@@ -196,11 +197,11 @@ private:
     WalgSocket walg_socket_{settings_, std::move(sockets_.walg), archive_, wal_, connections_};
     daemon::Listener listener_{{settings_.text("socket"), "WALGD_SOCKET"}, std::move(sockets_.walgd)};
     daemon::Server server_{{archive_, wal_, jobs_,
-                            [this](const proto::Frame& request) { return daemon::job_options(settings_, request); },
+                            [this](const proto::BackupRequest& request) { return daemon::job_options(settings_, request); },
                             [this](bool json) { return status(json); }, [this] { return reload(); },
                             [this](const proto::Frame& request) { return catalogue(request); },
                             [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); },
-                            [this](const proto::Frame& request) { return backup_elsewhere(request); }},
+                            [this](const proto::BackupRequest& request) { return backup_elsewhere(request); }},
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{io_.get_executor(), log_, daemon::hook_options(settings_)};
@@ -307,21 +308,12 @@ void Daemon::note_change(const proto::Frame& request, bool trusted) {
     if (request.field(0) == place_) archive_watch_.stored(std::string(request.field(1)), bytes);
 }
 
-std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
-    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7, encryption_at = 8;
-    const auto place = request.field(place_at);
-    if (!place.empty() && place != place_) return "it keeps another archive: " + place_;
-    for (const auto& [at, name] : {std::pair(host_at, "pghost"), std::pair(port_at, "pgport")}) {
-        const auto asked = request.field(at);
-        if (asked.empty() || asked == settings_.text(name)) continue;
-        return fmt::format("its server is another one: its {} is {}", name,
-                           settings_.text(name).empty() ? "not set" : settings_.text(name));
-    }
-    // Whoever names a key must not find plain objects.
-    const auto encryption = request.field(encryption_at);
-    const std::string_view own = archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name();
-    if (!encryption.empty() && encryption != own) return fmt::format("its encryption is another one: {}", own);
-    return {};
+std::string Daemon::backup_elsewhere(const proto::BackupRequest& request) const {
+    return daemon::backup_elsewhere(settings_, {place_, encryption()}, request);
+}
+
+std::string_view Daemon::encryption() const {
+    return archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name();
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {
@@ -379,8 +371,7 @@ void Daemon::run() {
     for (const auto& warning : settings_.warnings()) log_.warn("event=settings text={}", in_quotes(warning));
     log_.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
               archive_.storage.describe(), settings_.text("socket"), walg_socket_.path(), http_ ? http_->address() : "",
-              archive_.packing.compression->name(),
-              archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name());
+              archive_.packing.compression->name(), encryption());
     ::sd_notify(0, "READY=1\nSTATUS=serving");
     drop_code_pages();
     io_.run();
