@@ -10,8 +10,6 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr int newest_version = 18;
-
 /// Only the records that begin in one segment, and are whole.
 class OfSegment : public pg::RecordSink {
 public:
@@ -61,7 +59,7 @@ private:
         pg::check_page_bytes(header_, name_);
         pg::check_wal_header(header_, name_, header_.segment_bytes);
         require_own(name_, header_, system_);
-        if (version) version(pg::server_version_of_magic(header_.magic).value_or(newest_version));
+        if (version) version(pg::read_as_version(header_.magic));
         scan_.emplace(pg::RecordScan::Start{header_.address, header_.magic, header_.page_bytes, wanted_}, sink_);
     }
     const std::string name_;
