@@ -70,8 +70,8 @@ TEST_CASE("what a backup is asked for arrives, and what an older client leaves o
     const auto frame = to_frame(request, 7);
     CHECK(frame.type == Type::backup_push);
     CHECK(frame.request == 7);
-    CHECK(frame.fields == std::vector<std::string>{"/data", "bv", "{}", "base_x", "", "s3://bucket", "", "", "libsodium",
-                                                   "delta_max_steps=0\n"});
+    CHECK(frame.fields ==
+          std::vector<std::string>{"/data", "bv", "{}", "base_x", "", "s3://bucket", "", "", "libsodium", "delta_max_steps=0\n"});
     const auto came = backup_request_of(frame);
     CHECK(to_frame(came, 7).fields == frame.fields);
     CHECK((came.by_database && came.verify && !came.full));
