@@ -13,6 +13,8 @@ namespace walgd {
 UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0600);
 /// An empty file without a name, in the folder for temporary files: $TMPDIR, else /tmp. It is gone when it is closed.
 UniqueFd unnamed_file();
+/// The same in a folder of choice.
+UniqueFd unnamed_file_in(const std::string& folder);
 /// Bytes read, fewer than asked only at the end of the file.
 std::size_t read_some(int fd, MutableBytes into, const std::string& path);
 /// The same from `offset` on; the descriptor's own place does not move.
