@@ -307,51 +307,63 @@ awaitable<std::optional<Credentials>> CredentialChain::from_container() {
     co_return parse_endpoint_answer(text, "container endpoint " + server.authority());
 }
 
-awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
-    if (lower_case(environment("AWS_EC2_METADATA_DISABLED")) == "true") co_return std::nullopt;
-    const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-    const auto server =
-        parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+/// What comes of asking for a token: status 0 where no answer came in time.
+awaitable<std::pair<int, std::string>> CredentialChain::ask_for_instance_token(HttpServer server) {
+    HttpRequest request;
+    request.method = "PUT";
+    request.path = "/latest/api/token";
+    request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
+    std::pair<int, std::string> token{0, ""};
+    const auto asking = [&]() -> awaitable<void> { token = co_await ask(server, request); };
+    try {
+        co_await within(token_limit, asking(), "no answer");
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::cancelled) throw;
+    }
+    co_return token;
+}
+
+/// `there`: a metadata server answers, and is to be believed.
+awaitable<std::optional<Credentials>> CredentialChain::ask_instance(HttpServer server, bool& there) {
     constexpr std::string_view roles = "/latest/meta-data/iam/security-credentials/";
-    std::optional<Error> failure;
-    bool there = false;
     // A server that is busy is no server without a role.
     const auto gives = [&there](int status) {
         there = there || is_busy(status) || status == 200;
         if (is_busy(status)) throw Error(ErrorKind::transient, fmt::format("it answered HTTP {}", status));
         return status == 200;
     };
+    const auto token = co_await ask_for_instance_token(server);
+    // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and the answer with one may get as far as the instance and
+    // not into its container (hop limit): then it goes without, as for WAL-G's SDK.
+    const bool knows_none = token.first == 0 || token.first == 403 || token.first == 404 || token.first == 405;
+    if (!knows_none && !gives(token.first)) co_return std::nullopt;
+    HttpRequest request;
+    request.method = "GET";
+    request.path = roles;
+    if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
+    const auto role = co_await ask(server, request);
+    if (token.first == 0 && role.first == 401) {
+        there = true;
+        throw Error(ErrorKind::denied, "they want a token, and their answer with one does not come",
+                    "in a container the instance's HttpPutResponseHopLimit has to be 2");
+    }
+    if (!gives(role.first)) co_return std::nullopt;
+    request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
+    const auto answer = co_await ask(server, request);
+    if (!gives(answer.first)) co_return std::nullopt;
+    co_return parse_endpoint_answer(answer.second, "instance metadata");
+}
+
+awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
+    if (lower_case(environment("AWS_EC2_METADATA_DISABLED")) == "true") co_return std::nullopt;
+    const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const auto server =
+        parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    std::optional<Error> failure;
+    bool there = false;
     try {
-        HttpRequest token_request;
-        token_request.method = "PUT";
-        token_request.path = "/latest/api/token";
-        token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
-        std::pair<int, std::string> token{0, ""}; // 0: no answer came
-        const auto ask_for_token = [&]() -> awaitable<void> { token = co_await ask(server, token_request); };
-        try {
-            co_await within(token_limit, ask_for_token(), "no answer");
-        } catch (const Error& error) {
-            if (error.kind() == ErrorKind::cancelled) throw;
-        }
-        // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and the answer with one may get as far as the instance
-        // and not into its container (hop limit): then it goes without, as for WAL-G's SDK.
-        const bool knows_none = token.first == 0 || token.first == 403 || token.first == 404 || token.first == 405;
-        if (!knows_none && !gives(token.first)) co_return std::nullopt;
-        HttpRequest request;
-        request.method = "GET";
-        request.path = roles;
-        if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
-        const auto role = co_await ask(server, request);
-        if (token.first == 0 && role.first == 401) {
-            there = true;
-            throw Error(ErrorKind::denied, "they want a token, and their answer with one does not come",
-                        "in a container the instance's HttpPutResponseHopLimit has to be 2");
-        }
-        if (!gives(role.first)) co_return std::nullopt;
-        request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
-        const auto answer = co_await ask(server, request);
-        if (!gives(answer.first)) co_return std::nullopt;
-        co_return parse_endpoint_answer(answer.second, "instance metadata");
+        auto found = co_await ask_instance(server, there);
+        co_return found;
     } catch (const Error& error) {
         failure = error;
     }

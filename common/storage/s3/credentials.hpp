@@ -43,6 +43,8 @@ private:
     awaitable<Credentials> ask_for_role(Role role, HttpFields form, std::optional<Credentials> own);
     awaitable<std::optional<Credentials>> from_container();
     awaitable<std::optional<Credentials>> from_instance();
+    awaitable<std::pair<int, std::string>> ask_for_instance_token(HttpServer server);
+    awaitable<std::optional<Credentials>> ask_instance(HttpServer server, bool& there);
     awaitable<std::pair<int, std::string>> ask(HttpServer server, HttpRequest request);
     std::string environment(const std::string& name) const;
 
