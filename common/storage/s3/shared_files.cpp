@@ -46,7 +46,9 @@ SharedFile read_shared(const std::string& named, const std::string& otherwise, L
     SharedFile file{named.empty() ? otherwise : named, "", !named.empty()};
     std::error_code not_known;
     if (!std::filesystem::exists(file.path, not_known) && !not_known) {
-        if (!named.empty()) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", file.path));
+        if (!named.empty())
+            throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", file.path),
+                        "AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE names it");
         return file;
     }
     try {
