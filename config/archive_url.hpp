@@ -21,6 +21,7 @@ std::optional<ArchiveUrl> parse_archive_url(std::string_view text);
 /// Nothing: a percent sign without two hexadecimal digits behind it.
 std::optional<std::string> percent_decoded(std::string_view text);
 
+/// A setting that other variables stand for, and which they are.
 struct DerivedSetting {
     std::string name, value, source; ///< our name
 };

@@ -16,6 +16,7 @@ enum class Weight {
 };
 std::string_view name_of(Weight weight);
 
+/// One thing that is not as it should be.
 struct Finding {
     Weight weight;
     std::string what; ///< "PostgreSQL", "storage" ...

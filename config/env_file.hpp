@@ -6,6 +6,7 @@
 
 namespace walgd::config {
 
+/// One variable.
 struct EnvLine {
     std::string name, value;
     std::size_t line = 0; ///< from 1

@@ -14,6 +14,7 @@ Sources process_sources(const std::string& config_file, std::map<std::string, st
 /// WALG_PG_WAL_SIZE in bytes; 0 where it is not given. Error(misconfigured) when no cluster has segments of that size.
 std::uint64_t segment_bytes(const Settings& settings);
 
+/// WALG_LOG_LEVEL, in spdlog's words.
 spdlog::level::level_enum log_level(const Settings& settings);
 
 /// Of the keep settings.

@@ -32,7 +32,10 @@ void set_place(storage::S3Options& options, const Settings& settings) {
     const auto rest = prefix.substr(5);
     const auto slash = rest.find('/');
     options.bucket = rest.substr(0, slash);
-    if (options.bucket.empty()) throw Error(ErrorKind::misconfigured, fmt::format("s3_prefix '{}' names no bucket", prefix));
+    if (options.bucket.empty())
+        throw Error(ErrorKind::misconfigured,
+                    fmt::format("s3_prefix ({}) is '{}', which names no bucket", settings.source("s3_prefix"), prefix),
+                    "like this: s3://bucket/path");
     // A URL, as WAL-G reads it: "a%20b" is the folder "a b".
     auto path = percent_decoded(slash == std::string::npos ? std::string() : rest.substr(slash + 1));
     if (!path || rest.find_first_of("?#") != std::string::npos)

@@ -13,6 +13,7 @@
 
 namespace walgd::config {
 
+/// How a value is written, and checked.
 enum class Type {
     text,
     flag,

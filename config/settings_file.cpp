@@ -61,7 +61,8 @@ YAML::Node load_yaml(const std::string& text, const std::string& path) {
     try {
         auto node = YAML::Load(text);
         if (!node.IsNull() && !node.IsMap())
-            throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path));
+            throw Error(ErrorKind::misconfigured, fmt::format("{} is not a list of \"name: value\" lines", path),
+                        "one setting a line, as s3_prefix: s3://bucket/path; walg config --reference tells their names");
         return node;
     } catch (const YAML::Exception& error) {
         // JSON may write a letter as two escapes, which YAML does not know.
@@ -95,7 +96,8 @@ std::string storages_text(const YAML::Node& storages, const std::string& where) 
         const auto name = storage.first.Scalar();
         auto& settings = all[name] = nlohmann::ordered_json::object();
         if (!storage.second.IsMap())
-            throw Error(ErrorKind::misconfigured, fmt::format("{}: {} is not a map of settings", where, name));
+            throw Error(ErrorKind::misconfigured, fmt::format("{}: {} is not a map of settings", where, name),
+                        "each storage has its settings below its name, as east: {s3_prefix: s3://bucket/path}");
         for (const auto& setting : storage.second)
             settings[setting.first.Scalar()] =
                 scalar_text(setting.second, fmt::format("{} of {} in {}", setting.first.Scalar(), name, where));

@@ -57,6 +57,7 @@ struct ArchiveView {
 
 /// Fills what is computed. `history`: of the newest timeline that has segments; nothing where the archive has none.
 void judge(ArchiveView& view, const std::optional<pg::TimelineHistory>& history);
+/// What a view can tell of a file that was stored since.
 enum class Noted {
     known,        ///< the view has it
     without_size, ///< the view has it, but not how large it is
@@ -69,6 +70,7 @@ Noted note_stored(ArchiveView& view, const std::string& wal_file, std::uint64_t 
 /// For who asks what the archive holds. Without `backups` their documents are left out.
 archive::ArchiveSummary summary_of(const ArchiveView& view, bool backups);
 
+/// As the view keeps it.
 BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_bytes);
 
 } // namespace walgd::daemon

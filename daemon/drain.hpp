@@ -9,6 +9,7 @@
 
 namespace walgd::daemon {
 
+/// What is waited for, and how what comes in is stopped.
 struct DrainOptions {
     std::string pgdata; ///< whose postmaster.pid tells whether PostgreSQL still runs; empty: not known
     std::chrono::milliseconds timeout{300000};

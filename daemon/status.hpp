@@ -10,6 +10,7 @@
 
 namespace walgd::daemon {
 
+/// The parts that a status is made from; they outlive it.
 struct StatusSources {
     archive::Archive& archive;
     WalService& wal;

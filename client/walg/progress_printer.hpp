@@ -8,10 +8,12 @@
 
 namespace walgd::cli {
 
+/// How far work is.
 struct Amounts {
     backup::Phase phase = backup::Phase::starting;
     std::uint64_t done = 0, total = 0, stored = 0; ///< bytes; total 0: not known yet
 };
+/// As of now.
 Amounts amounts_of(const backup::Progress& progress);
 
 /// "backup: 1234 of 5678 MiB (21%), 310 MiB/s, 14 s left".

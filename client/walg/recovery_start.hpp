@@ -8,6 +8,7 @@
 
 namespace walgd::cli {
 
+/// What is started, and how.
 struct RecoveryStart {
     std::string programs; ///< folder of pg_ctl
     std::string pgdata, log_file;

@@ -54,7 +54,8 @@ public:
         auto& target = tools.target.archive();
         const auto interval = config::parse_duration(interval_);
         if (!interval)
-            throw Error(ErrorKind::misconfigured, fmt::format("--appearance-checks-interval '{}' is no duration", interval_));
+            throw Error(ErrorKind::misconfigured, fmt::format("--appearance-checks-interval '{}' is no duration", interval_),
+                        "like these: 500ms, 1s, 2m");
         move_.check_interval = *interval;
         // What a transfer that was cut short left of a backup is replaced; WAL, and whatever else, only where that is asked for.
         if (!backups_ && !overwrite_) move_.existing = archive::Existing::keep_same;

@@ -22,6 +22,7 @@ struct ShownTimeline {
 ShownTimeline shown_timeline(const archive::WalTimeline& timeline, std::uint64_t segment_bytes,
                              std::optional<pg::PastTimeline> parent, const std::vector<archive::BackupDetails>& backups);
 
+/// How timelines are printed.
 struct TimelinePrint {
     std::uint64_t segment_bytes;
     bool json = false, with_backups = false;

@@ -11,8 +11,6 @@ namespace walgd::archive {
 namespace {
 
 constexpr int version_max = 2;
-constexpr std::uint64_t sentinel_bytes_max = 256 << 20;
-constexpr std::string_view another = "restore another backup: walg backup-list";
 
 /// The parent is the backup that the delta was made on, not another one of that name.
 void check_step(const ChainLink& delta, const ChainLink& parent) {
@@ -21,18 +19,18 @@ void check_step(const ChainLink& delta, const ChainLink& parent) {
         throw Error(ErrorKind::corrupt,
                     fmt::format("{} is of system {}, {}, on which it is based, of system {}", delta.backup,
                                 delta.sentinel.system->number(), parent.backup, parent.sentinel.system->number()),
-                    std::string(another));
+                    std::string(restore_another));
     if (parent.sentinel.start_lsn && *parent.sentinel.start_lsn != origin.lsn)
         throw Error(ErrorKind::corrupt,
                     fmt::format("{} was made on a {} that began at {}; the one in the archive began at {}", delta.backup,
                                 parent.backup, origin.lsn.text(), parent.sentinel.start_lsn->text()),
-                    std::string(another));
+                    std::string(restore_another));
 }
 
 awaitable<ChainLink> read_parent(storage::Storage& storage, const ChainLink& delta) {
     ChainLink parent{delta.sentinel.delta->from, {}};
     const auto key = sentinel_key(parent.backup);
-    const auto blob = co_await storage::get_whole(storage, key, sentinel_bytes_max);
+    const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
     if (!blob)
         throw Error(ErrorKind::corrupt,
                     fmt::format("{} is a delta on {}, which is not in {}", delta.backup, parent.backup, storage.describe()),
@@ -49,7 +47,7 @@ void check_root(const std::vector<ChainLink>& chain) {
         throw Error(ErrorKind::corrupt,
                     fmt::format("the sentinel of {} names {} as its full backup, but its chain ends at {}", link.backup,
                                 link.sentinel.delta->full_name, chain.back().backup),
-                    std::string(another));
+                    std::string(restore_another));
     }
 }
 
@@ -74,12 +72,12 @@ awaitable<std::vector<ChainLink>> read_chain(storage::Storage& storage, std::str
         if (std::ranges::find(chain, from, &ChainLink::backup) != chain.end())
             throw Error(ErrorKind::corrupt,
                         fmt::format("the chain of {} comes back to {}: it has no full backup", chain[0].backup, from),
-                        std::string(another));
+                        std::string(restore_another));
         if (!valid_backup_name(from))
             throw Error(
                 ErrorKind::corrupt,
                 fmt::format("the sentinel of {} names '{}' as its parent, which is no backup's name", chain.back().backup, from),
-                std::string(another));
+                std::string(restore_another));
         auto parent = co_await read_parent(storage, chain.back());
         chain.push_back(std::move(parent));
     }

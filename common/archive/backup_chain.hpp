@@ -7,6 +7,9 @@
 
 namespace walgd::archive {
 
+/// The hint where a backup, or what it builds on, is of no use.
+inline constexpr std::string_view restore_another = "restore another backup: walg backup-list";
+
 /// One backup of a chain.
 struct ChainLink {
     std::string backup;

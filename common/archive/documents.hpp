@@ -45,6 +45,7 @@ struct DeltaOrigin {
     int count = 0;
 };
 
+/// <backup>_backup_stop_sentinel.json: section 2.1.
 struct Sentinel {
     std::optional<pg::Lsn> start_lsn, finish_lsn;
     std::optional<DeltaOrigin> delta;
@@ -64,6 +65,7 @@ struct Sentinel {
 std::string to_json(const Sentinel& sentinel);
 Sentinel parse_sentinel(std::string_view json, const std::string& object);
 
+/// metadata.json: section 2.3.
 struct BackupMetadata {
     Time start_time{}, finish_time{};
     std::string date_fmt{date_format}, hostname, data_dir;
@@ -93,6 +95,7 @@ Journal parse_journal(std::string_view json, std::string backup, const std::stri
 /// not JSON.
 std::string normalized_user_data(std::string_view text);
 
+/// What files_metadata.json says of a file.
 struct FileDescription {
     bool is_incremented = false, is_skipped = false;
     Time modified{};

@@ -2,6 +2,7 @@
 #include "common/archive/json_text.hpp"
 #include "common/archive/relation_names.hpp"
 #include "common/base/bytes.hpp"
+#include "common/base/character_iterator.hpp"
 #include "common/base/error.hpp"
 #include "common/codec/pull_thread.hpp"
 
@@ -162,30 +163,9 @@ struct FilesMetadataReader::State {
     State(Callbacks given, std::string name) : callbacks(std::move(given)), object(std::move(name)) {
         parser.start([this](codec::PullThread&) {
             Events events(callbacks, object);
-            nlohmann::json::sax_parse(Iterator{this}, Iterator{}, &events);
+            nlohmann::json::sax_parse(CharacterIterator<State>{this}, CharacterIterator<State>{}, &events);
         });
     }
-
-    struct Iterator {
-        using iterator_category = std::input_iterator_tag;
-        using value_type = char;
-        using difference_type = std::ptrdiff_t;
-        using pointer = const char*;
-        using reference = char;
-        State* state = nullptr;
-        char operator*() const { return text_of(state->buffer.view())[state->position]; }
-        Iterator& operator++() {
-            ++state->position;
-            return *this;
-        }
-        Iterator operator++(int) {
-            auto old = *this;
-            ++*this;
-            return old;
-        }
-        /// Only ever compared with the end.
-        bool operator==(const Iterator&) const { return state == nullptr || !state->more(); }
-    };
 
     /// There is a character at `position`, if need be after waiting for more.
     bool more() {
@@ -195,6 +175,8 @@ struct FilesMetadataReader::State {
         buffer.commit(parser.pull(buffer.room()));
         return !buffer.empty();
     }
+    char current() const { return text_of(buffer.view())[position]; }
+    void advance() { ++position; }
 
     Callbacks callbacks;
     std::string object;

@@ -17,6 +17,7 @@ struct MoveGroup {
     std::size_t size() const { return objects.size() + (last ? 1 : 0); }
 };
 
+/// How objects are moved, or copied.
 struct MoveOptions {
     Existing existing = Existing::replace; ///< keep_same: what came to the target since it was listed is not replaced
     bool preserve = false;                 ///< copy only

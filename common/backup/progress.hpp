@@ -4,6 +4,7 @@
 
 namespace walgd::backup {
 
+/// Of a push and of a fetch; as a number in proto::Type::progress, so that new ones come last.
 enum class Phase { starting, copying, waiting_for_wal, finishing, syncing, done };
 
 /// Told by the job's threads, read by whoever shows it.

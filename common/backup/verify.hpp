@@ -8,6 +8,7 @@
 
 namespace walgd::backup {
 
+/// How much is read.
 struct VerifyOptions {
     std::size_t sample = 0;      ///< so many objects by chance; 0: all
     bool since_last = false;     ///< only what was stored since the last one; goes on where a budget ended it
@@ -17,6 +18,7 @@ struct VerifyOptions {
     unsigned at_once = 1;
 };
 
+/// An object that cannot be restored from, and why.
 struct Damage {
     std::string object, cause;
 };

@@ -25,14 +25,35 @@ UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
     return UniqueFd(fd);
 }
 
+namespace {
+
+/// Nothing, with errno, where the folder takes none.
+UniqueFd without_name(const std::string& folder) {
+    UniqueFd unnamed(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (unnamed || (errno != EOPNOTSUPP && errno != EISDIR)) return unnamed;
+    // File systems that know no files without a name.
+    auto path = folder + "/walgd.XXXXXX";
+    UniqueFd named(::mkostemp(path.data(), O_CLOEXEC));
+    if (named && ::unlink(path.c_str()) != 0) throw_errno(fmt::format("cannot remove {}", path));
+    return named;
+}
+
+} // namespace
+
+UniqueFd unnamed_file_in(const std::string& folder) {
+    auto file = without_name(folder);
+    if (!file) throw_errno(fmt::format("cannot make a file in {}", folder));
+    return file;
+}
+
 UniqueFd unnamed_file() {
     const auto given = std::getenv("TMPDIR");
     const std::string folder = given != nullptr && *given != '\0' ? given : "/tmp";
-    const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
+    auto file = without_name(folder);
+    if (!file)
         throw Error(ErrorKind::failed, fmt::format("cannot make a temporary file in {}: {}", folder, std::strerror(errno)),
                     "TMPDIR names another folder; one that this user may write to, with some room");
-    return UniqueFd(fd);
+    return file;
 }
 
 std::size_t read_some(int fd, MutableBytes into, const std::string& path) {

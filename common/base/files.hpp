@@ -9,14 +9,21 @@
 /// Thin calls over POSIX files; every failure is an Error(failed) that names the path.
 namespace walgd {
 
+/// open(2) with O_CLOEXEC.
 UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0600);
 /// An empty file without a name, in the folder for temporary files: $TMPDIR, else /tmp. It is gone when it is closed.
 UniqueFd unnamed_file();
+/// The same in a folder of choice.
+UniqueFd unnamed_file_in(const std::string& folder);
 /// Bytes read, fewer than asked only at the end of the file.
 std::size_t read_some(int fd, MutableBytes into, const std::string& path);
+/// The same from `offset` on; the descriptor's own place does not move.
 std::size_t read_at(int fd, MutableBytes into, std::uint64_t offset, const std::string& path);
+/// All of it, whatever a single write takes.
 void write_all(int fd, ByteView bytes, const std::string& path);
+/// The same from `offset` on; the descriptor's own place does not move.
 void write_all_at(int fd, ByteView bytes, std::uint64_t offset, const std::string& path);
+/// Makes the content durable; the name becomes so by sync_folder().
 void sync_file(int fd, const std::string& path);
 /// Makes a created, renamed or removed name inside `folder` durable.
 void sync_folder(const std::string& folder);

@@ -22,6 +22,7 @@ public:
     virtual std::unique_ptr<Sink> decryptor(Sink& next) const = 0;
 };
 
+/// WALG_LIBSODIUM_KEY_TRANSFORM: how the key is written.
 enum class KeyTransform { none, hex, base64 };
 
 /// `key_text` as it stands in WALG_LIBSODIUM_KEY; the text of a key file is trimmed by the caller. Error(misconfigured) names

@@ -32,6 +32,7 @@ private:
 /// For methods without levels: any level is a mistake.
 void refuse_level(std::string_view method, const std::string& level);
 
+/// Error(corrupt): the stream is not what it should be.
 [[noreturn]] void refuse_stream(std::string_view method, std::string_view cause);
 /// The stream ended before its end mark.
 [[noreturn]] void refuse_cut(std::string_view method);

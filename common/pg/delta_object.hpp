@@ -40,6 +40,7 @@ struct DeltaProof {
     friend bool operator==(const DeltaProof&, const DeltaProof&) = default;
 };
 
+/// One object, read whole.
 struct DeltaObject {
     std::optional<DeltaProof> proof; ///< nothing: it is WAL-G's
     std::vector<DeltaSection>

@@ -18,10 +18,12 @@ struct ReplicationFacts {
     std::uint64_t segment_bytes = 0;
 };
 
+/// A physical slot.
 struct ReplicationSlot {
     std::optional<Lsn> restart; ///< the server keeps all WAL from here on; nothing: it keeps none for this slot
 };
 
+/// What a server goes on with behind the timeline that was streamed.
 struct NextTimeline {
     TimelineId timeline{0};
     Lsn begin{0}; ///< where the streamed timeline was left
@@ -33,6 +35,7 @@ struct StreamEnd {
     std::string removed;              ///< the server's words, when it does not have the WAL any more
 };
 
+/// No message is there yet.
 struct NothingYet {};
 using StreamEvent = std::variant<NothingYet, WalData, Keepalive, StreamEnd>;
 

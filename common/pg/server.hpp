@@ -17,6 +17,7 @@ namespace walgd::pg {
 /// default.
 using ConnectionOptions = std::map<std::string, std::string>;
 
+/// What a server says of itself.
 struct ServerFacts {
     int version_num = 0;        ///< 150018
     std::string data_directory; ///< symlinks resolved by the server's own view, no trailing slash
@@ -38,12 +39,14 @@ struct Tablespace {
     std::string location;
 };
 
+/// What pg_backup_start() (pg_start_backup() before PostgreSQL 15) told.
 struct BackupStart {
     Lsn lsn{0};
     TimelineId timeline{0};
     std::string start_segment; ///< for the backup's name; walg-format.md 1.3, primary and standby rules
 };
 
+/// What pg_backup_stop() (pg_stop_backup()) told.
 struct BackupStop {
     Lsn lsn{0};
     std::string backup_label;   ///< byte for byte as the server gave it

@@ -11,6 +11,7 @@
 /// stretch of WAL changed (src/backend/backup/walsummary.c, src/common/blkreftable.c).
 namespace walgd::pg {
 
+/// One file: the stretch of WAL that it summarises.
 struct WalSummary {
     TimelineId timeline{0};
     Lsn start{0}, end{0};
@@ -19,6 +20,7 @@ struct WalSummary {
 
 /// "TTTTTTTTSSSSSSSSSSSSSSSSEEEEEEEEEEEEEEEE.summary"; nothing for any other name.
 std::optional<WalSummary> parse_summary_name(std::string_view name);
+/// The name of its file.
 std::string summary_name(const WalSummary& summary);
 
 /// A stretch of WAL of one timeline.

@@ -22,6 +22,7 @@ struct ManifestFile {
     bool damaged = false; ///< some of its pages had wrong checksums when it was copied
 };
 
+/// A folder, named as files are.
 struct ManifestFolder {
     std::string name;
     unsigned mode = 0;

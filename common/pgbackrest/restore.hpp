@@ -7,6 +7,7 @@
 
 namespace walgd::pgbackrest {
 
+/// What is restored, and where to.
 struct RestoreOptions {
     std::string destination;       ///< absent or empty folder; a symlink to one is followed
     std::string backup = "LATEST"; ///< label or LATEST
@@ -15,6 +16,7 @@ struct RestoreOptions {
     bool fsync = true;             ///< WALG_TAR_DISABLE_FSYNC
 };
 
+/// What was written.
 struct RestoreResult {
     std::string label;
     std::uint64_t files = 0, bytes = 0;

@@ -1,6 +1,7 @@
 #include "common/pgbackrest/wal_fetch.hpp"
 
 #include "common/archive/chain.hpp"
+#include "common/archive/read_through.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/base/files.hpp"
 #include "common/base/naming.hpp"
@@ -98,17 +99,10 @@ awaitable<bool> unpack(archive::Archive& archive, std::string name, Stored store
     if (!object) co_return false;
     Hashed content(fd, name);
     archive::UnpackChain chain(nullptr, *stored.compression, content);
-    Blob chunk(storage::read_chunk_bytes);
-    for (;;) {
-        const auto count = co_await object->read({chunk.data(), chunk.capacity()});
-        auto work = [&] {
-            if (count > 0) return chain.head().write({chunk.data(), count});
-            chain.head().finish();
-            check(stored, name, content, fd);
-        };
-        co_await run_on(archive.cpu, std::move(work));
-        if (count == 0) co_return true;
-    }
+    co_await archive::read_through(archive, *object, chain.head());
+    auto checking = [&] { check(stored, name, content, fd); };
+    co_await run_on(archive.cpu, std::move(checking));
+    co_return true;
 }
 
 /// An Error of the content that does not name its object gets to.

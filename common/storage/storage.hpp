@@ -36,12 +36,14 @@ struct ObjectInfo {
     std::map<std::string, std::string> metadata; ///< ours, lower-case names; filled by head() and get(), not by list()
 };
 
+/// How an object is stored.
 struct PutOptions {
     bool if_absent = false; ///< store only if there is no such object; else PutOutcome::exists and nothing changed
     std::map<std::string, std::string>
         metadata; ///< kept with the object where the storage can; names are lower-case words with dashes
 };
 
+/// `exists`: under if_absent there was such an object, and nothing was changed.
 enum class PutOutcome { stored, exists };
 
 /// A certificate that a server showed, or credentials in use, and when they end.
@@ -51,6 +53,7 @@ struct Expiry {
     std::chrono::system_clock::time_point at;
 };
 
+/// A part of an object, in bytes.
 struct ByteRange {
     std::uint64_t offset = 0;
     std::optional<std::uint64_t> length; ///< nothing: to the end
@@ -89,6 +92,7 @@ public:
     virtual awaitable<void> abort() = 0;
 };
 
+/// What of a folder is listed.
 struct ListOptions {
     bool recursive = false;           ///< false: objects directly in the folder, and the names of its sub-folders
     std::optional<std::string> token; ///< next of the page before
@@ -96,12 +100,14 @@ struct ListOptions {
     std::string after; ///< only what follows this name in the order of bytes, counted from the folder; not recursive
 };
 
+/// As much of a listing as one answer has.
 struct ListPage {
     std::vector<ObjectInfo> objects;
     std::vector<std::string> folders; ///< names relative to the prefix, with a trailing slash; only when not recursive
     std::optional<std::string> next;  ///< more to come: ask again with this token
 };
 
+/// An object that was not removed, and why.
 struct RemoveFailure {
     ObjectKey key;
     Error error;

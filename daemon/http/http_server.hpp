@@ -18,12 +18,14 @@ struct PageQuestion {
     bool trusted = false; ///< it carried the token
 };
 
+/// What is sent back.
 struct PageAnswer {
     unsigned status = 200;
     std::string content_type = "text/plain; charset=utf-8";
     std::string body;
 };
 
+/// Where it listens, and who may ask.
 struct HttpOptions {
     std::string listen;                   ///< "127.0.0.1:9351", "[::]:9351"; port 0 takes a free one
     std::string token;                    ///< empty: none, then nothing that changes anything is served

@@ -26,9 +26,7 @@ void add_process(MetricFamilies& all, Time started) {
     all.gauge("process_resident_memory_bytes", "Resident memory", number(pages_resident * ::sysconf(_SC_PAGESIZE)));
 }
 
-void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
-    const auto& wal = sources.wal.counters();
-    const auto& queue = sources.wal.queue();
+void add_requests(MetricFamilies& all, const WalCounters& wal) {
     const std::string pushes = "walgd_wal_pushes_total", pushes_help = "Requests of archive_command, by how they ended";
     all.counter(pushes, pushes_help, number(wal.pushed), {{"result", "stored"}});
     all.counter(pushes, pushes_help, number(wal.already_there), {{"result", "already_there"}});
@@ -45,6 +43,9 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
     all.counter(bytes, bytes_help, number(wal.plain_bytes), {{"of", "plain"}});
     all.counter(bytes, bytes_help, number(wal.stored_bytes), {{"of", "stored"}});
     all.counter(bytes, bytes_help, number(wal.fetched_bytes), {{"of", "fetched"}});
+}
+
+void add_latencies(MetricFamilies& all, const WalCounters& wal) {
     all.histogram("walgd_wal_push_seconds", "From a request of archive_command to its answer", wal.push);
     all.histogram("walgd_wal_fetch_seconds", "From a request of restore_command to its answer", wal.fetch);
     const std::string stage = "walgd_wal_stage_seconds",
@@ -52,8 +53,12 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
     all.histogram(stage, stage_help, wal.waiting, {{"stage", "wait"}});
     all.histogram(stage, stage_help, wal.packing, {{"stage", "pack"}});
     all.histogram(stage, stage_help, wal.putting, {{"stage", "put"}});
+}
+
+void add_state(MetricFamilies& all, const WalService& service, Time now) {
+    const auto& wal = service.counters();
     all.gauge("walgd_wal_in_flight", "Requests under way", wal.in_flight);
-    all.gauge("walgd_wal_waiting", "Requests that wait for a place", number(sources.wal.waiting()));
+    all.gauge("walgd_wal_waiting", "Requests that wait for a place", number(service.waiting()));
     all.gauge("walgd_wal_last_stored_timestamp", "When the last WAL file was stored, unix time; 0: none since the start",
               unix_seconds(wal.last_pushed_at));
     all.gauge("walgd_wal_seconds_since_last_stored", "How long ago the last WAL file was stored; -1: none since the start",
@@ -63,6 +68,10 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
             all.gauge("walg_last_upload", "When the last one was stored, unix time", unix_seconds(wal.last_pushed_at),
                       {{"type", type}});
     }
+}
+
+void add_backlog(MetricFamilies& all, const StatusSources& sources) {
+    const auto& queue = sources.wal.queue();
     const bool watching = sources.look_ahead.not_watching().empty();
     all.gauge("walgd_wal_watching_archive_status", "1: PostgreSQL's archive_status is followed", watching ? 1 : 0);
     if (watching) {
@@ -72,10 +81,20 @@ void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
         all.gauge("walg_missing_remote_wal_segment_at_end", "WAL segments that PostgreSQL has not archived (.ready)",
                   number(queue.ready_segments()));
     }
-    const auto& prefetch = sources.wal.prefetch().counters();
+}
+
+void add_prefetch(MetricFamilies& all, const PrefetchCounters& prefetch) {
     all.counter("walgd_prefetched_total", "WAL segments fetched ahead of PostgreSQL", number(prefetch.prefetched));
     all.counter("walgd_prefetch_hits_total", "Requests answered by one of these", number(prefetch.hits));
     all.counter("walgd_prefetch_dropped_total", "Prefetched and not asked for", number(prefetch.dropped));
+}
+
+void add_wal(MetricFamilies& all, const StatusSources& sources, Time now) {
+    add_requests(all, sources.wal.counters());
+    add_latencies(all, sources.wal.counters());
+    add_state(all, sources.wal, now);
+    add_backlog(all, sources);
+    add_prefetch(all, sources.wal.prefetch().counters());
 }
 
 void add_storages(MetricFamilies& all, const storage::Aliveness& members) {

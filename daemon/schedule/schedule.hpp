@@ -10,6 +10,7 @@
 
 namespace walgd::daemon {
 
+/// What the server is, as far as it concerns who runs a task.
 enum class Role {
     primary,
     left, ///< a primary, but the archive has a newer timeline: another server may have been promoted

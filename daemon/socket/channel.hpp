@@ -15,6 +15,7 @@ using Socket = asio::local::stream_protocol::socket;
 /// User and process at the other end, for the log.
 std::string peer_of(const Socket& socket);
 
+/// A frame, with the descriptor that came with it.
 struct Request {
     proto::Frame frame;
     UniqueFd descriptor;          ///< of SCM_RIGHTS; closed again if the request has no use for it

@@ -4,8 +4,6 @@
 #include "common/base/files.hpp"
 
 #include <cerrno>
-#include <cstdlib>
-#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
 #include <sys/sendfile.h>
@@ -14,18 +12,6 @@
 namespace walgd::daemon {
 
 namespace fs = std::filesystem;
-
-UniqueFd open_unnamed_file(const std::string& folder) {
-    const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0) return UniqueFd(fd);
-    if (errno != EOPNOTSUPP && errno != EISDIR) throw_errno(fmt::format("cannot make a file in {}", folder));
-    // File systems that know no files without a name.
-    auto path = folder + "/walgd.XXXXXX";
-    UniqueFd named(::mkostemp(path.data(), O_CLOEXEC));
-    if (!named) throw_errno(fmt::format("cannot make a file in {}", folder));
-    if (::unlink(path.c_str()) != 0) throw_errno(fmt::format("cannot remove {}", path));
-    return named;
-}
 
 void prepare_prefetch_folder(const std::string& folder) {
     const std::string hint =
@@ -38,7 +24,7 @@ void prepare_prefetch_folder(const std::string& folder) {
     if (error)
         throw Error(ErrorKind::misconfigured, fmt::format("cannot make prefetch_dir {}: {}", folder, error.message()), hint);
     try {
-        open_unnamed_file(folder);
+        unnamed_file_in(folder);
     } catch (const Error& failure) {
         throw Error(ErrorKind::misconfigured, fmt::format("prefetch_dir cannot be used: {}", failure.what()), hint);
     }

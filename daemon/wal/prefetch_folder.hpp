@@ -1,6 +1,4 @@
 #pragma once
-#include "common/base/handles.hpp"
-
 #include <cstdint>
 #include <string>
 
@@ -9,7 +7,6 @@ namespace walgd::daemon {
 
 /// Makes the folder if need be and tries it. Error(misconfigured) when no file can be made in it, and for PostgreSQL's pg_wal.
 void prepare_prefetch_folder(const std::string& folder);
-UniqueFd open_unnamed_file(const std::string& folder);
 /// The first `bytes` of one file into another, from its beginning, within the kernel; `name` is for messages.
 void copy_file(int from, int to, std::uint64_t bytes, const std::string& name);
 

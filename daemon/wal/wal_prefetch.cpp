@@ -211,7 +211,7 @@ awaitable<void> WalPrefetch::bring_file(Entry& entry) {
         window_.ends_at(entry.segment);
         co_return;
     }
-    entry.file = open_unnamed_file(options_.folder);
+    entry.file = unnamed_file_in(options_.folder);
     entry.bytes = co_await fetcher_.unpack(entry.identity.name, std::move(*object), entry.file.get());
     settle(entry, Entry::Stage::ready);
 }

@@ -13,12 +13,14 @@
 
 namespace walgd::daemon {
 
+/// How far ahead, and where it is kept.
 struct PrefetchOptions {
     unsigned depth_max = 0; ///< so many segments ahead at most; 0: none
     std::string folder;     ///< for segments that memory has no room for; empty: these are not unpacked ahead
     Clock::duration idle{std::chrono::seconds(60)}; ///< after the last answer all is let go of
 };
 
+/// Since the start.
 struct PrefetchCounters {
     std::uint64_t prefetched = 0, hits = 0, dropped = 0; ///< segments: got ahead; asked for then; or not asked for
 };

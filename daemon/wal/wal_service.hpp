@@ -30,6 +30,7 @@ struct WalCounters {
     std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{} /* fetches too */, push_failed_at{};
 };
 
+/// How much at once, and for how long.
 struct WalLimits {
     unsigned concurrency = 16;
     std::size_t ahead_files = 32;      ///< TOTAL_BG_UPLOADED_LIMIT

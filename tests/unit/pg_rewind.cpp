@@ -1,69 +1,22 @@
 #include "common/pg/divergence.hpp"
 #include "common/pg/wal_records.hpp"
-#include "tests/unit/wal_support.hpp"
+#include "tests/unit/record_support.hpp"
 
 namespace walgd::pg {
 
 namespace {
 
-constexpr std::uint64_t segment_bytes = 1 << 20, page_bytes = 8192, start = 3 * segment_bytes;
 constexpr unsigned shutdown_checkpoint = 0x00, online_checkpoint = 0x10, segment_switch = 0x40, redo_point = 0xE0;
 
-/// A segment written as PostgreSQL writes it: records at multiples of eight, cut by page headers.
-class Written {
+/// A segment of 1 MiB, cut off where it ends.
+class Written : public test::WrittenWal {
 public:
-    /// `rest`: so many bytes of a record of the segment before come first.
-    explicit Written(std::uint32_t rest = 0) {
-        test::WalHeaderText header;
-        header.address = start;
-        header.info = static_cast<std::uint16_t>(rest > 0 ? 3 : 2);
-        text_ = header.bytes();
-        set(16, rest);
-        put(std::string(rest, 'r'));
-    }
-    /// Returns where it begins.
-    Lsn record(std::uint32_t length, unsigned manager, unsigned info) {
-        while (text_.size() % 8 != 0) text_ += '\0';
-        if (text_.size() % page_bytes == 0) new_page(0);
-        const Lsn begin(start + text_.size());
-        std::string bytes(length, 'x');
-        std::memcpy(bytes.data(), &length, sizeof length);
-        bytes[16] = static_cast<char>(info);
-        bytes[17] = static_cast<char>(manager);
-        put(bytes);
-        return begin;
-    }
-    /// The record under way was given up: what follows begins with a page that does not go on with it.
-    void give_up(std::uint32_t length) {
-        record(length, 0, online_checkpoint);
-        text_.resize(text_.size() / page_bytes * page_bytes);
-        new_page(0);
-    }
+    explicit Written(std::uint32_t rest = 0) : WrittenWal(start, rest) {}
     std::optional<Lsn> last_checkpoint(Lsn before) const {
-        auto whole = text_;
-        whole.resize(segment_bytes);
-        return last_checkpoint_record(bytes_of(whole), before, "segment");
+        auto segment = pages();
+        segment.resize(1 << 20);
+        return last_checkpoint_record(bytes_of(segment), before, "segment");
     }
-
-private:
-    template <class T> void set(std::size_t at, T value) { std::memcpy(text_.data() + at, &value, sizeof value); }
-    void put(std::string_view bytes) {
-        while (!bytes.empty() && text_.size() < segment_bytes) {
-            if (text_.size() % page_bytes == 0) new_page(static_cast<std::uint32_t>(bytes.size()));
-            const auto count = std::min(bytes.size(), page_bytes - text_.size() % page_bytes);
-            text_ += bytes.substr(0, count);
-            bytes.remove_prefix(count);
-        }
-    }
-    void new_page(std::uint32_t rest) {
-        const auto at = text_.size();
-        text_.resize(at + 24);
-        set(at, std::uint16_t{0xD110});
-        set(at + 2, static_cast<std::uint16_t>(rest > 0 ? 1 : 0));
-        set(at + 8, start + at);
-        set(at + 16, rest);
-    }
-    std::string text_;
 };
 
 constexpr Lsn end_of_wal(1ULL << 40);
@@ -96,7 +49,7 @@ TEST_CASE("a record of the segment before is skipped, however long", "[pg]") {
 TEST_CASE("after a segment switch nothing is read, and a record that was given up is none", "[pg]") {
     Written wal;
     const auto checkpoint = wal.record(114, 0, online_checkpoint);
-    wal.give_up(30000);
+    wal.give_up(30000, 0, online_checkpoint);
     CHECK(wal.last_checkpoint(end_of_wal) == checkpoint);
     const auto after = wal.record(114, 0, online_checkpoint);
     CHECK(wal.last_checkpoint(end_of_wal) == after);

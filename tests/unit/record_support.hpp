@@ -13,10 +13,14 @@ public:
     static constexpr std::uint64_t page_bytes = 8192;
     static constexpr pg::Lsn start{3 << 20};
 
-    explicit WrittenWal(pg::Lsn begin = start) : begin_(begin) {
+    /// `rest`: so many bytes of a record of the segment before come first.
+    explicit WrittenWal(pg::Lsn begin = start, std::uint32_t rest = 0) : begin_(begin) {
         WalHeaderText header;
         header.address = begin.bytes();
+        if (rest > 0) header.info = 3;
         text_ = header.bytes();
+        set(16, rest);
+        put(std::string(rest, 'r'));
     }
     /// Where the next record begins, but for a page's header.
     pg::Lsn place() const { return pg::Lsn(begin_.bytes() + text_.size()); }
@@ -58,6 +62,12 @@ public:
     pg::Lsn restore_point(std::string name, Time time) {
         name.resize(64);
         return record(pg::manager::xlog, pg::xlog_kind::restore_point, 0, with_header(number(microseconds(time)) + name));
+    }
+    /// A record that was given up: what follows begins with a page that does not go on with it.
+    void give_up(std::uint32_t length, unsigned manager, unsigned info) {
+        record(length, manager, info);
+        text_.resize(text_.size() / page_bytes * page_bytes);
+        new_page(0);
     }
     /// Whole pages; behind the last record zeros.
     std::string pages() const {

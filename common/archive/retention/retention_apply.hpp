@@ -5,6 +5,7 @@
 
 namespace walgd::archive {
 
+/// What came of removing.
 struct Removal {
     std::size_t removed = 0;                      ///< objects, by what the storage said
     std::vector<storage::RemoveFailure> failures; ///< after the first step that has any nothing more is removed

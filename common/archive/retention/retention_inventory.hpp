@@ -13,6 +13,7 @@
 /// What there is in an archive, as deciding what to delete needs it.
 namespace walgd::archive {
 
+/// An object as a listing has it.
 struct HeldObject {
     storage::ObjectKey key;
     std::uint64_t bytes = 0;
@@ -38,6 +39,7 @@ struct HeldBackup {
     std::string missing_wal;      ///< the first segment of its own WAL that is not there; empty: all are
 };
 
+/// All that a decision is made from, by one look; from then on it ages.
 struct Inventory {
     std::string where; ///< of the storage, for messages
     std::uint64_t segment_bytes = pg::segment_bytes_default;
@@ -58,6 +60,7 @@ HeldBackup held_backup(const std::string& name, storage::Modified modified, cons
 /// Fills in what each backup lacks, from the names of the objects.
 void note_missing(Inventory& inventory);
 
+/// What a document that cannot be read does.
 enum class Unreadable {
     stops, ///< Error(corrupt) that names each: then nothing may be deleted
     noted, ///< backups without a readable sentinel are left out

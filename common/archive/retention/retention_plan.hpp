@@ -17,6 +17,7 @@ struct Selection {
     bool last_may_go = false;        ///< the last backup that can be restored too
 };
 
+/// What becomes of one backup.
 struct Verdict {
     const HeldBackup* backup;
     bool stays;
@@ -30,6 +31,7 @@ struct WalRange {
     std::uint64_t bytes = 0;
 };
 
+/// What goes and what stays, with all that follows from it; nothing is removed yet.
 struct RetentionPlan {
     std::vector<Verdict> backups; ///< by start time
     /// What was to go and stays all the same, with its reason: the command is not done as it was given.
@@ -44,6 +46,7 @@ struct RetentionPlan {
     std::size_t objects() const;
 };
 
+/// What is selected goes, but for what a kept backup or its recovery needs. A pure function.
 RetentionPlan plan_removal(const Inventory& inventory, const Selection& selection);
 
 } // namespace walgd::archive

@@ -7,13 +7,16 @@
 /// of the newest one's system identifier alone are counted and selected.
 namespace walgd::archive {
 
+/// WAL-G's FULL and FIND_FULL.
 enum class FullModifier { none, full, find_full };
 
+/// What a command selects, and the backup that it was about.
 struct Choice {
     const HeldBackup* target = nullptr; ///< nullptr: nothing is to be deleted
     Selection selection;
 };
 
+/// `delete retain`.
 struct RetainRequest {
     FullModifier modifier = FullModifier::none;
     std::size_t count = 1;
@@ -32,6 +35,7 @@ Choice select_target(const Inventory& inventory, FullModifier modifier, const st
 /// The one whose user data are these (JSON). Error(refused) when there is none, or several.
 std::string name_by_user_data(const Inventory& inventory, const std::string& user_data);
 
+/// `delete garbage`: both, or WAL or backups alone.
 enum class GarbageKind { all, archives, backups };
 /// WAL before the oldest backup that is not permanent, and folders without a sentinel.
 Choice select_garbage(const Inventory& inventory, GarbageKind kind, bool without_backup_check);

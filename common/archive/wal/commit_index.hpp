@@ -26,6 +26,7 @@ struct IndexPlace {
 /// `writer`: empty but for one who cannot read what is there (it has a public key alone).
 storage::ObjectKey index_key(IndexPlace place, std::string_view writer, std::string_view suffix);
 
+/// One object of the index, by its name.
 struct IndexObject {
     storage::ObjectKey key;
     IndexPlace place;
@@ -40,6 +41,7 @@ awaitable<void> write_index(Archive& archive, NoteBlock block, std::string write
 
 /// `more`'s notes into `block`; a complete one is never replaced by one that is not.
 void merge(NoteBlock& block, const NoteBlock& more);
+/// In the order of segments. Replaces the one that is there, as merge() does.
 void put_note(NoteBlock& block, std::uint64_t number, WalNote note);
 
 } // namespace walgd::archive

@@ -41,6 +41,7 @@ struct OddObject {
     friend bool operator==(const OddObject&, const OddObject&) = default;
 };
 
+/// What wal_005/ holds, by one listing.
 struct WalCatalogue {
     std::uint64_t segment_bytes = pg::segment_bytes_default;
     std::map<pg::TimelineId, WalTimeline> timelines;

@@ -9,7 +9,9 @@
 /// Decides only: looks at a catalogue, asks nobody.
 namespace walgd::archive {
 
+/// WAL-G's FOUND, MISSING_LOST, MISSING_UPLOADING and MISSING_DELAYED.
 enum class SegmentState { found, lost, uploading, delayed };
+/// WAL-G's OK, WARNING and FAILURE.
 enum class CheckStatus { ok, warning, failure };
 
 /// Segments of one timeline that follow each other and are in the same state.
@@ -38,6 +40,7 @@ CheckStart earliest_backup(const std::vector<BackupEntry>& backups, const std::v
 std::string why_not_usable(const BackupEntry& backup, const SwitchPoints& switches, pg::TimelineId current,
                            std::uint64_t segment_bytes);
 
+/// Segments at the end that may be missing.
 struct CheckWindows {
     std::uint64_t delayed = 0;    ///< so many of the newest may be missing because they are late
     std::uint64_t uploading = 16; ///< and so many behind them because they are on their way

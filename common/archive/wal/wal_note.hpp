@@ -18,6 +18,7 @@ struct NotedEnd {
     friend bool operator==(const NotedEnd&, const NotedEnd&) = default;
 };
 
+/// A restore point (pg_create_restore_point()).
 struct NotedPoint {
     pg::Lsn begin{0}, end{0};
     Time time{};
@@ -25,6 +26,7 @@ struct NotedPoint {
     friend bool operator==(const NotedPoint&, const NotedPoint&) = default;
 };
 
+/// A checkpoint: recovery from it begins at `redo`.
 struct NotedCheckpoint {
     pg::Lsn begin{0}, redo{0};
     Time time{};

@@ -15,6 +15,7 @@ namespace walgd::archive {
 /// How much we know of the storage's If-None-Match.
 enum class ConditionalPut { works, look_first };
 
+/// How files are pushed, and what of them is checked.
 struct WalPushOptions {
     ConditionalPut conditional_put = ConditionalPut::works;
     bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's; of others
@@ -24,6 +25,7 @@ struct WalPushOptions {
     bool overwrite = false; ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)
 };
 
+/// What came of a push.
 struct WalPushed {
     bool already_there = false; ///< with the same content
     std::uint64_t plain_bytes = 0, stored_bytes = 0;

@@ -1,6 +1,7 @@
 #include "common/archive/wal/wal_read.hpp"
 
 #include "common/archive/chain.hpp"
+#include "common/archive/read_through.hpp"
 
 #include <algorithm>
 
@@ -44,20 +45,10 @@ awaitable<bool> read_wal(Archive& archive, WalFinder& finder, std::string name, 
     if (!object) co_return false;
     Pieces pieces(std::move(take));
     UnpackChain chain(archive.packing.cipher, *object->compression, pieces);
-    Blob chunk(storage::read_chunk_bytes);
+    std::function<bool()> enough = [&pieces] { return pieces.enough(); };
     std::optional<Error> failure;
     try {
-        while (!pieces.enough()) {
-            const auto count = co_await object->reader->read({chunk.data(), chunk.capacity()});
-            auto work = [&] {
-                if (count > 0)
-                    chain.head().write({chunk.data(), count});
-                else
-                    chain.head().finish();
-            };
-            co_await run_on(archive.cpu, std::move(work));
-            if (count == 0) break;
-        }
+        co_await read_through(archive, *object->reader, chain.head(), std::move(enough));
     } catch (const Error& error) {
         failure = error;
     }

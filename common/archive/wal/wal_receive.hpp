@@ -7,6 +7,7 @@
 
 namespace walgd::archive {
 
+/// From where and how WAL is received.
 struct WalReceiveOptions {
     pg::ConnectionOptions connection;
     std::string slot;        ///< physical; made when it is not there

@@ -2,6 +2,7 @@
 
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/archive/read_through.hpp"
 #include "common/base/time_text.hpp"
 
 #include <algorithm>
@@ -111,20 +112,10 @@ awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject ther
                     "configure the private key, or remove the object if you know that it is wrong");
     Comparison comparison(source);
     UnpackChain chain(archive_.packing.cipher, *there.compression, comparison);
-    Blob chunk(compared_bytes);
+    std::function<bool()> enough = [&comparison] { return comparison.difference().has_value(); };
     std::optional<Error> failure;
     try {
-        for (;;) {
-            const auto count = co_await reader->read({chunk.data(), chunk.capacity()});
-            auto work = [&chain, &chunk, count] {
-                if (count > 0)
-                    chain.head().write({chunk.data(), count});
-                else
-                    chain.head().finish();
-            };
-            co_await run_on(archive_.cpu, std::move(work));
-            if (count == 0 || comparison.difference()) break;
-        }
+        co_await read_through(archive_, *reader, chain.head(), std::move(enough));
     } catch (const Error& error) {
         failure = error;
     }

@@ -11,6 +11,7 @@ namespace walgd::archive {
 /// Metadata of a WAL file that its writer cannot decrypt: the SHA-256 of its plain content, in hex.
 inline constexpr std::string_view plain_sha256 = "walgd-sha256";
 
+/// An object that holds a WAL file.
 struct StoredObject {
     storage::ObjectKey key;
     const codec::Compression* compression;

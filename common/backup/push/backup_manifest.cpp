@@ -1,6 +1,7 @@
 #include "common/backup/push/backup_manifest.hpp"
 
 #include "common/backup/member_name.hpp"
+#include "common/base/character_iterator.hpp"
 #include "common/base/error.hpp"
 #include "common/base/sha256.hpp"
 
@@ -74,28 +75,6 @@ private:
     Sha256 hash_;
     std::string piece_, last_line_;
     std::size_t position_ = 0;
-};
-
-/// What the JSON library pulls its input through.
-struct Iterator {
-    using iterator_category = std::input_iterator_tag;
-    using value_type = char;
-    using difference_type = std::ptrdiff_t;
-    using pointer = const char*;
-    using reference = char;
-    Text* text = nullptr;
-    char operator*() const { return text->current(); }
-    Iterator& operator++() {
-        text->advance();
-        return *this;
-    }
-    Iterator operator++(int) {
-        auto old = *this;
-        ++*this;
-        return old;
-    }
-    /// Only ever compared with the end.
-    bool operator==(const Iterator&) const { return text == nullptr || !text->more(); }
 };
 
 /// Follows the parser's events; keeps one file's entry, never the document.
@@ -179,7 +158,7 @@ private:
 BackupManifest read_backup_manifest(const NextPiece& next, const OnManifestFile& on_file) {
     Text text(next);
     Events events(on_file);
-    nlohmann::json::sax_parse(Iterator{&text}, Iterator{}, &events);
+    nlohmann::json::sax_parse(CharacterIterator<Text>{&text}, CharacterIterator<Text>{}, &events);
     if (!events.versioned()) refuse("does not tell its version");
     if (events.checksum() != text.digest()) refuse("is not what its own checksum says");
     return events.manifest();

@@ -11,6 +11,7 @@
 
 namespace walgd::backup {
 
+/// How a base backup is taken.
 struct PushOptions {
     std::string pgdata; ///< must be the connected server's data directory
     pg::ConnectionOptions connection;
@@ -33,6 +34,7 @@ struct PushOptions {
     std::chrono::seconds wal_wait{3600}; ///< how long the stop WAL may take to reach the archive before the backup is given up
 };
 
+/// A backup that was stored, sentinel included.
 struct PushResult {
     std::string name;
     std::uint64_t plain_bytes = 0, stored_bytes = 0;

@@ -12,6 +12,7 @@
 /// Which backup a new one is a delta of (walg-format.md, 4.3).
 namespace walgd::backup {
 
+/// Whether a delta is wanted, and of what.
 struct DeltaWish {
     int steps_max = 0;           ///< WALG_DELTA_MAX_STEPS: deltas between two fulls; 0: never
     bool full = false;           ///< --full, and whatever else makes one
@@ -36,6 +37,7 @@ struct DeltaParent {
     archive::DeltaOrigin origin() const;
 };
 
+/// A parent, or why there is none.
 struct ParentChoice {
     std::optional<DeltaParent> parent; ///< nothing: a full backup
     std::string why_full;              ///< a sentence; empty when nobody asked for a delta

@@ -9,6 +9,7 @@
 /// No backup depends on it.
 namespace walgd::backup {
 
+/// Which backup is being taken, and by whom.
 struct Intent {
     std::string backup;
     std::string host, data_dir; ///< whose backup: leftovers are removed only by a run of the same cluster on the same host

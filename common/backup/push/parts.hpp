@@ -9,6 +9,7 @@
 
 namespace walgd::backup {
 
+/// What is put into parts, and how.
 struct PartsOptions {
     std::string pgdata, backup;
     std::uint64_t part_bytes_max = 0; ///< a part is closed when its members have more
@@ -33,16 +34,18 @@ struct PartsResult {
 /// are stored; on a failure, or a stop, all threads have ended and nothing is on its way any more.
 PartsResult push_parts(UploadRoom& room, const CopySource& source, FilesSpool& files, const PartsOptions& options);
 
-/// One tar of its own: pg_control, backup_label.
+/// A file that is in memory: pg_control, backup_label.
 struct SmallFile {
     codec::TarMember member;
     std::string content;
 };
+/// "<stem>.tar.<suffix>" of `backup`.
 struct SmallTar {
     std::string_view folder;
     const std::string& backup;
     std::string_view stem;
 };
+/// Stores `files` as one tar.
 PartsResult push_tar(UploadRoom& room, const SmallTar& what, const std::vector<SmallFile>& files);
 
 } // namespace walgd::backup

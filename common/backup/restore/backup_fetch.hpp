@@ -8,6 +8,7 @@
 
 namespace walgd::backup {
 
+/// What is restored, and onto what.
 struct FetchOptions {
     std::string destination;       ///< absent or empty folder; a symlink to one is followed
     std::string backup = "LATEST"; ///< name or LATEST
@@ -26,6 +27,7 @@ struct FetchOptions {
     bool onto_cluster() const { return in_place || catchup; }
 };
 
+/// What was written.
 struct FetchResult {
     std::string name;
     std::uint64_t files = 0, bytes = 0;

@@ -11,6 +11,7 @@
 /// Which backup and which WAL a restore to a moment takes, or why there is none. Decides by what it is shown.
 namespace walgd::backup {
 
+/// As much of a backup as a plan needs.
 struct BackupFacts {
     std::string name;
     pg::TimelineId timeline{1};
@@ -70,12 +71,14 @@ public:
     virtual void show(pg::Segment segment, std::optional<pg::Segment> next, StopFinder& finder) = 0;
 };
 
+/// What a person asks for.
 struct MomentRequest {
     MomentTarget target;
     std::optional<pg::TimelineId> timeline{}; ///< nothing: the latest
     std::string backup{};                     ///< empty: the one that fits best
 };
 
+/// What leads to the moment.
 struct MomentPlan {
     BackupFacts backup;
     pg::TimelineId timeline{1};

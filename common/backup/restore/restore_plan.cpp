@@ -15,8 +15,6 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::string_view another = "restore another backup: walg backup-list";
-
 bool is_control(const TarObject& tar) { return tar.key.path().find("pg_control.tar") != std::string::npos; }
 bool is_final_name(std::string_view name) {
     return name.find("pg_control.tar") != std::string_view::npos || name.find("backup_label.tar") != std::string_view::npos;
@@ -70,7 +68,7 @@ void read_control(archive::Archive& archive, RestorePlan& plan, const std::stop_
         throw Error(ErrorKind::corrupt,
                     fmt::format("the sentinel of {} is of system {}, its pg_control of system {}", plan.name(),
                                 plan.system->number(), control.system.number()),
-                    std::string(another));
+                    std::string(archive::restore_another));
     plan.system = control.system;
     plan.block_bytes = control.block_bytes;
     plan.control = control;
@@ -129,7 +127,7 @@ void require_parts(const PlannedLink& link, const KnownParts& known) {
             link.parts, [&name](const TarObject& tar) { return stem_of(object_name(tar.key)) == stem_of(name); });
         if (needed && !there && !is_final_name(name))
             throw Error(ErrorKind::corrupt, fmt::format("backup {} has no {} in the storage", link.backup.backup, name),
-                        std::string(another));
+                        std::string(archive::restore_another));
     }
 }
 
@@ -154,7 +152,7 @@ void require_metadata(const RestorePlan& plan, std::size_t index) {
         throw Error(
             ErrorKind::corrupt,
             fmt::format("{} is a delta and has no files metadata, without which nobody knows its increments", link.backup.backup),
-            std::string(another));
+            std::string(archive::restore_another));
 }
 
 void read_link(archive::Archive& archive, RestorePlan& plan, std::size_t index,
@@ -270,12 +268,12 @@ std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const Fetch
         if (link.parts.empty())
             throw Error(ErrorKind::corrupt,
                         fmt::format("backup {} has no parts in {}", link.backup.backup, archive.storage.describe()),
-                        std::string(another));
+                        std::string(archive::restore_another));
         plan->chain.push_back(std::move(link));
     }
     if (plan->finals.empty())
         throw Error(ErrorKind::corrupt, fmt::format("Expect pg_control archive, but not found: backup {}", plan->name()),
-                    std::string(another));
+                    std::string(archive::restore_another));
     plan->spec_given = plan->leave_out_tablespace_map = !options.restore_spec.empty();
     plan->spec =
         plan->spec_given ? archive::parse_tablespace_spec(options.restore_spec, "the restore spec") : plan->sentinel().spec;

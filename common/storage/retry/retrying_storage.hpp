@@ -7,6 +7,7 @@
 
 namespace walgd::storage {
 
+/// How often and how long a call is tried.
 struct RetryPolicy {
     int attempts_max = 15; ///< S3_MAX_RETRIES
     std::chrono::milliseconds delay_min{200};
@@ -20,6 +21,7 @@ struct RetryEnvironment {
     std::function<std::chrono::steady_clock::time_point()> now;
     std::function<double()> random; ///< 0 to 1
 };
+/// The clock, the timer and the dice of this process.
 RetryEnvironment real_retry_environment();
 
 /// Repeats what failed as `transient`, with full-jitter backoff, inside a deadline; everything else goes through at once. A read

@@ -6,11 +6,8 @@
 #include "common/base/time_text.hpp"
 #include "common/storage/s3/answers.hpp"
 
-#include <algorithm>
-#include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 namespace walgd::storage {
 
@@ -41,41 +38,6 @@ Credentials parse_endpoint_answer(const std::string& text, std::string source) {
     } catch (const nlohmann::json::exception&) {
         throw Error(ErrorKind::transient, fmt::format("{} answered with something that is not credentials", source));
     }
-}
-
-} // namespace
-
-Profile parse_profile(std::string_view ini, std::string_view profile) {
-    Profile found;
-    std::istringstream lines{std::string(ini)};
-    bool inside = false;
-    for (std::string line; std::getline(lines, line);) {
-        const auto text = trimmed(line);
-        if (text.empty() || text[0] == '#' || text[0] == ';') continue;
-        if (text.front() == '[' && text.back() == ']') {
-            const auto name = trimmed(text.substr(1, text.size() - 2));
-            inside = name == profile || name == "profile " + std::string(profile);
-            continue;
-        }
-        const auto equals = text.find('=');
-        if (inside && equals != text.npos) found[std::string(trimmed(text.substr(0, equals)))] = trimmed(text.substr(equals + 1));
-    }
-    return found;
-}
-
-namespace {
-
-std::string value_of(const Profile& profile, const std::string& name) {
-    const auto found = profile.find(name);
-    return found == profile.end() ? std::string() : found->second;
-}
-
-/// The setting by which a profile has its keys from elsewhere, in a way that is not ours; empty: it has none such.
-std::string_view foreign_source(const Profile& profile) {
-    constexpr std::string_view names[] = {"credential_process", "sso_session",    "sso_start_url",
-                                          "credential_source",  "source_profile", "web_identity_token_file"};
-    const auto found = std::ranges::find_if(names, [&](std::string_view name) { return profile.contains(std::string(name)); });
-    return found == std::end(names) ? std::string_view() : *found;
 }
 
 } // namespace
@@ -147,43 +109,6 @@ awaitable<std::optional<Credentials>> CredentialChain::from_settings() {
     auto credentials = co_await ask_for_role(role, form, std::nullopt);
     co_return credentials;
 }
-
-namespace {
-
-struct SharedFile {
-    std::string path, text; ///< the text is empty where there is none
-    bool meant;             ///< somebody named it or a profile, or WAL-G reads it always
-};
-
-SharedFile read_shared(const std::string& named, const std::string& otherwise, Log& log) {
-    SharedFile file{named.empty() ? otherwise : named, "", !named.empty()};
-    std::error_code not_known;
-    if (!std::filesystem::exists(file.path, not_known) && !not_known) {
-        if (!named.empty()) throw Error(ErrorKind::misconfigured, fmt::format("the credentials file {} is not there", file.path));
-        return file;
-    }
-    try {
-        file.text = read_text_file(file.path);
-    } catch (const Error& error) {
-        if (!named.empty()) throw;
-        // Another user's home, as in containers: it may hold nothing that is meant for us.
-        log.warn("event=credentials_passed_over error={}", in_quotes(error.what()));
-    }
-    return file;
-}
-
-/// The keys that a profile holds itself.
-std::optional<Credentials> keys_of(const std::vector<SharedFile>& files, const std::string& name) {
-    for (const auto& file : files) {
-        const auto profile = parse_profile(file.text, name);
-        Credentials keys{value_of(profile, "aws_access_key_id"), value_of(profile, "aws_secret_access_key"),
-                         value_of(profile, "aws_session_token"), std::nullopt, fmt::format("profile {} of {}", name, file.path)};
-        if (!keys.access_key.empty() && !keys.secret_key.empty()) return keys;
-    }
-    return std::nullopt;
-}
-
-} // namespace
 
 awaitable<std::optional<Credentials>> CredentialChain::from_files() {
     const auto name = options_.profile.empty() ? std::string("default") : options_.profile;
@@ -307,51 +232,63 @@ awaitable<std::optional<Credentials>> CredentialChain::from_container() {
     co_return parse_endpoint_answer(text, "container endpoint " + server.authority());
 }
 
-awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
-    if (lower_case(environment("AWS_EC2_METADATA_DISABLED")) == "true") co_return std::nullopt;
-    const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-    const auto server =
-        parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+/// What comes of asking for a token: status 0 where no answer came in time.
+awaitable<std::pair<int, std::string>> CredentialChain::ask_for_instance_token(HttpServer server) {
+    HttpRequest request;
+    request.method = "PUT";
+    request.path = "/latest/api/token";
+    request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
+    std::pair<int, std::string> token{0, ""};
+    const auto asking = [&]() -> awaitable<void> { token = co_await ask(server, request); };
+    try {
+        co_await within(token_limit, asking(), "no answer");
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::cancelled) throw;
+    }
+    co_return token;
+}
+
+/// `there`: a metadata server answers, and is to be believed.
+awaitable<std::optional<Credentials>> CredentialChain::ask_instance(HttpServer server, bool& there) {
     constexpr std::string_view roles = "/latest/meta-data/iam/security-credentials/";
-    std::optional<Error> failure;
-    bool there = false;
     // A server that is busy is no server without a role.
     const auto gives = [&there](int status) {
         there = there || is_busy(status) || status == 200;
         if (is_busy(status)) throw Error(ErrorKind::transient, fmt::format("it answered HTTP {}", status));
         return status == 200;
     };
+    const auto token = co_await ask_for_instance_token(server);
+    // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and the answer with one may get as far as the instance and
+    // not into its container (hop limit): then it goes without, as for WAL-G's SDK.
+    const bool knows_none = token.first == 0 || token.first == 403 || token.first == 404 || token.first == 405;
+    if (!knows_none && !gives(token.first)) co_return std::nullopt;
+    HttpRequest request;
+    request.method = "GET";
+    request.path = roles;
+    if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
+    const auto role = co_await ask(server, request);
+    if (token.first == 0 && role.first == 401) {
+        there = true;
+        throw Error(ErrorKind::denied, "they want a token, and their answer with one does not come",
+                    "in a container the instance's HttpPutResponseHopLimit has to be 2");
+    }
+    if (!gives(role.first)) co_return std::nullopt;
+    request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
+    const auto answer = co_await ask(server, request);
+    if (!gives(answer.first)) co_return std::nullopt;
+    co_return parse_endpoint_answer(answer.second, "instance metadata");
+}
+
+awaitable<std::optional<Credentials>> CredentialChain::from_instance() {
+    if (lower_case(environment("AWS_EC2_METADATA_DISABLED")) == "true") co_return std::nullopt;
+    const auto endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const auto server =
+        parse_endpoint(endpoint.empty() ? "http://169.254.169.254" : endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    std::optional<Error> failure;
+    bool there = false;
     try {
-        HttpRequest token_request;
-        token_request.method = "PUT";
-        token_request.path = "/latest/api/token";
-        token_request.headers = {{"x-aws-ec2-metadata-token-ttl-seconds", "21600"}};
-        std::pair<int, std::string> token{0, ""}; // 0: no answer came
-        const auto ask_for_token = [&]() -> awaitable<void> { token = co_await ask(server, token_request); };
-        try {
-            co_await within(token_limit, ask_for_token(), "no answer");
-        } catch (const Error& error) {
-            if (error.kind() == ErrorKind::cancelled) throw;
-        }
-        // Who stands in for Amazon's metadata may know no tokens (IMDSv1), and the answer with one may get as far as the instance
-        // and not into its container (hop limit): then it goes without, as for WAL-G's SDK.
-        const bool knows_none = token.first == 0 || token.first == 403 || token.first == 404 || token.first == 405;
-        if (!knows_none && !gives(token.first)) co_return std::nullopt;
-        HttpRequest request;
-        request.method = "GET";
-        request.path = roles;
-        if (!knows_none) request.headers = {{"x-aws-ec2-metadata-token", token.second}};
-        const auto role = co_await ask(server, request);
-        if (token.first == 0 && role.first == 401) {
-            there = true;
-            throw Error(ErrorKind::denied, "they want a token, and their answer with one does not come",
-                        "in a container the instance's HttpPutResponseHopLimit has to be 2");
-        }
-        if (!gives(role.first)) co_return std::nullopt;
-        request.path = std::string(roles) + std::string(trimmed(role.second.substr(0, role.second.find('\n'))));
-        const auto answer = co_await ask(server, request);
-        if (!gives(answer.first)) co_return std::nullopt;
-        co_return parse_endpoint_answer(answer.second, "instance metadata");
+        auto found = co_await ask_instance(server, there);
+        co_return found;
     } catch (const Error& error) {
         failure = error;
     }

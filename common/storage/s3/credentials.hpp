@@ -1,12 +1,9 @@
 #pragma once
 #include "common/storage/s3/s3_storage.hpp"
+#include "common/storage/s3/shared_files.hpp"
 #include "common/storage/s3/signature.hpp"
 
 namespace walgd::storage {
-
-/// A profile's settings in a credentials or config file.
-using Profile = std::map<std::string, std::string>;
-Profile parse_profile(std::string_view ini, std::string_view profile);
 
 /// The chain of WAL-G's SDK: given keys, web identity token with role, shared files and profile (its keys, or a role that is
 /// assumed with another profile's), container endpoint, instance metadata (IMDSv2, or IMDSv1 where that is all there is). What
@@ -43,6 +40,8 @@ private:
     awaitable<Credentials> ask_for_role(Role role, HttpFields form, std::optional<Credentials> own);
     awaitable<std::optional<Credentials>> from_container();
     awaitable<std::optional<Credentials>> from_instance();
+    awaitable<std::pair<int, std::string>> ask_for_instance_token(HttpServer server);
+    awaitable<std::optional<Credentials>> ask_instance(HttpServer server, bool& there);
     awaitable<std::pair<int, std::string>> ask(HttpServer server, HttpRequest request);
     std::string environment(const std::string& name) const;
 

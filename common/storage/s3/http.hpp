@@ -16,6 +16,7 @@ namespace walgd::storage {
 
 using HttpFields = std::vector<std::pair<std::string, std::string>>;
 
+/// One request; server and way to it are the transport's.
 struct HttpRequest {
     std::string method;
     std::string path = "/"; ///< percent-encoded already
@@ -25,10 +26,12 @@ struct HttpRequest {
     std::string target() const;
 };
 
+/// With padding (RFC 4648, section 4).
 std::string base64(ByteView bytes);
 /// Percent-encoding as signature version 4 wants it; `keep_slash` for paths.
 std::string uri_encoded(std::string_view text, bool keep_slash);
 
+/// An answer without its body.
 struct HttpHead {
     int status = 0;
     std::map<std::string, std::string> headers; ///< lower-case names
@@ -46,10 +49,12 @@ public:
     virtual awaitable<std::size_t> read(MutableBytes into) = 0;
 };
 
+/// As S3Options has them.
 struct TransportOptions {
-    std::string ca_file;
+    std::string ca_file; ///< PEM; empty: the system's
     unsigned connections_max = 32;
-    std::chrono::milliseconds connect_timeout{10000}, stall_timeout{30000};
+    std::chrono::milliseconds connect_timeout{10000}; ///< for each of: look-up, connection, TLS and tunnel
+    std::chrono::milliseconds stall_timeout{30000};   ///< no byte either way for this long
     ProxyRules proxies;
 };
 

@@ -95,7 +95,9 @@ public:
             const auto status = answer->head().status;
             check_is_s3(answer->head(), request.what);
             if (!whole && status != 206 && range.offset > 0)
-                throw Error(ErrorKind::misconfigured, fmt::format("{}: the server does not know ranged reads", request.what));
+                throw Error(
+                    ErrorKind::misconfigured, fmt::format("{}: the server does not know ranged reads", request.what),
+                    "a read that breaks cannot go on: does the server, and what is between it and us, know HTTP's Range?");
             auto info = info_of(key, answer->head());
             reader = std::make_unique<S3Reader>(std::move(answer), std::move(info), request.what, whole);
         }

@@ -7,6 +7,7 @@
 
 namespace walgd::storage {
 
+/// Whoever signs; the secrets are wiped when it goes.
 struct Credentials {
     std::string access_key, secret_key, session_token;
     std::optional<std::chrono::system_clock::time_point> expires;
@@ -26,6 +27,7 @@ void sign(HttpRequest& request, const std::string& host, const Credentials& cred
 
 /// "20130524T000000Z"
 std::string amz_date(std::chrono::system_clock::time_point time);
+/// In lower case, as the signature wants it.
 std::string sha256_hex(ByteView bytes);
 
 } // namespace walgd::storage
