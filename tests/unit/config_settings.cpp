@@ -1,4 +1,5 @@
 #include "common/base/files.hpp"
+#include "config/packing_settings.hpp"
 #include "config/process.hpp"
 #include "config/reference.hpp"
 #include "config/settings.hpp"
@@ -169,6 +170,13 @@ TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is give
     }
     CHECK_THAT(Given().file("WALE_GPG_KEY_ID: 0xAB\n").error(), Contains("WALE_GPG_KEY_ID") && Contains("walgd.yaml line 1"));
     CHECK_NOTHROW(Given().file("WALE_GPG_KEY_ID: 0xAB\n").env("WALG_PGP_KEY", "key").load());
+}
+
+TEST_CASE("an end of line behind a passphrase is none of it, as for WAL-G", "[config]") {
+    Given given;
+    given.env("WALG_PGP_KEY_PATH", WALGD_TEST_DATA "/pgp/keys/locked.sec.asc");
+    CHECK(chosen_cipher(given.env("WALG_PGP_KEY_PASSPHRASE", "open sesame\r\n").load())->can_decrypt());
+    CHECK_THROWS_AS(chosen_cipher(given.env("WALG_PGP_KEY_PASSPHRASE", "open sesame \n").load()), Error);
 }
 
 TEST_CASE("settings whose names begin alike may stand in a group", "[config]") {
