@@ -6,7 +6,7 @@
 #include "common/archive/wal/lost_segments.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/backup/content_check.hpp"
-#include "common/backup/restore/archive_moments.hpp"
+#include "common/backup/restore/load_view.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>

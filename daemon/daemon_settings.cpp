@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <string_view>
+#include <utility>
 
 namespace walgd::daemon {
 
@@ -26,26 +27,28 @@ std::uint64_t known_segment_bytes(const config::Settings& settings) {
 
 } // namespace
 
-backup::PushOptions job_options(const config::Settings& settings, const proto::Frame& request) {
+backup::PushOptions job_options(const config::Settings& settings, const proto::BackupRequest& request) {
     auto options = config::push_options(settings);
-    if (!request.field(0).empty()) options.pgdata = request.field(0);
-    auto asked = [&request](char flag) { return request.field(1).find(flag) != std::string_view::npos; };
-    options.delta.permanent = asked('p');
-    options.delta.full = asked('f');
-    options.verify = options.verify || asked('v');
-    options.name_all_corrupt = options.name_all_corrupt || asked('s');
-    options.by_database = options.by_database || asked('b');
-    if (asked('w')) options.files_metadata = false;
-    options.count_journals = asked('j');
-    if (asked('m')) options.delta.source = backup::DeltaWish::Source::summaries;
-    if (!request.field(3).empty() || !request.field(4).empty()) {
-        options.delta.from_name = request.field(3);
-        options.delta.from_user_data = request.field(4);
+    if (!request.pgdata.empty()) options.pgdata = request.pgdata;
+    options.delta.permanent = request.permanent;
+    options.delta.full = request.full;
+    options.verify = options.verify || request.verify;
+    options.name_all_corrupt = options.name_all_corrupt || request.name_all_corrupt;
+    options.by_database = options.by_database || request.by_database;
+    if (request.without_files_metadata) options.files_metadata = false;
+    options.count_journals = request.count_journals;
+    if (request.by_summaries) options.delta.source = backup::DeltaWish::Source::summaries;
+    if (!request.from_name.empty() || !request.from_user_data.empty()) {
+        options.delta.from_name = request.from_name;
+        options.delta.from_user_data = request.from_user_data;
     }
-    if (!request.field(2).empty()) options.user_data = request.field(2);
+    if (!request.user_data.empty()) options.user_data = request.user_data;
     return options;
 }
 
+namespace {
+
+/// The first of the client's lines ("delta_max_steps=0") that says other than the settings do, in words; empty: there is none.
 std::string other_setting(const config::Settings& settings, std::string_view lines) {
     while (!lines.empty()) {
         const auto line = lines.substr(0, lines.find('\n'));
@@ -58,6 +61,21 @@ std::string other_setting(const config::Settings& settings, std::string_view lin
             return fmt::format("its {} is {}", setting->name, own.empty() ? "not set" : own);
     }
     return {};
+}
+
+} // namespace
+
+std::string backup_elsewhere(const config::Settings& settings, const OwnArchive& own, const proto::BackupRequest& request) {
+    if (!request.place.empty() && request.place != own.place) return "it keeps another archive: " + own.place;
+    for (const auto& [asked, name] : {std::pair(&request.pghost, "pghost"), std::pair(&request.pgport, "pgport")}) {
+        if (asked->empty() || *asked == settings.text(name)) continue;
+        return fmt::format("its server is another one: its {} is {}", name,
+                           settings.text(name).empty() ? "not set" : settings.text(name));
+    }
+    // Whoever names a key must not find plain objects.
+    if (!request.encryption.empty() && request.encryption != own.encryption)
+        return fmt::format("its encryption is another one: {}", own.encryption);
+    return other_setting(settings, request.settings);
 }
 
 PrefetchOptions prefetch_options(const config::Settings& settings) {

@@ -5,7 +5,7 @@
 #include "daemon/hooks.hpp"
 #include "daemon/http/http_server.hpp"
 #include "daemon/wal/wal_service.hpp"
-#include "proto/frame.hpp"
+#include "proto/backup_request.hpp"
 
 #include <string>
 #include <string_view>
@@ -14,10 +14,14 @@
 namespace walgd::daemon {
 
 /// A job's options: the daemon's settings, and what the client asked for.
-backup::PushOptions job_options(const config::Settings& settings, const proto::Frame& request);
+backup::PushOptions job_options(const config::Settings& settings, const proto::BackupRequest& request);
 
-/// The first of the client's lines ("delta_max_steps=0") that says other than the settings do, in words; empty: there is none.
-std::string other_setting(const config::Settings& settings, std::string_view lines);
+struct OwnArchive {
+    std::string place;
+    std::string_view encryption; ///< its cipher's name, or "none"
+};
+/// Why a backup that a client wants is not this daemon's to take; empty: it is.
+std::string backup_elsewhere(const config::Settings& settings, const OwnArchive& own, const proto::BackupRequest& request);
 
 /// Prepares the folder that prefetch_dir names. Error as prepare_prefetch_folder()'s.
 PrefetchOptions prefetch_options(const config::Settings& settings);

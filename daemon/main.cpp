@@ -14,15 +14,15 @@
 #include "daemon/reload.hpp"
 #include "daemon/schedule/schedule_settings.hpp"
 #include "daemon/schedule/scheduled_work.hpp"
+#include "daemon/socket/descriptor_limit.hpp"
 #include "daemon/socket/listener.hpp"
 #include "daemon/socket/server.hpp"
-#include "daemon/socket/walg_server.hpp"
+#include "daemon/socket/walg_socket.hpp"
 #include "daemon/status.hpp"
 #include "daemon/storage_state.hpp"
 #include "daemon/wal/delta_maps.hpp"
 #include "daemon/wal/look_ahead.hpp"
 
-#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <charconv>
@@ -34,72 +34,12 @@
 #include <malloc.h>
 #include <optional>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <thread>
 
 using namespace walgd;
 
 namespace {
-
-/// Asks for as many descriptors as this process may have. Says how many they are.
-std::size_t raised_descriptor_limit() {
-    constexpr rlim_t enough = 65536;
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
-    const auto wanted = std::min(limit.rlim_max, enough);
-    if (limit.rlim_cur < wanted) {
-        limit.rlim_cur = wanted;
-        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot raise the limit of open files");
-    }
-    return limit.rlim_cur;
-}
-
-/// For each of the sockets. A connection has a socket and a file; what the storage and a backup need stays free.
-std::size_t connections_max(std::size_t descriptors, std::size_t sockets) {
-    constexpr std::size_t kept_free = 128;
-    const auto room = descriptors > kept_free ? (descriptors - kept_free) / 2 / sockets : 0;
-    return std::clamp<std::size_t>(room, 16, 1024);
-}
-
-/// Keeps a bound socket's path leading to its server.
-template <class ServerType> void keep_reachable(TaskGroup& tasks, daemon::Listener& listener, ServerType& server) {
-    if (listener.inherited()) return;
-    tasks.spawn(daemon::keep_reachable(
-        listener, [&server](int fd) { server.listen(fd); }, [&server](std::string text) { server.note_error(text); }));
-}
-
-/// WAL-G's protocol, where a setting or systemd asks for it.
-class WalgSocket {
-public:
-    WalgSocket(const config::Settings& settings, UniqueFd inherited, archive::Archive& archive, daemon::WalService& wal,
-               std::size_t connections_max)
-        : path_(settings.text("walg_socket")) {
-        if (path_.empty() && !inherited) return;
-        // Before it listens: nobody is to find a socket that is not served.
-        const daemon::DataDirectory known(settings.text("pgdata"));
-        if (inherited) path_ = "systemd's";
-        listener_.emplace(daemon::SocketPlace{path_, "WALGD_WALG_SOCKET"}, std::move(inherited));
-        server_.emplace(archive, wal, settings.text("pgdata"), listener_->release(), connections_max);
-    }
-    void start(TaskGroup& tasks) {
-        if (!server_) return;
-        tasks.spawn(server_->run());
-        keep_reachable(tasks, *listener_, *server_);
-    }
-    void stop_accepting() {
-        if (server_) server_->stop_accepting();
-    }
-    /// systemd holds it, or there is none.
-    bool stays() const { return !listener_ || listener_->inherited(); }
-    const std::string& path() const { return path_; }
-    daemon::ClientCounters counters() const { return server_ ? server_->counters() : daemon::ClientCounters(); }
-
-private:
-    std::string path_;
-    std::optional<daemon::Listener> listener_;
-    std::optional<daemon::WalgServer> server_;
-};
 
 /// What the commit-time index lacks can be made from the WAL: nobody waits long for it.
 awaitable<void> write_last_notes(daemon::CommitIndexer& index, Log& log) {
@@ -167,7 +107,8 @@ private:
     std::string reload();
     daemon::Server::Services::Catalogue catalogue(const proto::Frame& request);
     void note_change(const proto::Frame& request, bool trusted);
-    std::string backup_elsewhere(const proto::Frame& request) const;
+    std::string backup_elsewhere(const proto::BackupRequest& request) const;
+    std::string_view encryption() const;
     awaitable<bool> heal_gaps(const daemon::ArchiveView& view);
     void spawn_tasks();
     awaitable<void> serve_and_drain();
@@ -190,17 +131,17 @@ private:
     daemon::Jobs jobs_{archive_};
     daemon::SystemdSockets sockets_ = daemon::SystemdSockets::take();
     bool two_sockets_ = sockets_.walg || !settings_.text("walg_socket").empty();
-    std::size_t connections_ = connections_max(raised_descriptor_limit(), two_sockets_ ? 2 : 1);
+    std::size_t connections_ = daemon::connections_max(daemon::raised_descriptor_limit(), two_sockets_ ? 2 : 1);
     // Our socket comes last: who finds it finds the others too.
     std::unique_ptr<daemon::HttpServer> http_ = http_server();
-    WalgSocket walg_socket_{settings_, std::move(sockets_.walg), archive_, wal_, connections_};
+    daemon::WalgSocket walg_socket_{settings_, std::move(sockets_.walg), archive_, wal_, connections_};
     daemon::Listener listener_{{settings_.text("socket"), "WALGD_SOCKET"}, std::move(sockets_.walgd)};
     daemon::Server server_{{archive_, wal_, jobs_,
-                            [this](const proto::Frame& request) { return daemon::job_options(settings_, request); },
+                            [this](const proto::BackupRequest& request) { return daemon::job_options(settings_, request); },
                             [this](bool json) { return status(json); }, [this] { return reload(); },
                             [this](const proto::Frame& request) { return catalogue(request); },
                             [this](const proto::Frame& request, bool trusted) { note_change(request, trusted); },
-                            [this](const proto::Frame& request) { return backup_elsewhere(request); }},
+                            [this](const proto::BackupRequest& request) { return backup_elsewhere(request); }},
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{io_.get_executor(), log_, daemon::hook_options(settings_)};
@@ -307,21 +248,12 @@ void Daemon::note_change(const proto::Frame& request, bool trusted) {
     if (request.field(0) == place_) archive_watch_.stored(std::string(request.field(1)), bytes);
 }
 
-std::string Daemon::backup_elsewhere(const proto::Frame& request) const {
-    constexpr std::size_t place_at = 5, host_at = 6, port_at = 7, encryption_at = 8, settings_at = 9;
-    const auto place = request.field(place_at);
-    if (!place.empty() && place != place_) return "it keeps another archive: " + place_;
-    for (const auto& [at, name] : {std::pair(host_at, "pghost"), std::pair(port_at, "pgport")}) {
-        const auto asked = request.field(at);
-        if (asked.empty() || asked == settings_.text(name)) continue;
-        return fmt::format("its server is another one: its {} is {}", name,
-                           settings_.text(name).empty() ? "not set" : settings_.text(name));
-    }
-    // Whoever names a key must not find plain objects.
-    const auto encryption = request.field(encryption_at);
-    const std::string_view own = archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name();
-    if (!encryption.empty() && encryption != own) return fmt::format("its encryption is another one: {}", own);
-    return daemon::other_setting(settings_, request.field(settings_at));
+std::string Daemon::backup_elsewhere(const proto::BackupRequest& request) const {
+    return daemon::backup_elsewhere(settings_, {place_, encryption()}, request);
+}
+
+std::string_view Daemon::encryption() const {
+    return archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name();
 }
 
 awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {
@@ -332,7 +264,7 @@ awaitable<bool> Daemon::heal_gaps(const daemon::ArchiveView& view) {
 
 void Daemon::spawn_tasks() {
     tasks_.spawn(server_.run());
-    keep_reachable(tasks_, listener_, server_);
+    daemon::keep_reachable(tasks_, listener_, server_);
     walg_socket_.start(tasks_);
     if (http_) tasks_.spawn(http_->run());
     tasks_.spawn(archive_watch_.run());
@@ -379,8 +311,7 @@ void Daemon::run() {
     for (const auto& warning : settings_.warnings()) log_.warn("event=settings text={}", in_quotes(warning));
     log_.info("event=started version={} storage={} socket={} walg_socket={} http={} compression={} encryption={}", WALGD_VERSION,
               archive_.storage.describe(), settings_.text("socket"), walg_socket_.path(), http_ ? http_->address() : "",
-              archive_.packing.compression->name(),
-              archive_.packing.cipher == nullptr ? "none" : archive_.packing.cipher->name());
+              archive_.packing.compression->name(), encryption());
     ::sd_notify(0, "READY=1\nSTATUS=serving");
     drop_code_pages();
     io_.run();

@@ -25,18 +25,15 @@ enum class Type : std::uint8_t {
     wal_push = 2,  ///< name; descriptor: the file, open for reading
     wal_fetch = 3, ///< name; descriptor: an empty file, open for reading and writing
     status = 4,    ///< "text" or "json"
-    /// pgdata, flags ("p" permanent, "f" full, "v" verify, "s" all damaged blocks named, "b" parts by database, "w" without files
-    /// metadata, "m" changed pages by WAL summaries, "j" with a journal), user data, delta from name, delta from user data, where
-    /// the archive is, pghost, pgport, encryption (empty: as the daemon's), lines of settings that are to hold; progress until
-    /// the job ends, then ok with name, plain bytes, stored bytes, damaged blocks, bytes read, parent, source. absent with the
-    /// reason: the daemon has another archive, server, key or setting.
+    /// The fields of backup_request.hpp; progress until the job ends, then ok with name, plain bytes, stored bytes, damaged
+    /// blocks, bytes read, parent, source. absent with the reason: the daemon has another archive, server,
+    /// encryption or setting.
     backup_push = 5,
     cancel_job = 6, ///< of the job that runs
     reload = 7,     ///< the settings; ok with what came of it
     /// What the daemon knows of the archive: where it is, "b" with the backups, "d" with their documents; parts of a text
-    /// (common/archive/archive_summary.hpp),
-    /// then ok with its age in milliseconds. absent with the reason: its listing is not what the archive holds now, or of another
-    /// archive.
+    /// (common/archive/archive_summary.hpp), then ok with its age in milliseconds. absent with the reason: its listing is not
+    /// what the archive holds now, or of another archive.
     catalogue = 8,
     /// The client changed an archive. Of a WAL file that it stored: where the archive is, the file's name, its bytes in the
     /// storage. No fields: something else, somewhere.
@@ -45,7 +42,7 @@ enum class Type : std::uint8_t {
     ok = 64,       ///< text
     absent = 65,   ///< the storage says that there is no such object
     error = 66,    ///< kind, message, hint, the request's id in the daemon's log
-    progress = 67, ///< bytes done, bytes total, stored bytes, as decimal numbers
+    progress = 67, ///< bytes done, bytes total, stored bytes, phase, as decimal numbers
     part = 68,     ///< a piece of a text
 };
 

@@ -1,5 +1,5 @@
+#include "client/walg/read_words.hpp"
 #include "client/walg/verb.hpp"
-#include "client/walg/words.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/pg/control_file.hpp"

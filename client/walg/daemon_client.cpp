@@ -2,6 +2,7 @@
 
 #include "client/walg/progress_printer.hpp"
 #include "config/process.hpp"
+#include "proto/backup_request.hpp"
 #include "proto/client.hpp"
 
 #include <array>
@@ -49,19 +50,6 @@ void cancel_job(const std::string& socket) {
         client.receive(answer, silence_seconds_max);
 }
 
-/// What the command line may add to the daemon's own settings.
-std::string flags_of(const backup::PushOptions& options) {
-    std::string flags;
-    if (options.delta.permanent) flags += 'p';
-    if (options.delta.full) flags += 'f';
-    if (options.name_all_corrupt) flags += 's';
-    if (options.by_database) flags += 'b';
-    if (!options.files_metadata) flags += 'w';
-    if (options.count_journals) flags += 'j';
-    if (options.delta.source == backup::DeltaWish::Source::summaries) flags += 'm';
-    return flags;
-}
-
 /// What this command's settings encrypt with, as a cipher is called; empty: they name no key.
 std::string encryption_of(const config::Settings& settings) {
     if (settings.given("libsodium_key") || settings.given("libsodium_key_path")) return "libsodium";
@@ -71,12 +59,15 @@ std::string encryption_of(const config::Settings& settings) {
 
 /// Where this command's settings want the backup, of which server, and encrypted how; nothing where they name no storage: then
 /// the daemon's do.
-std::vector<std::string> wanted(const config::Settings& settings) {
+void take_settings(proto::BackupRequest& request, const config::Settings& settings) {
     try {
-        return {config::archive_place(settings), settings.text("pghost"), settings.text("pgport"), encryption_of(settings)};
+        request.place = config::archive_place(settings);
     } catch (const Error&) {
-        return std::vector<std::string>(4);
+        return;
     }
+    request.pghost = settings.text("pghost");
+    request.pgport = settings.text("pgport");
+    request.encryption = encryption_of(settings);
 }
 
 /// What a person says of this one backup, on the command line or before it: a line for each setting.
@@ -93,6 +84,27 @@ std::string said_of_backup(const config::Settings& settings) {
     return lines;
 }
 
+/// What the command line adds to the daemon's own settings, and wants of them.
+proto::BackupRequest request_for(const config::Settings& settings, const backup::PushOptions& options, bool verify) {
+    proto::BackupRequest request;
+    // The daemon runs in another folder.
+    if (!options.pgdata.empty()) request.pgdata = std::filesystem::absolute(options.pgdata).string();
+    request.user_data = options.user_data;
+    request.from_name = options.delta.from_name;
+    request.from_user_data = options.delta.from_user_data;
+    request.permanent = options.delta.permanent;
+    request.full = options.delta.full;
+    request.verify = verify;
+    request.name_all_corrupt = options.name_all_corrupt;
+    request.by_database = options.by_database;
+    request.without_files_metadata = !options.files_metadata;
+    request.count_journals = options.count_journals;
+    request.by_summaries = options.delta.source == backup::DeltaWish::Source::summaries;
+    request.settings = said_of_backup(settings);
+    take_settings(request, settings);
+    return request;
+}
+
 } // namespace
 
 std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const backup::PushOptions& options, bool verify) {
@@ -101,14 +113,7 @@ std::optional<backup::PushResult> backup_push_by_daemon(Context& context, const 
     const auto connected = client.connect(socket);
     if (connected == Connected::nobody) return std::nullopt;
     if (connected == Connected::failed) refuse_connection(client);
-    // The daemon runs in another folder.
-    const auto pgdata = options.pgdata.empty() ? std::string() : std::filesystem::absolute(options.pgdata).string();
-    proto::Frame request{proto::Type::backup_push,
-                         1,
-                         {pgdata, flags_of(options) + (verify ? "v" : ""), options.user_data, options.delta.from_name,
-                          options.delta.from_user_data}};
-    for (auto& field : wanted(context.settings)) request.fields.push_back(std::move(field));
-    request.fields.push_back(said_of_backup(context.settings));
+    const auto request = proto::to_frame(request_for(context.settings, options, verify), 1);
     if (proto::encoded(request).empty()) {
         context.log.info("The user data is too long for the daemon at {}: the backup is taken here", socket);
         return std::nullopt;

@@ -1,5 +1,6 @@
 // walg: the operator's command line. Called as wal-g, it is WAL-G to the letter: its texts and exit codes.
 #include "client/walg/daemon_client.hpp"
+#include "client/walg/read_words.hpp"
 #include "client/walg/verb.hpp"
 #include "client/walg/words.hpp"
 #include "common/base/standard_streams.hpp"

@@ -1,7 +1,8 @@
 #include "client/walg/moment_printer.hpp"
+#include "client/walg/read_words.hpp"
 #include "client/walg/verb.hpp"
-#include "client/walg/words.hpp"
-#include "common/backup/restore/archive_moments.hpp"
+#include "common/backup/restore/archive_wal.hpp"
+#include "common/backup/restore/load_view.hpp"
 
 #include <fmt/format.h>
 #include <iostream>

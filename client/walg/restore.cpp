@@ -1,10 +1,13 @@
 #include "client/walg/daemon_client.hpp"
 #include "client/walg/progress_printer.hpp"
+#include "client/walg/read_words.hpp"
 #include "client/walg/recovery_start.hpp"
+#include "client/walg/restore_command.hpp"
+#include "client/walg/target_options.hpp"
 #include "client/walg/verb.hpp"
-#include "client/walg/words.hpp"
-#include "common/backup/restore/archive_moments.hpp"
+#include "common/backup/restore/archive_wal.hpp"
 #include "common/backup/restore/backup_fetch.hpp"
+#include "common/backup/restore/load_view.hpp"
 #include "common/backup/restore/preflight.hpp"
 #include "common/backup/restore/recovery_settings.hpp"
 #include "common/base/files.hpp"
@@ -21,78 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Kind = backup::MomentTarget::Kind;
-
-/// A target as the command line gives it.
-struct TargetOptions {
-    std::string time, lsn, name;
-    std::optional<std::uint32_t> xid;
-    bool immediate = false, inclusive = false, exclusive = false;
-
-    void add(CLI::App& command) {
-        auto* group = command.add_option_group("target", "Where recovery ends; without one, at the end of the archived WAL");
-        group->add_option("--target-time", time, "The last commit up to this time, with its zone: '2026-11-25 12:03:04+00'")
-            ->check(says_something);
-        group->add_option("--target-lsn", lsn, "This place in the WAL")->check(says_something);
-        group->add_option("--target-xid", xid, "This transaction");
-        group->add_option("--target-name", name, "This restore point, of pg_create_restore_point()")->check(says_something);
-        group->add_flag("--target-immediate", immediate, "The end of the backup");
-        group->require_option(0, 1);
-        auto* exclusively = command.add_flag("--target-exclusive", exclusive, "End just before the target; of time, LSN and xid");
-        command.add_flag("--target-inclusive", inclusive, "End just after it (the default)")->excludes(exclusively);
-    }
-
-    backup::MomentTarget target() const {
-        backup::MomentTarget target;
-        target.inclusive = !exclusive;
-        if (!time.empty()) {
-            target.kind = Kind::time;
-            target.time = backup::parse_target_time(time);
-        } else if (!lsn.empty()) {
-            const auto parsed = pg::Lsn::parse(lsn);
-            if (!parsed)
-                throw Error(ErrorKind::misconfigured, fmt::format("--target-lsn '{}' is no LSN", lsn), "like this: 16/B374D848");
-            target.kind = Kind::lsn;
-            target.lsn = *parsed;
-        } else if (xid) {
-            target.kind = Kind::xid;
-            target.xid = *xid;
-        } else if (!name.empty()) {
-            target.kind = Kind::name;
-            target.name = name;
-        } else if (immediate) {
-            target.kind = Kind::immediate;
-        }
-        const bool has_sides = target.kind == Kind::time || target.kind == Kind::lsn || target.kind == Kind::xid;
-        if (exclusive && !has_sides)
-            throw Error(ErrorKind::misconfigured, "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
-        return target;
-    }
-};
-
-/// As a shell and PostgreSQL's %-replacement read it.
-std::string shell_quoted(const std::string& text) {
-    std::string result = "'";
-    for (const auto c : text) {
-        if (c == '%') result += '%';
-        if (c == '\'')
-            result += "'\\''";
-        else
-            result += c;
-    }
-    return result + "'";
-}
-
-/// walg-fetch beside this program, told of the settings file that we were told of.
-std::string restore_command_for(const Context& context) {
-    std::error_code error;
-    const auto beside = fs::read_symlink("/proc/self/exe", error).parent_path() / "walg-fetch";
-    const auto program =
-        !error && ::access(beside.c_str(), X_OK) == 0 ? shell_quoted(beside.string()) : std::string("walg-fetch");
-    const auto file = context.config_file.empty()
-                          ? std::string()
-                          : fmt::format("WALG_CONFIG_PATH={} ", shell_quoted(fs::absolute(context.config_file).string()));
-    return fmt::format("{}{} \"%f\" \"%p\"", file, program);
-}
 
 std::string plan_text(const backup::MomentPlan& plan) {
     return fmt::format("{} segments of WAL, {} to {}, without a gap", plan.segments, plan.first_segment, plan.last_segment);

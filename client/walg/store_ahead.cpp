@@ -6,6 +6,7 @@
 #include <deque>
 #include <filesystem>
 #include <optional>
+#include <sys/stat.h>
 #include <utility>
 
 namespace walgd::cli {
@@ -55,10 +56,12 @@ private:
 
     awaitable<void> store(archive::WalPusher& pusher, std::string name) {
         auto file = ready_.open(name);
-        if (!file) co_return; // PostgreSQL forgets a .ready whose file is gone by itself
+        struct stat about{};
+        if (!file || ::fstat(file.get(), &about) != 0) co_return; // PostgreSQL forgets a .ready whose file is gone by itself
         const auto pushed = co_await pusher.push(name, std::move(file));
         stored_.emplace_back(name, pushed);
-        ready_.mark_done(name);
+        // While the storage was away another cluster may have come to that place.
+        if (ready_.is_still(name, about)) ready_.mark_done(name);
     }
 
     Context& context_;

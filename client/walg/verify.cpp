@@ -1,7 +1,7 @@
 #include "common/backup/verify.hpp"
 #include "client/walg/listing.hpp"
+#include "client/walg/read_words.hpp"
 #include "client/walg/verb.hpp"
-#include "client/walg/words.hpp"
 #include "common/archive/json_text.hpp"
 #include "config/values.hpp"
 

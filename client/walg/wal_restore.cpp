@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string history_path(const std::string& pgdata, pg::TimelineId timeline) {
-    return fmt::format("{}/pg_wal/{:08X}.history", pgdata, timeline.number());
+    return pgdata + "/pg_wal/" + pg::history_name(timeline);
 }
 
 /// Of a cluster's own timeline. The first one has no file.

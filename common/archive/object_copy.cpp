@@ -1,34 +1,13 @@
 #include "common/archive/object_copy.hpp"
 
+#include "common/base/in_parallel.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <fmt/format.h>
 #include <map>
-#include <mutex>
-#include <thread>
 
 namespace walgd::archive {
-
-void in_parallel(std::size_t count, unsigned at_once, const std::function<void(std::size_t)>& work) {
-    std::atomic<std::size_t> next = 0;
-    std::mutex mutex;
-    std::exception_ptr failure;
-    auto worker = [&] {
-        try {
-            for (auto index = next++; index < count; index = next++) work(index);
-        } catch (...) {
-            next = count;
-            const std::lock_guard lock(mutex);
-            if (!failure) failure = std::current_exception();
-        }
-    };
-    {
-        std::vector<std::jthread> threads;
-        for (std::size_t index = 0; index < std::min<std::size_t>(count, std::max(1U, at_once)); ++index)
-            threads.emplace_back(worker);
-    }
-    if (failure) std::rethrow_exception(failure);
-}
 
 bool copy_object(const CopyRoute& route, const storage::ObjectKey& key, Existing existing) {
     const auto& io = route.to.io;
@@ -73,7 +52,7 @@ Copied copy_objects(const CopyRoute& route, const std::vector<storage::ObjectInf
             wanted.push_back(&object);
     }
     std::atomic<std::uint64_t> objects_done = 0, bytes_done = 0;
-    in_parallel(wanted.size(), route.at_once, [&](std::size_t index) {
+    in_parallel(wanted.size(), route.at_once, [&](std::size_t index, const std::atomic<bool>&) {
         if (!copy_object(route, wanted[index]->key, existing)) return;
         ++objects_done;
         bytes_done += wanted[index]->bytes;

@@ -38,7 +38,4 @@ bool copy_object(const CopyRoute& route, const storage::ObjectKey& key, Existing
 Copied copy_objects(const CopyRoute& route, const std::vector<storage::ObjectInfo>& objects,
                     const std::vector<storage::ObjectInfo>& there, Existing existing);
 
-/// Calls `work` for each index below `count`, on `at_once` threads; the first exception ends it, and is thrown.
-void in_parallel(std::size_t count, unsigned at_once, const std::function<void(std::size_t)>& work);
-
 } // namespace walgd::archive

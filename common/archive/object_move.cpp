@@ -1,6 +1,7 @@
 #include "common/archive/object_move.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/base/in_parallel.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -203,7 +204,7 @@ std::size_t move_groups(const CopyRoute& route, const std::vector<MoveGroup>& gr
     const Move move(route, options, tell_moved, tell_failed);
     std::atomic<std::size_t> failures = 0;
     Line line(groups.size());
-    in_parallel(groups.size(), route.at_once, [&](std::size_t index) {
+    in_parallel(groups.size(), route.at_once, [&](std::size_t index, const std::atomic<bool>&) {
         PlaceInLine place(line, index);
         failures += move.run(groups[index], place);
     });

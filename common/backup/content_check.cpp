@@ -6,6 +6,7 @@
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/backup/increment.hpp"
 #include "common/backup/member_name.hpp"
+#include "common/base/naming.hpp"
 #include "common/codec/tar_reader.hpp"
 #include "common/pg/control_file.hpp"
 
@@ -46,16 +47,6 @@ void read_object(archive::Archive& archive, const storage::ObjectKey& key, codec
         }
     }
     sink.finish();
-}
-
-/// Runs `work`; an Error gets the object's name, if it has not got it.
-template <class Work> void naming(const storage::ObjectKey& key, Work work) {
-    try {
-        work();
-    } catch (const Error& error) {
-        if (std::string_view(error.what()).find(key.path()) != std::string_view::npos) throw;
-        throw error.within(key.path());
-    }
 }
 
 /// The compression of an object by its name; nothing when nobody's suffix ends it.
@@ -217,7 +208,7 @@ bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, 
     const auto name = wal_name_of(key);
     if (!name.kind) return false;
     if (name.kind == pg::WalFileKind::segment) {
-        naming(key, [&] {
+        naming(key.path(), [&] {
             wal.begin(name.file, key.path());
             SegmentSink end(wal);
             archive::UnpackChain chain(archive.packing.cipher, *name.compression, end);
@@ -225,7 +216,7 @@ bool check_wal_object(archive::Archive& archive, const storage::ObjectKey& key, 
         });
         return true;
     }
-    naming(key, [&] {
+    naming(key.path(), [&] {
         FileSink end;
         archive::UnpackChain chain(archive.packing.cipher, *name.compression, end);
         read_object(archive, key, chain.head(), stop);
@@ -250,7 +241,7 @@ std::optional<Blob> unpack_segment(archive::Archive& archive, const storage::Obj
 }
 
 void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck& wal) {
-    naming(key, [&] {
+    naming(key.path(), [&] {
         wal.begin(wal_name_of(key).file, key.path());
         wal.write(content);
         wal.finish();
@@ -284,7 +275,7 @@ BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKe
 
 void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
                       std::stop_token stop) {
-    naming(key, [&] {
+    naming(key.path(), [&] {
         PageCheck page_check(span, pages);
         ControlCheck control(key.path());
         const bool of_control = key.path().find("/pg_control.tar") != std::string::npos;
@@ -306,7 +297,7 @@ std::set<std::string> check_files_metadata(archive::Archive& archive, const stor
     std::set<std::string> tars;
     archive::FilesMetadataReader::Callbacks callbacks;
     callbacks.tar_member = [&tars](std::string_view tar, std::string_view) { tars.emplace(tar); };
-    naming(key, [&] {
+    naming(key.path(), [&] {
         Parser parser(std::move(callbacks), key.path());
         read_object(archive, key, parser, stop);
     });
@@ -314,7 +305,7 @@ std::set<std::string> check_files_metadata(archive::Archive& archive, const stor
 }
 
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
-    naming(key, [&] {
+    naming(key.path(), [&] {
         codec::BlobSink text;
         read_object(archive, key, text, stop);
         const auto blob = text.take();

@@ -3,6 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/backup/member_name.hpp"
 #include "common/backup/object_pump.hpp"
+#include "common/base/naming.hpp"
 
 namespace walgd::backup {
 
@@ -38,12 +39,7 @@ private:
 
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
                const std::function<void(std::size_t)>& on_stored) {
-    try {
-        fetch(archive, tar, handler, stop, on_stored);
-    } catch (const Error& error) {
-        if (std::string_view(error.what()).find(tar.key.path()) != std::string_view::npos) throw;
-        throw error.within(tar.key.path());
-    }
+    naming(tar.key.path(), [&] { fetch(archive, tar, handler, stop, on_stored); });
 }
 
 pg::ControlFile fetch_control(archive::Archive& archive, const TarObject& tar, std::stop_token stop) {

@@ -2,6 +2,7 @@
 
 #include "common/archive/wal/wal_fetch.hpp"
 #include "common/base/files.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -26,7 +27,7 @@ std::optional<std::string> archived_text(archive::Archive& archive, const std::s
 pg::TimelineHistory read_history(archive::Archive& archive, const std::string& pgdata, pg::TimelineId timeline,
                                  std::stop_token stop) {
     if (timeline.number() == 1) return {};
-    const auto name = fmt::format("{:08X}.history", timeline.number());
+    const auto name = pg::history_name(timeline);
     const auto path = pgdata + "/pg_wal/" + name;
     if (::access(path.c_str(), F_OK) == 0) return pg::parse_timeline_history(read_text_file(path), timeline, path);
     const auto text = archived_text(archive, name, std::move(stop));

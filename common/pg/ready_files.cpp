@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <memory>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace walgd::pg {
@@ -50,6 +51,13 @@ UniqueFd ReadyFiles::open(const std::string& name) const {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd && errno != ENOENT) throw_errno(fmt::format("cannot open {}", path));
     return fd;
+}
+
+bool ReadyFiles::is_still(const std::string& name, const struct stat& file) const {
+    struct stat now{};
+    if (::lstat(fmt::format("{}/{}", pg_wal_, name).c_str(), &now) != 0) return false;
+    return now.st_dev == file.st_dev && now.st_ino == file.st_ino && now.st_size == file.st_size &&
+           now.st_mtim.tv_sec == file.st_mtim.tv_sec && now.st_mtim.tv_nsec == file.st_mtim.tv_nsec;
 }
 
 bool ReadyFiles::mark_done(const std::string& name) const {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <vector>
 
 namespace walgd::pg {
@@ -22,6 +23,8 @@ public:
     bool is_ready(const std::string& name) const;
     /// The WAL file itself, open for reading; nothing when there is none.
     UniqueFd open(const std::string& name) const;
+    /// Whether the WAL file of that name is the one that looked so: nothing took its place.
+    bool is_still(const std::string& name, const struct stat& file) const;
     /// Does what PostgreSQL does with a file that was archived: renames .ready to .done. False when .ready is gone.
     bool mark_done(const std::string& name) const;
 

@@ -9,8 +9,6 @@ namespace walgd::pg {
 
 namespace {
 
-constexpr std::size_t segment_name_length = 24;
-
 bool upper_hex(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); });
 }
@@ -28,8 +26,8 @@ std::uint64_t segments_per_log(std::uint64_t segment_bytes) { return (std::uint6
 
 std::optional<WalFileKind> wal_file_kind(std::string_view name) {
     if (name.size() == 16 && upper_hex(name.substr(0, 8)) && name.substr(8) == ".history") return WalFileKind::history;
-    if (name.size() < segment_name_length || !upper_hex(name.substr(0, segment_name_length))) return std::nullopt;
-    const auto rest = name.substr(segment_name_length);
+    if (name.size() < segment_digits || !upper_hex(name.substr(0, segment_digits))) return std::nullopt;
+    const auto rest = name.substr(segment_digits);
     if (rest.empty()) return WalFileKind::segment;
     if (rest == ".partial") return WalFileKind::partial;
     if (rest.size() == 16 && rest[0] == '.' && upper_hex(rest.substr(1, 8)) && rest.substr(9) == ".backup")
@@ -42,7 +40,7 @@ bool valid_segment_bytes(std::uint64_t segment_bytes) {
 }
 
 std::optional<Segment> parse_segment(std::string_view name, std::uint64_t segment_bytes) {
-    if (name.size() < segment_name_length || !upper_hex(name.substr(0, segment_name_length))) return std::nullopt;
+    if (name.size() < segment_digits || !upper_hex(name.substr(0, segment_digits))) return std::nullopt;
     const auto low = hex_number(name.substr(16, 8));
     if (low >= segments_per_log(segment_bytes)) return std::nullopt;
     return Segment{TimelineId(hex_number(name.substr(0, 8))),
@@ -53,6 +51,8 @@ std::string segment_name(Segment segment, std::uint64_t segment_bytes) {
     const auto per_log = segments_per_log(segment_bytes);
     return fmt::format("{:08X}{:08X}{:08X}", segment.timeline.number(), segment.number / per_log, segment.number % per_log);
 }
+
+std::string history_name(TimelineId timeline) { return fmt::format("{:08X}.history", timeline.number()); }
 
 Lsn segment_start(Segment segment, std::uint64_t segment_bytes) { return Lsn(segment.number * segment_bytes); }
 

@@ -35,6 +35,8 @@ bool valid_segment_bytes(std::uint64_t segment_bytes);
 /// Nothing, if `name` does not begin with 24 upper-case hex digits or its low part is too large for the segment size.
 std::optional<Segment> parse_segment(std::string_view name, std::uint64_t segment_bytes);
 std::string segment_name(Segment segment, std::uint64_t segment_bytes);
+/// "TTTTTTTT.history": the file that tells what a timeline came from.
+std::string history_name(TimelineId timeline);
 /// The first byte of the segment.
 Lsn segment_start(Segment segment, std::uint64_t segment_bytes);
 /// The number of the segment that holds the byte at `lsn`.

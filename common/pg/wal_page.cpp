@@ -75,4 +75,6 @@ std::optional<int> server_version_of_magic(std::uint16_t magic) {
     return found->version;
 }
 
+int read_as_version(std::uint16_t magic) { return server_version_of_magic(magic).value_or(magics.back().version); }
+
 } // namespace walgd::pg

@@ -28,5 +28,7 @@ void check_wal_header(const WalHeader& header, std::string_view name, std::uint6
 
 /// "13" to "18" for a page magic; nothing for an unknown one, which is accepted if it is newer than any known.
 std::optional<int> server_version_of_magic(std::uint16_t magic);
+/// The version whose formats WAL with that magic is read as: an unknown one's as the newest that is known.
+int read_as_version(std::uint16_t magic);
 
 } // namespace walgd::pg

@@ -2,13 +2,13 @@
 
 #include "common/backup/object_pump.hpp"
 #include "common/backup/restore/restore_target.hpp"
+#include "common/base/in_parallel.hpp"
 #include "common/pgbackrest/restore_plan.hpp"
 #include "common/pgbackrest/run_reader.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <fmt/format.h>
-#include <mutex>
 #include <thread>
 
 namespace walgd::pgbackrest {
@@ -24,24 +24,12 @@ public:
           stop_(std::move(stop)) {}
 
     void run(unsigned threads) {
-        std::vector<std::jthread> workers;
-        for (unsigned index = 0; index < std::min<std::size_t>(threads, plan_.runs.size()); ++index)
-            workers.emplace_back([this] { work(); });
-        workers.clear(); // joins
-        if (failure_) std::rethrow_exception(failure_);
+        in_parallel(plan_.runs.size(), threads,
+                    [this](std::size_t index, const std::atomic<bool>& failed) { extract(plan_.runs[index], failed); });
     }
 
 private:
-    void work() {
-        try {
-            for (auto index = next_++; index < plan_.runs.size() && !failed_; index = next_++) extract(plan_.runs[index]);
-        } catch (...) {
-            const std::lock_guard lock(mutex_);
-            if (!failed_.exchange(true)) failure_ = std::current_exception();
-        }
-    }
-
-    void extract(const StoredRun& run) {
+    void extract(const StoredRun& run, const std::atomic<bool>& failed) {
         auto& archive = repository_.archive();
         const auto& first = manifest_.files[plan_.order[run.first]];
         const auto key = key_of(manifest_, first, repository_.stanza());
@@ -53,8 +41,8 @@ private:
                         fmt::format("{} is not in {}, and {} is in it", key.path(), archive.storage.describe(), first.name),
                         "was the backup that holds it removed? Restore another one");
         RunReader files(manifest_, plan_, run, key.path(), target_, progress_);
-        backup::pump(archive, *reader, files, stop_, [this](std::size_t count) {
-            if (stop_.stop_requested() || failed_) throw Error(ErrorKind::cancelled, "cancelled");
+        backup::pump(archive, *reader, files, stop_, [&](std::size_t count) {
+            if (stop_.stop_requested() || failed) throw Error(ErrorKind::cancelled, "cancelled");
             progress_.stored_bytes += count;
         });
     }
@@ -65,10 +53,6 @@ private:
     backup::RestoreTarget& target_;
     backup::Progress& progress_;
     std::stop_token stop_;
-    std::atomic<std::size_t> next_ = 0;
-    std::atomic<bool> failed_ = false;
-    std::mutex mutex_;
-    std::exception_ptr failure_;
 };
 
 void add_tablespaces(backup::RestoreTarget& target, const Manifest& manifest, const std::string& restore_spec) {

@@ -3,6 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/base/files.hpp"
+#include "common/base/naming.hpp"
 #include "common/pg/wal_name.hpp"
 #include "common/pg/wal_page.hpp"
 #include "common/pgbackrest/layout.hpp"
@@ -121,8 +122,7 @@ awaitable<bool> fill(Repository& repository, std::string name, int fd) {
     } catch (const Error& error) {
         failure = error;
     }
-    const bool named = std::string_view(failure->what()).find(stored->key.path()) != std::string_view::npos;
-    throw named ? *failure : failure->within(stored->key.path());
+    throw named(*failure, stored->key.path());
 }
 
 } // namespace

@@ -69,7 +69,7 @@ awaitable<archive::WalCatalogue> list_wal(Repository& repository, std::uint64_t 
 
 awaitable<std::optional<pg::TimelineHistory>> stored_history(Repository& repository, pg::TimelineId timeline) {
     const auto folder = co_await repository.wal_folder();
-    const storage::ObjectKey key(fmt::format("{}{:08X}.history", folder, timeline.number()));
+    const storage::ObjectKey key(folder + pg::history_name(timeline));
     const auto text = co_await storage::get_whole(repository.archive().storage, key, history_bytes_max);
     if (!text) co_return std::nullopt;
     co_return pg::parse_timeline_history(text_of(text->view()), timeline, key.path());

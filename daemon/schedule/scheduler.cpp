@@ -16,20 +16,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::seconds schedule_look_every{5};
-constexpr std::uint64_t record_bytes_max = 64 << 10;
 constexpr std::chrono::minutes tell_every{5}, note_holds_for{15};
 
 Calendar::Time now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
-storage::ObjectKey record_key(Task task) { return storage::ObjectKey(fmt::format("walgd_005/schedule/{}.json", name_of(task))); }
-
-storage::ObjectKey note_key(Task task) {
-    return storage::ObjectKey(fmt::format("walgd_005/schedule/{}-running.json", name_of(task)));
-}
+RunningNote note_of_now() { return {host_name(), now()}; }
 
 } // namespace
 
-Scheduler::Scheduler(Schedule schedule, Parts parts) : schedule_(std::move(schedule)), parts_(std::move(parts)), thread_(1) {}
+Scheduler::Scheduler(Schedule schedule, Parts parts)
+    : schedule_(std::move(schedule)), parts_(std::move(parts)), store_(parts_.archive), thread_(1) {}
 
 awaitable<void> Scheduler::run() {
     if (schedule_.empty()) co_return;
@@ -118,7 +114,7 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     TaskRecord record{run.due, {}, 0, {}, host_name()};
     std::exception_ptr failure;
     doing_ = run.task;
-    co_await put_note(run.task);
+    co_await store_.put_note(run.task, note_of_now());
     try {
         auto work = parts_.works.at(run.task)();
         auto text = co_await std::move(work);
@@ -140,7 +136,7 @@ awaitable<void> Scheduler::perform(Schedule::Run run) {
     for (const auto& [task, kept] : schedule_.records_after(run, record, records_)) {
         co_await keep(task, kept);
     }
-    co_await remove_note(run.task);
+    co_await store_.remove_note(run.task);
 }
 
 std::map<Task, std::string> Scheduler::elsewhere() const {
@@ -157,78 +153,23 @@ awaitable<void> Scheduler::tell_running() {
     for (;;) {
         co_await sleep_for(tell_every);
         if (!doing_) continue;
-        co_await put_note(*doing_);
+        co_await store_.put_note(*doing_, note_of_now());
     }
 }
 
-/// Without it another host may do the same, which costs twice the time and no more.
-awaitable<void> Scheduler::put_note(Task task) {
-    const auto text = note_text({host_name(), now()});
-    std::exception_ptr failure;
-    try {
-        co_await parts_.archive.storage.put(note_key(task), bytes_of(text), {});
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    if (!failure) co_return;
-    if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
-    parts_.archive.log.debug("event=schedule_note task={} error={}", name_of(task), in_quotes(describe(failure)));
-}
-
-awaitable<void> Scheduler::remove_note(Task task) {
-    std::vector<storage::ObjectKey> keys{note_key(task)};
-    std::exception_ptr failure;
-    try {
-        co_await parts_.archive.storage.answering().remove(std::move(keys));
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    if (!failure) co_return;
-    if (as_error(failure).kind() == ErrorKind::cancelled) std::rethrow_exception(failure);
-    parts_.archive.log.debug("event=schedule_note task={} error={}", name_of(task), in_quotes(describe(failure)));
-}
-
+/// The next look goes by what is remembered here, also where the storage does not take it.
 awaitable<void> Scheduler::keep(Task task, TaskRecord record, storage::PutOptions options) {
     records_[task] = record;
-    const auto text = record_text(record);
-    std::exception_ptr failure;
-    try {
-        co_await parts_.archive.storage.put(record_key(task), bytes_of(text), std::move(options));
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    // The next look goes by what is remembered here.
-    if (failure) parts_.archive.log.warn("event=schedule_record task={} error={}", name_of(task), in_quotes(describe(failure)));
-}
-
-/// Nothing also where it cannot be understood, or is too long to be one: the next run writes another.
-awaitable<std::optional<TaskRecord>> Scheduler::read_record(Task task) {
-    try {
-        const auto blob = co_await storage::get_whole(parts_.archive.storage.answering(), record_key(task), record_bytes_max);
-        if (blob) co_return parse_record(text_of(blob->view()));
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::corrupt) throw;
-    }
-    co_return std::nullopt;
-}
-
-awaitable<std::optional<RunningNote>> Scheduler::read_note(Task task) {
-    try {
-        const auto blob = co_await storage::get_whole(parts_.archive.storage.answering(), note_key(task), record_bytes_max);
-        if (blob) co_return parse_note(text_of(blob->view()));
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::corrupt) throw;
-    }
-    co_return std::nullopt;
+    co_await store_.put_record(task, std::move(record), std::move(options));
 }
 
 /// Of each task the newer one of what the archive has and what is remembered.
 awaitable<void> Scheduler::read_records() {
     notes_.clear();
     for (const auto& [task, calendar] : schedule_.calendars()) {
-        auto note = co_await read_note(task);
+        auto note = co_await store_.note(task);
         if (note) notes_[task] = std::move(*note);
-        auto record = co_await read_record(task);
+        auto record = co_await store_.record(task);
         if (!record) continue;
         const auto known = records_.find(task);
         if (known == records_.end() || known->second.ended < record->ended) records_[task] = std::move(*record);

@@ -3,6 +3,7 @@
 #include "common/pg/server.hpp"
 #include "daemon/hooks.hpp"
 #include "daemon/schedule/schedule.hpp"
+#include "daemon/schedule/task_store.hpp"
 
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
@@ -38,11 +39,7 @@ private:
     awaitable<void> begin();
     awaitable<void> look();
     awaitable<void> perform(Schedule::Run run);
-    awaitable<std::optional<TaskRecord>> read_record(Task task);
-    awaitable<std::optional<RunningNote>> read_note(Task task);
     awaitable<void> read_records();
-    awaitable<void> put_note(Task task);
-    awaitable<void> remove_note(Task task);
     awaitable<void> keep(Task task, TaskRecord record, storage::PutOptions options = {});
     awaitable<Role> find_role();
     awaitable<bool> archive_is_ahead(pg::TimelineId timeline);
@@ -51,6 +48,7 @@ private:
 
     Schedule schedule_;
     Parts parts_;
+    TaskStore store_;
     asio::thread_pool thread_; ///< asks the server
     Role role_ = Role::not_known;
     std::string trouble_; ///< the last one with records or the server, told once

@@ -48,5 +48,11 @@ private:
 /// Binds the path anew when it no longer leads to us, as soon as that can be done, for as long as it is awaited. `rebound` takes
 /// the new socket over; `tell` is called once for each trouble, and with what came of it.
 awaitable<void> keep_reachable(Listener& listener, std::function<void(int)> rebound, std::function<void(std::string)> tell);
+/// The same as one of `tasks`, for the server that serves it; not of an inherited socket.
+template <class ServerType> void keep_reachable(TaskGroup& tasks, Listener& listener, ServerType& server) {
+    if (listener.inherited()) return;
+    tasks.spawn(keep_reachable(
+        listener, [&server](int fd) { server.listen(fd); }, [&server](std::string text) { server.note_error(std::move(text)); }));
+}
 
 } // namespace walgd::daemon

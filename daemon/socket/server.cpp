@@ -132,9 +132,11 @@ awaitable<proto::Frame> Server::handle(Channel& channel, Request& request) {
         co_return proto::Frame{proto::Type::ok, id, {services_.status(request.frame.field(0) == "json")}};
     case proto::Type::backup_push: {
         check_operates(channel);
-        auto why = services_.backup_elsewhere(request.frame);
+        const auto wanted = proto::backup_request_of(request.frame);
+        auto why = services_.backup_elsewhere(wanted);
         if (!why.empty()) co_return proto::Frame{proto::Type::absent, id, {std::move(why)}};
-        auto reply = co_await run_backup(channel, request.frame);
+        auto options = services_.push_options(wanted);
+        auto reply = co_await run_backup(channel, id, std::move(options));
         co_return reply;
     }
     case proto::Type::reload:
@@ -169,15 +171,15 @@ awaitable<proto::Frame> Server::tell_catalogue(Channel& channel, const proto::Fr
 }
 
 /// The job goes on when the client leaves: only cancel_job ends it.
-awaitable<proto::Frame> Server::run_backup(Channel& channel, const proto::Frame& request) {
-    const auto job = services_.jobs.start(services_.push_options(request));
+awaitable<proto::Frame> Server::run_backup(Channel& channel, std::uint32_t id, backup::PushOptions options) {
+    const auto job = services_.jobs.start(std::move(options));
     while (!job->ended) {
         job->woken.expires_after(progress_every);
         co_await job->woken.async_wait(asio::as_tuple(asio::use_awaitable)); // the job's end, or time for a word
         if (job->ended) break;
         const auto& progress = job->progress;
         const proto::Frame report{proto::Type::progress,
-                                  request.request,
+                                  id,
                                   {std::to_string(progress.bytes_done), std::to_string(progress.bytes_total),
                                    std::to_string(progress.stored_bytes),
                                    std::to_string(static_cast<int>(progress.phase.load()))}};
@@ -186,7 +188,7 @@ awaitable<proto::Frame> Server::run_backup(Channel& channel, const proto::Frame&
     if (job->failure) std::rethrow_exception(job->failure);
     const auto& result = *job->result;
     co_return proto::Frame{proto::Type::ok,
-                           request.request,
+                           id,
                            {result.name, std::to_string(result.plain_bytes), std::to_string(result.stored_bytes),
                             std::to_string(result.corrupt_blocks), std::to_string(result.read_bytes), result.parent,
                             result.source}};

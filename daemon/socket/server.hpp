@@ -3,6 +3,7 @@
 #include "daemon/socket/channel.hpp"
 #include "daemon/socket/sessions.hpp"
 #include "daemon/wal/wal_service.hpp"
+#include "proto/backup_request.hpp"
 
 #include <functional>
 
@@ -16,7 +17,7 @@ public:
         WalService& wal;
         Jobs& jobs;
         /// Makes a job's options from what the client asked for.
-        std::function<backup::PushOptions(const proto::Frame&)> push_options;
+        std::function<backup::PushOptions(const proto::BackupRequest&)> push_options;
         std::function<std::string(bool json)> status;
         /// Reads the settings again and says what came of it.
         std::function<std::string()> reload;
@@ -29,7 +30,7 @@ public:
         /// A client changed the archive, as the frame says; `trusted`: by whom a name may be taken.
         std::function<void(const proto::Frame&, bool trusted)> archive_changed;
         /// Why a backup that a client wants is not this daemon's to take; empty: it is.
-        std::function<std::string(const proto::Frame&)> backup_elsewhere;
+        std::function<std::string(const proto::BackupRequest&)> backup_elsewhere;
     };
     /// Takes over the listening socket `fd`.
     Server(Services services, int fd, std::size_t connections_max = 1024);
@@ -49,7 +50,7 @@ private:
     std::string wal_name_in(const proto::Frame& frame, const Channel& channel);
     awaitable<proto::Frame> handle(Channel& channel, Request& request);
     awaitable<proto::Frame> tell_catalogue(Channel& channel, const proto::Frame& request);
-    awaitable<proto::Frame> run_backup(Channel& channel, const proto::Frame& request);
+    awaitable<proto::Frame> run_backup(Channel& channel, std::uint32_t id, backup::PushOptions options);
 
     Services services_;
     Sessions sessions_;

@@ -13,7 +13,6 @@ namespace walgd::daemon {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using proto::WalgReply;
 using proto::WalgType;
 
@@ -39,7 +38,7 @@ awaitable<void> WalgChannel::read_more() {
 }
 
 awaitable<std::optional<proto::WalgRequest>> WalgChannel::receive() {
-    auto deadline = Clock::now() + idle_max;
+    auto deadline = std::chrono::steady_clock::now() + idle_max;
     bool begun = false;
     for (;;) {
         auto request = reader_.next();
@@ -49,10 +48,10 @@ awaitable<std::optional<proto::WalgRequest>> WalgChannel::receive() {
         if (closed_) co_return std::nullopt;
         if (reader_.holds_part() && !begun) {
             begun = true;
-            deadline = Clock::now() + half_request_limit;
+            deadline = std::chrono::steady_clock::now() + half_request_limit;
         }
         const std::string late = begun ? "half a request came, and not the rest" : "the client asks nothing and does not close";
-        co_await within(deadline - Clock::now(), read_more(), late);
+        co_await within(deadline - std::chrono::steady_clock::now(), read_more(), late);
     }
 }
 

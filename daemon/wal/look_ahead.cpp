@@ -141,13 +141,17 @@ bool LookAhead::begin(const std::string& name) {
 
 awaitable<void> LookAhead::store(std::string name, FileIdentity identity, UniqueFd fd) {
     const bool stored = co_await wal_.store_ahead(name, identity, std::move(fd));
-    if (stored && options_.ready_rename) mark_done(name);
+    if (stored && options_.ready_rename) mark_done(name, identity);
 }
 
-/// PostgreSQL does the same with what it asked for itself; a file that it is asking for is left to it.
-void LookAhead::mark_done(const std::string& name) {
+/// PostgreSQL does the same with what it asked for itself; a file that it is asking for is left to it. Meanwhile another cluster
+/// may have come to that place, whose file of that name nobody has stored.
+void LookAhead::mark_done(const std::string& name, const FileIdentity& identity) {
     if (!status_ || wal_.asked_for(name)) return;
     try {
+        const auto fd = status_->open(name);
+        struct stat about{};
+        if (!fd || ::fstat(fd.get(), &about) != 0 || FileIdentity(about) != identity) return;
         if (status_->mark_done(name)) wal_.count_ready_renamed();
     } catch (const Error& error) {
         archive_.log.error("event=ready_not_renamed segment={} error={}", name, in_quotes(error.what()));

@@ -31,7 +31,7 @@ private:
     awaitable<void> pump();
     bool begin(const std::string& name);
     awaitable<void> store(std::string name, FileIdentity identity, UniqueFd fd);
-    void mark_done(const std::string& name);
+    void mark_done(const std::string& name, const FileIdentity& identity);
 
     archive::Archive& archive_;
     WalService& wal_;

@@ -183,6 +183,22 @@ class Delete(TestCase):
         self.assertEqual(self.names(), [middle, new])
         self.check_restores(middle)
 
+    def test_wal_stays_that_a_backup_needs_which_began_before_the_oldest_that_stays_and_has_not_ended(self):
+        old, middle, new = self.archive()
+        sentinel = self.folder / f"basebackups_005/{middle}_backup_stop_sentinel.json"
+        metadata = self.folder / f"basebackups_005/{middle}/metadata.json"
+        documents = {path: path.read_bytes() for path in (sentinel, metadata)}
+        for path in documents:
+            path.unlink()
+        result = self.delete("retain", "1", "--confirm")
+        self.assertEqual(self.names(), [new])
+        self.assertIn(f"{middle}/ may be a backup that is being taken", result.stdout)
+        for path, text in documents.items():
+            path.write_bytes(text)
+            self.scratch.own(path)
+        self.assertNotIn(old[5:29], self.segments())
+        self.check_restores(middle)
+
     def test_the_policy_is_a_plan_first_and_then_applied(self):
         old, middle, new = self.archive()
         self.assertIn("keep:", self.delete("plan", check=False).stderr)

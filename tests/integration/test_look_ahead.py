@@ -1,10 +1,15 @@
 """Storing ahead: walgd follows pg_wal/archive_status and stores what PostgreSQL will ask for next."""
 import json
 import os
+import pathlib
 import subprocess
+import sys
 import unittest
 
-from harness import Cluster, TestCase, Walgd, run, until
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
+
+import proxy as faults
+from harness import Cluster, Minio, TestCase, Walgd, run, until
 
 
 class LookAhead(TestCase):
@@ -74,6 +79,45 @@ class LookAhead(TestCase):
         until("all to be marked .done", lambda: self.names(".done") == ready)
         self.assertEqual(self.stored(), ready)
         self.assertEqual(self.names(".ready"), [])
+
+    def swapping_storage(self):
+        """While a PUT of a segment is under way another file comes to its place, as where another cluster comes there. Returns the PUT's fault and its names."""
+        swapped = []
+
+        def swap(request, upstream, client):
+            name = request.target.rsplit("/", 1)[1].removesuffix(".zst")
+            path, other = (self.cluster.data / "pg_wal" / file for file in (name, "other"))
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            other.write_bytes(content)
+            self.scratch.own(other)
+            other.rename(path)
+            swapped.append(name)
+            return faults.passed_on(upstream.exchange(request), client)
+        minio = Minio(self.scratch)
+        proxy = faults.Proxy(("127.0.0.1", minio.port))
+        self.addCleanup(proxy.close)
+        self.settings = {**minio.settings(), "AWS_ENDPOINT": f"http://127.0.0.1:{proxy.port}"}
+        return proxy, swap, swapped
+
+    def test_a_file_that_took_the_place_of_the_one_that_was_stored_ahead_is_not_marked_done(self):
+        ready = self.backlog(4)
+        proxy, swap, swapped = self.swapping_storage()
+        proxy.fault(swap, method="PUT", part=f"wal_005/{ready[1]}", times=1)
+        walgd = self.walgd(PG_READY_RENAME="true").start()
+        until("the others to be marked .done", lambda: self.names(".done") == [ready[0], *ready[2:]])
+        until("it to be stored", lambda: f"event=wal_stored_ahead segment={ready[1]}" in (self.scratch.path / "log").read_text(errors="replace"))
+        self.assertEqual((self.names(".ready"), swapped), ([ready[1]], [ready[1]]))
+        result = run([self.scratch.bin / "walg-push", self.cluster.data / "pg_wal" / ready[1]], env=walgd.env, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("other content", result.stderr)
+
+    def test_wal_push_without_a_daemon_marks_no_file_done_that_took_the_place_of_another(self):
+        ready = self.backlog(4)
+        proxy, swap, swapped = self.swapping_storage()
+        proxy.fault(swap, method="PUT", part=f"wal_005/{ready[2]}", times=1)
+        self.walgd(PG_READY_RENAME="true").walg("wal-push", self.cluster.data / "pg_wal" / ready[0])
+        self.assertEqual((self.names(".ready"), swapped), ([ready[0], ready[2]], [ready[2]]))
 
     def test_wal_push_without_a_daemon_stores_ahead_and_marks_done_on_request(self):
         for name in ("walg", "wal-g"):

@@ -256,6 +256,41 @@ TEST_CASE("where no backup is to compare with, WAL that one being taken needs st
     CHECK(plan_removal(inventory, garbage.selection).wal.size() == 10);
 }
 
+TEST_CASE("WAL that a backup being taken needs stays, also where a younger one is whole before it", "[retention]") {
+    Days days;
+    auto inventory = days.full(2).full(8).at(9);
+    // Of another server: a standby, say, which is slow.
+    inventory.backup_objects.push_back(
+        {storage::ObjectKey("basebackups_005/" + Days::name(5) + "/tar_partitions/part_001.tar.lz4"), 1, inventory.taken});
+    const auto newest = select_retain(inventory, {.count = 1});
+    const auto plan = plan_removal(inventory, newest.selection);
+    REQUIRE(plan.wal_ranges.size() == 1);
+    CHECK(plan.wal_ranges.front().last == Days::name(3).substr(5));
+    REQUIRE_FALSE(plan.notes.empty());
+    CHECK(plan.notes.back().find(Days::name(5) + "/ may be a backup that is being taken") != std::string::npos);
+    inventory.taken += std::chrono::days(2);
+    CHECK(plan_removal(inventory, newest.selection).wal_ranges.front().last == Days::name(7).substr(5));
+}
+
+TEST_CASE("what a delta is based on that is being taken stays, unless a person names it", "[retention]") {
+    Days days;
+    auto inventory = days.full(2).delta(4, 2).full(8).at(9);
+    const auto being_taken = Days::name(7) + "_D_" + Days::name(4).substr(5);
+    inventory.backup_objects.push_back(
+        {storage::ObjectKey("basebackups_005/" + being_taken + "/tar_partitions/part_001.tar.lz4"), 1, inventory.taken});
+    const auto newest = select_retain(inventory, {.count = 1});
+    auto plan = plan_removal(inventory, newest.selection);
+    CHECK(plan.sentinels.empty());
+    REQUIRE(plan.departures.size() == 2);
+    CHECK(plan.departures.front() ==
+          fmt::format("{} stays: basebackups_005/{}/ may be a delta on it that is being taken", Days::name(4), being_taken));
+    const auto named = select_target(inventory, FullModifier::none, Days::name(4));
+    plan = plan_removal(inventory, named.selection);
+    CHECK(plan.sentinels.size() == 1);
+    inventory.taken += std::chrono::days(2);
+    CHECK(plan_removal(inventory, newest.selection).sentinels.size() == 2);
+}
+
 TEST_CASE("the mark goes to the base first, and is not taken from under a permanent backup", "[retention]") {
     Days days;
     days.full(1).delta(2, 1).delta(3, 2);

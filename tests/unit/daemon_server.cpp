@@ -74,11 +74,11 @@ private:
         if (asked.field(0) != "here") return {.text = {}, .refusal = "it keeps another archive"};
         return {.text = std::string(3 * proto::frame_bytes_max, 'x'), .refusal = {}, .age = std::chrono::milliseconds(1500)};
     }
-    Server server_{{archive_, wal_, jobs_, [this](const proto::Frame&) { return push_options(); },
+    Server server_{{archive_, wal_, jobs_, [this](const proto::BackupRequest&) { return push_options(); },
                     [](bool json) { return json ? std::string(2 * proto::frame_bytes_max, 'x') : std::string("fine"); },
                     [] { return "reloaded"; }, [](const proto::Frame& asked) { return catalogue(asked); },
                     [](const proto::Frame&, bool) {},
-                    [](const proto::Frame& asked) { return asked.field(5) == "there" ? "it keeps another archive" : ""; }},
+                    [](const proto::BackupRequest& asked) { return asked.place == "there" ? "it keeps another archive" : ""; }},
                    listener_.release()};
     TaskGroup tasks_ = start();
     std::thread thread_;

@@ -29,6 +29,11 @@ TEST_CASE("the names of WAL files are PostgreSQL's and no others", "[pg]") {
         CHECK_FALSE(wal_file_kind(name));
 }
 
+TEST_CASE("a timeline's history file is named by its number", "[pg]") {
+    CHECK(history_name(TimelineId(0x1A)) == "0000001A.history");
+    CHECK(wal_file_kind(history_name(TimelineId(0xFFFFFFFF))) == WalFileKind::history);
+}
+
 TEST_CASE("segments count over the boundary of the low part, for every segment size", "[pg]") {
     const auto segment = parse_segment("0000000100000002000000FF", 16 << 20);
     REQUIRE(segment);

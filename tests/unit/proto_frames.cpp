@@ -1,3 +1,4 @@
+#include "proto/backup_request.hpp"
 #include "proto/frame.hpp"
 
 #include <catch2/catch.hpp>
@@ -55,6 +56,30 @@ TEST_CASE("a frame that is too long is not made, and not taken", "[proto]") {
     CHECK_FALSE(reader.next());
     CHECK(reader.failed());
     CHECK_FALSE(reader.failure().empty());
+}
+
+TEST_CASE("what a backup is asked for arrives, and what an older client leaves out is as the daemon has it", "[proto]") {
+    BackupRequest request;
+    request.pgdata = "/data";
+    request.user_data = "{}";
+    request.from_name = "base_x";
+    request.by_database = request.verify = true;
+    request.place = "s3://bucket";
+    request.encryption = "libsodium";
+    request.settings = "delta_max_steps=0\n";
+    const auto frame = to_frame(request, 7);
+    CHECK(frame.type == Type::backup_push);
+    CHECK(frame.request == 7);
+    CHECK(frame.fields ==
+          std::vector<std::string>{"/data", "bv", "{}", "base_x", "", "s3://bucket", "", "", "libsodium", "delta_max_steps=0\n"});
+    const auto came = backup_request_of(frame);
+    CHECK(to_frame(came, 7).fields == frame.fields);
+    CHECK((came.by_database && came.verify && !came.full));
+    const auto shorter = backup_request_of({Type::backup_push, 1, {"", "fpjmsw"}});
+    CHECK((shorter.full && shorter.permanent && shorter.count_journals && shorter.by_summaries && shorter.name_all_corrupt));
+    CHECK(shorter.without_files_metadata);
+    CHECK_FALSE(shorter.verify);
+    CHECK(shorter.encryption.empty());
 }
 
 TEST_CASE("nonsense is told so and nothing more comes out", "[proto]") {

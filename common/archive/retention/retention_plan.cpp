@@ -15,11 +15,13 @@ namespace {
 class Planner {
 public:
     Planner(const Inventory& inventory, const Selection& selection)
-        : inventory_(inventory), selection_(selection), graph_(inventory.backups), needs_(inventory.segment_bytes) {}
+        : inventory_(inventory), selection_(selection), graph_(inventory.backups), folders_(inventory),
+          needs_(inventory.segment_bytes) {}
 
     RetentionPlan plan() {
         keep_what_was_not_selected();
         keep_the_last();
+        if (!selection_.named) keep_bases_of_what_is_taken();
         keep_bases();
         if (selection_.named && !plan_.departures.empty()) keep_all();
         give_verdicts();
@@ -88,6 +90,20 @@ private:
         recovered_.insert(last->name);
     }
 
+    /// Without its base a delta would be whole in name alone: WAL-G does not look for it at the end.
+    void keep_bases_of_what_is_taken() {
+        constexpr std::string_view delta = "_D_";
+        for (const auto folder : folders_.names()) {
+            const auto mark = folder.find(delta);
+            if (mark == std::string_view::npos || !may_be_being_taken(folder)) continue;
+            const auto first = folder.substr(mark + delta.size());
+            for (const auto& backup : inventory_.backups) {
+                if (stays(backup) || first_segment_in(backup.name) != first) continue;
+                depart(backup, fmt::format("{}{}/ may be a delta on it that is being taken", backup_folder, folder));
+            }
+        }
+    }
+
     void keep_bases() {
         // The youngest first, so that what is named as the reason is what was asked to stay.
         for (auto backup = inventory_.backups.rbegin(); backup != inventory_.backups.rend(); ++backup) {
@@ -126,11 +142,11 @@ private:
     }
 
     /// A folder without a sentinel that may go.
-    bool is_leftover(std::string_view folder, const BackupFolders& folders) {
+    bool is_leftover(std::string_view folder) {
         const auto segment = pg::parse_segment(first_segment_in(folder), inventory_.segment_bytes);
         if (!selection_.leftovers || !segment || !valid_backup_name(folder)) return false;
         if (!selection_.younger_leftovers && (!cut_ || !(*segment < *cut_))) return false;
-        if (folders.abandoned(folder)) return true;
+        if (folders_.abandoned(folder)) return true;
         plan_.notes.push_back(
             fmt::format("{}{}/ has no sentinel and objects younger than a day: it may be a backup that is being "
                         "taken, and is left alone",
@@ -140,11 +156,10 @@ private:
 
     void remove_data() {
         for (const auto& object : inventory_.backup_objects) plan_.bytes += is_sentinel_that_goes(object) ? object.bytes : 0;
-        const BackupFolders folders(inventory_);
         std::set<std::string_view> going;
-        for (const auto folder : folders.names()) {
+        for (const auto folder : folders_.names()) {
             const auto* backup = graph_.find(folder);
-            if (backup != nullptr ? !stays(*backup) : is_leftover(folder, folders)) going.insert(folder);
+            if (backup != nullptr ? !stays(*backup) : is_leftover(folder)) going.insert(folder);
         }
         for (const auto& object : inventory_.backup_objects) {
             if (!going.contains(backup_of_data_object(object.key.path()))) continue;
@@ -159,29 +174,42 @@ private:
         return backup != nullptr && !stays(*backup);
     }
 
-    /// Where a backup begins that may be being taken: it needs what is stored from there on.
-    std::optional<pg::Segment> first_being_taken() const {
-        const BackupFolders folders(inventory_);
-        std::optional<pg::Segment> first;
-        for (const auto folder : folders.names()) {
+    /// A folder without a sentinel which somebody may be writing into.
+    bool may_be_being_taken(std::string_view folder) const {
+        return valid_backup_name(folder) && graph_.find(folder) == nullptr && !folders_.abandoned(folder);
+    }
+
+    /// The WAL from where a backup begins that may be being taken: it needs what is stored from there on.
+    struct BeingTaken {
+        pg::Segment from;
+        std::string_view folder;
+    };
+    std::optional<BeingTaken> first_being_taken() const {
+        std::optional<BeingTaken> first;
+        for (const auto folder : folders_.names()) {
             const auto segment = pg::parse_segment(first_segment_in(folder), inventory_.segment_bytes);
-            if (!segment || !valid_backup_name(folder) || graph_.find(folder) != nullptr || folders.abandoned(folder)) continue;
+            if (!segment || !may_be_being_taken(folder)) continue;
             // As with WalNeeds: recovery may begin by reading the one before.
             const pg::Segment from{segment->timeline, segment->number - std::min<std::uint64_t>(segment->number, 1)};
-            if (!first || from < *first) first = from;
+            if (!first || from < first->from) first = {from, folder};
         }
         return first;
     }
 
     void remove_wal() {
-        // Elsewhere a backup stays that is older than what is being taken, with the WAL behind it.
-        const auto being_taken = selection_.all_wal ? first_being_taken() : std::nullopt;
+        // It may have begun before the oldest one that stays: on another server, or one that takes days.
+        const auto being_taken = first_being_taken();
         std::optional<pg::Segment> before;
+        bool any_stays = false;
         for (const auto& object : inventory_.wal_objects) {
             const auto name = segment_of_wal_object(object.key.path());
             const auto segment = pg::parse_segment(name, inventory_.segment_bytes);
             const bool older = segment && (selection_.all_wal || (cut_ && *segment < *cut_));
-            if (!older || needs_.needs(*segment) || (being_taken && !(*segment < *being_taken))) continue;
+            if (!older || needs_.needs(*segment)) continue;
+            if (being_taken && !(*segment < being_taken->from)) {
+                any_stays = true;
+                continue;
+            }
             plan_.wal.push_back(object.key);
             plan_.bytes += object.bytes;
             const bool follows = before && segment->timeline == before->timeline && segment->number <= before->number + 1;
@@ -192,11 +220,16 @@ private:
             range.bytes += object.bytes;
             before = segment;
         }
+        if (!any_stays) return;
+        plan_.notes.push_back(fmt::format("the WAL from {} on stays: {}{}/ may be a backup that is being taken",
+                                          pg::segment_name(being_taken->from, inventory_.segment_bytes), backup_folder,
+                                          being_taken->folder));
     }
 
     const Inventory& inventory_;
     const Selection& selection_;
     BackupGraph graph_;
+    BackupFolders folders_;
     WalNeeds needs_;
     RetentionPlan plan_;
     std::map<std::string, std::string, std::less<>> reasons_; ///< of those that stay

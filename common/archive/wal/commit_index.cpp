@@ -2,6 +2,7 @@
 
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/base/naming.hpp"
 #include "common/base/number_text.hpp"
 
 #include <algorithm>
@@ -80,12 +81,8 @@ awaitable<std::optional<NoteBlock>> read_index(Archive& archive, IndexObject obj
     const auto blob = co_await storage::get_whole(archive.storage, object.key, packed_block_bytes_max);
     if (!blob) co_return std::nullopt;
     auto work = [&] {
-        try {
-            return parse_note_block(unpacked(archive, object, blob->view()), object.key.path());
-        } catch (const Error& error) {
-            if (std::string_view(error.what()).find(object.key.path()) != std::string_view::npos) throw;
-            throw error.within(object.key.path());
-        }
+        const auto& path = object.key.path();
+        return naming(path, [&] { return parse_note_block(unpacked(archive, object, blob->view()), path); });
     };
     auto block = co_await run_on(archive.cpu, std::move(work));
     co_return block;

@@ -9,11 +9,9 @@ namespace walgd::archive {
 
 namespace {
 
-constexpr int newest_version = 18;
-
 /// Adds a whole record, as far as it is kept.
 void add_record(WalNote& note, const pg::RecordHeader& header, pg::Lsn end, ByteView record, std::uint16_t magic) {
-    const auto version = pg::server_version_of_magic(magic).value_or(newest_version);
+    const auto version = pg::read_as_version(magic);
     const auto moment = pg::parse_moment(header, record, version);
     if (moment)
         note.add(*moment, header.begin, end);

@@ -188,7 +188,7 @@ awaitable<WalCatalogue> list_wal(Archive& archive, std::uint64_t segment_bytes, 
 
 awaitable<std::optional<pg::TimelineHistory>> stored_history(Archive& archive, pg::TimelineId timeline,
                                                              std::vector<std::string> others) {
-    const auto file = fmt::format("{:08X}.history", timeline.number());
+    const auto file = pg::history_name(timeline);
     const auto found = std::ranges::find_if(others, [&](const std::string& name) { return split(name).stem == file; });
     if (found == others.end()) co_return std::nullopt;
     const storage::ObjectKey key(std::string(wal_folder) + *found);

@@ -2,6 +2,7 @@
 
 #include "common/archive/wal/wal_unpack.hpp"
 #include "common/base/files.hpp"
+#include "common/base/late_name.hpp"
 
 #include <atomic>
 #include <fcntl.h>
@@ -34,20 +35,6 @@ awaitable<std::optional<std::uint64_t>> WalFetcher::fetch_into(std::string name,
     co_return bytes;
 }
 
-namespace {
-
-/// In `folder`; it goes by itself when we are killed. None where the file system makes no such file, or nothing could name it.
-UniqueFd unnamed_in(const std::string& folder) {
-    if (::access("/proc/self/fd", X_OK) != 0) return UniqueFd();
-    return UniqueFd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-}
-
-bool give_name(int fd, const std::string& path) {
-    return ::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd).c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
-}
-
-} // namespace
-
 awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool exclusive, FillFile fill) {
     static std::atomic<unsigned> counter = 0;
     const auto parent = std::filesystem::path(destination).parent_path();
@@ -58,7 +45,7 @@ awaitable<Fetched> fetch_durably(std::string name, std::string destination, bool
                     "remove it first, or name another destination");
     ::unlink(temporary.c_str()); // of one that was killed, and had our process id
     const auto named = [&temporary] { return open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600); };
-    auto fd = unnamed_in(folder);
+    UniqueFd fd(open_unnamed(folder));
     const bool unnamed = static_cast<bool>(fd);
     if (!unnamed) fd = named();
     bool filled = false;

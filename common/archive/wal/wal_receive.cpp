@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::chrono::milliseconds first_pause{200}, longest_pause{30'000};
 
-std::string history_name(pg::TimelineId timeline) { return fmt::format("{:08X}.history", timeline.number()); }
-
 class Receiver {
 public:
     Receiver(Archive& archive, const WalReceiveOptions& options, std::stop_token stop)
@@ -101,9 +99,9 @@ private:
         if (!text)
             throw Error(ErrorKind::refused,
                         fmt::format("the server ({}) is on timeline {} and has no {}", server.name(), timeline.number(),
-                                    history_name(timeline)),
+                                    pg::history_name(timeline)),
                         "copy the file into its pg_wal from the archive: walg wal-fetch");
-        return pg::parse_timeline_history(*text, timeline, history_name(timeline));
+        return pg::parse_timeline_history(*text, timeline, pg::history_name(timeline));
     }
 
     std::optional<pg::Lsn> slot(pg::Replication& server) {
@@ -122,12 +120,12 @@ private:
         const auto text = server.timeline_history(timeline);
         if (!text) {
             archive_.log.warn("the server ({}) has no {}: it is not stored, and no recovery can end on that timeline",
-                              server.name(), history_name(timeline));
+                              server.name(), pg::history_name(timeline));
             return;
         }
         SegmentFile file(text->size(), archive_.budget, stop_);
         file.write(0, bytes_of(*text));
-        keep(history_name(timeline), std::move(file));
+        keep(pg::history_name(timeline), std::move(file));
     }
 
     /// Stores a file and waits for it.

@@ -1,29 +1,13 @@
 #include "common/archive/wal/wal_unpack.hpp"
 
 #include "common/base/files.hpp"
+#include "common/base/naming.hpp"
 #include "common/pg/wal_page.hpp"
 
 #include <cctype>
 #include <fmt/format.h>
-#include <optional>
 
 namespace walgd::archive {
-
-namespace {
-
-/// Runs `work`; an Error that does not name the key gets to.
-template <class Work> auto naming(const storage::ObjectKey& key, Work work) {
-    std::optional<Error> failure;
-    try {
-        return work();
-    } catch (const Error& error) {
-        failure = error;
-    }
-    if (std::string_view(failure->what()).find(key.path()) != std::string_view::npos) throw *failure;
-    throw failure->within(key.path());
-}
-
-} // namespace
 
 void check_wal_content(const WalIdentity& identity, ByteView first, std::uint64_t bytes) {
     const auto kind = pg::wal_file_kind(identity.name);
@@ -45,7 +29,7 @@ bool stored_plain(const Packing& packing, const WalIdentity& identity) {
 
 std::size_t unpack_wal(const Packing& packing, const WalIdentity& identity, ByteView packed, MutableBytes into,
                        const codec::MayFill& may_fill) {
-    return naming(identity.key, [&] {
+    return naming(identity.key.path(), [&] {
         std::size_t count = 0;
         if (packing.cipher == nullptr) {
             count = identity.compression->decompress(packed, into, may_fill);
@@ -70,11 +54,11 @@ void WalToFile::End::write(ByteView bytes) {
 }
 
 void WalToFile::write(ByteView packed) {
-    naming(identity_.key, [&] { chain_.head().write(packed); });
+    naming(identity_.key.path(), [&] { chain_.head().write(packed); });
 }
 
 std::uint64_t WalToFile::finish() {
-    return naming(identity_.key, [&] {
+    return naming(identity_.key.path(), [&] {
         chain_.head().finish();
         std::byte first[pg::wal_header_bytes];
         const auto count = read_at(fd_, first, 0, identity_.name);

@@ -5,6 +5,7 @@
 #include "common/backup/restore/recovery_settings.hpp"
 #include "common/backup/restore/restore_in_place.hpp"
 #include "common/backup/restore/restore_resume.hpp"
+#include "common/base/in_parallel.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -26,28 +27,15 @@ public:
 
     /// `noted`: what is done need not be done again by a later try.
     void run(std::size_t link, std::span<const TarObject> tars, unsigned threads, bool noted) {
-        next_ = 0;
-        std::vector<std::jthread> workers;
-        for (unsigned index = 0; index < std::min<std::size_t>(threads, tars.size()); ++index)
-            workers.emplace_back([&, link, noted] { work(link, tars, noted); });
-        workers.clear(); // joins
-        if (failure_) std::rethrow_exception(failure_);
+        in_parallel(tars.size(), threads,
+                    [&](std::size_t index, const std::atomic<bool>& failed) { extract(link, tars[index], noted, failed); });
     }
 
 private:
-    void work(std::size_t link, std::span<const TarObject> tars, bool noted) {
-        try {
-            for (auto index = next_++; index < tars.size() && !failed_; index = next_++) extract(link, tars[index], noted);
-        } catch (...) {
-            const std::lock_guard lock(mutex_);
-            if (!failed_.exchange(true)) failure_ = std::current_exception();
-        }
-    }
-
-    void extract(std::size_t link, const TarObject& tar, bool noted) {
+    void extract(std::size_t link, const TarObject& tar, bool noted, const std::atomic<bool>& failed) {
         MemberWriter writer(job_, link, tar.listed);
-        fetch_tar(archive_, tar, writer, stop_, [this](std::size_t count) {
-            if (stop_.stop_requested() || failed_) throw Error(ErrorKind::cancelled, "cancelled");
+        fetch_tar(archive_, tar, writer, stop_, [&](std::size_t count) {
+            if (stop_.stop_requested() || failed) throw Error(ErrorKind::cancelled, "cancelled");
             job_.progress.stored_bytes += count;
         });
         writer.mark().key = tar.key.path();
@@ -58,10 +46,6 @@ private:
     RestoreJob& job_;
     RestoreState& state_;
     std::stop_token stop_;
-    std::atomic<std::size_t> next_ = 0;
-    std::atomic<bool> failed_ = false;
-    std::mutex mutex_;
-    std::exception_ptr failure_;
 };
 
 /// One restore, from the look at the folder to its end.

@@ -55,8 +55,8 @@ bool consistent(const TimelinePath& path, const BackupFacts& backup, std::uint64
 /// Where that may be why.
 std::string lacking_history(const TimelinePath& path) {
     if (path.has_history()) return {};
-    return fmt::format("; {:08X}.history is not in the archive or damaged, so only backups of that timeline itself lead there",
-                       path.timeline().number());
+    return fmt::format("; {} is not in the archive or damaged, so only backups of that timeline itself lead there",
+                       pg::history_name(path.timeline()));
 }
 
 std::vector<BackupFacts> candidates(const ArchiveView& view, const TimelinePath& path, const MomentRequest& request) {
@@ -190,10 +190,9 @@ const pg::TimelineHistory& ArchiveView::history_of(pg::TimelineId timeline) cons
     if (found != histories.end()) return found->second;
     std::string known;
     for (const auto& [number, history] : histories) known += fmt::format(" {}", number.number());
-    throw Error(
-        ErrorKind::refused,
-        fmt::format("the archive has no history file of timeline {} ({:08X}.history)", timeline.number(), timeline.number()),
-        fmt::format("it has those of:{}", known));
+    throw Error(ErrorKind::refused,
+                fmt::format("the archive has no history file of timeline {} ({})", timeline.number(), pg::history_name(timeline)),
+                fmt::format("it has those of:{}", known));
 }
 
 pg::Segment TimelinePath::segment(std::uint64_t number) const {

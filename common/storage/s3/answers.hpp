@@ -12,6 +12,9 @@
 /// a proxy answered.
 namespace walgd::storage {
 
+/// No answer of this kind is longer.
+inline constexpr std::size_t xml_bytes_max = 64 << 20;
+
 struct S3Failure {
     int status = 0;
     std::string code, message, request_id;

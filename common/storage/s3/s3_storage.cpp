@@ -1,42 +1,20 @@
 #include "common/storage/s3/s3_storage.hpp"
 
-#include "common/base/sha256.hpp"
 #include "common/storage/s3/answers.hpp"
 #include "common/storage/s3/client.hpp"
+#include "common/storage/s3/confirmed.hpp"
+#include "common/storage/s3/s3_reader.hpp"
+#include "common/storage/s3/s3_upload.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <cstdlib>
 #include <fmt/format.h>
 
 namespace walgd::storage {
 
 namespace {
 
-constexpr std::size_t xml_bytes_max = 64 << 20;
-/// The SHA-256 of the object as it is stored, in its metadata: a whole read is checked against it.
-constexpr std::string_view stored_sha256 = "walgd-stored-sha256";
 constexpr std::string_view metadata_head = "x-amz-meta-";
-
-/// A 200 may come from something between us and the storage. The storage itself names an ETag with every object.
-void check_is_s3(const HttpHead& head, const std::string& what) {
-    if (head.header("etag").empty())
-        throw Error(ErrorKind::transient, fmt::format("{}: the server said yes without an ETag", what),
-                    "is it an S3 server that answers there?");
-}
-
-/// Some storages name a checksum too. (An ETag is not an MD5 everywhere, so nothing is compared with it; the storage has compared
-/// the body with its signed SHA-256.)
-void check_confirmed(const HttpHead& head, const S3Request& request) {
-    check_is_s3(head, request.what);
-    const auto said = head.header("x-amz-checksum-sha256");
-    if (said.empty()) return;
-    const auto digest = sha256(request.body);
-    const auto ours = base64(digest);
-    if (said != ours)
-        throw Error(ErrorKind::transient,
-                    fmt::format("{}: the server confirmed SHA-256 {}, what was sent has {}", request.what, said, ours),
-                    "bytes were changed on the way or in the storage");
-}
 
 ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
     ObjectInfo info;
@@ -53,179 +31,6 @@ ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
         info.bytes = std::strtoull(range.c_str() + slash + 1, nullptr, 10);
     return info;
 }
-
-/// How many pieces an object was put together from, where its ETag tells: "<hash>-<pieces>".
-std::optional<std::size_t> pieces_of(std::string_view etag) {
-    while (etag.ends_with('"')) etag.remove_suffix(1);
-    const auto dash = etag.rfind('-');
-    if (dash == std::string_view::npos) return std::nullopt;
-    const auto digits = etag.substr(dash + 1);
-    std::size_t pieces = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pieces);
-    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-    return pieces;
-}
-
-class S3Reader : public ObjectReader {
-public:
-    S3Reader(std::unique_ptr<HttpAnswer> answer, ObjectInfo info, std::string what, bool whole)
-        : answer_(std::move(answer)), info_(std::move(info)), what_(std::move(what)) {
-        const auto found = info_.metadata.find(std::string(stored_sha256));
-        if (whole && found != info_.metadata.end()) expected_ = found->second;
-        left_ = answer_->head().content_length;
-    }
-
-    const ObjectInfo& info() const override { return info_; }
-
-    awaitable<std::size_t> read(MutableBytes into) override {
-        if (into.empty()) co_return 0;
-        if (!answer_) throw Error(ErrorKind::transient, fmt::format("{}: the answer broke off before", what_));
-        std::size_t count = 0;
-        try {
-            count = co_await answer_->read(into);
-        } catch (...) {
-            answer_.reset(); // its connection is of no use any more, and others may wait for the place
-            throw;
-        }
-        if (left_) *left_ -= std::min<std::uint64_t>(*left_, count);
-        if (!expected_.empty()) hash_->update(into.first(count));
-        if (count < into.size()) finish();
-        co_return count;
-    }
-    void take_over(ObjectReader& broken) override {
-        auto* other = dynamic_cast<S3Reader*>(&broken);
-        if (other == nullptr) return;
-        expected_ = std::move(other->expected_);
-        std::swap(hash_, other->hash_);
-    }
-
-private:
-    void finish() {
-        if (left_.value_or(0) > 0) throw Error(ErrorKind::transient, fmt::format("{}: the answer lacks {} bytes", what_, *left_));
-        if (expected_.empty()) return;
-        const auto digest = hash_->digest();
-        if (to_hex(digest) != expected_)
-            throw Error(ErrorKind::corrupt,
-                        fmt::format("{}: its SHA-256 is {}, it was stored with {}", what_, to_hex(digest), expected_),
-                        "the object was changed in the storage or on the way");
-        expected_.clear();
-    }
-
-    std::unique_ptr<HttpAnswer> answer_;
-    ObjectInfo info_;
-    std::string what_, expected_;
-    std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();
-    std::optional<std::uint64_t> left_;
-};
-
-class S3Upload : public Upload {
-public:
-    S3Upload(S3Client& client, ObjectKey key, std::string id, bool if_absent)
-        : client_(client), key_(std::move(key)), id_(std::move(id)), if_absent_(if_absent) {}
-
-    awaitable<void> put_piece(int number, std::uint64_t, ByteView bytes) override {
-        S3Request request;
-        request.method = "PUT";
-        request.key = key_.path();
-        request.query = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
-        request.headers = client_.customer_key_headers();
-        request.body = bytes;
-        request.what = fmt::format("cannot put piece {} of {}", number, client_.name_of(key_.path()));
-        if (number > pieces_max)
-            throw Error(ErrorKind::misconfigured, fmt::format("{}: S3 puts no more than {} together", request.what, pieces_max),
-                        "with larger pieces larger objects are possible: raise WALG_S3_MAX_PART_SIZE, and WALGD_MEMORY_BUDGET to "
-                        "four times that");
-        const auto answer = co_await client_.call(request, xml_bytes_max);
-        auto etag = answer.head.header("etag");
-        check_confirmed(answer.head, request);
-        std::erase_if(etags_, [number](const auto& known) { return known.first == number; });
-        etags_.emplace_back(number, std::move(etag));
-        sizes_[number] = bytes.size();
-    }
-
-    awaitable<PutOutcome> complete() override {
-        std::ranges::sort(etags_);
-        const auto body = complete_body(etags_);
-        S3Request request;
-        request.method = "POST";
-        request.key = key_.path();
-        request.query = {{"uploadId", id_}};
-        request.body = bytes_of(body);
-        request.what = fmt::format("cannot complete {}", client_.name_of(key_.path()));
-        if (if_absent_) {
-            // Not every server takes the condition here, so it is looked for first as well.
-            const auto there = co_await client_.head(key_.path());
-            if (there) {
-                const auto outcome = co_await judge(*there);
-                co_return outcome;
-            }
-        }
-        request.accepted = {200, 404};
-        auto call = if_absent_ ? client_.call_if_absent(request, xml_bytes_max) : client_.call(request, xml_bytes_max);
-        const auto answer = co_await std::move(call);
-        if (answer.head.status == 200) {
-            check_complete(answer.body, request.what);
-            co_return PutOutcome::stored;
-        }
-        const auto there = co_await client_.head(key_.path());
-        if (there && (if_absent_ || may_be_ours(*there))) {
-            const auto outcome = co_await judge(*there);
-            co_return outcome;
-        }
-        if (answer.head.status == 412) {
-            co_await abort();
-            co_return PutOutcome::exists;
-        }
-        throw error_of(parse_failure(answer.head.status, answer.body, answer.head.header("x-amz-request-id"), ""), request.what);
-    }
-
-    awaitable<void> abort() override {
-        S3Request request;
-        request.method = "DELETE";
-        request.key = key_.path();
-        request.query = {{"uploadId", id_}};
-        request.accepted = {200, 204, 404};
-        request.what = fmt::format("cannot abort the upload of {}", client_.name_of(key_.path()));
-        co_await client_.call(request, xml_bytes_max);
-    }
-
-private:
-    /// An object is there. An earlier attempt may have completed it, its answer lost: then the upload is gone, and it has as many
-    /// bytes and pieces. Else it is somebody else's.
-    awaitable<PutOutcome> judge(HttpHead there) {
-        if (may_be_ours(there)) {
-            const bool open = co_await is_open();
-            if (!open) co_return PutOutcome::stored;
-        }
-        co_await abort();
-        co_return PutOutcome::exists;
-    }
-
-    bool may_be_ours(const HttpHead& there) const {
-        std::uint64_t bytes = 0;
-        for (const auto& [number, size] : sizes_) bytes += size;
-        const auto pieces = pieces_of(there.header("etag"));
-        return there.content_length == bytes && (!pieces || *pieces == sizes_.size());
-    }
-
-    awaitable<bool> is_open() {
-        S3Request request;
-        request.method = "GET";
-        request.key = key_.path();
-        request.query = {{"max-parts", "1"}, {"uploadId", id_}};
-        request.accepted = {200, 404};
-        request.what = fmt::format("cannot look at the upload of {}", client_.name_of(key_.path()));
-        const auto answer = co_await client_.call(request, xml_bytes_max);
-        co_return answer.head.status == 200;
-    }
-
-    S3Client& client_;
-    ObjectKey key_;
-    std::string id_;
-    bool if_absent_;
-    std::vector<std::pair<int, std::string>> etags_;
-    std::map<int, std::uint64_t> sizes_; ///< of the pieces
-};
 
 class S3Storage : public Storage {
 public:

@@ -1,0 +1,27 @@
+#include "common/storage/s3/confirmed.hpp"
+
+#include "common/base/sha256.hpp"
+
+#include <fmt/format.h>
+
+namespace walgd::storage {
+
+void check_is_s3(const HttpHead& head, const std::string& what) {
+    if (head.header("etag").empty())
+        throw Error(ErrorKind::transient, fmt::format("{}: the server said yes without an ETag", what),
+                    "is it an S3 server that answers there?");
+}
+
+void check_confirmed(const HttpHead& head, const S3Request& request) {
+    check_is_s3(head, request.what);
+    const auto said = head.header("x-amz-checksum-sha256");
+    if (said.empty()) return;
+    const auto digest = sha256(request.body);
+    const auto ours = base64(digest);
+    if (said != ours)
+        throw Error(ErrorKind::transient,
+                    fmt::format("{}: the server confirmed SHA-256 {}, what was sent has {}", request.what, said, ours),
+                    "bytes were changed on the way or in the storage");
+}
+
+} // namespace walgd::storage
