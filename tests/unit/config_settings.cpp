@@ -61,6 +61,20 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
     CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
 }
 
+TEST_CASE("a name that stands in for another does not go before that one in the file, as for WAL-G", "[config]") {
+    Given given;
+    given.file("WALG_FILE_PREFIX: /of/file\naws_region: eu-central-1\n");
+    given.env("WALE_FILE_PREFIX", "/of/wal-e").env("AWS_DEFAULT_REGION", "us-east-1");
+    CHECK(given.load().text("file_prefix") == "/of/file");
+    CHECK(given.load().text("aws_region") == "eu-central-1");
+    CHECK_THAT(given.load().warnings().front(), Contains("WALE_FILE_PREFIX is set, and file_prefix in"));
+    CHECK(given.env("WALG_FILE_PREFIX", "/of/environment").load().text("file_prefix") == "/of/environment");
+    CHECK(Given().file("file_prefix: /of/file\n").env("FILE_PREFIX", "/x").load().text("file_prefix") == "/of/file");
+    CHECK(Given().file("WALE_FILE_PREFIX: /of/file\n").env("WALE_FILE_PREFIX", "/x").load().text("file_prefix") == "/x");
+    CHECK(Given().file("WALE_FILE_PREFIX: /of/file\n").env("WALG_FILE_PREFIX", "/x").load().text("file_prefix") == "/x");
+    CHECK(Given().file("aws_region: a\n").env("AWS_DEFAULT_REGION", "a").load().warnings().empty());
+}
+
 TEST_CASE("what JSON alone can write is understood in a JSON file", "[config]") {
     const auto settings = Given().file("{\n\t\"PGPASSWORD\": \"\\ud83d\\ude00\\/\", \"WALG_UPLOAD_CONCURRENCY\": 4\n}\n").load();
     CHECK(settings.text("pgpassword") == "\xf0\x9f\x98\x80/");
