@@ -61,7 +61,10 @@ constexpr std::array of_scripts{"WALG_DISABLE_S3_SSE"sv,
                                 "WALE_ENV_DIR"sv,
                                 "WALE_S3_ENDPOINT"sv,
                                 "WALE_BACKUP_THRESHOLD_MEGABYTES"sv,
-                                "WALE_BACKUP_THRESHOLD_PERCENTAGE"sv};
+                                "WALE_BACKUP_THRESHOLD_PERCENTAGE"sv,
+                                "WALG_VERSION"sv,
+                                "WALE_VERSION"sv,
+                                "WALGD_VERSION"sv};
 
 constexpr std::array of_key_ring{"WALG_GPG_KEY_ID"sv, "WALE_GPG_KEY_ID"sv, "GPG_KEY_ID"sv};
 

@@ -13,7 +13,8 @@ std::span<const std::string_view> refused_settings();
 /// A key by its number in gpg's key ring. WAL-G looks there only where no OpenPGP key is given: without one they are an error as
 /// the ones above, with one they are told and passed over.
 std::span<const std::string_view> key_ring_settings();
-/// Names like WAL-G's that scripts around it have for themselves (spilo's). Nothing is said about them.
+/// Names like WAL-G's that scripts around it (spilo's) and images (ENV WALG_VERSION) have for themselves. Nothing is said about
+/// them.
 std::span<const std::string_view> scripts_settings();
 
 } // namespace walgd::config

@@ -58,9 +58,12 @@ std::unique_ptr<codec::Cipher> chosen_cipher(const Settings& settings) {
                                                                     : codec::KeyTransform::none,
                                             "WALG_LIBSODIUM_KEY, " + sodium_source);
     }
-    if (!pgp_source.empty())
-        return codec::make_openpgp_cipher(pgp, settings.text("pgp_key_passphrase"), "WALG_PGP_KEY, " + pgp_source);
-    return nullptr;
+    if (pgp_source.empty()) return nullptr;
+    // As files of secrets have it, an end of line may be left behind it.
+    auto passphrase = settings.text("pgp_key_passphrase");
+    while (passphrase.ends_with('\n') || passphrase.ends_with('\r')) passphrase.pop_back();
+    const WipeAtEnd passphrase_wiped(passphrase);
+    return codec::make_openpgp_cipher(pgp, passphrase, "WALG_PGP_KEY, " + pgp_source);
 }
 
 archive::Packing packing_of(const Settings& settings, const codec::Cipher* cipher) {

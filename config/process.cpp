@@ -3,6 +3,7 @@
 #include "common/base/files.hpp"
 #include "common/pg/wal_name.hpp"
 #include "config/s3_settings.hpp"
+#include "config/settings_file.hpp"
 #include "config/setup.hpp"
 
 #include <filesystem>
@@ -36,6 +37,16 @@ std::map<std::string, std::string> systemd_credentials(const std::map<std::strin
     return credentials;
 }
 
+/// WAL-G looks in the user's own home only, whatever HOME says: sudo, runuser and images may leave that of another one.
+std::string home_of_settings(const Sources& sources) {
+    const auto found = sources.environment.find("HOME");
+    const auto home = found == sources.environment.end() ? std::string() : found->second;
+    if (!home.empty() && !sources.config_file.empty()) return home; // then nobody looks
+    const auto* user = ::getpwuid(::getuid());
+    if (user == nullptr) return home;
+    return home.empty() || !walg_file_in(user->pw_dir).empty() ? user->pw_dir : home;
+}
+
 } // namespace
 
 Sources process_sources(const std::string& config_file, std::map<std::string, std::string> command_line, bool walg_compatible) {
@@ -49,10 +60,7 @@ Sources process_sources(const std::string& config_file, std::map<std::string, st
         if (equals != std::string::npos) sources.environment[text.substr(0, equals)] = text.substr(equals + 1);
     }
     sources.credentials = systemd_credentials(sources.environment);
-    if (const auto home = sources.environment.find("HOME"); home != sources.environment.end())
-        sources.home = home->second;
-    else if (const auto* user = ::getpwuid(::getuid()); user != nullptr)
-        sources.home = user->pw_dir;
+    sources.home = home_of_settings(sources);
     return sources;
 }
 

@@ -40,6 +40,14 @@ bool is_foreign(std::span<const std::string_view> words, const std::string& key)
     return false;
 }
 
+/// Of a name in the file: 0 is the setting's own, and further ones follow as the environment's do.
+std::size_t rank_in_file(const Setting& setting, const std::string& key) {
+    const auto name = upper_case(key);
+    const auto found = std::ranges::find(setting.aliases, name);
+    if (name == upper_case(setting.name) || found == setting.aliases.end()) return 0;
+    return 1 + static_cast<std::size_t>(found - setting.aliases.begin());
+}
+
 /// Whoever calls it without WAL-G's prefix may still mean WAL-G.
 bool stands_for_a_key_or_storage(const std::string& name) {
     return is_foreign(refused_settings(), name) || is_foreign(key_ring_settings(), name);
@@ -110,6 +118,7 @@ private:
     std::vector<std::string> unused_;              ///< of WAL-G's, without effect here
     std::vector<ForeignSetting> key_ring_;         ///< refused, unless an OpenPGP key is given
     std::map<const Setting*, std::string> places_; ///< in the file, of what it gives
+    std::map<const Setting*, std::size_t> ranks_;  ///< of the names that the file has for it
     Variables variables_;                          ///< of the file's lines and of the environment
 };
 
@@ -127,9 +136,10 @@ void Settings::Loader::take_file() {
 void Settings::Loader::take_lines(const std::vector<EnvLine>& lines, const std::string& file) {
     for (const auto& line : lines) {
         if (line.value.empty()) continue;
-        if (const auto* setting = setting_of_key(line.name); setting != nullptr)
+        if (const auto* setting = setting_of_key(line.name); setting != nullptr) {
             settings_.give(*setting, line.value, file);
-        else if (ours_or_walgs(line.name) || stands_for_a_key_or_storage(line.name))
+            ranks_[setting] = rank_in_file(*setting, line.name);
+        } else if (ours_or_walgs(line.name) || stands_for_a_key_or_storage(line.name))
             unknown(line.name, fmt::format("{} line {}", file, line.line));
         variables_[line.name] = {line.value, file};
     }
@@ -153,6 +163,7 @@ void Settings::Loader::take_node(const std::string& key, const YAML::Node& value
     if (!first && settings_.text(setting->name) != text)
         warn(fmt::format("{} is given twice, in {} and in {}; the latter is used", setting->name, place->second, where));
     place->second = where;
+    ranks_[setting] = rank_in_file(*setting, key);
     settings_.give(*setting, text, file);
 }
 
@@ -167,18 +178,24 @@ void Settings::Loader::take_environment() {
     }
 }
 
-/// The first of a setting's names that the environment has.
+/// The first of a setting's names that the environment has. As for WAL-G, one that stands in for it, as AWS_DEFAULT_REGION does
+/// for AWS_REGION, does not go before what the file calls by a better name.
 void Settings::Loader::take_names_of(const Setting& setting) {
     std::vector<std::string_view> names{setting.walg_name};
     names.insert(names.end(), setting.aliases.begin(), setting.aliases.end());
+    const auto in_file = ranks_.find(&setting);
     std::string_view taken;
-    for (const auto name : names) {
+    for (std::size_t rank = 0; rank < names.size(); ++rank) {
+        const auto name = names[rank];
         const auto found = sources_.environment.find(std::string(name));
         if (found == sources_.environment.end() || found->second.empty()) continue;
-        if (taken.empty()) {
+        const bool file_is_better = taken.empty() && in_file != ranks_.end() && in_file->second < rank;
+        if (file_is_better && found->second != settings_.text(setting.name))
+            warn(fmt::format("{} is set, and {} in {}, which is used", name, setting.name, settings_.source(setting.name)));
+        else if (taken.empty() && !file_is_better) {
             settings_.give(setting, found->second, fmt::format("environment {}", name));
             taken = name;
-        } else if (found->second != sources_.environment.at(std::string(taken)))
+        } else if (!taken.empty() && found->second != sources_.environment.at(std::string(taken)))
             warn(fmt::format("both {} and {} are set; {} is used", taken, name, taken));
     }
 }

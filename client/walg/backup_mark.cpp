@@ -26,7 +26,8 @@ public:
             context.log.info("Retrieving previous related backups to be marked: toPermanent={}", permanent);
             check_metadata(context);
         }
-        const auto inventory = run_blocking(context.io, archive::take_inventory(archive), context.stop);
+        auto taking = archive::take_inventory(archive, archive::unreadable_for_mark(permanent));
+        const auto inventory = run_blocking(context.io, std::move(taking), context.stop);
         const auto names = archive::backups_to_mark(inventory, backup_, permanent);
         for (const auto& name : names) {
             run_blocking(context.io, archive::write_mark(archive.storage, name, permanent), context.stop);

@@ -1,3 +1,4 @@
+#include "client/walg/daemon_client.hpp"
 #include "client/walg/verb.hpp"
 
 #include <cstdlib>
@@ -11,11 +12,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Our own socket, where nobody named it and its usual folder is not there: a host that was made for WAL-G has none.
-std::string own_socket(const config::Settings& settings, const std::string& walg_socket) {
-    const auto usual = settings.text("socket");
-    if (settings.given("socket") || ::access(fs::path(usual).parent_path().c_str(), W_OK | X_OK) == 0) return usual;
-    return walg_socket + ".walgd";
+/// Our own socket. Where nobody named it, its usual folder may not be there, as on a host that was made for WAL-G, or another
+/// cluster's daemon be at it: WAL-G's have but one socket each.
+std::string own_socket(const Context& context, const std::string& walg_socket) {
+    const auto usual = context.settings.text("socket");
+    if (context.settings.given("socket")) return usual;
+    const bool can_be_made = ::access(fs::path(usual).parent_path().c_str(), W_OK | X_OK) == 0;
+    return can_be_made && !daemon_listens(context) ? usual : walg_socket + ".walgd";
 }
 
 class Daemon : public Verb {
@@ -34,7 +37,7 @@ public:
                 ::setenv(std::string(setting.walg_name).c_str(), context.settings.text(setting.name).c_str(), 1);
         }
         ::setenv("WALGD_WALG_SOCKET", socket_.c_str(), 1);
-        const auto own = own_socket(context.settings, socket_);
+        const auto own = own_socket(context, socket_);
         ::setenv("WALGD_SOCKET", own.c_str(), 1);
         context.log.info("Starting walgd, whose own socket is {}", own);
         execute(context);

@@ -168,10 +168,10 @@ private:
         return choice;
     }
 
-    void take_inventory() {
+    void take_inventory(archive::Unreadable unreadable = archive::Unreadable::stops) {
         if (context_->as_walg) context_->log.info("retrieving permanent objects");
         auto archive = archive::with_storage(context_->archive(), storage());
-        inventory_ = run_blocking(context_->io, archive::take_inventory(archive), context_->stop);
+        inventory_ = run_blocking(context_->io, archive::take_inventory(archive, unreadable), context_->stop);
         if (!context_->as_walg) return;
         std::set<std::string> backups, segments;
         for (const auto& backup : inventory_.backups) {
@@ -268,12 +268,13 @@ private:
 
     void check_permanent(bool force) {
         try {
-            take_inventory();
+            take_inventory(force ? archive::Unreadable::noted : archive::Unreadable::stops);
         } catch (const Error& error) {
             if (!force || error.kind() != ErrorKind::corrupt) throw;
             context_->log.warn("{}", error.what());
             return;
         }
+        for (const auto& document : inventory_.unreadable) context_->log.warn("cannot be read, and goes by FORCE: {}", document);
         std::vector<std::string> permanent;
         for (const auto& backup : inventory_.backups) {
             if (backup.permanent || !backup.permanence_known) permanent.push_back(backup.name);

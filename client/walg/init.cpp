@@ -133,7 +133,8 @@ void Init::tell_secrets(Context& context) const {
 
 /// Who had WAL-G has its settings there. Root did not look at them.
 void Init::tell_passed_over() const {
-    const auto file = config::walg_file_in(server_home(pgdata_));
+    const auto home = ::geteuid() == 0 ? server_home(pgdata_) : config::process_sources("", {}, false).home;
+    const auto file = config::walg_file_in(home);
     if (!file.empty())
         std::cout << fmt::format("{} is passed over from now on, a key in it too: take over what is still to hold\n", file);
 }

@@ -3,7 +3,6 @@
 #include "common/base/error.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
@@ -29,8 +28,6 @@ std::optional<gid_t> server_group(const std::string& pgdata) {
 }
 
 std::string server_home(const std::string& pgdata) {
-    const auto* own = std::getenv("HOME");
-    if (::geteuid() != 0) return own == nullptr ? "" : own;
     const auto* user = user_of(pgdata);
     return user == nullptr ? "" : user->pw_dir;
 }

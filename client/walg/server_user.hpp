@@ -9,7 +9,7 @@ namespace walgd::cli {
 /// The data directory's group, or that of `postgres` where none is known; nothing where there is no such user.
 std::optional<gid_t> server_group(const std::string& pgdata);
 
-/// Our home folder; root's is that of the user that PostgreSQL and walgd run as. Empty where there is none.
+/// The home folder of the user that PostgreSQL and walgd run as; empty where there is none.
 std::string server_home(const std::string& pgdata);
 
 /// While it lives, root is the user that PostgreSQL and walgd run as, in all threads: the owner of the data directory, or

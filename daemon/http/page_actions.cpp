@@ -66,7 +66,7 @@ awaitable<void> PageActions::verify() {
 }
 
 awaitable<std::string> PageActions::mark(std::string backup, bool permanent) {
-    const auto inventory = co_await archive::take_inventory(archive_);
+    const auto inventory = co_await archive::take_inventory(archive_, archive::unreadable_for_mark(permanent));
     const auto names = archive::backups_to_mark(inventory, backup, permanent);
     const std::string_view now = permanent ? "permanent" : "not permanent";
     if (names.empty()) co_return fmt::format("{} is {} already", backup, now);

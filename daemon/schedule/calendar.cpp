@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <date/tz.h>
 #include <fmt/format.h>
 #include <span>
@@ -94,10 +95,12 @@ const date::time_zone& zone_called(const std::string& name) {
 
 Calendar::Calendar(std::string_view expression, std::string_view zone) : zone_(zone) {
     const auto given = expression;
+    std::string spaced(expression); // a line of a crontab may have tabs, a variable an end of line
+    std::ranges::replace_if(spaced, [](unsigned char c) { return std::isspace(c) != 0; }, ' ');
+    auto words = split(spaced, ' ', false);
     for (const auto& [name, meaning] : shorthands) {
-        if (expression == name) expression = meaning;
+        if (words.size() == 1 && words.front() == name) words = split(meaning, ' ', false);
     }
-    const auto words = split(expression, ' ', false);
     if (words.size() != std::size(fields))
         throw Error(
             ErrorKind::misconfigured,

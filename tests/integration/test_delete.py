@@ -118,6 +118,24 @@ class Delete(TestCase):
             self.assertEqual(sorted(self.folder.rglob("*")), before)
         self.walgd.walg("backup-list")
 
+    def test_a_damaged_backup_keeps_no_other_one_from_being_protected(self):
+        old, middle, new = self.archive()
+        sentinel = self.folder / f"basebackups_005/{old}_backup_stop_sentinel.json"
+        sentinel.write_text("{")
+        for name in ("walg", "wal-g"):
+            self.walgd.walg("backup-mark", middle if name == "walg" else new, name=name)
+        document = lambda backup: json.loads((self.folder / f"basebackups_005/{backup}/metadata.json").read_text())
+        self.assertEqual([document(backup)["is_permanent"] for backup in (old, middle, new)], [False, True, True])
+        for words in ((old,), ("-i", middle)):
+            refused = self.walgd.walg("backup-mark", *words, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(f"{old}_backup_stop_sentinel.json", refused.stderr)
+            self.assertNotIn("deleted", refused.stderr)
+        self.assertEqual(document(middle)["is_permanent"], True)
+        gone = self.delete("everything", "FORCE", "--confirm")
+        self.assertIn(f"cannot be read, and goes by FORCE: basebackups_005/{old}_backup_stop_sentinel.json", gone.stderr)
+        self.assertEqual(self.names(), [])
+
     def test_a_key_that_is_not_deleted_is_an_error_by_name(self):
         old, new = self.archive(backups=2)
         parts = self.folder / f"basebackups_005/{old}/tar_partitions"

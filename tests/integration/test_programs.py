@@ -2,6 +2,7 @@
 import http.server
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -243,6 +244,23 @@ class Programs(TestCase):
                     "AWS_ACCESS_KEY_ID": "key\n", "AWS_SECRET_ACCESS_KEY": "secret\r\n"}
         run([self.scratch.bin / "walg", "backup-list"], env=Walgd(self.scratch, settings).env)
         self.assertRegex(heard[0], r"Credential=key/.*,SignedHeaders=.*,Signature=[0-9a-f]{64}$")
+
+    @unittest.skipUnless(os.getuid() == 0, "another user's home")
+    def test_wal_gs_file_is_found_in_the_users_own_home_whatever_home_says(self):
+        """As `runuser -u postgres -- wal-g ...` of root's crontab has it: HOME is still root's."""
+        home, elsewhere = pwd.getpwnam("postgres").pw_dir, self.scratch.folder("elsewhere")
+        probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", home], capture_output=True, text=True)
+        if probe.returncode != 0:
+            self.skipTest(f"this machine lets nobody mount: {probe.stderr.strip()}")
+        settings = json.dumps({"WALG_FILE_PREFIX": str(self.folder)})
+        script = 'mount -t tmpfs tmpfs "$1" && chmod 755 "$1" && echo "$2" > "$1/.walg.json" && shift 2 && exec "$@"'
+        for own in (None, "{}"):
+            if own is not None:
+                (elsewhere / ".walg.json").write_text(own)
+            env = {"PATH": "/usr/bin:/bin", "HOME": str(elsewhere)}
+            listed = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", home, settings, *as_server_user([self.scratch.bin / "wal-g", "backup-list"])],
+                                    env=env, capture_output=True, text=True)
+            self.assertEqual(listed.returncode, 0, listed.stderr)
 
     def test_config_shows_values_sources_and_no_secret(self):
         secret = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"

@@ -3,13 +3,15 @@ that archives and recovers through it."""
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import stat
 import struct
+import subprocess
 import time
 import unittest
 
-from harness import Cluster, POSTGRES_15, TestCase, Walgd, run, start, stop, until
+from harness import Cluster, POSTGRES_15, TestCase, Walgd, as_server_user, run, start, stop, until
 
 SEGMENT = "0000000100000000000000AA"
 
@@ -391,6 +393,25 @@ class WalgSocket(TestCase):
         self.assertEqual(pathlib.Path(f"/proc/{process.pid}/exe").resolve().name, "walgd")
         self.assertEqual(stop(process), 0)
         self.assertFalse(self.path.exists())
+
+    @unittest.skipUnless(os.getuid() == 0, "a /run of its own")
+    def test_two_clusters_daemons_on_one_host_are_two_as_wal_gs(self):
+        name, = self.served()
+        self.daemon.stop()
+        probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, text=True)
+        if probe.returncode != 0:
+            self.skipTest(f"this machine lets nobody mount: {probe.stderr.strip()}")
+        env = {key: value for key, value in self.daemon.env.items() if key not in ("WALGD_SOCKET", "WALGD_WALG_SOCKET")}
+        paths = [self.scratch.path / "one.sock", self.scratch.path / "two.sock"]
+        script = ('mount -t tmpfs tmpfs /run && mkdir /run/walgd && chown postgres /run/walgd && trap "kill 0" TERM && one=$1 two=$2 && shift 2 && '
+                  '{ "$@" daemon "$one" & until [ -S /run/walgd/walgd.sock ]; do sleep 0.1; done; "$@" daemon "$two" & wait; }')
+        process = subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", *paths, *as_server_user([self.scratch.bin / "wal-g"])], env=env, cwd="/",
+                                   stdin=subprocess.DEVNULL, stdout=self.scratch.log, stderr=self.scratch.log, start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(os.killpg, process.pid, signal.SIGTERM)
+        for self.path in paths:
+            until(f"the socket {self.path}", lambda: self.path.exists() and self.answers(), 30)
+            self.assertEqual(self.ask(message(b"F", name.encode())), b"O")
 
 
 if __name__ == "__main__":

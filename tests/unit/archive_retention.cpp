@@ -302,6 +302,19 @@ TEST_CASE("the mark goes to the base first, and is not taken from under a perman
     CHECK(kind_of([&] { backups_to_mark(days.at(4), "base", true); }) == ErrorKind::refused);
 }
 
+TEST_CASE("a backup is protected whatever is wrong with others, but not without what it is based on", "[retention]") {
+    Days days;
+    days.full(1).delta(2, 1).full(3);
+    auto inventory = days.at(4);
+    inventory.unreadable = {sentinel_key(Days::name(1)).path() + ": it is no JSON"};
+    inventory.backup_objects.push_back({sentinel_key(Days::name(1)), 1, inventory.taken});
+    std::erase_if(inventory.backups, [](const HeldBackup& backup) { return backup.name == Days::name(1); });
+    CHECK(backups_to_mark(inventory, Days::name(3), true) == std::vector{Days::name(3)});
+    CHECK(kind_of([&] { backups_to_mark(inventory, Days::name(2), true); }) == ErrorKind::corrupt);
+    CHECK(kind_of([&] { backups_to_mark(inventory, Days::name(1), true); }) == ErrorKind::corrupt);
+    CHECK(kind_of([&] { backups_to_mark(inventory, Days::name(4), true); }) == ErrorKind::refused);
+}
+
 TEST_CASE("a mark changes nothing else of the document", "[retention]") {
     FileBackend backend;
     const std::string text =

@@ -92,6 +92,10 @@ TEST_CASE("Fly's variables are taken where nothing else says where the archive i
     CHECK(load({{"BUCKET_NAME", "b"}}).text("s3_prefix").empty()); // somebody else's
 }
 
+TEST_CASE("an image's word for the WAL-G that is in it is nobody's mistake", "[config]") {
+    CHECK(load({{"WALG_FILE_PREFIX", "/x"}, {"WALG_VERSION", "v3.0.7"}, {"WALE_VERSION", "1.1.0"}}).warnings().empty());
+}
+
 TEST_CASE("names that scripts around WAL-G have for themselves are nobody's mistake", "[config]") {
     const auto settings = load({{"WALG_FILE_PREFIX", "/x"}, {"WALG_DISABLE_S3_SSE", "true"}, {"WALE_ENV_DIR", "/etc/wal-e"}});
     CHECK(settings.warnings().empty());

@@ -1,4 +1,5 @@
 #include "common/base/files.hpp"
+#include "config/packing_settings.hpp"
 #include "config/process.hpp"
 #include "config/reference.hpp"
 #include "config/settings.hpp"
@@ -58,6 +59,20 @@ TEST_CASE("WAL-G's names are understood in environment and file, WALE_ and bare 
     CHECK(Given().file("{\"WALG_S3_PREFIX\": \"s3://b/p\", \"PGHOST\": \"/tmp\"}").load().text("pghost") == "/tmp");
     CHECK(Given().env("PGHOST", "a,b").env("PGPORT", "5432,5433").load().text("pgport") == "5432,5433");
     CHECK(Given().env("UNRELATED", "x").env("PATH", "/bin").load().warnings().empty());
+}
+
+TEST_CASE("a name that stands in for another does not go before that one in the file, as for WAL-G", "[config]") {
+    Given given;
+    given.file("WALG_FILE_PREFIX: /of/file\naws_region: eu-central-1\n");
+    given.env("WALE_FILE_PREFIX", "/of/wal-e").env("AWS_DEFAULT_REGION", "us-east-1");
+    CHECK(given.load().text("file_prefix") == "/of/file");
+    CHECK(given.load().text("aws_region") == "eu-central-1");
+    CHECK_THAT(given.load().warnings().front(), Contains("WALE_FILE_PREFIX is set, and file_prefix in"));
+    CHECK(given.env("WALG_FILE_PREFIX", "/of/environment").load().text("file_prefix") == "/of/environment");
+    CHECK(Given().file("file_prefix: /of/file\n").env("FILE_PREFIX", "/x").load().text("file_prefix") == "/of/file");
+    CHECK(Given().file("WALE_FILE_PREFIX: /of/file\n").env("WALE_FILE_PREFIX", "/x").load().text("file_prefix") == "/x");
+    CHECK(Given().file("WALE_FILE_PREFIX: /of/file\n").env("WALG_FILE_PREFIX", "/x").load().text("file_prefix") == "/x");
+    CHECK(Given().file("aws_region: a\n").env("AWS_DEFAULT_REGION", "a").load().warnings().empty());
 }
 
 TEST_CASE("what JSON alone can write is understood in a JSON file", "[config]") {
@@ -169,6 +184,13 @@ TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is give
     }
     CHECK_THAT(Given().file("WALE_GPG_KEY_ID: 0xAB\n").error(), Contains("WALE_GPG_KEY_ID") && Contains("walgd.yaml line 1"));
     CHECK_NOTHROW(Given().file("WALE_GPG_KEY_ID: 0xAB\n").env("WALG_PGP_KEY", "key").load());
+}
+
+TEST_CASE("an end of line behind a passphrase is none of it, as for WAL-G", "[config]") {
+    Given given;
+    given.env("WALG_PGP_KEY_PATH", WALGD_TEST_DATA "/pgp/keys/locked.sec.asc");
+    CHECK(chosen_cipher(given.env("WALG_PGP_KEY_PASSPHRASE", "open sesame\r\n").load())->can_decrypt());
+    CHECK_THROWS_AS(chosen_cipher(given.env("WALG_PGP_KEY_PASSPHRASE", "open sesame \n").load()), Error);
 }
 
 TEST_CASE("settings whose names begin alike may stand in a group", "[config]") {

@@ -29,6 +29,8 @@ TEST_CASE("a calendar expression names the next due time", "[daemon]") {
     CHECK(next("5/15 * * * *", "2026-03-01T00:36:00Z") == "2026-03-01T00:50:00Z");
     CHECK(next("@weekly", "2026-03-03T00:00:00Z") == "2026-03-08T00:00:00Z");
     CHECK(next("@monthly", "2026-12-03T00:00:00Z") == "2027-01-01T00:00:00Z");
+    CHECK(next("30\t2\t*\t*  *\n", "2026-03-01T00:00:00Z") == "2026-03-01T02:30:00Z");
+    CHECK(next(" @weekly\n", "2026-03-03T00:00:00Z") == "2026-03-08T00:00:00Z");
 }
 
 TEST_CASE("a day of the month and a day of the week are alternatives", "[daemon]") {

@@ -4,7 +4,9 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/backup_graph.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 namespace walgd::archive {
@@ -30,11 +32,20 @@ std::string marked(std::string_view text, bool permanent, const std::string& obj
     }
 }
 
+/// Error(corrupt) when the backup's sentinel is there, and cannot be read.
+void check_readable(const Inventory& inventory, const std::string& name) {
+    const auto key = sentinel_key(name);
+    if (std::ranges::none_of(inventory.backup_objects, [&](const auto& object) { return object.key == key; })) return;
+    throw Error(ErrorKind::corrupt, fmt::format("{} cannot be read: {}", key.path(), fmt::join(inventory.unreadable, "; ")),
+                "restore it from a copy");
+}
+
 } // namespace
 
 std::vector<std::string> backups_to_mark(const Inventory& inventory, const std::string& name, bool permanent) {
     const BackupGraph graph(inventory.backups);
     const auto* backup = graph.find(name);
+    if (backup == nullptr) check_readable(inventory, name);
     if (backup == nullptr)
         throw Error(ErrorKind::refused, fmt::format("Backup '{}' does not exist.", name),
                     fmt::format("walg backup-list shows those of {}", inventory.where));
@@ -42,6 +53,7 @@ std::vector<std::string> backups_to_mark(const Inventory& inventory, const std::
     if (permanent) {
         // What it is based on first: killed in between, no permanent backup stands on one that is not.
         const auto chain = graph.chain(*backup);
+        if (const auto& base = chain.back()->base; graph.find(base) == nullptr) check_readable(inventory, base);
         for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
             if (!(*link)->permanent || !(*link)->permanence_known) names.push_back((*link)->name);
         }

@@ -332,7 +332,7 @@ awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
     if (unreadable == Unreadable::stops && !inventory.unreadable.empty())
         throw Error(
             ErrorKind::corrupt,
-            fmt::format("{} documents of {} cannot be read, so nothing is deleted: {}", inventory.unreadable.size(),
+            fmt::format("{} documents of {} cannot be read, so nothing is changed: {}", inventory.unreadable.size(),
                         inventory.where, fmt::join(inventory.unreadable, "; ")),
             "restore them from a copy; or, if that backup is worthless, remove its sentinel and let delete garbage do the rest");
     note_missing(inventory);
