@@ -3,6 +3,7 @@
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/base/standard_streams.hpp"
+#include "common/base/worker_pool.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
 #include "config/settings.hpp"
@@ -204,7 +205,7 @@ private:
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{io_.get_executor(), log_, daemon::hook_options(settings_)};
-    asio::thread_pool job_thread_{1};
+    WorkerPool job_thread_{1};
     std::stop_source stopping_;
     daemon::Scheduler scheduler_{
         daemon::schedule_of(settings_, std::chrono::floor<std::chrono::seconds>(started_)),
