@@ -233,7 +233,10 @@ Daemon::Daemon(config::Settings settings, Origin origin, Log& log)
         if (delta_maps_) delta_maps_->stored(name, result.plain_bytes);
     });
     jobs_.on_end([this] { archive_watch_.changed(); });
-    archive_watch_.on_look([this](const daemon::ArchiveView& view) { return heal_gaps(view); });
+    archive_watch_.on_look([this](const daemon::ArchiveView& view) {
+        wal_.seen(view.wal);
+        return heal_gaps(view);
+    });
 }
 
 /// Nothing where no address is set. It asks the other parts only once it runs.
