@@ -1,6 +1,7 @@
 #include "config/setup.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/base/worker_pool.hpp"
 #include "common/storage/failover/failover_storage.hpp"
 #include "common/storage/file/file_storage.hpp"
 #include "common/storage/health/watched_storage.hpp"
@@ -214,7 +215,7 @@ struct ArchiveSetup::Parts {
     }
 
     std::unique_ptr<codec::Cipher> cipher;
-    asio::thread_pool cpu, disk;
+    WorkerPool cpu, disk;
     MemoryBudget budget;
     storage::StorageHealth health;
     storage::RequestMeter meter;

@@ -19,7 +19,7 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
                                 format_time(std::chrono::time_point_cast<std::chrono::seconds>(job_->began))),
                     "wait for it: walg status shows how far it is");
     if (thread_.joinable()) thread_.join();
-    auto job = job_ = std::make_shared<Job>(archive_.io);
+    const auto job = std::make_shared<Job>(archive_.io);
     thread_ = std::jthread([this, job, options = std::move(options), request = current_request()](std::stop_token stop) {
         const RequestScope scope(request);
         std::optional<backup::PushResult> result;
@@ -44,6 +44,7 @@ std::shared_ptr<Jobs::Job> Jobs::start(backup::PushOptions options) {
                                   in_quotes(result->source));
         });
     });
+    job_ = job; // not before: where no thread can be had, none runs
     archive_.log.info("event=backup_started");
     return job;
 }

@@ -3,6 +3,7 @@
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/base/standard_streams.hpp"
+#include "common/base/worker_pool.hpp"
 #include "config/check.hpp"
 #include "config/process.hpp"
 #include "config/settings.hpp"
@@ -145,7 +146,7 @@ private:
                            listener_.release(),
                            connections_};
     daemon::Hooks hooks_{io_.get_executor(), log_, daemon::hook_options(settings_)};
-    asio::thread_pool job_thread_{1};
+    WorkerPool job_thread_{1};
     std::stop_source stopping_;
     daemon::Scheduler scheduler_{
         daemon::schedule_of(settings_, std::chrono::floor<std::chrono::seconds>(started_)),
@@ -173,7 +174,10 @@ Daemon::Daemon(config::Settings settings, Origin origin, Log& log)
         if (delta_maps_) delta_maps_->stored(name, result.plain_bytes);
     });
     jobs_.on_end([this] { archive_watch_.changed(); });
-    archive_watch_.on_look([this](const daemon::ArchiveView& view) { return heal_gaps(view); });
+    archive_watch_.on_look([this](const daemon::ArchiveView& view) {
+        wal_.seen(view.wal);
+        return heal_gaps(view);
+    });
 }
 
 /// Nothing where no address is set. It asks the other parts only once it runs.

@@ -28,7 +28,7 @@ bool CheckAhead::begin(const archive::HeldObject& object, std::uint64_t bytes, W
     auto task = std::make_shared<std::packaged_task<Outcome()>>(
         [work = std::move(work), stop = leaving_.get_token()] { return work(stop); });
     begun_.push_back({.object = object, .lease = std::move(*lease), .future = task->get_future()});
-    asio::post(threads_, [task] { (*task)(); });
+    asio::post(threads_.get_executor(), [task] { (*task)(); });
     return true;
 }
 

@@ -2,8 +2,8 @@
 #include "common/archive/retention/retention_inventory.hpp"
 #include "common/base/budget.hpp"
 #include "common/base/bytes.hpp"
+#include "common/base/worker_pool.hpp"
 
-#include <boost/asio/thread_pool.hpp>
 #include <deque>
 #include <functional>
 #include <future>
@@ -53,7 +53,7 @@ private:
     std::stop_source leaving_;
     std::stop_callback<std::function<void()>> on_stop_;
     std::deque<Begun> begun_;
-    asio::thread_pool threads_;
+    WorkerPool threads_;
 };
 
 } // namespace walgd::backup

@@ -1,5 +1,6 @@
 #pragma once
 #include "common/archive/archive.hpp"
+#include "common/base/worker_pool.hpp"
 #include "common/pg/server.hpp"
 #include "daemon/hooks.hpp"
 #include "daemon/schedule/schedule.hpp"
@@ -49,7 +50,7 @@ private:
     Schedule schedule_;
     Parts parts_;
     TaskStore store_;
-    asio::thread_pool thread_; ///< asks the server
+    WorkerPool thread_; ///< asks the server
     Role role_ = Role::not_known;
     std::string trouble_; ///< the last one with records or the server, told once
     std::map<Task, TaskRecord> records_;

@@ -1,4 +1,5 @@
 #pragma once
+#include "common/archive/wal/wal_catalogue.hpp"
 #include "common/archive/wal/wal_fetch.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/base/histogram.hpp"
@@ -54,6 +55,9 @@ public:
     /// Asks the storage whether it keeps If-None-Match, and what else the first push would have to ask for, until it answers;
     /// till then, and if it keeps none, pushes look before they put.
     awaitable<void> find_out_conditional_put();
+
+    /// What a listing of the archive showed.
+    void seen(const archive::WalCatalogue& wal) { pusher_.seen(wal.methods); }
 
     WalQueue& queue() { return queue_; }
     const WalQueue& queue() const { return queue_; }

@@ -107,6 +107,15 @@ def idle_share(pid, seconds=2.0):
     return (cpu_seconds(pid) - before) / seconds
 
 
+def processes_of(uid):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid == uid:
+                found.append(int(pid))
+    return found
+
+
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 

@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -277,6 +278,27 @@ class HostFaults(TestCase):
             self.assertIn("LimitNOFILE", answer.text)
             self.limit(pid, "nofile", 1024)
             self.assertEqual(wire.ask(WAL_PUSH, self.names[0], fds=[file.fileno()]).type, OK)
+
+    def test_where_no_thread_can_be_had_a_backup_fails_and_the_next_one_does_not(self):
+        cluster = Cluster(self.scratch, 15, segment_mb=1)
+        walgd = Walgd(self.scratch, self.settings, cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        walgd.walg("backup-push", cluster.data)
+        self.limit(walgd.process.pid, "nproc", 1)
+        refused = walgd.walg("backup-push", cluster.data, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("Resource temporarily unavailable", refused.stderr)
+        self.limit(walgd.process.pid, "nproc", resource.getrlimit(resource.RLIMIT_NPROC)[0])
+        walgd.walg("backup-push", cluster.data)
+        self.assertEqual(walgd.process.poll(), None)
+        # One that works by itself takes several, one after the other.
+        env = {**walgd.env, "WALGD_SOCKET": str(self.scratch.path / "nobody"), "WALG_UPLOAD_DISK_CONCURRENCY": "8"}
+        for more in range(0, 28, 2):
+            taken = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in support.processes_of(cluster.data.stat().st_uid))
+            result = run(["prlimit", f"--nproc={taken + more}:", self.scratch.bin / "walg", "backup-push", cluster.data], env=env, check=False, timeout=60)
+            self.assertIn(result.returncode, (0, 1), result.stderr)
+        walgd.walg("backup-push", cluster.data)
 
     def test_the_limit_of_memory_fails_a_push_with_its_reason_and_the_daemon_lives(self):
         wal, names = support.make_segments(self.scratch, 6, "large", segment_mb=16)

@@ -3,7 +3,8 @@ import json
 import re
 import unittest
 
-from harness import GOLDEN, TestCase, Walgd
+from harness import GOLDEN, TestCase, Walgd, free_port, run, until
+from made_wal import segment_content, segment_name
 
 FIXTURE = GOLDEN / "wal-overwrite"
 SEGMENT, HISTORY = "000000010000000000000003", "00000002.history"
@@ -65,6 +66,30 @@ class WalOverwrite(TestCase):
             self.assertTrue(ours.startswith(theirs), ours)
         else:
             self.assertEqual(ours.strip(), theirs.strip())
+
+
+class OtherMethod(TestCase):
+    def test_what_another_host_stores_by_another_method_while_the_daemon_runs_is_seen_with_the_next_listing(self):
+        folder, settings = self.store()
+        wal = self.scratch.folder("wal")
+        (wal / "other").mkdir()
+        self.scratch.own_tree(wal)
+        path, other = wal / segment_name(5), wal / "other" / segment_name(5)
+        for file in (path, other, wal / segment_name(4)):
+            file.write_bytes(segment_content(int(file.name[-2:], 16), noise=1000))
+            self.scratch.own(file)
+        walgd = Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": "zstd", "WALGD_CATALOGUE_REFRESH": "1s",
+                                      "WALGD_HTTP_LISTEN": f"127.0.0.1:{free_port()}"}).start()  # which lists at once
+        run([self.scratch.bin / "walg-push", wal / segment_name(4)], env=walgd.env)
+        log = self.scratch.path / "log"
+        until("the archive to be listed", lambda: "event=archive_listed" in log.read_text(errors="replace"))
+        Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": "lz4"}).walg("wal-push", other)
+        listed = log.read_text(errors="replace").count("event=archive_listed")
+        until("it to be listed anew", lambda: log.read_text(errors="replace").count("event=archive_listed") >= listed + 2)
+        result = run([self.scratch.bin / "walg-push", path], env=walgd.env, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("other content", result.stderr)
+        self.assertEqual([file.name for file in (folder / "wal_005").glob(f"{path.name}*")], [f"{path.name}.lz4"])
 
 
 if __name__ == "__main__":

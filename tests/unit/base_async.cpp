@@ -1,6 +1,7 @@
 #include "common/base/async.hpp"
 #include "common/base/budget.hpp"
 #include "common/base/slots.hpp"
+#include "common/base/worker_pool.hpp"
 #include "tests/unit/async_support.hpp"
 
 #include <atomic>
@@ -63,6 +64,24 @@ TEST_CASE("a cancelled group ends its children, and join waits for them", "[base
         CHECK(ended == 3);
     };
     loop.run(parent());
+}
+
+TEST_CASE("a pool of workers does all its work before it is joined, and may be left at once", "[base]") {
+    std::atomic<int> done = 0;
+    auto work = [&done] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        ++done;
+    };
+    {
+        WorkerPool pool(3);
+        for (int count = 0; count < 50; ++count) asio::post(pool.get_executor(), work);
+        pool.join();
+        CHECK(done == 50);
+        pool.join();
+    }
+    for (int round = 0; round < 50; ++round) WorkerPool(4).join();
+    WorkerPool left(4);
+    asio::post(left.get_executor(), work);
 }
 
 TEST_CASE("work on a pool runs to its end when its caller is cancelled, at whatever instant", "[base]") {

@@ -104,6 +104,7 @@ void WalCollector::add(std::string_view name, std::uint64_t bytes) {
         catalogue_.odd.push_back({std::string(name), "is empty"});
         return;
     }
+    if (kind) catalogue_.methods.insert(compression);
     if (kind != pg::WalFileKind::segment) {
         catalogue_.others.emplace_back(name);
         if (!kind && !of_walg(name, stem)) catalogue_.odd.push_back({std::string(name), "is no WAL file's object"});

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,8 @@ struct WalCatalogue {
         others; ///< names of objects that are no segments, sorted: histories, backup labels ... and what is foreign
     std::vector<OddObject> odd; ///< sorted by name
     std::uint64_t objects = 0;
-    std::uint64_t bytes = 0; ///< of all of them
+    std::uint64_t bytes = 0;                     ///< of all of them
+    std::set<const codec::Compression*> methods; ///< by which WAL files are stored
 
     bool has(pg::Segment segment) const;
     /// The highest of all segments and history files; nothing without any.

@@ -42,6 +42,8 @@ awaitable<void> WalPusher::warm_up() {
     archive_.log.warn("event=warm_up_failed error={} hint={}", in_quotes(error.what()), in_quotes(error.hint()));
 }
 
+void WalPusher::seen(const std::set<const codec::Compression*>& methods) { parts_->stored.seen(methods); }
+
 namespace {
 
 /// How long the way out may take.

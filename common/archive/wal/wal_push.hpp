@@ -8,6 +8,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace walgd::archive {
@@ -51,6 +52,8 @@ public:
     /// Learns of the archive what the first push would have to ask for: whose it is, and how its WAL is packed. Pushes may come
     /// meanwhile. A failure is only logged: then they ask themselves.
     awaitable<void> warm_up();
+    /// By which methods a later listing found WAL to be stored.
+    void seen(const std::set<const codec::Compression*>& methods);
 
     /// Gives the memory kept for the next files back to the system, when none was pushed since the call before.
     void rest_if_quiet();

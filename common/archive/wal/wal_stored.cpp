@@ -81,6 +81,14 @@ awaitable<void> StoredWal::warm_up() {
     other_methods_.emplace(found.begin(), found.end());
 }
 
+void StoredWal::seen(const std::set<const codec::Compression*>& methods) {
+    if (!other_methods_) return;
+    for (const auto* method : methods) {
+        const bool known = std::ranges::find(*other_methods_, method) != other_methods_->end();
+        if (!known && method != archive_.packing.compression) other_methods_->push_back(method);
+    }
+}
+
 awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string name, bool own_suffix_too) {
     auto methods = other_methods_ ? *other_methods_ : other_methods(archive_);
     if (own_suffix_too) methods.insert(methods.begin(), archive_.packing.compression);

@@ -3,6 +3,7 @@
 #include "common/archive/wal/wal_source.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ public:
     /// Finds out by one listing of all of wal_005/ under which other suffixes it holds anything. For a resident process, in the
     /// background: it may take a while, and pushes need not wait for it. After a failure it may be called again.
     awaitable<void> warm_up();
+
+    /// What a later listing showed: who else archives here may do it by another method. Nothing before warm_up().
+    void seen(const std::set<const codec::Compression*>& methods);
 
     /// An object of that name under another suffix (the method was changed), or, with `own_suffix_too`, under the configured one
     /// as well. After warm_up() only suffixes that the archive was seen to have are asked for: the common case costs no request.

@@ -72,9 +72,12 @@ public:
         // The first failure stops all: uploads under way are cancelled, not waited for.
         UploadRoom own_room{room_.archive, room_.piece_bytes, room_.places, room_.progress, room_.stored, stop_.get_token()};
         std::vector<std::jthread> readers;
-        for (unsigned index = 0; index < options_.readers; ++index)
-            readers.emplace_back([&] { guarded([&] { read(own_room); }); });
-        guarded([&] { walk(); });
+        // Where a thread cannot be had the others are told to end.
+        guarded([&] {
+            for (unsigned index = 0; index < options_.readers; ++index)
+                readers.emplace_back([&] { guarded([&] { read(own_room); }); });
+            walk();
+        });
         queue_.end();
         readers.clear(); // joins
         const std::lock_guard lock(mutex_);
