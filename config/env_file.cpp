@@ -16,13 +16,23 @@ bool is_name(std::string_view text) {
     return !text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) == 0 && std::ranges::all_of(text, letter);
 }
 
-/// The value without its quotes; nothing where a quote is not closed at the end of the line.
+/// Of a value without quotes: a note behind it is none of it, as for shells and WAL-G.
+std::string_view without_note(std::string_view text) {
+    for (std::size_t at = 1; at < text.size(); ++at)
+        if (text[at] == '#' && (text[at - 1] == ' ' || text[at - 1] == '\t')) return trimmed(text.substr(0, at));
+    return text;
+}
+
+/// The value without its quotes; nothing where a quote is not closed, or something follows it.
 std::optional<std::string> unquoted(std::string_view text) {
-    if (text.empty() || (text.front() != '"' && text.front() != '\'')) return std::string(text);
+    if (text.empty() || (text.front() != '"' && text.front() != '\'')) return std::string(without_note(text));
     const char quote = text.front();
     std::string value;
     for (std::size_t at = 1; at < text.size(); ++at) {
-        if (text[at] == quote) return at + 1 == text.size() ? std::optional(value) : std::nullopt;
+        if (text[at] == quote) {
+            const auto rest = trimmed(text.substr(at + 1));
+            return rest.empty() || rest.front() == '#' ? std::optional(value) : std::nullopt;
+        }
         const bool escapes = quote == '"' && text[at] == '\\' && at + 1 < text.size();
         if (escapes && std::string_view("\"\\$`").find(text[at + 1]) != std::string_view::npos) ++at;
         value += text[at];

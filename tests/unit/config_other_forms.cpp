@@ -41,6 +41,10 @@ TEST_CASE("a file of NAME=VALUE lines is read as systemd and shells read it", "[
     CHECK(value("'it $x \\n'") == "it $x \\n");
     CHECK(value(R"("a \"b\" \\ \$c \n")") == R"(a "b" \ $c \n)");
     CHECK(value("windows\r") == "windows");
+    CHECK(value("secret  # of the backup's user") == "secret");
+    CHECK(value("'a # b'\t# note") == "a # b");
+    CHECK(value(" # nothing").empty());
+    CHECK_FALSE(parse_env_file("A='a' b\n", "file"));
     const auto both = parse_env_file("; a comment too\nA=1\n  export B='2'\n", "file").value();
     REQUIRE(both.size() == 2);
     CHECK(both[1].name == "B");
