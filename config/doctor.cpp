@@ -7,6 +7,7 @@
 #include "common/archive/wal/wal_push.hpp"
 #include "common/backup/content_check.hpp"
 #include "common/backup/restore/load_view.hpp"
+#include "common/backup/verify_state.hpp"
 #include "config/process.hpp"
 
 #include <algorithm>
@@ -136,6 +137,7 @@ private:
         for (const auto& document : inventory.unreadable)
             find(Weight::broken, "archive", document,
                  "walg verify tells what can be restored; nothing is deleted until that is mended");
+        look(findings_, Weight::warning, "verify", [&] { known_damage(inventory); });
         const archive::BackupGraph graph(inventory.backups);
         const archive::HeldBackup* newest = nullptr;
         std::set<std::string> sound;
@@ -224,9 +226,18 @@ private:
         }
     }
 
+    void known_damage(archive::Inventory& inventory) {
+        const auto damaged = wait(backup::known_damage(archive_, inventory));
+        backup::note_gone(inventory, damaged);
+        if (damaged.empty()) return;
+        find(Weight::broken, "verify",
+             fmt::format("the last verify found {} objects damaged or gone; the first: {}: {}", damaged.size(),
+                         damaged.front().object, damaged.front().cause),
+             "walg verify names them all, and what can be restored; take a new full backup: walg backup-push");
+    }
+
     void last_verify() {
-        const storage::ObjectKey key(std::string(archive::own_folder) + "verify.json");
-        const auto info = wait(storage_.head(key));
+        const auto info = wait(storage_.head(backup::verify_state_key()));
         const auto now = std::chrono::system_clock::now();
         if (!info)
             find(Weight::note, "verify", "the archive was never read back",

@@ -5,6 +5,7 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/retention_policy.hpp"
 #include "common/archive/retention/retention_select.hpp"
+#include "common/backup/verify_state.hpp"
 #include "common/base/bytes.hpp"
 #include "config/failover_settings.hpp"
 #include "config/process.hpp"
@@ -172,6 +173,7 @@ private:
         if (context_->as_walg) context_->log.info("retrieving permanent objects");
         auto archive = archive::with_storage(context_->archive(), storage());
         inventory_ = run_blocking(context_->io, archive::take_inventory(archive, unreadable), context_->stop);
+        backup::note_gone(inventory_, run_blocking(context_->io, backup::known_damage(archive, inventory_), context_->stop));
         if (!context_->as_walg) return;
         std::set<std::string> backups, segments;
         for (const auto& backup : inventory_.backups) {

@@ -22,8 +22,6 @@ namespace {
 constexpr std::chrono::minutes listing_lag{1};
 constexpr std::uint64_t verify_state_bytes_max = 16 << 20;
 
-storage::ObjectKey state_key() { return storage::ObjectKey(std::string(archive::own_folder) + "verify.json"); }
-
 class Verification {
 public:
     Verification(archive::Archive& archive, const VerifyOptions& options, std::stop_token stop)
@@ -98,10 +96,10 @@ private:
 
     std::optional<VerifyState> last_state() const {
         const auto text =
-            run_blocking(archive_.io, storage::get_whole(archive_.storage, state_key(), verify_state_bytes_max), stop_);
+            run_blocking(archive_.io, storage::get_whole(archive_.storage, verify_state_key(), verify_state_bytes_max), stop_);
         if (!text) return std::nullopt;
         try {
-            return parse_verify_state(text_of(text->view()), state_key().path());
+            return parse_verify_state(text_of(text->view()), verify_state_key().path());
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::corrupt) throw;
             archive_.log.warn("{}: passed over, all is read", error.what());
@@ -146,7 +144,7 @@ private:
         const storage::Modified sure(inventory_.taken - listing_lag);
         if (state.until > sure) state = {.until = sure, .key = {}, .damaged = std::move(state.damaged)};
         const auto text = to_json(state);
-        run_blocking(archive_.io, archive_.storage.put(state_key(), bytes_of(text), {}), stop_);
+        run_blocking(archive_.io, archive_.storage.put(verify_state_key(), bytes_of(text), {}), stop_);
     }
 
     void check(CheckAhead::Begun& begun) {

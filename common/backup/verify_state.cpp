@@ -1,6 +1,7 @@
 #include "common/backup/verify_state.hpp"
 
 #include "common/archive/json_text.hpp"
+#include "common/archive/layout.hpp"
 #include "common/base/time_text.hpp"
 
 #include <algorithm>
@@ -12,6 +13,7 @@ namespace walgd::backup {
 namespace {
 
 /// A state stays small, whatever happened to the archive: a verify of all names them all.
+constexpr std::uint64_t kept_state_bytes_max = 16 << 20;
 constexpr std::size_t damaged_max = 1000, cause_bytes_max = 300;
 
 /// Its beginning, as far as whole characters go.
@@ -58,6 +60,53 @@ VerifyState parse_verify_state(std::string_view text, const std::string& object)
         state.damaged.push_back({one["object"].get<std::string>(), one["cause"].get<std::string>()});
     }
     return state;
+}
+
+namespace {
+
+const archive::HeldObject* held(const std::vector<archive::HeldObject>& objects, std::string_view path) {
+    const auto found = std::ranges::find(objects, path, [](const auto& one) -> std::string_view { return one.key.path(); });
+    return found == objects.end() ? nullptr : &*found;
+}
+
+archive::HeldBackup* backup_of(archive::Inventory& inventory, std::string_view object) {
+    const auto found = std::ranges::find(inventory.backups, archive::backup_of_data_object(object), &archive::HeldBackup::name);
+    return found == inventory.backups.end() ? nullptr : &*found;
+}
+
+bool still_stands(const VerifyState& state, const archive::Inventory& inventory, const std::string& path) {
+    const bool of_wal = path.starts_with(archive::wal_folder);
+    if (const auto* object = held(of_wal ? inventory.wal_objects : inventory.backup_objects, path))
+        return state.covers(object->key, object->modified);
+    const auto folder = archive::backup_of_data_object(path);
+    return !folder.empty() && std::ranges::find(inventory.backups, folder, &archive::HeldBackup::name) != inventory.backups.end();
+}
+
+} // namespace
+
+storage::ObjectKey verify_state_key() { return storage::ObjectKey(std::string(archive::own_folder) + "verify.json"); }
+
+awaitable<std::vector<Damage>> known_damage(archive::Archive& archive, const archive::Inventory& inventory) {
+    const auto key = verify_state_key();
+    const auto text = co_await storage::get_whole(archive.storage, key, kept_state_bytes_max);
+    if (!text) co_return std::vector<Damage>();
+    VerifyState state;
+    try {
+        state = parse_verify_state(text_of(text->view()), key.path());
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        co_return std::vector<Damage>();
+    }
+    std::erase_if(state.damaged, [&](const Damage& damage) { return !still_stands(state, inventory, damage.object); });
+    co_return std::move(state.damaged);
+}
+
+void note_gone(archive::Inventory& inventory, const std::vector<Damage>& damaged) {
+    for (const auto& [object, cause] : damaged) {
+        if (held(inventory.backup_objects, object) != nullptr) continue;
+        auto* backup = backup_of(inventory, object);
+        if (backup != nullptr && backup->missing_data.empty()) backup->missing_data = object.substr(object.rfind('/') + 1);
+    }
 }
 
 } // namespace walgd::backup

@@ -1,6 +1,7 @@
 #include "daemon/schedule/scheduled_work.hpp"
 
 #include "common/archive/retention/retention_apply.hpp"
+#include "common/backup/verify_state.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,7 +9,9 @@
 namespace walgd::daemon {
 
 awaitable<std::string> apply_retention(archive::Archive& archive, archive::RetentionPolicy policy) {
-    const auto inventory = co_await archive::take_inventory(archive);
+    auto inventory = co_await archive::take_inventory(archive);
+    const auto damaged = co_await backup::known_damage(archive, inventory);
+    backup::note_gone(inventory, damaged);
     const auto selection = archive::select_by_policy(inventory, policy);
     auto plan = archive::plan_removal(inventory, selection);
     std::size_t going = 0;

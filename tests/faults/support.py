@@ -107,13 +107,14 @@ def idle_share(pid, seconds=2.0):
     return (cpu_seconds(pid) - before) / seconds
 
 
-def processes_of(uid):
-    found = []
+def threads_of(uid):
+    """How many a user has."""
+    count = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             if os.stat(f"/proc/{pid}").st_uid == uid:
-                found.append(int(pid))
-    return found
+                count += len(os.listdir(f"/proc/{pid}/task"))
+    return count
 
 
 def descriptors(pid):

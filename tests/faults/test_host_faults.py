@@ -295,7 +295,7 @@ class HostFaults(TestCase):
         # One that works by itself takes several, one after the other.
         env = {**walgd.env, "WALGD_SOCKET": str(self.scratch.path / "nobody"), "WALG_UPLOAD_DISK_CONCURRENCY": "8"}
         for more in range(0, 28, 2):
-            taken = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in support.processes_of(cluster.data.stat().st_uid))
+            taken = support.threads_of(cluster.data.stat().st_uid)
             result = run(["prlimit", f"--nproc={taken + more}:", self.scratch.bin / "walg", "backup-push", cluster.data], env=env, check=False, timeout=60)
             self.assertIn(result.returncode, (0, 1), result.stderr)
         walgd.walg("backup-push", cluster.data)

@@ -174,7 +174,12 @@ class Verify(TestCase):
             self.assertEqual([damage["object"] for damage in report["damaged"]], [str(part.relative_to(self.folder))])
             self.assertEqual([(backup["restorable"], backup["defect"]) for backup in report["backups"]],
                              [(True, ""), (False, f"{part.relative_to(self.folder)} is not there")])
+        self.assertIn("the last verify found 1 objects damaged or gone", self.walgd.walg("doctor", check=False).stdout)
+        retain = self.walgd.walg("delete", "retain", "1")
+        self.assertNotRegex(retain.stdout, "full +goes", "what cannot be restored does not count among those to keep")
         self.write(part, whole)
+        self.assertNotIn("the last verify found", self.walgd.walg("doctor", check=False).stdout)
+        self.assertRegex(self.walgd.walg("delete", "retain", "1").stdout, "full +goes")
         self.verify("--since-last")
         self.verify()
 

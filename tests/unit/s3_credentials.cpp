@@ -1,6 +1,7 @@
 #include "common/storage/s3/credentials.hpp"
 
 #include "common/base/files.hpp"
+#include "common/base/run_all.hpp"
 #include "common/base/time_text.hpp"
 #include "tests/unit/fake_transport.hpp"
 
@@ -199,6 +200,35 @@ TEST_CASE("when the keys in use end is told once they are there", "[s3]") {
     REQUIRE(expiries.size() == 1);
     CHECK(expiries[0].of == Expiry::Of::credentials);
     CHECK(expiries[0].at > std::chrono::system_clock::now() + std::chrono::minutes(59));
+}
+
+TEST_CASE("of requests at once one renews the keys that still hold", "[s3]") {
+    /// Answers later.
+    struct Slow : FakeTransport {
+        using FakeTransport::FakeTransport;
+        awaitable<std::unique_ptr<HttpAnswer>> open(HttpServer server, HttpRequest request) override {
+            co_await sleep_for(std::chrono::milliseconds(1));
+            auto answer = co_await FakeTransport::open(std::move(server), std::move(request));
+            co_return answer;
+        }
+    };
+    Slow transport([](const std::string&) -> FakeAnswer { return {200, json_of("C", std::chrono::seconds(120))}; });
+    S3Options options;
+    options.bucket = "b";
+    options.environment = {{"HOME", "/nowhere"}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/keys"}};
+    const auto log = silent_log();
+    CredentialChain chain(options, transport, *log);
+    test::Loop loop;
+    loop.run(chain.get(false));
+    REQUIRE(transport.asked.size() == 1);
+    auto get = [&chain]() -> awaitable<void> {
+        const auto keys = co_await chain.get(false);
+        CHECK(keys.access_key == "C");
+    };
+    std::vector<awaitable<void>> several;
+    for (int count = 0; count < 16; ++count) several.push_back(get());
+    loop.run(run_all(std::move(several)));
+    CHECK(transport.asked.size() == 2);
 }
 
 TEST_CASE("while renewal fails, keys that still hold are used", "[s3]") {

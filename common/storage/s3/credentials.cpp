@@ -1,6 +1,7 @@
 #include "common/storage/s3/credentials.hpp"
 
 #include "common/base/bytes.hpp"
+#include "common/base/counted.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
@@ -51,9 +52,12 @@ awaitable<Credentials> CredentialChain::get(bool anew) {
     const auto now = std::chrono::system_clock::now();
     const bool fresh = current_ && (!current_->expires || *current_->expires - refresh_before > now ||
                                     (*current_->expires > now && now < renew_at_));
-    if (fresh && !anew) co_return *current_;
+    // One request renews them for all that come meanwhile.
+    const bool renewed_by_another = renewing_ > 0 && current_ && current_->expires && *current_->expires > now;
+    if ((fresh || renewed_by_another) && !anew) co_return *current_;
     std::optional<Error> failure;
     try {
+        const Counted renewing(renewing_);
         current_ = co_await fetch();
         co_return *current_;
     } catch (const Error& error) {

@@ -50,6 +50,7 @@ private:
     Log& log_;
     std::optional<Credentials> current_;
     std::chrono::system_clock::time_point renew_at_{}; ///< after a failure
+    unsigned renewing_ = 0;                            ///< requests that do it
 };
 
 } // namespace walgd::storage
