@@ -64,30 +64,40 @@ struct Fixture {
 TEST_CASE("a storage's state is what its last request found", "[storage]") {
     StorageHealth health;
     CHECK(health.report().state == State::unknown);
-    health.answered(at(1));
-    health.answered(at(2));
+    health.answered(health.asked(), at(1));
+    health.answered(health.asked(), at(2));
     CHECK(health.report().state == State::answering);
     CHECK(health.report().since == at(1));
-    health.failed(lost, at(3));
-    health.failed(forbidden, at(4));
+    health.failed(health.asked(), lost, at(3));
+    health.failed(health.asked(), forbidden, at(4));
     CHECK(health.report().state == State::failing);
     CHECK(health.report().since == at(3));
     CHECK(health.report().row == 2);
     CHECK(health.report().trouble == "AccessDenied");
     CHECK(health.report().hint.empty());
-    health.answered(at(5));
+    health.answered(health.asked(), at(5));
     CHECK(health.report().state == State::answering);
     CHECK(health.report().row == 0);
     CHECK(health.report().trouble_at == at(4));
 }
 
+TEST_CASE("what was asked before a failure and is answered behind it does not end the failing", "[storage]") {
+    StorageHealth health;
+    const auto listing = health.asked();
+    health.failed(health.asked(), forbidden, at(1));
+    health.answered(listing, at(2));
+    CHECK(health.report().state == State::failing);
+    health.answered(health.asked(), at(3));
+    CHECK(health.report().state == State::answering);
+}
+
 TEST_CASE("an object's trouble is not the storage's, and giving up is not a failure", "[storage]") {
     StorageHealth health;
-    health.failed(lost, at(1));
-    health.failed(Error(ErrorKind::cancelled, "cancelled"), at(2));
+    health.failed(health.asked(), lost, at(1));
+    health.failed(health.asked(), Error(ErrorKind::cancelled, "cancelled"), at(2));
     CHECK(health.report().state == State::failing);
     CHECK(health.report().trouble == "connection reset");
-    health.failed(Error(ErrorKind::corrupt, "its SHA-256 is another"), at(3));
+    health.failed(health.asked(), Error(ErrorKind::corrupt, "its SHA-256 is another"), at(3));
     CHECK(health.report().state == State::answering);
     CHECK(health.report().trouble == "its SHA-256 is another");
 }
@@ -96,11 +106,11 @@ TEST_CASE("slow is told once, and failing counts from where slow began", "[stora
     StorageHealth health;
     std::vector<std::pair<State, State>> turns;
     health.on_turn([&](const auto& before, const auto& now) { turns.emplace_back(before.state, now.state); });
-    health.answered(at(1));
+    health.answered(health.asked(), at(1));
     health.overdue("put a: no answer for 3 s", at(5));
     health.overdue("put b: no answer for 3 s", at(6));
     CHECK(health.report().trouble == "put a: no answer for 3 s");
-    health.failed(lost, at(9));
+    health.failed(health.asked(), lost, at(9));
     health.overdue("put c: no answer for 3 s", at(12));
     CHECK(health.report().state == State::failing);
     CHECK(health.report().since == at(5));

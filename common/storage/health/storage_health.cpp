@@ -24,17 +24,19 @@ void StorageHealth::turn(State state, Time since) {
     if (state == State::answering) report_.row = 0;
 }
 
-void StorageHealth::answered(Time now) {
-    if (report_.state != State::answering) turn(State::answering, now);
+void StorageHealth::answered(std::uint64_t request, Time now) {
+    const bool too_old = report_.state == State::failing && request <= failed_up_to_;
+    if (report_.state != State::answering && !too_old) turn(State::answering, now);
 }
 
-void StorageHealth::failed(const Error& error, Time now) {
+void StorageHealth::failed(std::uint64_t request, const Error& error, Time now) {
     if (error.kind() == ErrorKind::cancelled) return;
     report_.trouble = error.what();
     report_.hint = error.hint();
     report_.trouble_at = now;
     // A damaged object, or one that may not be replaced, is that object's trouble: the storage did answer.
-    if (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::refused) return answered(now);
+    if (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::refused) return answered(request, now);
+    failed_up_to_ = asked_;
     ++report_.row;
     if (report_.state != State::failing) turn(State::failing, report_.state == State::slow ? report_.since : now);
 }

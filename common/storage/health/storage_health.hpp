@@ -27,8 +27,11 @@ public:
         std::uint64_t row = 0; ///< failures since the last answer
     };
 
-    void answered(Time now);
-    void failed(const Error& error, Time now);
+    /// A request begins: its number.
+    std::uint64_t asked() { return ++asked_; }
+    /// One that was on its way already when another failed does not end the failing.
+    void answered(std::uint64_t request, Time now);
+    void failed(std::uint64_t request, const Error& error, Time now);
     /// `what` waits: "put wal_005/...: no answer for 3 s".
     void overdue(const std::string& what, Time now);
 
@@ -40,6 +43,8 @@ private:
     void turn(State state, Time since);
 
     Report report_;
+    std::uint64_t asked_ = 0;
+    std::uint64_t failed_up_to_ = 0; ///< the newest request when the last one failed
     std::function<void(const Report&, const Report&)> listener_;
 };
 

@@ -34,10 +34,17 @@ private:
     Timer timer_;
 };
 
+/// A request on its way.
+struct Asked {
+    std::string_view verb;
+    std::uint64_t number;
+    std::chrono::steady_clock::time_point began;
+};
+
 /// A request that ended well.
-void note_answer(Watch& watch, std::string_view verb, std::chrono::steady_clock::time_point began) {
-    watch.health.answered(std::chrono::system_clock::now());
-    watch.meter.answered(verb, std::chrono::steady_clock::now() - began);
+void note_answer(Watch& watch, const Asked& asked) {
+    watch.health.answered(asked.number, std::chrono::system_clock::now());
+    watch.meter.answered(asked.verb, std::chrono::steady_clock::now() - asked.began);
 }
 
 /// More of an answer that has begun: watched as a request is, and none.
@@ -45,7 +52,7 @@ constexpr std::string_view reading = "read";
 
 /// `verb` is a literal; `what` is it done to.
 template <class Result> awaitable<Result> watched(Watch& watch, std::string_view verb, std::string what, awaitable<Result> call) {
-    const auto began = std::chrono::steady_clock::now();
+    const Asked asked{verb, watch.health.asked(), std::chrono::steady_clock::now()};
     if (verb != reading) watch.meter.asked(verb);
     std::optional<Error> failure;
     {
@@ -54,18 +61,18 @@ template <class Result> awaitable<Result> watched(Watch& watch, std::string_view
         try {
             if constexpr (std::is_void_v<Result>) {
                 co_await std::move(call);
-                note_answer(watch, verb, began);
+                note_answer(watch, asked);
                 co_return;
             } else {
                 auto result = co_await std::move(call);
-                note_answer(watch, verb, began);
+                note_answer(watch, asked);
                 co_return result;
             }
         } catch (const Error& error) {
             failure = error;
         }
     }
-    watch.health.failed(*failure, std::chrono::system_clock::now());
+    watch.health.failed(asked.number, *failure, std::chrono::system_clock::now());
     watch.meter.failed(verb, failure->kind());
     throw *failure;
 }
