@@ -117,6 +117,21 @@ ByteView IncrementParser::read_pages(ByteView bytes) {
     return bytes;
 }
 
+bool IncrementParser::can_skip(std::uint64_t count) const {
+    if (at_ != At::pages || count == 0) return false;
+    const auto last = page_ + (page_used_ + count - 1) / block_bytes_;
+    if (last >= head_.blocks.size()) return false;
+    const auto wanted = [this](std::uint32_t block) { return handler_.wants(std::uint64_t{block} * block_bytes_); };
+    return std::none_of(head_.blocks.begin() + static_cast<std::ptrdiff_t>(page_),
+                        head_.blocks.begin() + static_cast<std::ptrdiff_t>(last) + 1, wanted);
+}
+
+void IncrementParser::skip(std::uint64_t count) {
+    const auto used = page_used_ + count;
+    page_ += used / block_bytes_;
+    page_used_ = static_cast<std::uint32_t>(used % block_bytes_);
+}
+
 void IncrementParser::finish() {
     if (at_ != At::pages || page_ < head_.blocks.size()) refuse("it is cut");
 }

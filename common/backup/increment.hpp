@@ -36,6 +36,8 @@ public:
         virtual void head(const IncrementHead& head) = 0;
         /// Bytes of one page, or a part of one, in order; `offset` is their place in the file. Gone after the call.
         virtual void page(std::uint64_t offset, ByteView bytes) = 0;
+        /// False: nothing is done with the page at `offset`.
+        virtual bool wants(std::uint64_t /*offset*/) const { return true; }
     };
 
     /// `handler` must outlive the parser.
@@ -43,6 +45,9 @@ public:
         : handler_(handler), block_bytes_(block_bytes), object_(std::move(object)) {}
     void write(ByteView bytes);
     void finish();
+    /// No page in the next `count` bytes is wanted: skip() may tell of them in place of write().
+    bool can_skip(std::uint64_t count) const;
+    void skip(std::uint64_t count);
 
 private:
     static constexpr std::size_t fixed_bytes = 16;

@@ -1,6 +1,7 @@
 #include "common/backup/tar_fetch.hpp"
 
 #include "common/archive/chain.hpp"
+#include "common/backup/frame_fetch.hpp"
 #include "common/backup/member_name.hpp"
 #include "common/backup/object_pump.hpp"
 #include "common/base/naming.hpp"
@@ -12,9 +13,7 @@ namespace {
 void fetch(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, const std::stop_token& stop,
            const std::function<void(std::size_t)>& on_stored) {
     const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(tar.key, {}), stop));
-    if (!reader)
-        throw Error(ErrorKind::corrupt, "was listed, and is not there any more",
-                    "is something deleting from this archive? Try again, or restore another backup");
+    if (!reader) refuse_vanished();
     codec::TarReader members(handler, tar.key.path());
     archive::UnpackChain unpack(archive.packing.cipher, *tar.compression, members);
     pump(archive, *reader, unpack.head(), stop, on_stored);
@@ -40,6 +39,21 @@ private:
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
                const std::function<void(std::size_t)>& on_stored) {
     naming(tar.key.path(), [&] { fetch(archive, tar, handler, stop, on_stored); });
+}
+
+void fetch_from_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
+                    const std::function<void(std::size_t)>& on_stored) {
+    naming(tar.key.path(), [&] {
+        if (const auto frames = fetch_frame_table(archive, tar, stop))
+            fetch_by_frames(archive, tar, *frames, handler, stop, on_stored);
+        else
+            fetch(archive, tar, handler, stop, on_stored);
+    });
+}
+
+void refuse_vanished() {
+    throw Error(ErrorKind::corrupt, "was listed, and is not there any more",
+                "is something deleting from this archive? Try again, or restore another backup");
 }
 
 pg::ControlFile fetch_control(archive::Archive& archive, const TarObject& tar, std::stop_token stop) {

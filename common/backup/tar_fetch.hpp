@@ -25,6 +25,13 @@ struct TarObject {
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
                const std::function<void(std::size_t)>& on_stored);
 
+/// The same for a handler that needs little of the tar: what it can skip is not fetched, where the tar tells what is where.
+void fetch_from_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
+                    const std::function<void(std::size_t)>& on_stored);
+
+/// Error(corrupt): an object that was listed is not there.
+[[noreturn]] void refuse_vanished();
+
 /// What the pg_control in a tar says.
 pg::ControlFile fetch_control(archive::Archive& archive, const TarObject& tar, std::stop_token stop);
 

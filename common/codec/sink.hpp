@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/bytes.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -14,6 +15,10 @@ public:
     virtual ~Sink() = default;
     virtual void write(ByteView bytes) = 0;
     virtual void finish() = 0;
+    /// The next `count` bytes are of no use here: skip(count) may come in place of them, so that nobody has to make them.
+    virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
+    /// Only where can_skip(count).
+    virtual void skip(std::uint64_t /*count*/) {}
 };
 
 /// The end of a chain: everything into one Blob.

@@ -157,6 +157,17 @@ std::size_t TarReader::read_content(ByteView bytes) {
     return count;
 }
 
+bool TarReader::can_skip(std::uint64_t count) const {
+    if (count > left_) return false;
+    return at_ == At::ignored || (at_ == At::content && handler_.can_skip(count));
+}
+
+void TarReader::skip(std::uint64_t count) {
+    if (at_ == At::content) handler_.skip(count);
+    left_ -= count;
+    if (left_ == 0) content_done();
+}
+
 std::size_t TarReader::read_extension(ByteView bytes) {
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), left_));
     extension_.append(text_of(bytes.first(count)));

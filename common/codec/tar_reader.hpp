@@ -22,6 +22,9 @@ public:
         /// The content of a file, in order; in all `member.size` bytes. The bytes are gone after the call.
         virtual void data(ByteView bytes) = 0;
         virtual void end() = 0;
+        /// Whether the next `count` bytes of the content are of no use: skip() may tell of them in place of data().
+        virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
+        virtual void skip(std::uint64_t /*count*/) {}
         /// One that is neither file, directory nor symlink: a fifo, a device. Nothing more comes of it.
         virtual void other(const TarMember& /*member*/) {}
     };
@@ -31,6 +34,9 @@ public:
     void write(ByteView bytes) override;
     /// Error(corrupt) when the tar ends inside a member.
     void finish() override;
+    /// Within one member's content alone: headers are always read.
+    bool can_skip(std::uint64_t count) const override;
+    void skip(std::uint64_t count) override;
 
 private:
     enum class At { header, content, ignored, pax, long_name, long_link, padding, tail };

@@ -1,11 +1,13 @@
 #include "common/base/number_text.hpp"
 #include "common/codec/context_pool.hpp"
+#include "common/codec/frame_table.hpp"
 #include "common/codec/methods.hpp"
 
 #include <array>
 #include <fmt/format.h>
 #include <optional>
 #include <utility>
+#include <vector>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -24,6 +26,8 @@ constexpr std::size_t kept_contexts_max = 8;
 constexpr int window_log_max = 29;
 // Levels 20 to 22 need windows, and so memory, beyond what a stage may have.
 constexpr int level_max = 19;
+/// Of a frame's head, with a window, a dictionary and the size of its content.
+constexpr std::size_t frame_head_bytes_max = 18;
 
 CompressContexts& compress_contexts() {
     static CompressContexts pool(kept_contexts_max);
@@ -138,10 +142,11 @@ private:
     CompressContexts::Handle context_;
 };
 
-/// The same as a stage.
+/// The same as a stage. Behind pages, of which a part may be wanted, comes a table of the frames.
 class FrameStage final : public Sink {
 public:
-    FrameStage(Sink& next, Content content, int level) : next_(next), frames_(content, level), buffer_(frame_bound) {}
+    FrameStage(Sink& next, Content content, int level)
+        : next_(next), content_(content), frames_(content, level), buffer_(frame_bound) {}
     void write(ByteView bytes) override {
         while (!bytes.empty()) {
             if (pending_.empty() && bytes.size() >= frame_bytes) {
@@ -157,7 +162,9 @@ public:
         }
     }
     void finish() override {
-        if (!pending_.empty() || !any_) compress_pending();
+        if (!pending_.empty() || sizes_.empty()) compress_pending();
+        // WAL is read whole.
+        if (content_ == Content::pages && sizes_.size() > 1) next_.write(bytes_of(compose_frame_table(sizes_)));
         next_.finish();
     }
 
@@ -167,15 +174,65 @@ private:
         pending_.clear();
     }
     void compress(ByteView frame) {
-        next_.write(buffer_.first(frames_.compress(frame, {buffer_.data(), buffer_.size()})));
-        any_ = true;
+        const auto packed = frames_.compress(frame, {buffer_.data(), buffer_.size()});
+        next_.write(buffer_.first(packed));
+        sizes_.push_back({static_cast<std::uint32_t>(packed), static_cast<std::uint32_t>(frame.size())});
     }
 
     Sink& next_;
+    Content content_;
     ZstdFrames frames_;
     OutputBuffer buffer_;
     Blob pending_;
-    bool any_ = false;
+    std::vector<FrameSize> sizes_;
+};
+
+/// Goes through a frame without decoding it (RFC 8878, 3.1.1).
+class PassedFrame {
+public:
+    /// `head`: the frame's first frame_head_bytes_max bytes, or more.
+    explicit PassedFrame(ByteView head) {
+        static constexpr std::uint8_t dictionary_bytes[] = {0, 1, 2, 4}, size_bytes[] = {0, 2, 4, 8};
+        const auto descriptor = std::to_integer<unsigned>(head[magic_bytes]);
+        const bool single_segment = (descriptor & 0x20) != 0;
+        checksum_bytes_ = (descriptor & 0x04) != 0 ? 4 : 0;
+        left_ = magic_bytes + 1 + (single_segment ? 0 : 1) + dictionary_bytes[descriptor & 3];
+        left_ += descriptor >> 6 == 0 && single_segment ? 1 : size_bytes[descriptor >> 6];
+    }
+    /// Takes the frame's bytes off the front.
+    ByteView pass(ByteView bytes) {
+        while (!bytes.empty() && !at_end()) {
+            const auto count = std::min<std::size_t>(bytes.size(), left_ > 0 ? left_ : block_.size() - block_used_);
+            if (left_ > 0) {
+                left_ -= count;
+            } else {
+                std::ranges::copy(bytes.first(count), block_.begin() + static_cast<std::ptrdiff_t>(block_used_));
+                block_used_ += count;
+                if (block_used_ == block_.size()) read_block_head();
+            }
+            bytes = bytes.subspan(count);
+        }
+        return bytes;
+    }
+    bool at_end() const { return last_ && left_ == 0; }
+
+private:
+    static constexpr std::size_t magic_bytes = 4;
+    enum BlockType { raw, run, compressed, reserved };
+
+    void read_block_head() {
+        const auto head = std::to_integer<std::uint32_t>(block_[0]) | std::to_integer<std::uint32_t>(block_[1]) << 8 |
+                          std::to_integer<std::uint32_t>(block_[2]) << 16;
+        const auto type = static_cast<BlockType>(head >> 1 & 3);
+        if (type == reserved) refuse_stream("zstd", "a block of a reserved type");
+        block_used_ = 0;
+        last_ = (head & 1) != 0;
+        left_ = (type == run ? 1 : head >> 3) + (last_ ? checksum_bytes_ : 0);
+    }
+
+    std::array<std::byte, 3> block_{};
+    std::size_t block_used_ = 0, left_ = 0, checksum_bytes_ = 0;
+    bool last_ = false;
 };
 
 class ZstdDecompressor final : public Sink {
@@ -190,23 +247,51 @@ public:
     }
     void write(ByteView bytes) override;
     void finish() override {
-        if (missing_ != 0) refuse_cut("zstd");
+        if (missing_ != 0 || passed_) refuse_cut("zstd");
         next_.finish();
     }
 
 private:
+    bool pass(ByteView bytes);
+    ByteView decode(ByteView bytes);
+
     Sink& next_;
     DecompressContexts::Handle context_;
     OutputBuffer buffer_;
     // What the library still wants of the current frame: 0 between frames, and so for an object without any byte, which
     // WAL-G wrote for empty content once.
     std::size_t missing_ = 0;
+    std::optional<PassedFrame> passed_;
 };
 
 void ZstdDecompressor::write(ByteView bytes) {
+    while (!bytes.empty()) {
+        if (!passed_ && (missing_ != 0 || !pass(bytes))) {
+            bytes = decode(bytes);
+            continue;
+        }
+        bytes = passed_->pass(bytes);
+        if (passed_->at_end()) passed_.reset();
+    }
+}
+
+/// True when nobody needs what is in the frame that begins here. Of a frame whose head came in pieces that is not asked.
+bool ZstdDecompressor::pass(ByteView bytes) {
+    if (bytes.size() < frame_head_bytes_max) return false;
+    // 0 also of a skippable frame.
+    const auto content = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
+    if (content == ZSTD_CONTENTSIZE_UNKNOWN || content == ZSTD_CONTENTSIZE_ERROR || content == 0 || !next_.can_skip(content))
+        return false;
+    passed_.emplace(bytes);
+    next_.skip(content);
+    return true;
+}
+
+/// Up to the frame's end.
+ByteView ZstdDecompressor::decode(ByteView bytes) {
     ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
     bool full = false; // more output may wait in the context although the input is used up
-    while (in.pos < in.size || full) {
+    do {
         ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
         missing_ = ZSTD_decompressStream(context_.get(), &out, &in);
         if (ZSTD_isError(missing_)) {
@@ -215,7 +300,8 @@ void ZstdDecompressor::write(ByteView bytes) {
         }
         if (out.pos > 0) next_.write(buffer_.first(out.pos));
         full = missing_ != 0 && out.pos == out.size;
-    }
+    } while (missing_ != 0 && (in.pos < in.size || full));
+    return bytes.subspan(in.pos);
 }
 
 class Zstd final : public Compression {

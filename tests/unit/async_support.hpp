@@ -1,11 +1,13 @@
 #pragma once
 #include "common/base/async.hpp"
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <stdlib.h>
 #include <string>
+#include <thread>
 
 namespace walgd::test {
 
@@ -23,6 +25,17 @@ public:
 
 private:
     asio::io_context io_{1};
+};
+
+/// An I/O thread beside this one.
+struct Beside {
+    asio::io_context io{1};
+    asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(io);
+    std::thread thread{[this] { io.run(); }};
+    ~Beside() {
+        guard.reset();
+        thread.join();
+    }
 };
 
 /// A folder that is gone after the test.

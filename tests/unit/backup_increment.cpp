@@ -108,4 +108,29 @@ TEST_CASE("an increment's blocks are within its file, in order, each once", "[ba
     CHECK(has(text_of_error(many), "4294967295 pages"));
 }
 
+TEST_CASE("pages of an increment that nobody wants are passed over", "[backup]") {
+    struct Wants : Told {
+        bool wants(std::uint64_t offset) const override { return offset / block_bytes == 5; }
+    } told;
+    IncrementParser parser(told, block_bytes, "part_001.tar: /base/1/1259");
+    const auto head = compose_increment_head({std::uint64_t{8} * block_bytes, {1, 2, 5, 7}});
+    CHECK_FALSE(parser.can_skip(1)); // the head has to be read
+    parser.write(bytes_of(head + page('1').substr(0, 100)));
+    CHECK(parser.can_skip(2 * block_bytes - 100));
+    CHECK_FALSE(parser.can_skip(2 * block_bytes - 99));
+    parser.skip(block_bytes);
+    CHECK_FALSE(parser.can_skip(block_bytes + 1));
+    CHECK(parser.can_skip(block_bytes - 100));
+    parser.skip(block_bytes - 100);
+    CHECK_FALSE(parser.can_skip(1));
+    parser.write(bytes_of(page('5')));
+    CHECK(parser.can_skip(block_bytes));
+    CHECK_FALSE(parser.can_skip(block_bytes + 1)); // more than it has
+    parser.skip(block_bytes - 1);
+    CHECK_THROWS_AS(parser.finish(), Error);
+    parser.skip(1);
+    parser.finish();
+    CHECK(told.content.substr(std::size_t{5} * block_bytes) == page('5'));
+}
+
 } // namespace walgd::backup

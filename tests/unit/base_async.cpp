@@ -5,11 +5,11 @@
 #include "tests/unit/async_support.hpp"
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
 #include <thread>
 
 namespace walgd {
 
+using test::Beside;
 using test::kind_of;
 using test::Loop;
 
@@ -21,17 +21,6 @@ awaitable<void> broken() {
     throw Error(ErrorKind::corrupt, "broken");
     co_return;
 }
-
-/// An I/O thread beside this one.
-struct Beside {
-    asio::io_context io{1};
-    asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(io);
-    std::thread thread{[this] { io.run(); }};
-    ~Beside() {
-        guard.reset();
-        thread.join();
-    }
-};
 
 } // namespace
 

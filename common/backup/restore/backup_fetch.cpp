@@ -34,7 +34,8 @@ public:
 private:
     void extract(std::size_t link, const TarObject& tar, bool noted, const std::atomic<bool>& failed) {
         MemberWriter writer(job_, link, tar.listed);
-        fetch_tar(archive_, tar, writer, stop_, [&](std::size_t count) {
+        const auto fetch = job_.plan.is_selective() ? fetch_from_tar : fetch_tar;
+        fetch(archive_, tar, writer, stop_, [&](std::size_t count) {
             if (stop_.stop_requested() || failed) throw Error(ErrorKind::cancelled, "cancelled");
             job_.progress.stored_bytes += count;
         });

@@ -50,6 +50,11 @@ public:
         for (auto run = pages_.wanted_run(begin, next_); run.begin < run.end; run = pages_.wanted_run(run.end, next_))
             file_.write_at(run.begin, bytes.subspan(run.begin - begin, run.end - run.begin));
     }
+    bool can_skip(std::uint64_t count) const override {
+        const auto run = pages_.wanted_run(next_, next_ + count);
+        return run.begin == run.end;
+    }
+    void skip(std::uint64_t count) override { next_ += count; }
     void end(RestoreState::TarMark& mark) override {
         // What no backup of the chain has was zero.
         zero_rest(next_, pages_.limit());
@@ -83,6 +88,8 @@ public:
         : job_(job), member_(member), name_(name), parser_(*this, job.plan.block_bytes, member.name) {}
 
     void write(ByteView bytes) override { parser_.write(bytes); }
+    bool can_skip(std::uint64_t count) const override { return parser_.can_skip(count); }
+    void skip(std::uint64_t count) override { parser_.skip(count); }
     void end(RestoreState::TarMark& mark) override {
         parser_.finish();
         map_->pages.add(head_.blocks, head_.file_bytes);
@@ -115,8 +122,9 @@ private:
                                 member_.name, wanted, there, wanted - there - new_pages),
                     "was the file copied by CREATE DATABASE since? Take the standby anew: walg backup-fetch, or pg_basebackup");
     }
+    bool wants(std::uint64_t offset) const override { return map_->pages.wants(offset); }
     void page(std::uint64_t offset, ByteView bytes) override {
-        if (map_->pages.wants(offset)) file_->write_at(offset, bytes);
+        if (wants(offset)) file_->write_at(offset, bytes);
     }
 
     RestoreJob& job_;
@@ -183,6 +191,11 @@ void MemberWriter::data(ByteView bytes) {
     if (!content_) return;
     content_->write(bytes);
     job_.bytes += bytes.size();
+}
+
+void MemberWriter::skip(std::uint64_t count) {
+    job_.progress.bytes_done += count;
+    if (content_) content_->skip(count);
 }
 
 void MemberWriter::end() {

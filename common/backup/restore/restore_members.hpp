@@ -44,6 +44,8 @@ public:
     public:
         virtual ~Content() = default;
         virtual void write(ByteView bytes) = 0;
+        virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
+        virtual void skip(std::uint64_t /*count*/) {}
         virtual void end(RestoreState::TarMark& mark) = 0;
     };
 
@@ -51,6 +53,9 @@ public:
     MemberWriter(RestoreJob& job, std::size_t link, bool listed) : job_(job), link_(link), listed_(listed) {}
     void begin(const codec::TarMember& member) override;
     void data(ByteView bytes) override;
+    /// What newer links have, and what is not restored at all.
+    bool can_skip(std::uint64_t count) const override { return !content_ || content_->can_skip(count); }
+    void skip(std::uint64_t count) override;
     void end() override;
     void other(const codec::TarMember& member) override;
     /// There was a member of which nothing is made: only the tar itself tells that it is not missing.

@@ -215,7 +215,7 @@ bool RestorePlan::wants(std::string_view relative) const {
 }
 
 std::uint64_t RestorePlan::bytes() const {
-    if (!mask.empty() || databases) return 0;
+    if (is_selective()) return 0;
     const auto bytes = chain.size() == 1                   ? sentinel().uncompressed_bytes
                        : sentinel().data_catalog_bytes > 0 ? sentinel().data_catalog_bytes
                                                            : chain.back().backup.sentinel.uncompressed_bytes;

@@ -46,6 +46,8 @@ struct RestorePlan {
     const archive::Sentinel& sentinel() const { return chain.front().backup.sentinel; }
     /// By the options; `relative` to the data directory.
     bool wants(std::string_view relative) const;
+    /// Some of the files are left out.
+    bool is_selective() const { return !mask.empty() || databases != nullptr; }
     /// Bytes of the restored files, as far as the sentinels tell; 0: not known.
     std::uint64_t bytes() const;
     /// What the file systems must have room for.
