@@ -1,11 +1,12 @@
 """Base backups and restores when something is odd: interrupted, refused, relocated, damaged."""
 import json
 import os
+import re
 import shutil
 import signal
 import unittest
 
-from harness import GOLDEN, Cluster, TestCase, Walgd, start, until
+from harness import GOLDEN, Cluster, Minio, Rgw, TestCase, Walgd, start, until
 
 
 class Backup(TestCase):
@@ -350,6 +351,63 @@ class Backup(TestCase):
         new.wait_until_writable()
         self.assertEqual(new.checksum(), expected)
         self.assertTrue(new.psql("select pg_tablespace_location(oid) from pg_tablespace where spcname = 'space'") == str(moved))
+
+
+class LittleOfALargePart(TestCase):
+    """One part of many frames: what a restore does not need is neither fetched nor decoded."""
+    LARGE = "select g id, md5(g::text) || md5((-g)::text) m from generate_series(1, 250000) g"
+
+    def prepare(self, settings):
+        self.cluster = Cluster(self.scratch, 15, "data").start()
+        self.walgd = Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": "zstd", "WALG_UPLOAD_DISK_CONCURRENCY": "1", "WALG_DELTA_MAX_STEPS": "5"}, self.cluster)
+
+    def fetch(self, *words):
+        """The restored folder, and how many objects or pieces of them were asked for."""
+        target = self.scratch.path / "new"
+        shutil.rmtree(target, ignore_errors=True)
+        told = self.walgd.walg("backup-fetch", target, "LATEST", "--stats", *words).stderr
+        return target, int(re.search(r"get (\d+)", told)[1])
+
+    def recovered(self, target):
+        for segment in (self.cluster.data / "pg_wal").glob("0000*"):
+            shutil.copy(segment, target / "pg_wal")
+        self.scratch.own_tree(target / "pg_wal")
+        new = Cluster(self.scratch, 15, target.name, initdb=False)
+        new.recover_from("false")
+        new.start()
+        new.wait_until_writable()
+        return new
+
+    def test_a_database_out_of_many_by_s3(self):
+        for server in (Minio(self.scratch), Rgw(self.scratch)):
+            with self.subTest(server=type(server).__name__):
+                self.prepare(server.settings())
+                for name in ("large", "small"):
+                    self.cluster.psql(f"create database {name}")
+                self.cluster.psql(f"create table t as {self.LARGE}", "large")
+                self.cluster.psql("create table t as select g id from generate_series(1, 1000) g", "small")
+                self.walgd.walg("backup-push", self.cluster.data)
+                _, whole = self.fetch()
+                target, pieces = self.fetch("--restore-only", "small")
+                self.assertGreater(pieces, whole + 1)
+                new = self.recovered(target)
+                self.assertEqual(new.psql("select count(*), sum(id) from t", "small"), "1000|500500")
+                new.stop("immediate")
+                self.cluster.stop("immediate")
+                shutil.rmtree(self.cluster.data)
+
+    def test_pages_that_newer_deltas_have(self):
+        self.folder, settings = self.store()
+        self.prepare(settings)
+        self.cluster.psql(f"create table t as {self.LARGE}")
+        for share in (1, 1, 2, 3):
+            self.cluster.psql(f"update t set m = md5(m) where id % 60 = 7 and id < {250000 // share}")
+            self.cluster.psql("checkpoint")
+            self.walgd.walg("backup-push", self.cluster.data)
+        expected = self.cluster.checksum()
+        self.assertEqual(len([name for name in self.sentinels() if "_D_" in name]), 3)
+        target, _ = self.fetch()
+        self.assertEqual(self.recovered(target).checksum(), expected)
 
 
 if __name__ == "__main__":
