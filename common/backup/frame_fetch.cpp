@@ -55,8 +55,8 @@ private:
 
 } // namespace
 
-std::optional<std::vector<codec::FrameSize>> fetch_frame_table(archive::Archive& archive, const TarObject& tar,
-                                                               const std::stop_token& stop) {
+std::optional<std::vector<codec::Frame>> fetch_frame_table(archive::Archive& archive, const TarObject& tar,
+                                                           const std::stop_token& stop) {
     if (tar.bytes < 2 * worth_a_request || archive.packing.cipher != nullptr || tar.compression->suffix() != "zst")
         return std::nullopt;
     // Enough for the table of 8 GB.
@@ -77,7 +77,7 @@ std::optional<std::vector<codec::FrameSize>> fetch_frame_table(archive::Archive&
     return codec::parse_frame_table(end.view().last(*bytes), tar.bytes);
 }
 
-void fetch_by_frames(archive::Archive& archive, const TarObject& tar, const std::vector<codec::FrameSize>& frames,
+void fetch_by_frames(archive::Archive& archive, const TarObject& tar, const std::vector<codec::Frame>& frames,
                      codec::TarReader::Handler& handler, const std::stop_token& stop,
                      const std::function<void(std::size_t)>& on_stored) {
     const auto lease = archive.budget.acquire(codec::frame_bound + codec::frame_bytes, stop);
@@ -86,7 +86,7 @@ void fetch_by_frames(archive::Archive& archive, const TarObject& tar, const std:
     codec::TarReader members(handler, tar.key.path());
     std::uint64_t offset = 0;
     for (const auto& frame : frames) {
-        if (members.can_skip(frame.plain)) {
+        if (members.can_skip(frame.plain) || members.has(frame.plain, frame.hash)) {
             members.skip(frame.plain);
         } else {
             const MutableBytes object(packed.data(), frame.packed), into(plain.data(), frame.plain);

@@ -2,8 +2,12 @@
 
 #include "common/codec/compression.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 namespace walgd::codec {
 
@@ -11,14 +15,11 @@ static_assert(std::endian::native == std::endian::little, "the numbers are copie
 
 namespace {
 
-constexpr std::uint32_t skippable_magic = 0x184D2A5E, seekable_magic = 0x8F92EAB1;
-constexpr std::size_t head_bytes = 8, entry_bytes = 8;
-/// The format's own limit.
-constexpr std::uint32_t frames_max = 0x8000000;
+constexpr std::uint32_t skippable_magic = 0x184D2A52;
+constexpr std::string_view table_magic = "wgf1";
+constexpr std::size_t head_bytes = 8, entry_bytes = 8 + sizeof(ContentHash);
 
-template <class Number> void put(std::string& text, Number number) {
-    text.append(reinterpret_cast<const char*>(&number), sizeof number);
-}
+void put(std::string& text, std::uint32_t number) { text.append(reinterpret_cast<const char*>(&number), sizeof number); }
 
 std::uint32_t number_at(ByteView bytes, std::size_t offset) {
     std::uint32_t number;
@@ -28,7 +29,13 @@ std::uint32_t number_at(ByteView bytes, std::size_t offset) {
 
 } // namespace
 
-std::string compose_frame_table(const std::vector<FrameSize>& frames) {
+ContentHash content_hash(ByteView content) {
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(content.data(), content.size()));
+    return std::bit_cast<ContentHash>(canonical);
+}
+
+std::string compose_frame_table(const std::vector<Frame>& frames) {
     std::string text;
     const auto after_head = frames.size() * entry_bytes + frame_footer_bytes;
     text.reserve(head_bytes + after_head);
@@ -37,35 +44,32 @@ std::string compose_frame_table(const std::vector<FrameSize>& frames) {
     for (const auto& frame : frames) {
         put(text, frame.packed);
         put(text, frame.plain);
+        text += text_of(frame.hash);
     }
     put(text, static_cast<std::uint32_t>(frames.size()));
-    put(text, std::uint8_t{0});
-    put(text, seekable_magic);
+    text += table_magic;
     return text;
 }
 
 std::optional<std::uint64_t> frame_table_bytes(ByteView end) {
-    if (end.size() < frame_footer_bytes) return std::nullopt;
-    const auto footer = end.last(frame_footer_bytes);
-    const auto count = number_at(footer, 0);
-    if (number_at(footer, 5) != seekable_magic || footer[4] != std::byte{0} || count == 0 || count > frames_max)
-        return std::nullopt;
-    return head_bytes + count * std::uint64_t{entry_bytes} + frame_footer_bytes;
+    if (end.size() < frame_footer_bytes || text_of(end.last(table_magic.size())) != table_magic) return std::nullopt;
+    return head_bytes + number_at(end.last(frame_footer_bytes), 0) * std::uint64_t{entry_bytes} + frame_footer_bytes;
 }
 
-std::optional<std::vector<FrameSize>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
+std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
     if (frame_table_bytes(table) != table.size()) return std::nullopt;
     if (number_at(table, 0) != skippable_magic || number_at(table, 4) != table.size() - head_bytes) return std::nullopt;
-    std::vector<FrameSize> frames;
+    std::vector<Frame> frames;
     frames.reserve((table.size() - head_bytes - frame_footer_bytes) / entry_bytes);
     std::uint64_t packed_bytes = table.size();
     for (std::size_t at = head_bytes; at + frame_footer_bytes < table.size(); at += entry_bytes) {
-        const FrameSize frame{number_at(table, at), number_at(table, at + 4)};
+        Frame frame{number_at(table, at), number_at(table, at + 4), {}};
+        std::ranges::copy(table.subspan(at + 8, frame.hash.size()), frame.hash.begin());
         if (frame.packed > frame_bound || frame.plain > frame_bytes) return std::nullopt;
         packed_bytes += frame.packed;
         frames.push_back(frame);
     }
-    if (packed_bytes != object_bytes) return std::nullopt;
+    if (frames.empty() || packed_bytes != object_bytes) return std::nullopt;
     return frames;
 }
 

@@ -1,35 +1,40 @@
 #pragma once
 #include "common/base/bytes.hpp"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-/// Where the frames of a zstd object begin: zstd's seekable format (contrib/seekable_format in its sources), a frame at the
-/// object's end that every reader passes over. Little-endian:
+/// Where the frames of a zstd object begin and what is in them: a frame at the object's end that every reader of zstd passes
+/// over (RFC 8878, 3.1.2). Little-endian:
 ///
-///     0    5E 2A 4D 18      a skippable frame
+///     0    52 2A 4D 18      a skippable frame
 ///     4    size             u32, of what follows
-///     8    for each frame   u32 packed bytes, u32 plain bytes
+///     8    for each frame   u32 packed bytes, u32 plain bytes, 16 bytes XXH3-128 of the plain ones (canonical)
 ///     ..   N                u32, number of frames
-///     ..   descriptor       u8, 0: no checksums in the table
-///     ..   B1 EA 92 8F
+///     ..   "wgf1"
 namespace walgd::codec {
 
-struct FrameSize {
+using ContentHash = std::array<std::byte, 16>;
+/// XXH3-128: tells whether two contents are the same, not who made them.
+ContentHash content_hash(ByteView content);
+
+struct Frame {
     std::uint32_t packed = 0, plain = 0;
-    bool operator==(const FrameSize&) const = default;
+    ContentHash hash{};
+    bool operator==(const Frame&) const = default;
 };
 
-std::string compose_frame_table(const std::vector<FrameSize>& frames);
+std::string compose_frame_table(const std::vector<Frame>& frames);
 
 /// The bytes of the object's end that surely hold the footer.
-inline constexpr std::size_t frame_footer_bytes = 9;
+inline constexpr std::size_t frame_footer_bytes = 8;
 /// What the whole table has by its footer, `end` being the object's end; nothing where there is none.
 std::optional<std::uint64_t> frame_table_bytes(ByteView end);
 /// Reads a table, all of it and no more, of an object of `object_bytes`. Nothing where it is none, has frames that are larger
 /// than compressor()'s or does not fit the object: then the object is read from its begin to its end.
-std::optional<std::vector<FrameSize>> parse_frame_table(ByteView table, std::uint64_t object_bytes);
+std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes);
 
 } // namespace walgd::codec

@@ -162,6 +162,10 @@ bool TarReader::can_skip(std::uint64_t count) const {
     return at_ == At::ignored || (at_ == At::content && handler_.can_skip(count));
 }
 
+bool TarReader::has(std::uint64_t count, const ContentHash& hash) {
+    return at_ == At::content && count <= left_ && handler_.has(count, hash);
+}
+
 void TarReader::skip(std::uint64_t count) {
     if (at_ == At::content) handler_.skip(count);
     left_ -= count;

@@ -1,4 +1,5 @@
 #pragma once
+#include "common/codec/frame_table.hpp"
 #include "common/codec/sink.hpp"
 #include "common/codec/tar_header.hpp"
 #include "common/codec/tar_member.hpp"
@@ -25,6 +26,8 @@ public:
         /// Whether the next `count` bytes of the content are of no use: skip() may tell of them in place of data().
         virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
         virtual void skip(std::uint64_t /*count*/) {}
+        /// Whether the next `count` bytes, which `hash` is of, are there already: the same as can_skip() then.
+        virtual bool has(std::uint64_t /*count*/, const ContentHash& /*hash*/) { return false; }
         /// One that is neither file, directory nor symlink: a fifo, a device. Nothing more comes of it.
         virtual void other(const TarMember& /*member*/) {}
     };
@@ -37,6 +40,8 @@ public:
     /// Within one member's content alone: headers are always read.
     bool can_skip(std::uint64_t count) const override;
     void skip(std::uint64_t count) override;
+    /// The handler has the next `count` bytes, all of one member: skip() may come.
+    bool has(std::uint64_t count, const ContentHash& hash);
 
 private:
     enum class At { header, content, ignored, pax, long_name, long_link, padding, tail };

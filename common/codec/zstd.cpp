@@ -142,7 +142,7 @@ private:
     CompressContexts::Handle context_;
 };
 
-/// The same as a stage. Behind pages, of which a part may be wanted, comes a table of the frames.
+/// The same as a stage. Behind pages, of which a part may be wanted or be there already, comes a table of the frames.
 class FrameStage final : public Sink {
 public:
     FrameStage(Sink& next, Content content, int level)
@@ -162,9 +162,8 @@ public:
         }
     }
     void finish() override {
-        if (!pending_.empty() || sizes_.empty()) compress_pending();
-        // WAL is read whole.
-        if (content_ == Content::pages && sizes_.size() > 1) next_.write(bytes_of(compose_frame_table(sizes_)));
+        if (!pending_.empty() || !any_) compress_pending();
+        if (table_.size() > 1) next_.write(bytes_of(compose_frame_table(table_)));
         next_.finish();
     }
 
@@ -176,7 +175,9 @@ private:
     void compress(ByteView frame) {
         const auto packed = frames_.compress(frame, {buffer_.data(), buffer_.size()});
         next_.write(buffer_.first(packed));
-        sizes_.push_back({static_cast<std::uint32_t>(packed), static_cast<std::uint32_t>(frame.size())});
+        if (content_ == Content::pages)
+            table_.push_back({static_cast<std::uint32_t>(packed), static_cast<std::uint32_t>(frame.size()), content_hash(frame)});
+        any_ = true;
     }
 
     Sink& next_;
@@ -184,7 +185,8 @@ private:
     ZstdFrames frames_;
     OutputBuffer buffer_;
     Blob pending_;
-    std::vector<FrameSize> sizes_;
+    std::vector<Frame> table_;
+    bool any_ = false;
 };
 
 /// Goes through a frame without decoding it (RFC 8878, 3.1.1).

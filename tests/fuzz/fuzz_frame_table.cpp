@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto table = std::as_bytes(std::span(data, size));
     // Any size of the object that the table itself can be of: the fuzzer need not find it.
     std::uint64_t packed = size;
-    for (std::size_t at = 8; at + codec::frame_footer_bytes < size; at += 8)
+    for (std::size_t at = 8; at + codec::frame_footer_bytes < size; at += 24)
         packed +=
             data[at] | std::uint64_t{data[at + 1]} << 8 | std::uint64_t{data[at + 2]} << 16 | std::uint64_t{data[at + 3]} << 24;
     const auto frames = codec::parse_frame_table(table, packed);

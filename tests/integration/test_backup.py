@@ -396,6 +396,30 @@ class LittleOfALargePart(TestCase):
                 self.cluster.stop("immediate")
                 shutil.rmtree(self.cluster.data)
 
+    def test_in_place_fetches_what_differs(self):
+        for server in (Minio(self.scratch), Rgw(self.scratch)):
+            with self.subTest(server=type(server).__name__):
+                self.prepare(server.settings())
+                self.cluster.psql(f"create table t as {self.LARGE}")
+                self.cluster.psql("vacuum freeze t")  # else whoever reads the pages changes them
+                self.walgd.walg("backup-push", self.cluster.data)
+                expected = self.cluster.checksum()
+                target, _ = self.fetch()
+                new = self.recovered(target)
+                self.assertEqual(new.checksum(), expected)
+                new.psql("update t set m = 'another' where id = 200000")
+                new.psql("create table other as select 1")
+                new.stop()
+                (target / "PG_VERSION").unlink()
+                told = self.walgd.walg("backup-fetch", target, "LATEST", "--in-place").stderr
+                fetched, all = map(int, re.search(r"(\d+) of (\d+) MiB were fetched", told).groups())
+                self.assertLess(fetched, all / 2, told)
+                new = self.recovered(target)
+                self.assertEqual(new.checksum(), expected)
+                for cluster in (new, self.cluster):
+                    cluster.stop("immediate")
+                    shutil.rmtree(cluster.data)
+
     def test_pages_that_newer_deltas_have(self):
         self.folder, settings = self.store()
         self.prepare(settings)

@@ -4,7 +4,7 @@
 # What a build needs. Debian's libboost-dev is 1.74, too old; GCC 12 miscompiles coroutines.
 build_packages=(clang-19 lld-19 cmake ninja-build ccache pkg-config git ca-certificates
     libboost1.81-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libpugixml-dev libcli11-dev libyaml-cpp-dev libssl-dev
-    libpq-dev libzstd-dev libbrotli-dev liblz4-dev liblzma-dev zlib1g-dev libsodium-dev librnp-dev libsystemd-dev prometheus-cpp-dev
+    libpq-dev libzstd-dev libbrotli-dev libxxhash-dev liblz4-dev liblzma-dev zlib1g-dev libsodium-dev librnp-dev libsystemd-dev prometheus-cpp-dev
     libhowardhinnant-date-dev tzdata)
 # What the demo runs against.
 demo_packages=(postgresql-15 postgresql-client-15 procps util-linux)

@@ -13,10 +13,10 @@ std::string packed(std::string_view text, Content content = Content::pages, cons
     return test::through([&](Sink& next) { return zstd().compressor(next, content, level); }, text);
 }
 
-std::vector<FrameSize> table_of(std::string_view object) {
+std::vector<Frame> table_of(std::string_view object) {
     const auto bytes = frame_table_bytes(bytes_of(object));
     if (!bytes || *bytes > object.size()) return {};
-    return parse_frame_table(bytes_of(object).last(*bytes), object.size()).value_or(std::vector<FrameSize>());
+    return parse_frame_table(bytes_of(object).last(*bytes), object.size()).value_or(std::vector<Frame>());
 }
 
 /// Needs only some of what comes, and takes note of it.
@@ -66,6 +66,7 @@ TEST_CASE("packed pages end with a table of their frames, and WAL and single fra
         Blob plain(frame_bytes);
         const auto count = zstd().decompress(bytes_of(object).subspan(at, frame.packed), {plain.data(), plain.capacity()});
         CHECK(count == frame.plain);
+        CHECK(content_hash(ByteView(plain.data(), count)) == frame.hash);
         again += text_of(ByteView(plain.data(), count));
         at += frame.packed;
     }
@@ -77,34 +78,34 @@ TEST_CASE("packed pages end with a table of their frames, and WAL and single fra
 }
 
 TEST_CASE("a table of frames is the format's, byte by byte", "[codec]") {
-    const std::vector<FrameSize> frames{{0x1234, 0x100000}, {5, 6}};
+    const std::vector<Frame> frames{{0x1234, 0x100000, content_hash({})}, {5, 6, {}}};
     const auto table = compose_frame_table(frames);
-    CHECK(to_hex(bytes_of(table)) == "5e2a4d1819000000"
-                                     "3412000000001000"
-                                     "0500000006000000"
-                                     "0200000000"
-                                     "b1ea928f");
+    // The hash of nothing is the one that XXH3's own documents give.
+    CHECK(to_hex(bytes_of(table)) == "522a4d1838000000"
+                                     "341200000000100099aa06d3014798d86001c324468d497f"
+                                     "050000000600000000000000000000000000000000000000"
+                                     "0200000077676631");
     CHECK(parse_frame_table(bytes_of(table), table.size() + 0x1234 + 5) == frames);
 }
 
 TEST_CASE("a table that is damaged, or of another object, is none", "[codec]") {
-    const std::vector<FrameSize> frames{{1000, 2000}, {10, 20}, {1, 1}};
+    const std::vector<Frame> frames{{1000, 2000, {}}, {10, 20, {}}, {1, 1, {}}};
     const auto table = compose_frame_table(frames);
     const auto bytes = table.size() + 1011;
     REQUIRE(parse_frame_table(bytes_of(table), bytes) == frames);
     CHECK_FALSE(parse_frame_table(bytes_of(table), bytes + 1));
     CHECK_FALSE(frame_table_bytes(bytes_of("short")));
+    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({})), 16));
     for (std::size_t cut = 0; cut < table.size(); ++cut) CHECK_FALSE(parse_frame_table(bytes_of(table).first(cut), bytes));
     for (std::size_t at = 0; at < table.size(); ++at) {
         auto changed = table;
         changed[at] = static_cast<char>(changed[at] ^ 0x10);
         const auto parsed = parse_frame_table(bytes_of(changed), bytes);
         INFO(at);
-        // The plain sizes are not proved by anything but the frames themselves.
-        CHECK((!parsed || (at >= 8 && at < 32 && (at - 8) % 8 >= 4)));
+        // The plain sizes are proved by the frames themselves, and the hashes by what they are compared with.
+        CHECK((!parsed || (at >= 8 && at < 8 + 3 * 24 && (at - 8) % 24 >= 4)));
     }
-    const std::uint32_t too_large = frame_bytes + 1;
-    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({{1, too_large}})), 26));
+    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({{1, frame_bytes + 1, {}}})), 41));
 }
 
 TEST_CASE("frames in which nothing is needed are not decoded, in any cut", "[codec]") {

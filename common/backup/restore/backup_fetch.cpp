@@ -22,8 +22,9 @@ namespace {
 /// Takes the tars off a list, several threads at once; the first failure ends all.
 class Extraction {
 public:
-    Extraction(archive::Archive& archive, RestoreJob& job, RestoreState& state, std::stop_token stop)
-        : archive_(archive), job_(job), state_(state), stop_(std::move(stop)) {}
+    /// `by_frames`: much of the tars may be needless.
+    Extraction(archive::Archive& archive, RestoreJob& job, RestoreState& state, bool by_frames, std::stop_token stop)
+        : archive_(archive), job_(job), state_(state), fetch_(by_frames ? fetch_from_tar : fetch_tar), stop_(std::move(stop)) {}
 
     /// `noted`: what is done need not be done again by a later try.
     void run(std::size_t link, std::span<const TarObject> tars, unsigned threads, bool noted) {
@@ -34,8 +35,7 @@ public:
 private:
     void extract(std::size_t link, const TarObject& tar, bool noted, const std::atomic<bool>& failed) {
         MemberWriter writer(job_, link, tar.listed);
-        const auto fetch = job_.plan.is_selective() ? fetch_from_tar : fetch_tar;
-        fetch(archive_, tar, writer, stop_, [&](std::size_t count) {
+        fetch_(archive_, tar, writer, stop_, [&](std::size_t count) {
             if (stop_.stop_requested() || failed) throw Error(ErrorKind::cancelled, "cancelled");
             job_.progress.stored_bytes += count;
         });
@@ -46,6 +46,7 @@ private:
     archive::Archive& archive_;
     RestoreJob& job_;
     RestoreState& state_;
+    decltype(&fetch_tar) fetch_;
     std::stop_token stop_;
 };
 
@@ -152,7 +153,7 @@ void Restore::plan_the_files() {
 void Restore::extract(RestoreJob& job) {
     // More tars at once than cores help only while the storage is waited for.
     const auto threads = std::clamp(options_.downloads, 1U, 2 * std::max(1U, std::thread::hardware_concurrency()));
-    Extraction extraction(archive_, job, state_, stop_);
+    Extraction extraction(archive_, job, state_, plan_->is_selective() || options_.in_place, stop_);
     for (std::size_t link = 0; link < plan_->chain.size(); ++link) {
         const std::span parts(plan_->chain[link].parts);
         const auto others = std::ranges::find(parts, false, &TarObject::listed);
@@ -219,6 +220,9 @@ FetchResult Restore::run() {
         progress_.phase = Phase::copying;
         extract(job);
         finish();
+        if (options_.in_place)
+            archive_.log.info("{} of {} MiB were fetched: the rest was in {} already", progress_.stored_bytes >> 20,
+                              plan_->stored_bytes() >> 20, target_.path());
         return {plan_->name(), job.files, job.bytes};
     } catch (const Error& error) {
         const auto rest =

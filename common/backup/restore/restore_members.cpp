@@ -27,6 +27,8 @@ public:
         : name_(name), file_(job.target.create_file(member.name, member.mode)) {}
 
     void write(ByteView bytes) override { file_.write(bytes); }
+    void skip(std::uint64_t count) override { file_.skip(count); }
+    bool has(std::uint64_t count, const codec::ContentHash& hash) override { return file_.has(file_.next(), count, hash); }
     void end(RestoreState::TarMark& mark) override {
         const auto written = file_.finish();
         mark.files.push_back({name_, written.bytes, written.modified_ns});
@@ -55,6 +57,7 @@ public:
         return run.begin == run.end;
     }
     void skip(std::uint64_t count) override { next_ += count; }
+    bool has(std::uint64_t count, const codec::ContentHash& hash) override { return file_.has(next_, count, hash); }
     void end(RestoreState::TarMark& mark) override {
         // What no backup of the chain has was zero.
         zero_rest(next_, pages_.limit());

@@ -46,6 +46,7 @@ public:
         virtual void write(ByteView bytes) = 0;
         virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
         virtual void skip(std::uint64_t /*count*/) {}
+        virtual bool has(std::uint64_t /*count*/, const codec::ContentHash& /*hash*/) { return false; }
         virtual void end(RestoreState::TarMark& mark) = 0;
     };
 
@@ -56,6 +57,7 @@ public:
     /// What newer links have, and what is not restored at all.
     bool can_skip(std::uint64_t count) const override { return !content_ || content_->can_skip(count); }
     void skip(std::uint64_t count) override;
+    bool has(std::uint64_t count, const codec::ContentHash& hash) override { return content_ && content_->has(count, hash); }
     void end() override;
     void other(const codec::TarMember& member) override;
     /// There was a member of which nothing is made: only the tar itself tells that it is not missing.

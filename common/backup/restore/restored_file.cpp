@@ -66,6 +66,13 @@ void RestoredFile::write_at(std::uint64_t offset, ByteView bytes) {
     }
 }
 
+bool RestoredFile::has(std::uint64_t offset, std::uint64_t count, const codec::ContentHash& hash) {
+    if (!compare_) return false;
+    if (old_.capacity() < count) old_ = Blob(count);
+    const MutableBytes there(old_.data(), count);
+    return read_at(fd_.get(), there, offset, path_) == count && codec::content_hash(there) == hash;
+}
+
 void RestoredFile::zero(std::uint64_t begin, std::uint64_t end) {
     static constexpr std::byte zeros[unit_bytes]{};
     for (auto at = begin; at < end; at += unit_bytes)

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/bytes.hpp"
 #include "common/base/handles.hpp"
+#include "common/codec/frame_table.hpp"
 
 #include <cstdint>
 #include <string>
@@ -22,6 +23,12 @@ public:
 
     /// The next bytes.
     void write(ByteView bytes);
+    /// Where they go.
+    std::uint64_t next() const { return next_; }
+    /// Leaves the next bytes as they are.
+    void skip(std::uint64_t count) { next_ += count; }
+    /// The target holds a cluster, and these bytes of it have that hash.
+    bool has(std::uint64_t offset, std::uint64_t count, const codec::ContentHash& hash);
     void write_at(std::uint64_t offset, ByteView bytes);
     void zero(std::uint64_t begin, std::uint64_t end);
     void set_size(std::uint64_t bytes);
