@@ -2,7 +2,8 @@
 
 #include "common/base/async.hpp"
 
-#include <fmt/format.h>
+#include <algorithm>
+
 
 namespace walgd::backup {
 
@@ -86,6 +87,7 @@ void fetch_by_frames(archive::Archive& archive, const TarObject& tar, const std:
     codec::TarReader members(handler, tar.key.path());
     std::uint64_t offset = 0;
     for (const auto& frame : frames) {
+        on_stored(0); // many frames may go by without a byte
         if (members.can_skip(frame.plain) || members.has(frame.plain, frame.hash)) {
             members.skip(frame.plain);
         } else {

@@ -162,6 +162,17 @@ TEST_CASE("what is there already is not fetched", "[backup]") {
     CHECK(fixture.fetched < tar.bytes * 3 / 4);
 }
 
+TEST_CASE("a fetch of which nothing is needed can be stopped all the same", "[backup]") {
+    Fixture fixture;
+    const auto tar = fixture.stored();
+    Keeper keeper({});
+    unsigned told = 0;
+    const auto stop_it = [&told](std::size_t count) {
+        if (count == 0 && ++told == 3) throw Error(ErrorKind::cancelled, "cancelled");
+    };
+    CHECK(test::kind_of([&] { fetch_from_tar(fixture.archive, tar, keeper, {}, stop_it); }) == ErrorKind::cancelled);
+}
+
 TEST_CASE("a small tar is fetched by one request", "[backup]") {
     Fixture fixture;
     fixture.content = {{"/base/1/0", noise(2'500'000, 1)}};
