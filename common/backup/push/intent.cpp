@@ -33,9 +33,10 @@ storage::ObjectKey intent_key(const Intent& intent) {
 }
 
 std::string intent_json(const Intent& intent) {
-    return fmt::format(R"({{"backup":{},"host":{},"data_dir":{},"folder":{}}})", archive::json_string(intent.backup),
-                       archive::json_string(intent.host), archive::json_string(intent.data_dir),
-                       archive::json_string(intent.folder));
+    return fmt::format(R"({{"backup":{},"host":{},"data_dir":{},"folder":{},"server_started":{},"server_seen":{}}})",
+                       archive::json_string(intent.backup), archive::json_string(intent.host),
+                       archive::json_string(intent.data_dir), archive::json_string(intent.folder), intent.server.started,
+                       intent.server.seen);
 }
 
 Intent parse_intent(std::string_view text, const std::string& object) {
@@ -51,6 +52,11 @@ Intent parse_intent(std::string_view text, const std::string& object) {
     // An older release made base backups only, and told no folder.
     if (const auto folder = document.find("folder"); folder != document.end())
         intent.folder = folder->is_string() ? folder->get<std::string>() : std::string();
+    for (const auto& [key, into] :
+         {std::pair("server_started", &intent.server.started), std::pair("server_seen", &intent.server.seen)}) {
+        if (const auto found = document.find(key); found != document.end() && found->is_number_unsigned())
+            *into = found->get<std::uint64_t>();
+    }
     const bool known = intent.folder == archive::backup_folder || intent.folder == archive::catchup_folder;
     if (!known || !archive::valid_backup_name(intent.backup))
         throw Error(ErrorKind::corrupt, fmt::format("{} names no backup", object), "remove it by hand");
@@ -134,17 +140,24 @@ std::optional<Intent> readable_intent(archive::Archive& archive, std::string_vie
 
 } // namespace
 
-void remove_leftovers(archive::Archive& archive, const std::string& host, const std::string& data_dir, std::stop_token stop) {
+bool is_leftover(const Intent& intent, const Intent& own) {
+    if (intent.host != own.host || intent.data_dir != own.data_dir) return false;
+    return intent.server.started == 0 || intent.server.started == own.server.started || intent.server.seen < own.server.started;
+}
+
+void remove_leftovers(archive::Archive& archive, const Intent& own, std::stop_token stop) {
     const auto found = run_blocking(archive.io, storage::list_all(archive.storage.answering(), jobs_folder, false), stop);
     for (const auto& object : found.objects) {
         const auto content = run_blocking(archive.io, storage::get_whole(archive.storage.answering(), object.key, 1 << 20), stop);
         if (!content) continue;
         const auto intent = readable_intent(archive, text_of(content->view()), object.key);
         if (!intent) continue;
-        if (intent->host != host || intent->data_dir != data_dir) {
+        if (!is_leftover(*intent, own)) {
+            const bool same_name = intent->host == own.host && intent->data_dir == own.data_dir;
             archive.log.info(
                 "{} says that {} takes backup {} of {}; if it does not any more, remove that object and the backup's folder",
-                object.key.path(), intent->host, intent->backup, intent->data_dir);
+                object.key.path(), same_name ? "another server on a host called " + intent->host : intent->host, intent->backup,
+                intent->data_dir);
             continue;
         }
         archive.log.info("removing what an interrupted backup left: {}", intent->backup);

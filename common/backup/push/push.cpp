@@ -115,7 +115,7 @@ void Push::enter(const std::string& subject, std::string intent_place) {
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");
         std::this_thread::sleep_for(lock_wait);
     }
-    remove_leftovers(archive_, host_, intent_place_, stop_);
+    remove_leftovers(archive_, intent(), stop_);
 }
 
 std::uint64_t Push::part_bytes(std::uint64_t total) const {
