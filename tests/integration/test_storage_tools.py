@@ -366,8 +366,8 @@ class StorageTools(TestCase):
                             (["wal-fetch", "000000020000000000000046", self.scratch.path / "fetched"], "1 storage requests (get 1)"),
                             (["wal-verify", "integrity", "--lsn", "0/4800000", "--timeline", "2"], "8 storage requests (get 6, list 2)"),
                             (["backup-show", "LATEST"], "2 storage requests (get 1, list 1)"),
-                            # Of each of the five backups sentinel and metadata, the history, and what the last verify found.
-                            (["delete", "garbage"], "14 storage requests (get 12, list 2)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "14 storage requests (get 12, list 2)"),
+                            # Of each of the five backups sentinel and metadata, the history, and what the last verify found; what is being taken.
+                            (["delete", "garbage"], "15 storage requests (get 12, list 3)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "15 storage requests (get 12, list 3)"),
                             (["verify"], "127 storage requests (get 124, list 2, put 1)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
             self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
 

@@ -9,28 +9,13 @@ namespace walgd::backup {
 
 namespace {
 
-const std::string jobs_folder = std::string(archive::own_folder) + "jobs/";
-constexpr std::size_t segment_digits = 24;
 constexpr std::size_t remove_batch = 1000;
 constexpr std::chrono::seconds release_limit{20};
 
 // Of several storages those that answer count throughout: a backup's objects are in one, and what a dead one holds is found when
 // it answers again.
 
-/// No run of 24 hex digits may stand in a name of ours: WAL-G's delete would take it for WAL.
-storage::ObjectKey intent_key(const Intent& intent) {
-    std::string name = intent.folder == archive::catchup_folder ? "catchup-" : "";
-    std::size_t run = 0;
-    for (const char c : intent.backup) {
-        run = std::isxdigit(static_cast<unsigned char>(c)) != 0 ? run + 1 : 0;
-        name += c;
-        if (run == segment_digits / 3) {
-            name += '-';
-            run = 0;
-        }
-    }
-    return storage::ObjectKey(jobs_folder + name + ".json");
-}
+storage::ObjectKey key_of(const Intent& intent) { return archive::intent_key(intent.backup, intent.folder); }
 
 std::string intent_json(const Intent& intent) {
     return fmt::format(R"({{"backup":{},"host":{},"data_dir":{},"folder":{},"server_started":{},"server_seen":{}}})",
@@ -85,7 +70,7 @@ awaitable<void> remove_objects(archive::Archive& archive, Intent intent) {
         }
         co_await archive.storage.answering().remove_stale_uploads(folder, std::chrono::seconds(0));
     }
-    std::vector<storage::ObjectKey> last{intent_key(intent)};
+    std::vector<storage::ObjectKey> last{key_of(intent)};
     co_await remove_keys(archive, std::move(last));
 }
 
@@ -96,10 +81,10 @@ awaitable<void> claim_name(archive::Archive& archive, Intent intent) {
                     "no WAL was written since it was taken: try again when the cluster was written to");
     const auto text = intent_json(intent);
     const storage::PutOptions first{.if_absent = true, .metadata = {}};
-    const auto outcome = co_await archive.storage.put(intent_key(intent), bytes_of(text), first);
+    const auto outcome = co_await archive.storage.put(key_of(intent), bytes_of(text), first);
     if (outcome == storage::PutOutcome::stored) co_return;
     throw Error(ErrorKind::refused,
-                fmt::format("backup {} is being taken by another host: {} is there", intent.backup, intent_key(intent).path()),
+                fmt::format("backup {} is being taken by another host: {} is there", intent.backup, key_of(intent).path()),
                 "wait for it; if no other host backs this cluster up, remove that object");
 }
 
@@ -116,10 +101,10 @@ void remove_unfinished(archive::Archive& archive, const Intent& intent, std::chr
 
 void release(archive::Archive& archive, const Intent& intent) {
     try {
-        std::vector<storage::ObjectKey> keys{intent_key(intent)};
+        std::vector<storage::ObjectKey> keys{key_of(intent)};
         run_blocking(archive.io, within(release_limit, remove_keys(archive, std::move(keys)), "no answer"));
     } catch (const std::exception&) {
-        archive.log.warn("{} could not be removed, the next backup-push does it: {}", intent_key(intent).path(),
+        archive.log.warn("{} could not be removed, the next backup-push does it: {}", key_of(intent).path(),
                          describe(std::current_exception()));
     }
 }
@@ -146,7 +131,8 @@ bool is_leftover(const Intent& intent, const Intent& own) {
 }
 
 void remove_leftovers(archive::Archive& archive, const Intent& own, std::stop_token stop) {
-    const auto found = run_blocking(archive.io, storage::list_all(archive.storage.answering(), jobs_folder, false), stop);
+    const auto found =
+        run_blocking(archive.io, storage::list_all(archive.storage.answering(), std::string(archive::jobs_folder), false), stop);
     for (const auto& object : found.objects) {
         const auto content = run_blocking(archive.io, storage::get_whole(archive.storage.answering(), object.key, 1 << 20), stop);
         if (!content) continue;

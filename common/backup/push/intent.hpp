@@ -28,8 +28,8 @@ void remove_unfinished(archive::Archive& archive, const Intent& intent, std::chr
 /// The backup exists now: its intent goes. A failure is only logged; the next run removes it.
 void release(archive::Archive& archive, const Intent& intent);
 
-/// Whether `intent` is of a backup that cannot be under way, where none is of `own`'s server: of the same host and data directory,
-/// which standbys in containers and clones may have in common, and begun in this life of the server or before it.
+/// Whether `intent` is of a backup that cannot be under way, where none is of `own`'s server: of the same host and data
+/// directory, which standbys in containers and clones may have in common, and begun in this life of the server or before it.
 bool is_leftover(const Intent& intent, const Intent& own);
 
 /// Removes what killed runs left, by is_leftover(); says so, and names what others left. To be called when no other backup of
