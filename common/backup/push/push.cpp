@@ -45,6 +45,7 @@ Push::~Push() = default;
 
 PushResult Push::run() {
     if (!options_.user_data.empty()) user_data_ = archive::normalized_user_data(options_.user_data);
+    if (user_data_ == "null") user_data_.clear(); // to WAL-G that is none, and its documents do not have it
     host_ = host_name();
     server_ = pg::Server::connect(options_.connection);
     facts_ = server_->facts();
