@@ -64,6 +64,7 @@ void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique
         auto* command = app.add_subcommand(verb->name(), verb->help());
         command->fallthrough();
         verb->options(*command);
+        cli::show_flags_below(*command);
         cli::read_values_as_go(*command, !as_walg); // to WAL-G the empty text is what is not given
         command->callback([&line, verb = verb.get()] { line.verb = verb; });
     }
