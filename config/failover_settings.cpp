@@ -37,8 +37,9 @@ template <class Names> void forget_all(Settings& settings, const Names& names) {
 }
 
 /// A name that is no setting: refused, unless WAL-G would pass it over as well.
-void check_foreign(const Settings& settings, const std::string& key, const std::string& where) {
+void check_foreign(const Settings& settings, const std::string& key, const std::string& value, const std::string& where) {
     const auto upper = upper_case(key);
+    if (asks_for_nothing(upper.starts_with("WALG_") ? upper.substr(5) : upper, value)) return;
     if (is_one_of(upper, refused_settings()))
         throw Error(ErrorKind::misconfigured,
                     fmt::format("{} ({}) asks for a storage that this version does not know", key, where),
@@ -57,7 +58,7 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
         const auto text = value.is_string() ? value.get<std::string>() : value.dump();
         const auto* setting = setting_of_key(key);
         if (setting == nullptr)
-            check_foreign(settings, key, where);
+            check_foreign(settings, key, text, where);
         else if (!is_of_a_storage(setting->name))
             throw Error(ErrorKind::misconfigured, fmt::format("{} ({}) is none of a storage's settings", key, where),
                         "it goes for the whole archive: set it beside failover_storages");

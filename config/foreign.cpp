@@ -43,7 +43,7 @@ constexpr std::array without_effect{"WALG_UPLOAD_QUEUE"sv,
                                     "S3_ENABLE_VERSIONING"sv,
                                     "S3_DELETE_BATCH_SIZE"sv,
                                     "S3_DISABLE_100_CONTINUE"sv,
-                                    "AWS_DUAL_STACK"sv,
+                                    "S3_RETENTION_MODE"sv, // of S3_RETENTION_PERIOD
                                     "AWS_DEFAULT_OUTPUT"sv,
                                     "WALG_FAILOVER_STORAGES_CACHE_EMA_ALIVE_LIMIT"sv,
                                     "WALG_FAILOVER_STORAGES_CACHE_EMA_DEAD_LIMIT"sv,
@@ -86,7 +86,6 @@ constexpr std::array refused{"WALG_CSE_KMS_ID"sv,
                              "WALE_SWIFT_PREFIX"sv,
                              "WALG_OSS_PREFIX"sv,
                              "S3_RETENTION_PERIOD"sv,
-                             "S3_RETENTION_MODE"sv,
                              "S3_ENDPOINT_SOURCE"sv,
                              "S3_ENDPOINT_PORT"sv,
                              "S3_REQUEST_ADDITIONAL_HEADERS"sv};
@@ -96,6 +95,9 @@ constexpr std::array refused{"WALG_CSE_KMS_ID"sv,
 std::span<const std::string_view> unused_settings() { return without_effect; }
 std::span<const std::string_view> scripts_settings() { return of_scripts; }
 std::span<const std::string_view> refused_settings() { return refused; }
+bool asks_for_nothing(std::string_view name, std::string_view value) {
+    return name == "S3_RETENTION_PERIOD" && (value == "-1" || value == "0");
+}
 std::span<const std::string_view> key_ring_settings() { return of_key_ring; }
 
 } // namespace walgd::config

@@ -10,6 +10,8 @@ std::span<const std::string_view> unused_settings();
 /// WAL-G's settings that may not be passed over: a key that would encrypt, a storage that would be written to. Given, they are an
 /// error.
 std::span<const std::string_view> refused_settings();
+/// Whether a value with which one of them, named without WAL-G's prefix, is given asks for nothing: as WAL-G's own default does.
+bool asks_for_nothing(std::string_view name, std::string_view value);
 /// A key by its number in gpg's key ring. WAL-G looks there only where no OpenPGP key is given: without one they are an error as
 /// the ones above, with one they are told and passed over.
 std::span<const std::string_view> key_ring_settings();

@@ -105,6 +105,7 @@ storage::S3Options s3_options(const Settings& settings) {
     set_place(options, settings);
     options.endpoint = settings.text("aws_endpoint");
     options.region = settings.text("aws_region");
+    options.dual_stack = settings.flag("aws_dual_stack");
     options.force_path_style = settings.flag("aws_s3_force_path_style");
     set_credentials(options, settings);
     options.ca_file = settings.text("s3_ca_cert_file");

@@ -30,14 +30,18 @@ bool ours_or_walgs(std::string_view name) {
     return name.starts_with("WALG_") || name.starts_with("WALE_") || name.starts_with("WALGD_");
 }
 
+/// Without WAL-G's prefix.
+std::string bare_name(const std::string& key) {
+    const auto name = upper_case(key);
+    for (const std::string_view prefix : {"WALG_", "WALE_"}) {
+        if (name.starts_with(prefix)) return name.substr(prefix.size());
+    }
+    return name;
+}
+
 /// WAL-G's names with and without its prefixes.
 bool is_foreign(std::span<const std::string_view> words, const std::string& key) {
-    const auto name = upper_case(key);
-    if (is_one_of(name, words)) return true;
-    for (const std::string_view prefix : {"WALG_", "WALE_"}) {
-        if (name.starts_with(prefix) && is_one_of(name.substr(prefix.size()), words)) return true;
-    }
-    return false;
+    return is_one_of(upper_case(key), words) || is_one_of(bare_name(key), words);
 }
 
 /// Of a name in the file: 0 is the setting's own, and further ones follow as the environment's do.
@@ -108,7 +112,7 @@ private:
     void take_credentials();
     void take_command_line();
     void take_fly();
-    void unknown(const std::string& key, const std::string& where);
+    void unknown(const std::string& key, const std::string& value, const std::string& where);
     void tell_what_is_passed_over();
     void warn_of_another_token();
     void warn(std::string text) { settings_.warnings_.push_back(std::move(text)); }
@@ -140,7 +144,7 @@ void Settings::Loader::take_lines(const std::vector<EnvLine>& lines, const std::
             settings_.give(*setting, line.value, file);
             ranks_[setting] = rank_in_file(*setting, line.name);
         } else if (ours_or_walgs(line.name) || stands_for_a_key_or_storage(line.name))
-            unknown(line.name, fmt::format("{} line {}", file, line.line));
+            unknown(line.name, line.value, fmt::format("{} line {}", file, line.line));
         variables_[line.name] = {line.value, file};
     }
 }
@@ -153,7 +157,7 @@ void Settings::Loader::take_node(const std::string& key, const YAML::Node& value
         for (const auto& item : value) take_node(key + "_" + item.first.Scalar(), item.second, where, file);
         return;
     }
-    if (setting == nullptr) return unknown(key, where);
+    if (setting == nullptr) return unknown(key, value.IsScalar() ? value.Scalar() : std::string(), where);
     const auto name = fmt::format("{} in {}", key, where);
     const bool storages = setting->type == Type::storages && value.IsMap();
     auto text = storages ? storages_text(value, name) : scalar_text(value, name);
@@ -174,7 +178,7 @@ void Settings::Loader::take_environment() {
         variables_[name] = {text, "environment " + name};
         if (setting_of_key(name) != nullptr || name == config_path_variable) continue;
         if (is_of_a_service(name, sources_.environment)) continue;
-        if (ours_or_walgs(name) || stands_for_a_key_or_storage(name)) unknown(name, "environment");
+        if (ours_or_walgs(name) || stands_for_a_key_or_storage(name)) unknown(name, text, "environment");
     }
 }
 
@@ -214,7 +218,7 @@ void Settings::Loader::take_command_line() {
         std::ranges::replace(name, '-', '_');
         const auto* setting = setting_of_key(name);
         if (setting == nullptr)
-            unknown(name, "command line");
+            unknown(name, text, "command line");
         else
             settings_.give(*setting, text, "command line");
     }
@@ -230,7 +234,8 @@ void Settings::Loader::take_fly() {
     }
 }
 
-void Settings::Loader::unknown(const std::string& key, const std::string& where) {
+void Settings::Loader::unknown(const std::string& key, const std::string& value, const std::string& where) {
+    if (asks_for_nothing(bare_name(key), value)) return;
     if (is_foreign(refused_settings(), key)) refuse_foreign({key, where});
     if (is_foreign(key_ring_settings(), key)) {
         key_ring_.push_back({key, where});

@@ -17,6 +17,7 @@ constexpr std::array aws_secret_access_key_aliases{"AWS_SECRET_KEY"sv};
 constexpr std::array aws_region_aliases{"AWS_DEFAULT_REGION"sv};
 constexpr std::array aws_endpoint_aliases{"AWS_ENDPOINT_URL_S3"sv, "AWS_ENDPOINT_URL"sv};
 constexpr std::array aws_s3_force_path_style_aliases{"S3_FORCE_PATH_STYLE"sv, "WALG_S3_FORCE_PATH_STYLE"sv};
+constexpr std::array aws_dual_stack_aliases{"AWS_USE_DUALSTACK_ENDPOINT"sv};
 constexpr std::array s3_ca_cert_file_aliases{"S3_CA_CERT_FILE"sv, "WALE_S3_CA_CERT_FILE"sv, "AWS_CA_BUNDLE"sv};
 constexpr std::array s3_storage_class_aliases{"S3_STORAGE_CLASS"sv, "WALE_S3_STORAGE_CLASS"sv};
 constexpr std::array yc_session_token_aliases{"WALG_S3_USE_YC_SESSION_TOKEN"sv, "WALE_S3_USE_YC_SESSION_TOKEN"sv};
@@ -62,6 +63,7 @@ constexpr Setting table[] = {
     {"aws_region", "AWS_REGION", aws_region_aliases, Type::text, "", "", "Region; found out where it is not given", false, no_words},
     {"aws_endpoint", "AWS_ENDPOINT", aws_endpoint_aliases, Type::text, "", "", "Server other than Amazon's: http://host:port or https://host/path", false, no_words},
     {"aws_s3_force_path_style", "AWS_S3_FORCE_PATH_STYLE", aws_s3_force_path_style_aliases, Type::flag, "", "false", "Put the bucket into the path instead of the host name", false, no_words},
+    {"aws_dual_stack", "AWS_DUAL_STACK", aws_dual_stack_aliases, Type::flag, "", "false", "Use Amazon's hosts that IPv6 reaches too, where aws_endpoint names no server", false, no_words},
     {"aws_profile", "AWS_PROFILE", no_words, Type::text, "", "", "Profile of the shared files", false, no_words},
     {"aws_shared_credentials_file", "AWS_SHARED_CREDENTIALS_FILE", no_words, Type::path, "", "", "Shared credentials file; ~/.aws/credentials if not given", false, no_words},
     {"aws_config_file", "AWS_CONFIG_FILE", no_words, Type::path, "", "", "Shared config file; ~/.aws/config if not given", false, no_words},

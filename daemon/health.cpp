@@ -7,12 +7,12 @@
 namespace walgd::daemon {
 
 std::vector<std::string> not_ready_because(const storage::StorageHealth::Report& storage, const WalCounters& wal,
-                                           std::chrono::system_clock::time_point now) {
+                                           std::chrono::steady_clock::time_point now) {
     std::vector<std::string> reasons;
     if (storage.state == storage::StorageHealth::State::failing)
         reasons.push_back(fmt::format("the storage fails since {}: {}. {}", time_or_dash(storage.since), storage.trouble,
                                       storage.hint.empty() ? "walgd --check tells more" : storage.hint));
-    if (wal.last_error_at > wal.last_pushed_at && now - wal.last_error_at < failure_counts)
+    if (wal.error_moment > wal.pushed_moment && now - wal.error_moment < failure_counts)
         reasons.push_back(fmt::format("the last WAL request failed at {}: {}", time_or_dash(wal.last_error_at), wal.last_error));
     return reasons;
 }

@@ -13,8 +13,7 @@ namespace walgd::daemon {
 inline constexpr std::chrono::minutes failure_counts{5};
 
 /// Why walgd is not doing what it is for; empty when it is. Each is a sentence with what to do. Decides only.
-/// `now` is the wall clock's.
 std::vector<std::string> not_ready_because(const storage::StorageHealth::Report& storage, const WalCounters& wal,
-                                           std::chrono::system_clock::time_point now);
+                                           std::chrono::steady_clock::time_point now);
 
 } // namespace walgd::daemon

@@ -191,19 +191,21 @@ awaitable<void> Hooks::post(std::string json) {
 
 awaitable<void> watch_lag(const WalService& wal, Hooks& hooks, std::chrono::milliseconds limit) {
     bool told = false;
-    auto good_at = std::chrono::system_clock::now();
+    auto good_at = std::chrono::steady_clock::now();
     for (;;) {
         co_await sleep_for(std::chrono::seconds(1));
         const auto& counters = wal.counters();
-        const auto now = std::chrono::system_clock::now();
-        const bool failed = counters.push_failed_at > counters.last_pushed_at && now - counters.push_failed_at < failure_counts;
+        const auto now = std::chrono::steady_clock::now();
+        const bool failed =
+            counters.push_failed_moment > counters.pushed_moment && now - counters.push_failed_moment < failure_counts;
         const bool waits = wal.queue().backlog() > 0 || wal.pushes_under_way() > 0 || failed;
         if (!waits) good_at = now;
-        good_at = std::max(good_at, counters.last_pushed_at);
+        good_at = std::max(good_at, counters.pushed_moment);
         const bool lags = now - good_at > limit;
         if (lags == told) continue;
         told = lags;
-        hooks.notify(lags ? "archive_lag" : "archive_caught_up", {{"since", time_or_dash(good_at)},
+        const auto since = std::chrono::system_clock::now() - (now - good_at);
+        hooks.notify(lags ? "archive_lag" : "archive_caught_up", {{"since", time_or_dash(since)},
                                                                   {"files_waiting", wal.queue().backlog()},
                                                                   {"last_stored", counters.last_pushed},
                                                                   {"last_error", counters.last_error}});

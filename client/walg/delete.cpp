@@ -173,6 +173,7 @@ private:
         if (context_->as_walg) context_->log.info("retrieving permanent objects");
         auto archive = archive::with_storage(context_->archive(), storage());
         inventory_ = run_blocking(context_->io, archive::take_inventory(archive, unreadable), context_->stop);
+        inventory_.intents = run_blocking(context_->io, archive::list_intents(archive.storage), context_->stop);
         backup::note_gone(inventory_, run_blocking(context_->io, backup::known_damage(archive, inventory_), context_->stop));
         if (!context_->as_walg) return;
         std::set<std::string> backups, segments;
@@ -204,7 +205,10 @@ private:
             std::cout << plan_json(inventory_, plan) << "\n";
         else if (!context_->as_walg)
             std::cout << plan_text(inventory_, plan);
-        if (context_->as_walg) show_as_walg(marked_objects(plan));
+        if (context_->as_walg) {
+            for (const auto& note : plan.notes) context_->log.info("{}", note);
+            show_as_walg(marked_objects(plan));
+        }
         if (!context_->as_walg && !confirm_ && word_ != "plan" && plan.objects() > 0)
             context_->log.info("nothing was deleted: this is what --confirm would do");
     }

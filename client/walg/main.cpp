@@ -64,6 +64,7 @@ void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique
         auto* command = app.add_subcommand(verb->name(), verb->help());
         command->fallthrough();
         verb->options(*command);
+        cli::show_flags_below(*command);
         cli::read_values_as_go(*command, !as_walg); // to WAL-G the empty text is what is not given
         command->callback([&line, verb = verb.get()] { line.verb = verb; });
     }
@@ -73,7 +74,7 @@ void add_options(CLI::App& app, CommandLine& line, const std::vector<std::unique
 int usage_code(const std::vector<std::unique_ptr<cli::Verb>>& verbs, int count, char** words, bool as_walg) {
     for (int index = 1; index < count; ++index) {
         for (const auto& verb : verbs) {
-            if (verb->name() == words[index]) return verb->failure_code(as_walg);
+            if (verb->name() == words[index]) return verb->usage_code({words + index + 1, words + count}, as_walg);
         }
     }
     return 1;

@@ -1,5 +1,7 @@
 #include "client/walg/pgbackrest.hpp"
 
+#include <algorithm>
+
 namespace walgd::cli {
 
 namespace {
@@ -22,8 +24,7 @@ public:
             auto* sub = command.add_subcommand(word->name(), word->help());
             sub->fallthrough();
             word->options(*sub);
-            // Known before its arguments are parsed: the exit code of wrong usage is the word's too.
-            sub->preparse_callback([this, word = word.get()](std::size_t) { chosen_ = word; });
+            sub->callback([this, word = word.get()] { chosen_ = word; });
         }
     }
 
@@ -34,6 +35,13 @@ public:
 
     int failure_code(bool as_walg) const override {
         return chosen_ == nullptr ? Verb::failure_code(as_walg) : chosen_->failure_code(as_walg);
+    }
+
+    int usage_code(const std::vector<std::string>& words, bool as_walg) const override {
+        for (const auto& word : words_) {
+            if (std::ranges::find(words, word->name()) != words.end()) return word->failure_code(as_walg);
+        }
+        return Verb::failure_code(as_walg);
     }
 
 private:

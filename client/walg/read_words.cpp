@@ -30,9 +30,20 @@ const CLI::Option* option_of(const CLI::App* command, const std::string& name) {
 bool add_flag_word(const CLI::App& command, std::string word, std::vector<std::string>& words) {
     const auto equals = word.find('=');
     const bool is_short = word[1] != '-';
+    if (is_short && equals != std::string::npos && equals > 2) { // "-fp=false"
+        const auto* first = option_of(&command, word.substr(0, 2));
+        if (first != nullptr && first->get_items_expected_max() == 0) {
+            words.push_back(word.substr(0, 2));
+            return add_flag_word(command, "-" + word.substr(2), words);
+        }
+    }
     const bool cut = is_short ? equals == 2 : equals == word.size() - 1;
     const auto* option = option_of(&command, cut ? word.substr(0, equals) : word);
     const bool takes_value = option != nullptr && option->get_items_expected_max() > 0;
+    if (cut && is_short && option != nullptr && !takes_value && equals + 1 < word.size() && !option->get_lnames().empty()) {
+        words.push_back(fmt::format("--{}{}", option->get_lnames().front(), word.substr(equals)));
+        return false;
+    }
     if (!cut || option == nullptr || (!takes_value && equals + 1 < word.size())) {
         words.push_back(std::move(word));
         return takes_value;

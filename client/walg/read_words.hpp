@@ -6,9 +6,9 @@
 /// How the command line's words and values are read: as WAL-G's are, which Go reads, where CLI11 would read something else.
 namespace walgd::cli {
 
-/// The words behind the program's name, as Go's flags are read: `--name=` gives the empty text, `-n=x` gives "x". CLI11 takes the
-/// next word for the value of the first, `--confirm=` for a yes, and "=x" for the other. Throws a CLI::ParseError where a flag
-/// that is yes or no is given nothing.
+/// The words behind the program's name, as Go's flags are read: `--name=` gives the empty text, `-n=x` gives "x", and `-p=false`
+/// is `--permanent=false`. CLI11 takes the next word for the value of the first, `--confirm=` for a yes, and "=x" for the others.
+/// Throws a CLI::ParseError where a flag that is yes or no is given nothing.
 std::vector<std::string> words_as_go_reads(const CLI::App& app, int count, char** words);
 /// For check(): what a shell makes of a variable that is not set must not mean something else, or everything.
 std::string says_something(const std::string& text);

@@ -2,9 +2,11 @@
 #include "common/archive/chain.hpp"
 #include "common/base/files.hpp"
 
+#include <csignal>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace walgd::cli {
@@ -23,6 +25,23 @@ public:
 private:
     int fd_;
     std::string path_;
+};
+
+/// What nobody reads any more ends us by the signal, as it ends cat(1).
+class StdoutSink : public codec::Sink {
+public:
+    void write(ByteView bytes) override {
+        try {
+            write_all(STDOUT_FILENO, bytes, "stdout");
+        } catch (const Error&) {
+            pollfd reader{STDOUT_FILENO, POLLOUT, 0};
+            if (::poll(&reader, 1, 0) != 1 || (reader.revents & (POLLERR | POLLHUP)) == 0) throw;
+            std::signal(SIGPIPE, SIG_DFL);
+            std::raise(SIGPIPE);
+            throw;
+        }
+    }
+    void finish() override {}
 };
 
 struct Decoding {
@@ -69,7 +88,7 @@ public:
     }
 
     int run(StorageTools& tools) override {
-        FileSink out(STDOUT_FILENO, "stdout");
+        StdoutSink out;
         try {
             if (!tools.glob) download(tools, path_, out, decoding_);
             if (tools.glob) {

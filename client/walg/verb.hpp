@@ -67,6 +67,11 @@ public:
         static_cast<void>(as_walg);
         return 1;
     }
+    /// The same of wrong usage alone, by the words behind this one.
+    virtual int usage_code(const std::vector<std::string>& words, bool as_walg) const {
+        static_cast<void>(words);
+        return failure_code(as_walg);
+    }
 };
 
 // One line a verb, here and in verb.cpp.

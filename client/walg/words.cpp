@@ -24,6 +24,18 @@ std::vector<const CLI::Option*> options_of(const CLI::App& app) {
     return options;
 }
 
+void show_flags_below(CLI::App& command, const std::string& above) {
+    auto options = options_of(command);
+    std::erase_if(options,
+                  [&](const CLI::Option* option) { return option == command.get_help_ptr() || option->get_positional(); });
+    auto flags = options.empty() ? std::string() : CLI::Formatter().make_group("Of " + command.get_name(), false, options) + "\n";
+    flags = flags.substr(std::min(flags.find_first_not_of('\n'), flags.size())) + above;
+    for (auto* below : command.get_subcommands([](const CLI::App* one) { return !one->get_name().empty(); })) {
+        show_flags_below(*below, flags);
+        below->footer(flags + below->get_footer());
+    }
+}
+
 namespace {
 
 /// What may follow a command: its own words and flags.

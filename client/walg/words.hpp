@@ -11,6 +11,8 @@ namespace walgd::cli {
 /// The commands of one, and its options, of its groups too, but for the hidden ones.
 std::vector<const CLI::App*> commands_of(const CLI::App& app);
 std::vector<const CLI::Option*> options_of(const CLI::App& app);
+/// Lets the help of what stands below `command` name its flags, and those `above` it, which go there too.
+void show_flags_below(CLI::App& command, const std::string& above = {});
 /// "WALG_S3_PREFIX" as WAL-G spells it on the command line: "walg-s3-prefix".
 std::string flag_of(std::string_view walg_name);
 /// Every name of a setting so, also of WAL-G's that change nothing here or are refused: the loader says that.

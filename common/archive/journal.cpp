@@ -29,13 +29,16 @@ awaitable<Listing> look(storage::Storage& storage) {
     co_return found;
 }
 
-/// By their ends, which the names do not tell. One that goes meanwhile is left out.
+/// By their ends, which the names do not tell. One that goes meanwhile is left out, and so is one of an older WAL-G, which tells
+/// the end by the name of a file.
 awaitable<std::vector<Journal>> read_journals(storage::Storage& storage, std::vector<std::string> backups) {
     std::vector<Journal> journals;
     for (const auto& backup : backups) {
         const auto key = journal_key(backup);
         const auto text = co_await storage::get_whole(storage, key, journal_bytes_max);
-        if (text) journals.push_back(parse_journal(text_of(text->view()), backup, key.path()));
+        if (!text) continue;
+        auto journal = parse_journal(text_of(text->view()), backup, key.path());
+        if (journal.end != Time()) journals.push_back(std::move(journal));
     }
     std::ranges::sort(journals, {}, &Journal::end);
     co_return journals;

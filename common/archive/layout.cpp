@@ -13,6 +13,10 @@ namespace {
 constexpr std::string_view journal_head = "journal_";
 constexpr std::string_view sentinel_tail = "_backup_stop_sentinel.json";
 
+constexpr std::string_view intent_tail = ".json";
+constexpr std::string_view catchup_head = "catchup-";
+constexpr std::size_t intent_digits = 8;
+
 bool is_upper_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
 bool all_upper_hex(std::string_view text) { return std::ranges::all_of(text, is_upper_hex); }
 
@@ -81,6 +85,30 @@ std::string_view backup_of_sentinel(std::string_view object_name) {
     if (!object_name.ends_with(sentinel_tail)) return {};
     // WAL-G cuts at the first "_backup".
     return object_name.substr(0, object_name.find("_backup"));
+}
+
+/// No run of 24 hex digits may stand in a name of ours: WAL-G's delete would take it for WAL.
+storage::ObjectKey intent_key(std::string_view backup, std::string_view folder) {
+    std::string name(folder == catchup_folder ? catchup_head : std::string_view());
+    std::size_t run = 0;
+    for (const char c : backup) {
+        run = std::isxdigit(static_cast<unsigned char>(c)) != 0 ? run + 1 : 0;
+        name += c;
+        if (run == intent_digits) {
+            name += '-';
+            run = 0;
+        }
+    }
+    return storage::ObjectKey(fmt::format("{}{}{}", jobs_folder, name, intent_tail));
+}
+
+std::string backup_of_intent(std::string_view path) {
+    if (!path.starts_with(jobs_folder) || !path.ends_with(intent_tail)) return {};
+    path.remove_prefix(jobs_folder.size());
+    path.remove_suffix(intent_tail.size());
+    std::string name(path);
+    std::erase(name, '-');
+    return valid_backup_name(name) ? name : std::string();
 }
 
 std::optional<storage::ObjectKey> sentinel_of(const storage::ObjectKey& key) {

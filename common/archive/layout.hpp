@@ -42,6 +42,13 @@ storage::ObjectKey journal_key(std::string_view backup);
 /// The backup's name if `object_name` (without folders) is a journal's; empty otherwise.
 std::string_view backup_of_journal(std::string_view object_name);
 
+/// What says that a backup is being taken is in here.
+inline constexpr std::string_view jobs_folder = "walgd_005/jobs/";
+/// "walgd_005/jobs/base_00000001-00000000-0000000A-.json"; of a catchup backup "catchup-" stands before its name.
+storage::ObjectKey intent_key(std::string_view backup, std::string_view folder = backup_folder);
+/// The base backup's name if `path` is its intent's; empty otherwise.
+std::string backup_of_intent(std::string_view path);
+
 /// base_[0-9A-F]{24}(_D_[0-9A-F]{24})?, also WAL-E's base_<segment>_<8 hex>.
 bool valid_backup_name(std::string_view name);
 /// The backup's name if `object_name` (without folders) is a sentinel's; empty otherwise.

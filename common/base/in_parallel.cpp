@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -25,8 +26,12 @@ void in_parallel(std::size_t count, unsigned at_once, const ParallelWork& work) 
     };
     {
         std::vector<std::jthread> threads;
-        for (std::size_t index = 0; index < std::min<std::size_t>(count, std::max(1U, at_once)); ++index)
-            threads.emplace_back(worker);
+        try {
+            for (std::size_t index = 0; index < std::min<std::size_t>(count, std::max(1U, at_once)); ++index)
+                threads.emplace_back(worker);
+        } catch (const std::system_error&) { // the limit of processes: those that there are do it all
+            if (threads.empty()) worker();
+        }
     }
     if (failure) std::rethrow_exception(failure);
 }

@@ -115,6 +115,10 @@ ServerFacts LibpqServer::facts() {
     facts.archive_mode = value("show archive_mode");
     facts.archive_command = value("show archive_command");
     if (facts.version_num >= 150000) facts.archive_library = value("show archive_library");
+    const auto life = rows("select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint, "
+                           "(extract(epoch from clock_timestamp()) * 1000000)::bigint")
+                          .at(0);
+    facts.life = {number_of(life.at(0), "when it started"), number_of(life.at(1), "its time")};
     return facts;
 }
 

@@ -17,6 +17,12 @@ namespace walgd::pg {
 /// default.
 using ConnectionOptions = std::map<std::string, std::string>;
 
+/// The life of a server from one start to its end, told by its own clock: in microseconds since 1970.
+struct ServerLife {
+    std::uint64_t started = 0; ///< of the postmaster; 0: nobody told
+    std::uint64_t seen = 0;    ///< a moment at which it ran
+};
+
 /// What a server says of itself.
 struct ServerFacts {
     int version_num = 0;        ///< 150018
@@ -32,6 +38,7 @@ struct ServerFacts {
     std::string archive_mode; ///< off, on, always
     std::string archive_command;
     std::string archive_library; ///< PostgreSQL 15 and later
+    ServerLife life;
 };
 
 struct Tablespace {

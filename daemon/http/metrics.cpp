@@ -173,9 +173,10 @@ std::string metrics_text(const StatusSources& sources, BackupSeries& backups) {
     const auto now = std::chrono::system_clock::now();
     MetricFamilies all;
     all.gauge("walgd_info", "1; what runs", 1, {{"version", WALGD_VERSION}, {"storage", sources.archive.storage.describe()}});
-    const auto reasons = sources.archive.health == nullptr
-                             ? std::vector<std::string>()
-                             : not_ready_because(sources.archive.health->report(), sources.wal.counters(), now);
+    const auto reasons =
+        sources.archive.health == nullptr
+            ? std::vector<std::string>()
+            : not_ready_because(sources.archive.health->report(), sources.wal.counters(), std::chrono::steady_clock::now());
     all.gauge("walgd_ready", "1: /readyz says ok", reasons.empty() ? 1 : 0);
     add_process(all, sources.started);
     add_wal(all, sources, now);

@@ -14,7 +14,7 @@ constexpr const char *json_type = "application/json", *text_type = "text/plain; 
 
 std::vector<std::string> reasons_of(const StatusSources& sources) {
     if (sources.archive.health == nullptr) return {};
-    return not_ready_because(sources.archive.health->report(), sources.wal.counters(), std::chrono::system_clock::now());
+    return not_ready_because(sources.archive.health->report(), sources.wal.counters(), std::chrono::steady_clock::now());
 }
 
 std::string lines_of(const std::vector<std::string>& lines) {

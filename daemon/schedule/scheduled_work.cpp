@@ -10,6 +10,7 @@ namespace walgd::daemon {
 
 awaitable<std::string> apply_retention(archive::Archive& archive, archive::RetentionPolicy policy) {
     auto inventory = co_await archive::take_inventory(archive);
+    inventory.intents = co_await archive::list_intents(archive.storage);
     const auto damaged = co_await backup::known_damage(archive, inventory);
     backup::note_gone(inventory, damaged);
     const auto selection = archive::select_by_policy(inventory, policy);

@@ -32,12 +32,14 @@ WalService::WalService(archive::Archive& archive, WalLimits limits, PrefetchOpti
 void WalService::note_failure(std::string_view what, const std::string& name, const std::exception_ptr& failure) {
     counters_.last_error = fmt::format("{} {}: {}", what, name, describe(failure));
     counters_.last_error_at = std::chrono::system_clock::now();
+    counters_.error_moment = std::chrono::steady_clock::now();
     archive_.log.error("event={} segment={} error={}", what, name, in_quotes(describe(failure)));
 }
 
 void WalService::note_stored(const std::string& name, const archive::WalPushed& result) {
     counters_.last_pushed = name;
     counters_.last_pushed_at = std::chrono::system_clock::now();
+    counters_.pushed_moment = std::chrono::steady_clock::now();
     if (on_stored_) on_stored_(name, result);
     if (result.already_there || result.stored_bytes == 0) return; // counted when it was stored
     counters_.plain_bytes += result.plain_bytes;
@@ -61,7 +63,7 @@ awaitable<archive::WalPushed> WalService::push(std::string name, UniqueFd fd) {
     if (failure) {
         ++counters_.push_failed;
         note_failure("wal_push_failed", name, failure);
-        counters_.push_failed_at = counters_.last_error_at;
+        counters_.push_failed_moment = counters_.error_moment;
         std::rethrow_exception(failure);
     }
     ++(result.already_there ? counters_.already_there : counters_.pushed);

@@ -28,7 +28,9 @@ struct WalCounters {
     LatencyHistogram push, fetch;               ///< requests that ended well, from their first byte to their answer
     LatencyHistogram waiting, packing, putting; ///< what that takes, for files stored ahead too: until there is a place, and then
     std::string last_pushed, last_error;
-    std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{} /* fetches too */, push_failed_at{};
+    std::chrono::system_clock::time_point last_pushed_at{}, last_error_at{} /* fetches too */; ///< to be told
+    /// The same by a clock that nobody sets: what is decided goes by it.
+    std::chrono::steady_clock::time_point pushed_moment{}, error_moment{}, push_failed_moment{};
 };
 
 /// How much at once, and for how long.

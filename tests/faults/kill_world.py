@@ -114,8 +114,9 @@ class World:
 
     def age(self, folder):
         """What dangles may be a backup that is being taken: it is garbage when it is a day old."""
-        for path in (folder / "basebackups_005").rglob("*"):
-            os.utime(path, (1e9, 1e9))
+        for place in ("basebackups_005", "walgd_005/jobs"):
+            for path in (folder / place).rglob("*"):
+                os.utime(path, (1e9, 1e9))
 
     def check_garbage_goes(self, walgd, folder):
         self.age(folder)

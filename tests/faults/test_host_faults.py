@@ -15,7 +15,7 @@ import unittest
 import support
 from kill_sweep import user_of_server
 from support import ERROR, OK, PING, STATUS, WAL_PUSH, Wire, frame
-from harness import Cluster, Scratch, TestCase, Walgd, as_server_user, run, start, until
+from harness import GOLDEN, Cluster, Scratch, TestCase, Walgd, as_server_user, run, start, until
 
 
 class HostFaults(TestCase):
@@ -299,6 +299,28 @@ class HostFaults(TestCase):
             result = run(["prlimit", f"--nproc={taken + more}:", self.scratch.bin / "walg", "backup-push", cluster.data], env=env, check=False, timeout=60)
             self.assertIn(result.returncode, (0, 1), result.stderr)
         walgd.walg("backup-push", cluster.data)
+
+    @unittest.skipIf(os.getuid() != 0, "only root can be a user of whom there are no other processes")
+    def test_a_restore_does_with_fewer_threads_where_no_more_can_be_had(self):
+        archive = self.scratch.path / "golden"
+        shutil.copytree(GOLDEN / "composers/archive", archive)
+        self.scratch.path.chmod(0o755)
+        subprocess.run(["chmod", "-R", "a+rX", archive], check=True)
+        nobody = "61234"
+
+        def restored(limit, downloads):
+            target = self.scratch.path / f"target-{limit}-{downloads}"
+            target.mkdir()
+            os.chown(target, int(nobody), int(nobody))
+            env = {"PATH": os.environ["PATH"], "WALG_FILE_PREFIX": str(archive), "WALG_DOWNLOAD_CONCURRENCY": str(downloads)}
+            command = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", "prlimit", f"--nproc={limit}:", self.scratch.bin / "walg", "backup-fetch", target,
+                       "base_00000001000000000000000F"]
+            result = subprocess.run(command, env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+            self.assertIn(result.returncode, (0, 1), result.stderr)
+            return result.returncode == 0
+
+        least = {downloads: next(limit for limit in range(7, 40) if restored(limit, downloads)) for downloads in (1, 8)}
+        self.assertEqual(least[8], least[1])
 
     def test_the_limit_of_memory_fails_a_push_with_its_reason_and_the_daemon_lives(self):
         wal, names = support.make_segments(self.scratch, 6, "large", segment_mb=16)

@@ -47,6 +47,12 @@ class Backup(TestCase):
         self.assertTrue(backup["is_permanent"])
         self.assertEqual(backup["user_data"], {"a": "x", "b": [1, None]})
         self.assertEqual(self.daemon.walg("backup-push", "--add-user-data", "hello", self.cluster.data, check=False).returncode, 1)
+        # As WAL-G does it, null is none.
+        said = self.daemon.walg("backup-push", "--full", "--add-user-data", "null", self.cluster.data).stderr
+        name = re.search(r"base_\w+", said)[0]
+        documents = self.folder / "basebackups_005"
+        self.assertNotIn("UserData", json.loads((documents / f"{name}_backup_stop_sentinel.json").read_text()))
+        self.assertNotIn("user_data", json.loads((documents / name / "metadata.json").read_text()))
 
     def test_user_data_that_is_too_long_for_the_daemon_is_no_hindrance(self):
         data = {"notes": "x" * 100_000}

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import socket
 import unittest
 
 from harness import Cluster, TestCase, Walgd
@@ -284,6 +285,27 @@ class OddClusters(TestCase):
             self.cluster.psql("checkpoint")
             result = self.walgd.walg("backup-push", self.cluster.data)
             self.assertRegex(result.stderr, "walgd_005/jobs/base_0000.json.*: passed over")
+
+    def test_what_another_server_of_the_same_name_and_place_takes_is_no_leftover(self):
+        self.make()
+        started, now = map(int, self.cluster.psql("select string_agg((extract(epoch from t) * 1000000)::bigint::text, ' ') "
+                                                  "from unnest(array[pg_postmaster_start_time(), clock_timestamp()]) t").split())
+        lives = {"D1": ({"server_started": started - 7, "server_seen": now}, True), "D2": ({"server_started": now - 1, "server_seen": now}, True),
+                 "D3": ({"server_started": started, "server_seen": now}, False), "D4": ({"server_started": 1, "server_seen": started - 1}, False),
+                 "D5": ({}, False)}
+        for end, (life, _) in lives.items():
+            name = f"base_0000000100000000000000{end}"
+            self.put(self.folder / "basebackups_005" / name / "tar_partitions/part_001.tar.zst")
+            self.put(self.folder / f"walgd_005/jobs/base_00000001-00000000-000000{end}-.json", json.dumps(
+                {"backup": name, "host": socket.gethostname(), "data_dir": str(self.cluster.data), "folder": "basebackups_005/", **life}))
+        self.scratch.own_tree(self.folder)
+        said = self.walgd.walg("backup-push", self.cluster.data).stderr
+        for end, (_, stays) in lives.items():
+            name = f"base_0000000100000000000000{end}"
+            with self.subTest(end):
+                self.assertEqual((self.folder / "basebackups_005" / name / "tar_partitions/part_001.tar.zst").exists(), stays)
+                self.assertEqual(any(self.folder.glob(f"walgd_005/jobs/*{end}-.json")), stays)
+                self.assertEqual(f"another server on a host called {socket.gethostname()} takes backup {name}" in said, stays)
 
     def test_damaged_objects_do_not_hide_whose_archive_it_is(self):
         self.make()

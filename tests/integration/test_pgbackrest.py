@@ -269,6 +269,8 @@ class Pgbackrest(TestCase):
         self.refused("wal-fetch", name, target, code=1, name="wal-g")
         self.archive.chmod(0o750)
         self.refused("wal-fetch", name, code=200)
+        self.refused("wal-fetch", "--stats=", absent, target, code=200)
+        self.refused("wal-fetch", "--stats=", absent, target, code=1, name="wal-g")
         self.assertIn("not the name of a WAL file", self.refused("wal-fetch", "x", target, code=200))
         change_byte(path)
         self.assertIn(path.name, self.refused("wal-fetch", name, target, code=200))

@@ -200,7 +200,7 @@ class Remote(TestCase):
         self.assertRegex(told, "Wrote backup with name base_[0-9A-F]{24}\n\\Z")  # the last line, where scripts look for it
         # With the directory, the next one is an ordinary one; a remote backup is no parent, and that is told.
         said = local.walg("backup-push", self.cluster.data, check=False).stderr
-        self.assertIn("was copied by BASE_BACKUP", said)
+        self.assertIn("was copied by BASE_BACKUP, or by another program", said)
         self.assertIn(f"backup of {self.cluster.data} ", local.walg("backup-push").stderr)
         told = local.walg("backup-push", self.cluster.data, name="wal-g").stderr
         self.assertRegex(told, "Wrote backup with name base_[0-9A-F]{24}_D_[0-9A-F]{24}\n\\Z")

@@ -366,8 +366,8 @@ class StorageTools(TestCase):
                             (["wal-fetch", "000000020000000000000046", self.scratch.path / "fetched"], "1 storage requests (get 1)"),
                             (["wal-verify", "integrity", "--lsn", "0/4800000", "--timeline", "2"], "8 storage requests (get 6, list 2)"),
                             (["backup-show", "LATEST"], "2 storage requests (get 1, list 1)"),
-                            # Of each of the five backups sentinel and metadata, the history, and what the last verify found.
-                            (["delete", "garbage"], "14 storage requests (get 12, list 2)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "14 storage requests (get 12, list 2)"),
+                            # Of each of the five backups sentinel and metadata, the history, and what the last verify found; what is being taken.
+                            (["delete", "garbage"], "15 storage requests (get 12, list 3)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "15 storage requests (get 12, list 3)"),
                             (["verify"], "127 storage requests (get 124, list 2, put 1)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
             self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
 
@@ -547,6 +547,41 @@ class CommandLine(TestCase):
             os.close(reader)
             self.assertEqual(subprocess.run(command, env=env, stdout=writer).returncode, 0)
             os.close(writer)
+
+    def test_an_object_whose_reader_left_ends_quietly_by_the_signal(self):
+        folder = self.scratch.folder("archive")
+        (folder / "large").write_bytes(os.urandom(1 << 20))
+        self.scratch.own_tree(folder)
+        command = as_server_user([self.scratch.bin / "walg", "st", "cat", "large"])
+        reader, writer = os.pipe()
+        cat = subprocess.Popen(command, env={**self.walgd.env, "WALG_FILE_PREFIX": str(folder)}, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        os.read(reader, 10)
+        os.close(reader)
+        self.assertEqual(cat.communicate(timeout=60)[1], "")
+        self.assertEqual(cat.returncode, -signal.SIGPIPE)
+
+    def test_a_short_flag_that_is_yes_or_no_takes_a_value_as_go_reads_it(self):
+        folder = self.scratch.folder("archive")
+        (folder / "one").write_text("1")
+        (folder / "two").write_text("2")
+        self.scratch.own_tree(folder)
+        self.walgd.env["WALG_FILE_PREFIX"] = str(folder)
+        for name in ("walg", "wal-g"):
+            for words, found in ((["-g=true", "*o"], "2"), (["-g", "*o"], "2"), (["-g=false", "one"], "1"), (["-gt=default", "*o"], "2")):
+                self.assertEqual(self.walgd.walg("st", "cat", *words, name=name).stdout, found, words)
+            for words in (["-g=", "one"], ["-g=maybe", "one"], ["-x=true", "one"]):
+                self.assertEqual(self.walgd.walg("st", "cat", *words, name=name, check=False).returncode, 1, words)
+
+    def test_the_help_of_what_stands_below_a_word_has_its_flags(self):
+        for words, flags in ((("delete", "retain"), ("--confirm", "--after", "--use-sentinel-time")), (("st", "ls"), ("--target", "--glob", "--recursive")),
+                             (("st", "check", "read"), ("--target",))):
+            for name in ("walg", "wal-g"):
+                told = self.walgd.walg(*words, "--help", name=name).stdout
+                for flag in flags:
+                    self.assertEqual(told.count(flag + " ") + told.count(flag + "\n"), 1, (words, flag, told))
+                self.assertEqual(told.count("--help "), 1)
+                self.assertEqual(told, self.walgd.walg("help", *words, name=name).stdout)
 
     def test_no_storage_is_an_error_in_wal_gs_shape(self):
         result = self.walgd.walg("wal-show", check=False, name="wal-g")

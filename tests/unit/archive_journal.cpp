@@ -1,7 +1,8 @@
 #include "common/archive/journal.hpp"
 
+#include "common/archive/layout.hpp"
 #include "common/base/time_text.hpp"
-#include "tests/unit/async_support.hpp"
+#include "tests/unit/file_backend.hpp"
 
 #include <fmt/format.h>
 
@@ -40,6 +41,22 @@ TEST_CASE("what a backup that is gone had counted goes to the one before", "[arc
     CHECK(journals_of(three(), {"base_2", "base_3"}) ==
           std::vector<Journal>{{"base_2", std::nullopt, at(2), 200}, {"base_3", at(2), at(3), 0}});
     CHECK(journals_of(three(), {}).empty());
+}
+
+TEST_CASE("a journal of an older WAL-G, which tells no time, counts for none and stays as it is", "[archive]") {
+    test::FileBackend backend;
+    auto& storage = backend.storage();
+    const std::string old = R"({"JournalStart":"a","JournalEnd":"b","JournalSize":1})";
+    const auto key = journal_key("base_000000010000000000000001");
+    backend.loop.run(storage.put(key, bytes_of(old), {}));
+    const std::string wal = "x";
+    backend.loop.run(storage.put(wal_key("000000010000000000000001", "zst"), bytes_of(wal), {}));
+    const std::string backup = "base_000000010000000000000002";
+    backend.loop.run(add_journal(storage, backup, at(2)));
+    const auto still = backend.loop.run(storage::get_whole(storage, key, 1000));
+    CHECK(text_of(still->view()) == old);
+    const auto made = backend.loop.run(storage::get_whole(storage, journal_key(backup), 1000));
+    CHECK(parse_journal(text_of(made->view()), backup, "o") == Journal{backup, std::nullopt, at(2), 0});
 }
 
 } // namespace walgd::archive

@@ -256,6 +256,38 @@ TEST_CASE("where no backup is to compare with, WAL that one being taken needs st
     CHECK(plan_removal(inventory, garbage.selection).wal.size() == 10);
 }
 
+TEST_CASE("a backup says that it is being taken before its first part is there", "[retention]") {
+    CHECK(backup_of_intent(intent_key("base_00000001000000000000000A_D_000000010000000000000008").path()) ==
+          "base_00000001000000000000000A_D_000000010000000000000008");
+    CHECK(first_segment_in(intent_key("base_00000001000000000000000A_D_000000010000000000000008").path()).empty());
+    CHECK(backup_of_intent(intent_key("base_00000001000000000000000A", catchup_folder).path()).empty());
+    CHECK(backup_of_intent("walgd_005/jobs/base_0000.json").empty());
+    Days days;
+    SECTION("the first one of all: the WAL from its start on stays") {
+        auto inventory = days.at(9);
+        inventory.intents.push_back({Days::name(6), inventory.taken});
+        const auto garbage = select_garbage(inventory, GarbageKind::all, true);
+        const auto plan = plan_removal(inventory, garbage.selection);
+        REQUIRE(plan.wal_ranges.size() == 1);
+        CHECK(plan.wal_ranges.front().last == Days::name(4).substr(5));
+        CHECK(plan.notes.back().find("the next backup-push on its host removes it") != std::string::npos);
+        inventory.taken += std::chrono::days(2);
+        CHECK(plan_removal(inventory, garbage.selection).wal.size() == 10);
+    }
+    SECTION("a delta: what it is based on stays") {
+        auto inventory = days.full(2).full(8).at(9);
+        inventory.intents.push_back({Days::name(9) + "_D_" + Days::name(2).substr(5), inventory.taken});
+        const auto plan = plan_removal(inventory, select_retain(inventory, {.count = 1}).selection);
+        CHECK(plan.sentinels.empty());
+        CHECK(plan.departures.size() == 1);
+    }
+    SECTION("what is left of one that is whole keeps nothing") {
+        auto inventory = days.full(2).full(8).at(9);
+        inventory.intents.push_back({Days::name(2), inventory.taken});
+        CHECK(plan_removal(inventory, select_retain(inventory, {.count = 1}).selection).sentinels.size() == 1);
+    }
+}
+
 TEST_CASE("WAL that a backup being taken needs stays, also where a younger one is whole before it", "[retention]") {
     Days days;
     auto inventory = days.full(2).full(8).at(9);

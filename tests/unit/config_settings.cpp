@@ -1,4 +1,5 @@
 #include "common/base/files.hpp"
+#include "config/failover_settings.hpp"
 #include "config/packing_settings.hpp"
 #include "config/process.hpp"
 #include "config/reference.hpp"
@@ -173,6 +174,19 @@ TEST_CASE("a session token that comes from elsewhere than its keys has a warning
     CHECK_THAT(given.load().warnings().front(), Contains("AWS_SESSION_TOKEN") && Contains("does it belong to them?"));
     given.env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "key");
     CHECK(given.load().warnings().empty());
+}
+
+TEST_CASE("a lock on objects is refused, and what asks for none is not", "[config]") {
+    for (const auto* name : {"S3_RETENTION_PERIOD", "WALG_S3_RETENTION_PERIOD"}) {
+        CHECK_THAT(Given().env(name, "86400").error(), Contains(name) && Contains("this version cannot do"));
+        CHECK(Given().env(name, "-1").load().warnings().empty());
+        CHECK(Given().env(name, "0").load().warnings().empty());
+    }
+    CHECK_NOTHROW(Given().file("S3_RETENTION_PERIOD: -1\nS3_RETENTION_MODE: GOVERNANCE\n").load());
+    CHECK_THAT(Given().file("S3_RETENTION_PERIOD: 60\n").error(), Contains("S3_RETENTION_PERIOD"));
+    Given given;
+    given.file("s3_prefix: s3://b/p\nfailover_storages: {a: {WALG_S3_PREFIX: \"s3://c/p\", S3_RETENTION_PERIOD: \"-1\"}}\n");
+    CHECK(storage_settings(given.load()).size() == 2);
 }
 
 TEST_CASE("a key in gpg's key ring is an error, but where an OpenPGP key is given none that counts", "[config]") {

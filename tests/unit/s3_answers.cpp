@@ -34,6 +34,9 @@ TEST_CASE("a failure says what to do by its kind and names object, code and requ
     CHECK_FALSE(error.hint().empty());
     CHECK_THAT(error_for(403, "").what(), Catch::Contains("header-id"));
     CHECK_THAT(error_for(403, "RequestTimeTooSkewed").hint(), Catch::Contains("clock"));
+    // Not the bucket's name, and not a right.
+    CHECK_THAT(error_for(404, "NoSuchUpload").hint(), Catch::Contains("aborted") && !Catch::Contains("bucket exist"));
+    CHECK_THAT(error_for(403, "InvalidObjectState").hint(), Catch::Contains("Glacier") && !Catch::Contains("credentials"));
 }
 
 TEST_CASE("only an object that is not there is absent", "[s3]") {

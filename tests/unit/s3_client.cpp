@@ -99,6 +99,18 @@ TEST_CASE("Amazon's hosts of a region in China have China's domain", "[s3]") {
     CHECK(amazon_domain("eusc-de-east-1") == "amazonaws.eu");
 }
 
+TEST_CASE("Amazon's hosts that IPv6 reaches have a name of their own, another server has none", "[s3]") {
+    for (const auto& [endpoint, host] :
+         {std::pair("", "walgd.s3.dualstack.eu-west-1.amazonaws.com"), std::pair("https://s3.example", "walgd.s3.example")}) {
+        Bucket bucket;
+        bucket.options.dual_stack = true;
+        bucket.options.region = "eu-west-1";
+        bucket.options.endpoint = endpoint;
+        bucket.answers([](const std::string&) { return FakeAnswer{200, ""}; }).get();
+        CHECK_THAT(bucket.asked().front(), Catch::StartsWith(std::string("GET ") + host + "/object "));
+    }
+}
+
 TEST_CASE("a redirect to another region is followed once, and remembered", "[s3]") {
     for (const int status : {301, 307, 400}) {
         for (const bool by_header : {true, false}) {

@@ -18,6 +18,12 @@ BackupFolders::BackupFolders(const Inventory& inventory) : taken_(inventory.take
         if (path.substr(backup_folder.size() + name.size()).starts_with("/tar_partitions/"))
             times.youngest_part = std::max(times.youngest_part.value_or(object.modified), object.modified);
     }
+    // A backup says that it begins before its first part is complete.
+    for (const auto& [backup, modified] : inventory.intents) {
+        auto& times = folders_.try_emplace(backup, Times{modified, modified, {}, {}}).first->second;
+        times.oldest = std::min(times.oldest, modified);
+        times.youngest = std::max(times.youngest, modified);
+    }
     for (const auto& backup : inventory.backups) {
         const auto folder = folders_.find(backup.name);
         if (folder == folders_.end()) continue;

@@ -11,8 +11,8 @@ namespace walgd::archive {
 /// Leftovers younger than this may be of a backup that is being taken.
 inline constexpr std::chrono::hours leftover_age{24};
 
-/// What the times of its objects tell about each backup's folder. All are the storage's own, so no two clocks meet here.
-/// Looks into the inventory, which outlives it.
+/// What the times of its objects, and of what says that it is being taken, tell about each backup's folder. All are the storage's
+/// own, so no two clocks meet here. Looks into the inventory, which outlives it.
 class BackupFolders {
 public:
     explicit BackupFolders(const Inventory& inventory);

@@ -339,6 +339,16 @@ awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
     co_return inventory;
 }
 
+awaitable<std::vector<HeldIntent>> list_intents(storage::Storage& storage) {
+    const auto objects = co_await list_held(storage, std::string(jobs_folder), false);
+    std::vector<HeldIntent> intents;
+    for (const auto& object : objects) {
+        auto backup = backup_of_intent(object.key.path());
+        if (!backup.empty()) intents.push_back({std::move(backup), object.modified});
+    }
+    co_return intents;
+}
+
 awaitable<std::set<std::string>> sentinels_now(storage::Storage& storage) {
     const auto objects = co_await list_held(storage, std::string(backup_folder), false);
     std::set<std::string> names;

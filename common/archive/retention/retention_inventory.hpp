@@ -39,6 +39,12 @@ struct HeldBackup {
     std::string missing_wal;      ///< the first segment of its own WAL that is not there; empty: all are
 };
 
+/// Somebody said that he takes this base backup; maybe he was killed.
+struct HeldIntent {
+    std::string backup;
+    storage::Modified modified{};
+};
+
 /// All that a decision is made from, by one look; from then on it ages.
 struct Inventory {
     std::string where; ///< of the storage, for messages
@@ -47,6 +53,7 @@ struct Inventory {
     std::vector<pg::TimelineHistory> histories;
     std::vector<HeldObject> backup_objects; ///< all under basebackups_005/
     std::vector<HeldObject> wal_objects;    ///< all under wal_005/
+    std::vector<HeldIntent> intents;        ///< of walgd's backups, for who deletes: list_intents()
     Time taken{};                           ///< when
     std::vector<std::string> unreadable;    ///< documents, with what is wrong with each
 };
@@ -67,6 +74,9 @@ enum class Unreadable {
 };
 /// Lists the archive and reads the documents of every backup and timeline.
 awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable = Unreadable::stops);
+
+/// What says of base backups that they are being taken. WAL-G's tell nothing.
+awaitable<std::vector<HeldIntent>> list_intents(storage::Storage& storage);
 
 /// The names of the backups whose sentinels are there, by one listing.
 awaitable<std::set<std::string>> sentinels_now(storage::Storage& storage);

@@ -11,6 +11,9 @@ namespace walgd::archive {
 
 namespace {
 
+constexpr std::string_view if_nobody_takes_it =
+    "If it was interrupted, the next backup-push on its host removes it, and delete garbage when it is a day old";
+
 /// Decides about the backups, then about everything that belongs to them.
 class Planner {
 public:
@@ -147,10 +150,9 @@ private:
         if (!selection_.leftovers || !segment || !valid_backup_name(folder)) return false;
         if (!selection_.younger_leftovers && (!cut_ || !(*segment < *cut_))) return false;
         if (folders_.abandoned(folder)) return true;
-        plan_.notes.push_back(
-            fmt::format("{}{}/ has no sentinel and objects younger than a day: it may be a backup that is being "
-                        "taken, and is left alone",
-                        backup_folder, folder));
+        plan_.notes.push_back(fmt::format("{0}{1}/ has no sentinel and is younger than a day: it may be a backup that is being "
+                                          "taken, and is left alone. {2}",
+                                          backup_folder, folder, if_nobody_takes_it));
         return false;
     }
 
@@ -221,9 +223,9 @@ private:
             before = segment;
         }
         if (!any_stays) return;
-        plan_.notes.push_back(fmt::format("the WAL from {} on stays: {}{}/ may be a backup that is being taken",
+        plan_.notes.push_back(fmt::format("the WAL from {} on stays: {}{}/ may be a backup that is being taken. {}",
                                           pg::segment_name(being_taken->from, inventory_.segment_bytes), backup_folder,
-                                          being_taken->folder));
+                                          being_taken->folder, if_nobody_takes_it));
     }
 
     const Inventory& inventory_;

@@ -98,7 +98,11 @@ std::unique_ptr<DeltaBasis> DeltaBasis::choose(archive::Archive& archive, const 
         return nullptr;
     }
     if (!files.find("/")) {
-        tell_full(archive.log, fmt::format("{} was copied by BASE_BACKUP, not file by file", choice.parent->name()), false);
+        tell_full(archive.log,
+                  fmt::format("{} was copied by BASE_BACKUP, or by another program than walgd and WAL-G: its list of files lacks "
+                              "the data directory itself",
+                              choice.parent->name()),
+                  false);
         return nullptr;
     }
     std::unique_ptr<DeltaBasis> basis(new DeltaBasis(archive, wish, choice.parent->start_lsn(), facts, pgdata, std::move(stop)));

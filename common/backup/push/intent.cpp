@@ -9,33 +9,19 @@ namespace walgd::backup {
 
 namespace {
 
-const std::string jobs_folder = std::string(archive::own_folder) + "jobs/";
-constexpr std::size_t segment_digits = 24;
 constexpr std::size_t remove_batch = 1000;
 constexpr std::chrono::seconds release_limit{20};
 
 // Of several storages those that answer count throughout: a backup's objects are in one, and what a dead one holds is found when
 // it answers again.
 
-/// No run of 24 hex digits may stand in a name of ours: WAL-G's delete would take it for WAL.
-storage::ObjectKey intent_key(const Intent& intent) {
-    std::string name = intent.folder == archive::catchup_folder ? "catchup-" : "";
-    std::size_t run = 0;
-    for (const char c : intent.backup) {
-        run = std::isxdigit(static_cast<unsigned char>(c)) != 0 ? run + 1 : 0;
-        name += c;
-        if (run == segment_digits / 3) {
-            name += '-';
-            run = 0;
-        }
-    }
-    return storage::ObjectKey(jobs_folder + name + ".json");
-}
+storage::ObjectKey key_of(const Intent& intent) { return archive::intent_key(intent.backup, intent.folder); }
 
 std::string intent_json(const Intent& intent) {
-    return fmt::format(R"({{"backup":{},"host":{},"data_dir":{},"folder":{}}})", archive::json_string(intent.backup),
-                       archive::json_string(intent.host), archive::json_string(intent.data_dir),
-                       archive::json_string(intent.folder));
+    return fmt::format(R"({{"backup":{},"host":{},"data_dir":{},"folder":{},"server_started":{},"server_seen":{}}})",
+                       archive::json_string(intent.backup), archive::json_string(intent.host),
+                       archive::json_string(intent.data_dir), archive::json_string(intent.folder), intent.server.started,
+                       intent.server.seen);
 }
 
 Intent parse_intent(std::string_view text, const std::string& object) {
@@ -51,6 +37,11 @@ Intent parse_intent(std::string_view text, const std::string& object) {
     // An older release made base backups only, and told no folder.
     if (const auto folder = document.find("folder"); folder != document.end())
         intent.folder = folder->is_string() ? folder->get<std::string>() : std::string();
+    for (const auto& [key, into] :
+         {std::pair("server_started", &intent.server.started), std::pair("server_seen", &intent.server.seen)}) {
+        if (const auto found = document.find(key); found != document.end() && found->is_number_unsigned())
+            *into = found->get<std::uint64_t>();
+    }
     const bool known = intent.folder == archive::backup_folder || intent.folder == archive::catchup_folder;
     if (!known || !archive::valid_backup_name(intent.backup))
         throw Error(ErrorKind::corrupt, fmt::format("{} names no backup", object), "remove it by hand");
@@ -79,7 +70,7 @@ awaitable<void> remove_objects(archive::Archive& archive, Intent intent) {
         }
         co_await archive.storage.answering().remove_stale_uploads(folder, std::chrono::seconds(0));
     }
-    std::vector<storage::ObjectKey> last{intent_key(intent)};
+    std::vector<storage::ObjectKey> last{key_of(intent)};
     co_await remove_keys(archive, std::move(last));
 }
 
@@ -90,10 +81,10 @@ awaitable<void> claim_name(archive::Archive& archive, Intent intent) {
                     "no WAL was written since it was taken: try again when the cluster was written to");
     const auto text = intent_json(intent);
     const storage::PutOptions first{.if_absent = true, .metadata = {}};
-    const auto outcome = co_await archive.storage.put(intent_key(intent), bytes_of(text), first);
+    const auto outcome = co_await archive.storage.put(key_of(intent), bytes_of(text), first);
     if (outcome == storage::PutOutcome::stored) co_return;
     throw Error(ErrorKind::refused,
-                fmt::format("backup {} is being taken by another host: {} is there", intent.backup, intent_key(intent).path()),
+                fmt::format("backup {} is being taken by another host: {} is there", intent.backup, key_of(intent).path()),
                 "wait for it; if no other host backs this cluster up, remove that object");
 }
 
@@ -110,10 +101,10 @@ void remove_unfinished(archive::Archive& archive, const Intent& intent, std::chr
 
 void release(archive::Archive& archive, const Intent& intent) {
     try {
-        std::vector<storage::ObjectKey> keys{intent_key(intent)};
+        std::vector<storage::ObjectKey> keys{key_of(intent)};
         run_blocking(archive.io, within(release_limit, remove_keys(archive, std::move(keys)), "no answer"));
     } catch (const std::exception&) {
-        archive.log.warn("{} could not be removed, the next backup-push does it: {}", intent_key(intent).path(),
+        archive.log.warn("{} could not be removed, the next backup-push does it: {}", key_of(intent).path(),
                          describe(std::current_exception()));
     }
 }
@@ -134,17 +125,25 @@ std::optional<Intent> readable_intent(archive::Archive& archive, std::string_vie
 
 } // namespace
 
-void remove_leftovers(archive::Archive& archive, const std::string& host, const std::string& data_dir, std::stop_token stop) {
-    const auto found = run_blocking(archive.io, storage::list_all(archive.storage.answering(), jobs_folder, false), stop);
+bool is_leftover(const Intent& intent, const Intent& own) {
+    if (intent.host != own.host || intent.data_dir != own.data_dir) return false;
+    return intent.server.started == 0 || intent.server.started == own.server.started || intent.server.seen < own.server.started;
+}
+
+void remove_leftovers(archive::Archive& archive, const Intent& own, std::stop_token stop) {
+    const auto found =
+        run_blocking(archive.io, storage::list_all(archive.storage.answering(), std::string(archive::jobs_folder), false), stop);
     for (const auto& object : found.objects) {
         const auto content = run_blocking(archive.io, storage::get_whole(archive.storage.answering(), object.key, 1 << 20), stop);
         if (!content) continue;
         const auto intent = readable_intent(archive, text_of(content->view()), object.key);
         if (!intent) continue;
-        if (intent->host != host || intent->data_dir != data_dir) {
+        if (!is_leftover(*intent, own)) {
+            const bool same_name = intent->host == own.host && intent->data_dir == own.data_dir;
             archive.log.info(
                 "{} says that {} takes backup {} of {}; if it does not any more, remove that object and the backup's folder",
-                object.key.path(), intent->host, intent->backup, intent->data_dir);
+                object.key.path(), same_name ? "another server on a host called " + intent->host : intent->host, intent->backup,
+                intent->data_dir);
             continue;
         }
         archive.log.info("removing what an interrupted backup left: {}", intent->backup);

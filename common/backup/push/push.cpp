@@ -45,6 +45,7 @@ Push::~Push() = default;
 
 PushResult Push::run() {
     if (!options_.user_data.empty()) user_data_ = archive::normalized_user_data(options_.user_data);
+    if (user_data_ == "null") user_data_.clear(); // to WAL-G that is none, and its documents do not have it
     host_ = host_name();
     server_ = pg::Server::connect(options_.connection);
     facts_ = server_->facts();
@@ -115,7 +116,7 @@ void Push::enter(const std::string& subject, std::string intent_place) {
                         "wait for it; the session that takes it is in pg_stat_activity as application walgd");
         std::this_thread::sleep_for(lock_wait);
     }
-    remove_leftovers(archive_, host_, intent_place_, stop_);
+    remove_leftovers(archive_, intent(), stop_);
 }
 
 std::uint64_t Push::part_bytes(std::uint64_t total) const {

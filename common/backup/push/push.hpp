@@ -70,7 +70,7 @@ protected:
 private:
     std::string backup_from_the_future();
     void require_own_archive(const std::string& subject);
-    Intent intent() const { return {name_, host_, intent_place_, std::string(folder_)}; }
+    Intent intent() const { return {name_, host_, intent_place_, std::string(folder_), facts_.life}; }
     /// False: a session, in whatever database, takes a backup of the cluster.
     bool take_cluster();
     void finish();

@@ -113,6 +113,14 @@ Error error_of(const S3Failure& failure, const std::string& what) {
     if (busy && failure.status != 501) return Error(ErrorKind::transient, text);
     if (code == "BadDigest" || code == "XAmzContentSHA256Mismatch" || code == "IncompleteBody")
         return Error(ErrorKind::transient, text, "bytes were changed or lost on the way");
+    // The storage does as it should, in both.
+    if (code == "NoSuchUpload")
+        return Error(
+            ErrorKind::refused, text,
+            "somebody aborted it meanwhile: a rule of the bucket for incomplete uploads, or delete garbage? Run it again");
+    if (code == "InvalidObjectState")
+        return Error(ErrorKind::refused, text,
+                     "the object is in an archive class, as Glacier: have the storage restore it first, with all that is needed");
     if (code == "NoSuchBucket" || failure.status == 404)
         return Error(ErrorKind::misconfigured, text, "does the bucket exist, and is it spelt right? walgd makes no buckets");
     if (code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken")

@@ -117,7 +117,9 @@ std::vector<Expiry> S3Client::expiries() const {
 HttpServer S3Client::server() const {
     const auto region = region_.empty() ? std::string("us-east-1") : region_;
     auto server = options_.endpoint.empty()
-                      ? parse_endpoint(fmt::format("https://s3.{}.{}", region, amazon_domain(region)), "AWS_REGION")
+                      ? parse_endpoint(fmt::format("https://s3.{}{}.{}", options_.dual_stack ? "dualstack." : "", region,
+                                                   amazon_domain(region)),
+                                       "AWS_REGION")
                       : split_endpoint(options_.endpoint).server;
     if (!path_style()) server.host = options_.bucket + "." + server.host;
     return server;

@@ -16,6 +16,7 @@ struct S3Options {
     std::string endpoint;       ///< "http://host:port", "https://...", "host:port" (https); empty: Amazon's of the region
     std::string region;         ///< empty: found out (GetBucketLocation for Amazon's, us-east-1 for other endpoints)
     bool force_path_style = false;
+    bool dual_stack = false; ///< Amazon's hosts that have IPv6 addresses too; of no matter with an endpoint
     std::string access_key, secret_key, session_token; ///< given explicitly; else the chain below
     std::string profile, shared_credentials_file, config_file;
     std::string web_identity_token_file, role_arn, role_session_name;
