@@ -20,11 +20,8 @@ constexpr std::array credential_settings{
     "aws_access_key_id", "aws_secret_access_key",       "aws_session_token",      "aws_profile",
     "aws_role_arn",      "aws_web_identity_token_file", "s3_use_yc_session_token"};
 
-/// Whose credentials they are.
-constexpr std::array server_settings{"aws_endpoint", "aws_region"};
-
-/// What one server takes, or has the keys of for its credentials, and another does not.
-constexpr std::array object_settings{"s3_storage_class", "s3_sse", "s3_sse_kms_id", "s3_sse_c"};
+/// What one server takes, or has the keys of, and another does not.
+constexpr std::array server_settings{"aws_s3_force_path_style", "s3_storage_class", "s3_sse", "s3_sse_kms_id", "s3_sse_c"};
 
 /// Settings of where objects are; everything else is the archive's.
 bool is_of_a_storage(std::string_view name) {
@@ -65,21 +62,15 @@ Settings settings_of(const Settings& settings, const std::string& name, const nl
         else if (!text.empty())
             values.emplace_back(setting, text);
     }
-    // Half of one's credentials and half of another's would be nobody's; and who has credentials of its own is a server of its
-    // own: Amazon's, as for WAL-G, where no endpoint is given. WAL-G takes nothing at all of what is set for `default`.
+    // Setting by setting, as for WAL-G: its storages beside each other at one endpoint have credentials of their own and no
+    // endpoint. But half of one's credentials and half of another's would be nobody's.
     const auto gives = [&](const auto& names) {
         return std::ranges::any_of(values, [&](const auto& value) { return is_one_of(value.first->name, names); });
     };
-    const bool has_credentials = gives(credential_settings);
-    if (has_credentials) {
-        forget_all(own, credential_settings);
-        forget_all(own, server_settings);
-    }
+    if (gives(credential_settings)) forget_all(own, credential_settings);
     const auto endpoint = std::ranges::find(values, "aws_endpoint", [](const auto& value) { return value.first->name; });
-    const auto server = endpoint == values.end() ? own.text("aws_endpoint") : endpoint->second;
-    const bool other_server = server != settings.text("aws_endpoint") || gives(std::array{"file_prefix"});
-    if (has_credentials || other_server) forget_all(own, object_settings);
-    if (other_server) forget_all(own, std::array{"aws_s3_force_path_style"});
+    const bool other_server = endpoint != values.end() && endpoint->second != settings.text("aws_endpoint");
+    if (other_server || gives(std::array{"file_prefix"})) forget_all(own, server_settings);
     for (const auto& [setting, text] : values) own.give(*setting, text, where);
     const bool placed = std::ranges::any_of(prefixes, [&](const char* prefix) { return own.given(prefix); });
     if (!placed)

@@ -3,6 +3,7 @@
 #include "client/walg/verb.hpp"
 #include "common/archive/documents.hpp"
 #include "common/backup/push/damage_report.hpp"
+#include "config/failover_settings.hpp"
 #include "config/process.hpp"
 
 namespace walgd::cli {
@@ -68,9 +69,17 @@ public:
             if (result->corrupt_blocks > 0) context.log.warn("{}", backup::damage_text(result->corrupt_blocks));
         } else {
             auto& archive = context.archive();
+            // WAL goes to the first storage that takes it, wherever the backup goes.
+            std::unique_ptr<config::ArchiveSetup> all;
+            if (context.storage_names().size() < config::storage_settings(context.settings).size()) {
+                all = std::make_unique<config::ArchiveSetup>(context.settings, context.io, context.log,
+                                                             std::string(config::all_storages));
+                options.wal_archive = &all->archive();
+            }
             backup::Progress progress;
             const ProgressWatch watch("backup", context.log, progress);
             result = backup::backup_push(archive, options, progress, context.stop);
+            if (all) context.add_requests(*all->archive().meter);
         }
         // Scripts read WAL-G's last line: "Wrote backup with name ...".
         if (context.as_walg) return 0;

@@ -149,7 +149,7 @@ private:
         }
         backup::ArchiveWal wal(context.archive(), loaded, !without_index_, context.stop);
         auto plan = backup::plan_moment(loaded.view, wal, request);
-        context.log.info("ok: {}; {} of them were read to find the target", plan_text(plan), wal.segments_read());
+        context.log.info("ok: {}; {} were read to find the target", plan_text(plan), wal.segments_read());
         return plan;
     }
 

@@ -10,9 +10,8 @@ def segment_name(number, timeline=1):
     return f"{timeline:08X}{number // per_id:08X}{number % per_id:08X}"
 
 
-def segment_content(number, noise=0):
+def segment_content(number, noise=0, system=7000000000000000001):
     """A segment of 1 MiB with PostgreSQL 15's page header, `noise` random bytes and zeros: its packed size is as good as chosen."""
-    system = 7000000000000000001
     header = struct.pack("<HHIQIIQII", 0xD110, 2, 1, number * SEGMENT_BYTES, 0, 0, system, SEGMENT_BYTES, 8192)
     return (header + os.urandom(noise)).ljust(SEGMENT_BYTES, b"\0")
 

@@ -220,6 +220,20 @@ class FailoverStorages(TestCase):
             self.assertEqual(copy.checksum(), expected)
             copy.stop("immediate")
 
+    def test_a_backup_of_one_storage_needs_the_wal_of_any(self):
+        # As WAL-G's own tests have it: archive_command knows of no target, and puts into default.
+        cluster = Cluster(self.scratch, segment_mb=1)
+        walgd = self.walgd = Walgd(self.scratch, self.settings(WALGD_STOP_WAL_TIMEOUT="20s"), cluster)
+        cluster.archive_with(f"env -i {' '.join(f'{name}={chr(34)}{value}{chr(34)}' for name, value in walgd.env.items() if not name.endswith('STORAGES'))} "
+                             f'{self.scratch.bin}/wal-g wal-push %p')
+        cluster.start()
+        for name in ("wal-g", "walg"):
+            walgd.walg("backup-push", cluster.data, "--target-storage", "east", name=name)
+        walgd.walg("backup-push", cluster.data, env={"WALG_TARGET_STORAGE": "east"})
+        listed = json.loads(walgd.walg("backup-list", "--json").stdout)
+        self.assertEqual([backup["storage_name"] for backup in listed], ["east"] * 3)
+        self.assertFalse(self.holds("east", "wal_005"))
+
     def test_a_dead_s3_is_replaced_and_told_in_metrics(self):
         minio, port = Minio(self.scratch), free_port()
         own = {**minio.settings(), "WALG_FAILOVER_STORAGES": json.dumps({"east": {"WALG_FILE_PREFIX": str(self.folders["east"])}}), "WALGD_HTTP_LISTEN": f"127.0.0.1:{port}"}

@@ -68,6 +68,33 @@ class WalOverwrite(TestCase):
             self.assertEqual(ours.strip(), theirs.strip())
 
 
+class AnotherCluster(TestCase):
+    def test_the_wal_of_another_cluster_takes_nobodys_place(self):
+        folder, settings = self.store()
+        mine, other = (self.scratch.folder(name) for name in ("mine", "other"))
+        for place, system in ((mine, 1), (other, 2)):
+            for number in (1, 2):
+                (place / segment_name(number)).write_bytes(segment_content(number, system=system))
+            (place / "test_file").write_text(place.name)
+            self.scratch.own_tree(place)
+        walgd = Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": "none"})
+        push = lambda path: walgd.walg("wal-push", path, name="wal-g", check=False)
+        self.assertEqual(push(mine / segment_name(1)).returncode, 0)
+        for number in (1, 2):
+            refused = push(other / segment_name(number))
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("belongs to the cluster", refused.stderr)
+            self.assertIn("adopt-system", refused.stderr)
+        self.assertEqual((folder / "wal_005" / segment_name(1)).read_bytes(), (mine / segment_name(1)).read_bytes())
+        self.assertFalse((folder / "wal_005" / segment_name(2)).exists())
+        # Of the same cluster, and what is no WAL, as WAL-G has it.
+        (mine / segment_name(1)).write_bytes(segment_content(1, noise=1000, system=1))
+        for path in (mine / segment_name(1), mine / "test_file", other / "test_file"):
+            self.assertEqual(push(path).returncode, 0, path)
+        self.assertEqual((folder / "wal_005" / segment_name(1)).read_bytes(), (mine / segment_name(1)).read_bytes())
+        self.assertEqual((folder / "wal_005/test_file").read_text(), "other")
+
+
 class OtherMethod(TestCase):
     def test_what_another_host_stores_by_another_method_while_the_daemon_runs_is_seen_with_the_next_listing(self):
         folder, settings = self.store()

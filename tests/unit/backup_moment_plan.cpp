@@ -279,6 +279,17 @@ TEST_CASE("a timeline that was left leads on to the next, and no further than wh
     CHECK(world.last_xid({}) == 538); // 539 was an abort
     CHECK(world.last_xid(at_xid(first_xid + 520)) == 520);
     CHECK(world.refusal(at_xid(first_xid + 90)).find("is not in the archived WAL") != std::string::npos);
+    const auto hint = [&](MomentTarget target) {
+        try {
+            world.plan(std::move(target));
+        } catch (const Error& error) {
+            return error.hint();
+        }
+        return std::string("it is reached");
+    };
+    for (const auto& left : {at_xid(first_xid + 90), at_name("point 90")})
+        CHECK(hint(left).find("it is on timeline 1, and not on the latest, 2: --target-timeline 1") != std::string::npos);
+    CHECK(hint(at_name("nowhere")).find("timeline") == std::string::npos);
     const auto old = plan_moment(world.view, world.wal, {at_xid(first_xid + 90), pg::TimelineId(1), {}});
     CHECK(old.last_commit->xid == first_xid + 90);
     CHECK(test::text_of_error([&] {

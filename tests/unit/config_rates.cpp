@@ -55,7 +55,8 @@ TEST_CASE("the prefix in S3 is a URL, as WAL-G reads it", "[config]") {
         CHECK_THAT(test::text_of_error([&] { folder({{"WALG_S3_PREFIX", wrong}}); }), Catch::Contains("no URL of a folder"));
 }
 
-TEST_CASE("a failover storage with credentials of its own is not asked for at the server of the others", "[config]") {
+TEST_CASE("a failover storage with credentials of its own and no endpoint is at the server of the others, as for WAL-G",
+          "[config]") {
     const auto east = [](const std::string& more) {
         Sources sources;
         sources.environment = {
@@ -70,8 +71,8 @@ TEST_CASE("a failover storage with credentials of its own is not asked for at th
     };
     const std::string keys = R"(, "AWS_ACCESS_KEY_ID": "B", "AWS_SECRET_ACCESS_KEY": "T")";
     CHECK(east("").endpoint == "http://minio:9000");
-    CHECK(east(keys).endpoint.empty());
-    CHECK(east(keys).region.empty());
+    CHECK(east(keys).endpoint == "http://minio:9000");
+    CHECK(east(keys).region == "here");
     CHECK(east("").yc_session_token);
     CHECK_FALSE(east(keys).yc_session_token);
     CHECK(east(keys + R"(, "AWS_ENDPOINT": "http://other:9000")").endpoint == "http://other:9000");
@@ -98,14 +99,19 @@ TEST_CASE("a failover storage of another server has path style, storage class an
     CHECK(same.sse_kms_id == "key");
     const std::string keys = R"(, "AWS_ACCESS_KEY_ID": "B", "AWS_SECRET_ACCESS_KEY": "T")";
     const std::string other = R"(, "AWS_ENDPOINT": "http://other")", there = R"(, "AWS_ENDPOINT": "http://minio:9000")";
-    for (const auto& given : {keys, other, keys + there}) {
+    for (const auto& given : {other, keys + other}) {
         const auto own = s3_options(east(prefix + given));
         CHECK(own.storage_class == "STANDARD");
         CHECK(own.sse.empty());
         CHECK(own.sse_kms_id.empty());
-        CHECK(own.force_path_style == given.ends_with(there)); // it is of the server alone
+        CHECK_FALSE(own.force_path_style);
     }
-    CHECK(s3_options(east(prefix + there)).storage_class == "COLD");
+    for (const auto& given : {keys, there, keys + there}) {
+        const auto own = s3_options(east(prefix + given));
+        CHECK(own.storage_class == "COLD");
+        CHECK(own.sse_kms_id == "key");
+        CHECK(own.force_path_style);
+    }
     CHECK(s3_options(east(prefix + R"(, "AWS_ENDPOINT": "http://other", "WALG_S3_SSE": "AES256")")).sse == "AES256");
     CHECK_FALSE(east(R"("WALG_FILE_PREFIX": "/archive")").given("s3_sse")); // which a folder would have to refuse
 }

@@ -138,14 +138,40 @@ awaitable<WalPushed> WalPusher::push(std::string name, UniqueFd fd, WalObserver*
     throw error.within(fmt::format("{} was not stored", name));
 }
 
+namespace {
+
+/// Of what is no WAL, as wal-g: whatever is beside it.
+std::optional<pg::SystemIdentifier> cluster_of(const WalSource& source, bool must_be_wal) {
+    try {
+        const auto header = source.check_header();
+        return header ? header->system : source.cluster_around();
+    } catch (const Error& error) {
+        if (must_be_wal || error.kind() != ErrorKind::corrupt) throw;
+        return std::nullopt;
+    }
+}
+
+/// As wal-g, which shows no hints: who may only write archives, as with WAL-G. Another cluster's is no overwrite attempt.
+awaitable<void> check_as_walg(SystemGuard& guard, pg::SystemIdentifier system, std::string name) {
+    try {
+        co_await guard.check(system, name);
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::refused)
+            throw Error(ErrorKind::misconfigured, fmt::format("{}; {}", error.what(), error.hint()));
+        if (error.kind() != ErrorKind::denied) throw;
+    }
+}
+
+} // namespace
+
 awaitable<WalPushed> WalPusher::push_source(const WalSource& source, std::optional<pg::WalFileKind> kind) {
     const auto& name = source.name();
-    if (options_.check_header && kind) {
-        const auto header = source.check_header();
-        const auto system = header ? std::optional(header->system) : source.cluster_around();
-        if (system) {
-            co_await parts_->guard.check(*system, name);
-        }
+    std::optional<pg::SystemIdentifier> system;
+    if (kind) system = cluster_of(source, options_.check_header);
+    if (system && options_.check_header) {
+        co_await parts_->guard.check(*system, name);
+    } else if (system) {
+        co_await check_as_walg(parts_->guard, *system, name);
     }
     WalPushed result;
     result.plain_bytes = source.bytes();

@@ -19,9 +19,10 @@ enum class ConditionalPut { works, look_first };
 /// How files are pushed, and what of them is checked.
 struct WalPushOptions {
     ConditionalPut conditional_put = ConditionalPut::works;
-    bool check_header = true; ///< of segments and .partial: magic, address against name, system against the archive's; of others
-                              ///< the system, where pg_control is beside pg_wal
-    bool any_name = false;    ///< as wal-g: names that are not PostgreSQL's are taken too, without any check of the content
+    /// Of segments and .partial: magic, address against name, system against the archive's; of others the system, where
+    /// pg_control is beside pg_wal. False, as wal-g: what is no WAL is taken too, but not another cluster's WAL.
+    bool check_header = true;
+    bool any_name = false;              ///< as wal-g: names that are not PostgreSQL's are taken too
     std::optional<std::string> level{}; ///< instead of the archive's; for files that are packed whole
     bool overwrite = false; ///< as wal-g without WALG_PREVENT_WAL_OVERWRITE: replaces what is there (never a .history file)
 };

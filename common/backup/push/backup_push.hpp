@@ -32,6 +32,7 @@ struct PushOptions {
     unsigned uploads = 16; ///< WALG_UPLOAD_CONCURRENCY: pieces on their way to the storage at once, over all readers
     std::uint64_t piece_bytes = 8 << 20; ///< S3_MAX_PART_SIZE
     std::chrono::seconds wal_wait{3600}; ///< how long the stop WAL may take to reach the archive before the backup is given up
+    archive::Archive* wal_archive = nullptr; ///< where WAL comes to; nullptr: where the backup goes
 };
 
 /// A backup that was stored, sentinel included.

@@ -184,7 +184,7 @@ void Push::wait_for_last_wal() {
         return;
     }
     const StopWalOptions waiting{.limit = options_.wal_wait, .from_standby = facts_.in_recovery};
-    wait_for_wal(archive_, *server_, segment, waiting, stop_);
+    wait_for_wal(options_.wal_archive == nullptr ? archive_ : *options_.wal_archive, *server_, segment, waiting, stop_);
 }
 
 void Push::put_document(const storage::ObjectKey& key, const std::string& text) {

@@ -217,6 +217,30 @@ std::string commit_text(const archive::NotedEnd& commit) {
     return fmt::format("{} (xid {}, LSN {})", target_time_text(commit.time), commit.xid, commit.end.text());
 }
 
+namespace {
+
+/// The target may be on a timeline that the latest one left before: after a failover, or the trial of a restore. Empty: it is
+/// not.
+std::string on_another_timeline(const ArchiveView& view, MomentWal& wal, const MomentRequest& request) {
+    const bool one_place = request.target.kind != Kind::end && request.target.kind != Kind::immediate;
+    if (request.timeline || !one_place) return {};
+    auto other = request;
+    for (auto one = view.histories.rbegin(); one != view.histories.rend(); ++one) {
+        if (one->first == view.latest_timeline()) continue;
+        try {
+            other.timeline = one->first;
+            plan_moment(view, wal, other);
+            return fmt::format("it is on timeline {}, and not on the latest, {}: --target-timeline {}", one->first.number(),
+                               view.latest_timeline().number(), one->first.number());
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::refused) throw;
+        }
+    }
+    return {};
+}
+
+} // namespace
+
 MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequest& request) {
     const TimelinePath path(view, request.timeline.value_or(view.latest_timeline()));
     const auto& target = request.target;
@@ -242,7 +266,8 @@ MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequ
             early || target.kind == Kind::xid || target.kind == Kind::name || !consistent(path, backup, followed.next);
         if (!searching) break;
     }
-    throw Error(ErrorKind::refused, refusal->text, refusal->hint);
+    const auto elsewhere = on_another_timeline(view, wal, request);
+    throw Error(ErrorKind::refused, refusal->text, elsewhere.empty() ? refusal->hint : elsewhere);
 }
 
 namespace {
