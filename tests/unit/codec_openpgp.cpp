@@ -77,6 +77,7 @@ TEST_CASE("OpenPGP objects that WAL-G wrote decrypt, for every kind of key", "[c
             INFO(path);
             const auto decompress = [method](Sink& next) { return method->decompressor(next); };
             CHECK(sha256_hex(through(decryptor(*key), decompress, golden(path))) == content.sha256);
+            CHECK(key->same_keys(bytes_of(golden(path))) == true);
         }
     }
 }
@@ -92,6 +93,18 @@ TEST_CASE("a public key writes what each of its private keys reads, and reads no
         TextSink out;
         CHECK_THROWS_WITH(writer->decryptor(out), Catch::Contains("public key") && Catch::Contains(name + ".pub.asc"));
     }
+}
+
+TEST_CASE("the keys that an OpenPGP object is for are known without a private key", "[codec]") {
+    const auto plain = cipher("plain.pub.asc"), two = cipher("two.pub.asc");
+    const auto object = through(encryptor(*plain), sample(100000)), for_two = through(encryptor(*two), sample(100000));
+    CHECK(plain->same_keys(bytes_of(object)) == true);
+    CHECK(cipher("plain.sec.asc")->same_keys(bytes_of(object)) == true);
+    CHECK(two->same_keys(bytes_of(for_two)) == true);
+    CHECK(plain->same_keys(bytes_of(for_two)) == false);
+    CHECK(two->same_keys(bytes_of(object)) == false);
+    for (const std::size_t cut : {0u, 1u, 8u, 100u}) CHECK(plain->same_keys(bytes_of(object).first(cut)) == false);
+    CHECK(plain->same_keys(bytes_of(sample(1000))) == false);
 }
 
 TEST_CASE("gpg reads our OpenPGP objects byte for byte, line ends too", "[codec]") {
