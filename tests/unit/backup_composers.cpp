@@ -1,6 +1,7 @@
 #include "common/archive/layout.hpp"
 #include "common/backup/push/former_parts.hpp"
 #include "common/backup/push/ratings.hpp"
+#include "common/backup/verify_state.hpp"
 #include "common/base/files.hpp"
 #include "common/codec/sink.hpp"
 #include "tests/unit/counting_storage.hpp"
@@ -165,9 +166,10 @@ TEST_CASE("a part with an increment, of another packing, or that is gone or dama
     }
     SECTION("damaged, as the last verify found") {
         const auto object = archive::tar_key(former_name, "part_002.tar").path();
-        const auto text =
-            fmt::format(R"({{"until":"2026-01-01T00:00:00Z","damaged":[{{"object":"{}","cause":"cut"}}]}})", object);
-        cluster.backend.loop.run(cluster.backend.storage().put(storage::ObjectKey("walgd_005/verify.json"), bytes_of(text), {}));
+        VerifyState state;
+        state.damaged.push_back({object, "it is cut"});
+        const auto text = to_json(state);
+        cluster.backend.loop.run(cluster.backend.storage().put(verify_state_key(), bytes_of(text), {}));
     }
     const auto unchanged = cluster.unchanged();
     CHECK(std::ranges::count_if(unchanged, [](const auto& tar) { return tar.starts_with("part_002") || tar[0] == 'b'; }) == 0);

@@ -77,7 +77,6 @@ TEST_CASE("OpenPGP objects that WAL-G wrote decrypt, for every kind of key", "[c
             INFO(path);
             const auto decompress = [method](Sink& next) { return method->decompressor(next); };
             CHECK(sha256_hex(through(decryptor(*key), decompress, golden(path))) == content.sha256);
-            CHECK(key->same_keys(bytes_of(golden(path))) == true);
         }
     }
 }
@@ -105,6 +104,10 @@ TEST_CASE("the keys that an OpenPGP object is for are known without a private ke
     CHECK(two->same_keys(bytes_of(object)) == false);
     for (const std::size_t cut : {0u, 1u, 8u, 100u}) CHECK(plain->same_keys(bytes_of(object).first(cut)) == false);
     CHECK(plain->same_keys(bytes_of(sample(1000))) == false);
+    // Of an entity with several keys to encrypt to WAL-G may take another one than we do: then it is not the same.
+    const auto of_walg = golden("pgp/archive-passphrase/wal_005/000000010000000000000008.lz4");
+    CHECK(cipher("locked.sec.asc", "open sesame")->same_keys(bytes_of(of_walg)) == true);
+    CHECK(plain->same_keys(bytes_of(of_walg)) == false);
 }
 
 TEST_CASE("gpg reads our OpenPGP objects byte for byte, line ends too", "[codec]") {
