@@ -1,5 +1,6 @@
 """Parts of a backup as WAL-G's composers make them: taken over from the former full one, and put together by how often their files are written to."""
 import json
+import re
 import shutil
 import signal
 import tarfile
@@ -292,6 +293,8 @@ class Composers(test_delta.DeltaCase):
         self.assertEqual(files["/"]["UpdatesCount"], 0)
 
         def rating(member):
+            if not re.fullmatch("/(global|.*/[0-9]+)/[0-9]+(_fsm|_vm|_init)?", member):
+                return 3
             rows = files[member]["UpdatesCount"]
             return 0 if rows == 0 else 1 if rows <= 1000 else 2 if rows <= 1000000 else 3
         for tar, members in sets.items():
@@ -301,6 +304,11 @@ class Composers(test_delta.DeltaCase):
         self.change()
         second, _, copied = self.taken("--rating-composer")
         self.assertGreater(copied, 0)
+        cold = [members for tar, members in sets.items() if tar.startswith("part_") and rating(members[0]) == 0]
+        new_sets = self.archive.files_metadata(second)["TarFileSets"]
+        self.assertGreater(len(cold), 1)
+        for members in cold:
+            self.assertIn(members, [new_sets[tar] for tar in self.copies(second)])
         self.check_whole(second, first)
         delta, _ = self.push(WALG_USE_RATING_COMPOSER="true")
         self.assertTrue(self.is_delta(delta))

@@ -246,6 +246,10 @@ TEST_CASE("a file's rating is that of its relation, whatever fork, segment or ta
     for (const auto* member : {"/", "/base", "/base/5", "/base/5/16385", "/base/5/PG_VERSION", "/global/pg_filenode.map",
                                "/pg_xact/0000", "/16384", "backup_label"})
         CHECK(ratings.of(member) == 0);
+    CHECK(ratings.class_of_member("/base/5/16384.1") == 1);
+    CHECK(ratings.class_of_member("/base/5/16385") == 0);
+    for (const auto* member : {"/", "/base", "/base/5", "/base/5/PG_VERSION", "/pg_xact/0000", "/pg_tblspc/16400"})
+        CHECK(ratings.class_of_member(member) == Ratings::classes - 1);
     CHECK(Ratings::class_of(0) == 0);
     CHECK(Ratings::class_of(1) == 1);
     CHECK(Ratings::class_of(1'000) == 1);

@@ -134,7 +134,9 @@ private:
     std::uint64_t updates_of(std::string_view member) const {
         return options_.ratings == nullptr ? 0 : options_.ratings->of(member);
     }
-    unsigned class_of(std::string_view member) const { return Ratings::class_of(updates_of(member)); }
+    unsigned class_of(std::string_view member) const {
+        return options_.ratings == nullptr ? 0 : options_.ratings->class_of_member(member);
+    }
 
     bool may_follow(std::string_view last, std::string_view member) const {
         if (options_.by_database && !same_database(last, member)) return false;

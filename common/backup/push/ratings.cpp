@@ -27,6 +27,19 @@ std::uint64_t file_number(std::uint32_t database, std::uint32_t file_node) { ret
 /// "5" of "/base/5/16384" and of "/pg_tblspc/16400/PG_15_202209061/5/16384"; "global" of what is there.
 std::string_view last_folder(std::string_view folder) { return folder.substr(folder.rfind('/') + 1); }
 
+/// Nothing for what is no relation's.
+std::optional<std::uint64_t> relation_number(std::string_view member) {
+    const auto slash = member.rfind('/');
+    if (slash == std::string_view::npos || slash == 0) return std::nullopt;
+    RelationFile file;
+    if (!parse_relation_file(member.substr(slash + 1), file)) return std::nullopt;
+    const auto folder = last_folder(member.substr(0, slash));
+    const auto database = folder == "global" ? std::optional<std::uint32_t>(0) : whole_number<std::uint32_t>(folder);
+    const auto file_node = whole_number<std::uint32_t>(file.relation);
+    if (!database || !file_node) return std::nullopt;
+    return file_number(*database, *file_node);
+}
+
 } // namespace
 
 void Ratings::add(std::uint32_t database, std::uint32_t file_node, std::uint64_t rows) {
@@ -38,18 +51,15 @@ void Ratings::seal() { std::ranges::sort(counts_, {}, &Count::file); }
 
 unsigned Ratings::class_of(std::uint64_t rows) { return rows == 0 ? 0 : rows <= few_rows ? 1 : rows <= many_rows ? 2 : 3; }
 
+unsigned Ratings::class_of_member(std::string_view member) const {
+    return relation_number(member) ? class_of(of(member)) : classes - 1;
+}
+
 std::uint64_t Ratings::of(std::string_view member) const {
-    const auto slash = member.rfind('/');
-    if (slash == std::string_view::npos || slash == 0) return 0;
-    RelationFile file;
-    if (!parse_relation_file(member.substr(slash + 1), file)) return 0;
-    const auto folder = last_folder(member.substr(0, slash));
-    const auto database = folder == "global" ? std::optional<std::uint32_t>(0) : whole_number<std::uint32_t>(folder);
-    const auto file_node = whole_number<std::uint32_t>(file.relation);
-    if (!database || !file_node) return 0;
-    const auto number = file_number(*database, *file_node);
-    const auto found = std::ranges::lower_bound(counts_, number, {}, &Count::file);
-    return found != counts_.end() && found->file == number ? found->rows : 0;
+    const auto number = relation_number(member);
+    if (!number) return 0;
+    const auto found = std::ranges::lower_bound(counts_, *number, {}, &Count::file);
+    return found != counts_.end() && found->file == *number ? found->rows : 0;
 }
 
 Ratings collect_ratings(pg::Server& server, const pg::ConnectionOptions& connection, Log& log, std::stop_token stop) {

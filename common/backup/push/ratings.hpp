@@ -21,11 +21,13 @@ public:
     /// Of a member, "/base/5/16384.1": the rows written of its table; 0: none, or nobody knows.
     std::uint64_t of(std::string_view member) const;
 
-    /// Files of one class belong together: not written to, up to a thousand rows, up to a million, more.
+    /// Members of one class belong together: relations not written to, up to a thousand rows, up to a million, more. What is no
+    /// relation's is of the last class: it is little, and much of it is written with every checkpoint.
     static constexpr unsigned classes = 4;
     static unsigned class_of(std::uint64_t rows);
-    /// Whether any file can be of it.
-    bool has_class(unsigned number) const { return number == 0 || has_[number]; }
+    unsigned class_of_member(std::string_view member) const;
+    /// Whether any member can be of it.
+    bool has_class(unsigned number) const { return number == 0 || number == classes - 1 || has_[number]; }
 
 private:
     struct Count {
