@@ -124,6 +124,8 @@ backup::PushOptions push_options(const Settings& settings) {
     options.delta = delta_wish(settings);
     options.files_metadata = !settings.flag("without_files_metadata");
     options.by_database = settings.flag("use_database_composer");
+    options.by_rating = settings.flag("use_rating_composer");
+    options.copy_parts = settings.flag("use_copy_composer");
     options.table_names = !settings.flag("disable_partial_restore");
     options.user_data = settings.text("sentinel_user_data");
     options.part_bytes_max = settings.bytes("tar_size_threshold");

@@ -31,10 +31,12 @@ backup::PushOptions job_options(const config::Settings& settings, const proto::B
     auto options = config::push_options(settings);
     if (!request.pgdata.empty()) options.pgdata = request.pgdata;
     options.delta.permanent = request.permanent;
+    options.copy_parts = options.copy_parts || request.copy_parts;
     options.delta.full = request.full;
     options.verify = options.verify || request.verify;
     options.name_all_corrupt = options.name_all_corrupt || request.name_all_corrupt;
     options.by_database = options.by_database || request.by_database;
+    options.by_rating = options.by_rating || request.by_rating;
     if (request.without_files_metadata) options.files_metadata = false;
     options.count_journals = request.count_journals;
     if (request.by_summaries) options.delta.source = backup::DeltaWish::Source::summaries;

@@ -15,7 +15,7 @@ namespace walgd::daemon {
 namespace {
 
 /// Read anew by each base backup (config::push_options), and the log's level.
-constexpr std::array<std::string_view, 16> live{"log_level",
+constexpr std::array<std::string_view, 18> live{"log_level",
                                                 "delta_max_steps",
                                                 "delta_origin",
                                                 "delta_source",
@@ -25,6 +25,8 @@ constexpr std::array<std::string_view, 16> live{"log_level",
                                                 "store_all_corrupt_blocks",
                                                 "without_files_metadata",
                                                 "use_database_composer",
+                                                "use_rating_composer",
+                                                "use_copy_composer",
                                                 "disable_partial_restore",
                                                 "sentinel_user_data",
                                                 "tar_size_threshold",

@@ -14,6 +14,8 @@ constexpr BackupFlag backup_flags[] = {
     {'f', &BackupRequest::full},
     {'s', &BackupRequest::name_all_corrupt},
     {'b', &BackupRequest::by_database},
+    {'r', &BackupRequest::by_rating},
+    {'c', &BackupRequest::copy_parts},
     {'w', &BackupRequest::without_files_metadata},
     {'j', &BackupRequest::count_journals},
     {'m', &BackupRequest::by_summaries},

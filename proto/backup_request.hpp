@@ -10,7 +10,8 @@ struct BackupRequest {
     std::string pgdata, user_data, from_name, from_user_data;
     bool permanent = false, full = false, verify = false;
     bool name_all_corrupt = false;
-    bool by_database = false;
+    bool by_database = false, by_rating = false;
+    bool copy_parts = false;
     bool without_files_metadata = false;
     bool count_journals = false;
     bool by_summaries = false; ///< the changed pages as PostgreSQL's summaries of the WAL tell them

@@ -31,8 +31,9 @@ public:
         command.add_option("--add-user-data", user_data_, "JSON that is kept with the backup");
         command.add_flag("-v,--verify", verify_, "Check page checksums (on, unless WALG_VERIFY_PAGE_CHECKSUMS=false)");
         command.add_flag("-b,--database-composer", by_database_, "Begin a part of its own for the files of each database");
-        command.add_flag("-r,--rating-composer", by_rating_, "WAL-G's; taken, and parts are composed as always");
-        command.add_flag("-c,--copy-composer", by_copy_, "WAL-G's; a full backup, of which all parts are made anew");
+        command.add_flag("-r,--rating-composer", by_rating_, "Put files into one part that are updated about as often");
+        command.add_flag("-c,--copy-composer", by_copy_,
+                         "Take a full backup, for which the storage copies what parts of the latest full one are unchanged");
         command.add_flag("--without-files-metadata", no_files_, "Write no files_metadata.json: a full backup, no delta's base");
         command.add_option("--target-storage", target_storage_,
                            "Put it into this storage: default, or a name of WALG_FAILOVER_STORAGES");
@@ -46,12 +47,11 @@ public:
         // WAL-G looks at no PGDATA here: without a directory the server sends its files.
         if (!pgdata_.empty() || context.as_walg) options.pgdata = pgdata_;
         options.delta.permanent = permanent_;
-        options.delta.full = full_ || by_copy_;
+        if (by_copy_) options.copy_parts = true;
+        options.delta.full = full_ || options.copy_parts; // so also for daemons that know no more
+        if (by_rating_) options.by_rating = true;
         options.count_journals = count_journals_;
         if (by_summaries_) options.delta.source = backup::DeltaWish::Source::summaries;
-        if (by_copy_)
-            context.log.info("Parts are made anew, not copied from the latest backup: --copy-composer makes it a full one");
-        if (by_rating_) context.log.info("Parts are composed as always: a delta leaves out unchanged files, and needs no rating");
         if (!from_name_.empty() || !from_user_data_.empty()) {
             options.delta.from_name = from_name_;
             options.delta.from_user_data = from_user_data_;

@@ -97,6 +97,8 @@ proto::BackupRequest request_for(const config::Settings& settings, const backup:
     request.verify = verify;
     request.name_all_corrupt = options.name_all_corrupt;
     request.by_database = options.by_database;
+    request.by_rating = options.by_rating;
+    request.copy_parts = options.copy_parts;
     request.without_files_metadata = !options.files_metadata;
     request.count_journals = options.count_journals;
     request.by_summaries = options.delta.source == backup::DeltaWish::Source::summaries;

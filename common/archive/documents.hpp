@@ -101,6 +101,7 @@ struct FileDescription {
     Time modified{};
     std::uint64_t corrupt_block_count = 0;     ///< true total
     std::vector<std::uint32_t> corrupt_blocks; ///< some of them, or all
+    std::uint64_t updates = 0;                 ///< rows written of its table, as the rating composer noted; else 0
 };
 
 /// Writes files_metadata.json as a stream of text: it can pass 1 GB. Call order: add() for each file, part() for each tar or

@@ -41,7 +41,7 @@ void FilesMetadataWriter::add(std::string_view member, const FileDescription& fi
         text += fmt::format(R"(,"CorruptBlocks":{{"CorruptBlocksCount":{},"SomeCorruptBlocks":[{}]}})", file.corrupt_block_count,
                             blocks);
     }
-    out_(text + ",\"UpdatesCount\":0}");
+    out_(fmt::format("{},\"UpdatesCount\":{}}}", text, file.updates));
     first_ = false;
 }
 
@@ -85,6 +85,7 @@ public:
     bool number_integer(number_integer_t) override { return true; }
     bool number_unsigned(number_unsigned_t value) override {
         if (top_ == "databasesbynames") names_.number(path_, value);
+        if (in_file() && depth_ == 3 && field_ == "updatescount") file_.updates = value;
         if (in_file() && depth_ == 4 && field_ == "corruptblockscount") file_.corrupt_block_count = value;
         if (in_file() && depth_ == 4 && field_ == "somecorruptblocks" && in_list_)
             file_.corrupt_blocks.push_back(static_cast<std::uint32_t>(value));

@@ -2,6 +2,7 @@
 #include "common/codec/sink.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,9 @@ public:
     virtual std::string_view name() const = 0;
     /// False for an OpenPGP public key: objects can be written, not read.
     virtual bool can_decrypt() const = 0;
+    /// Whether an object that begins so was encrypted to the keys that this one encrypts to, and to no others; nothing where only
+    /// decrypting it tells.
+    virtual std::optional<bool> same_keys(ByteView /*begin*/) const { return std::nullopt; }
     virtual std::unique_ptr<Sink> encryptor(Sink& next) const = 0;
     /// Data that is cut, changed, repeated or of another key is an Error(corrupt), found at finish() at the latest; bytes already
     /// passed on must not be used then.

@@ -160,6 +160,12 @@ public:
         : keyring_(std::make_shared<OpenpgpKeyring>(std::move(armored), std::move(passphrase), std::move(source))) {}
     std::string_view name() const override { return "openpgp"; }
     bool can_decrypt() const override { return keyring_->have_secret(); }
+    std::optional<bool> same_keys(ByteView begin) const override {
+        auto keys = keyring_->take();
+        const auto own = keys->recipient_ids();
+        keyring_->give_back(std::move(keys));
+        return !own.empty() && own == keys_encrypted_to(begin);
+    }
     std::unique_ptr<Sink> encryptor(Sink& next) const override { return std::make_unique<OpenpgpEncryptor>(keyring_, next); }
     std::unique_ptr<Sink> decryptor(Sink& next) const override {
         if (!can_decrypt())

@@ -4,6 +4,8 @@
 #include "common/base/error.hpp"
 #include "common/base/wipe.hpp"
 
+#include <algorithm>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <utility>
 
@@ -94,6 +96,18 @@ void OpenpgpKeys::add_entity(const char* fingerprint) {
         recipients_.emplace_back(encryption);
     else
         cannot_encrypt_ = fingerprint;
+}
+
+std::vector<std::uint64_t> OpenpgpKeys::recipient_ids() const {
+    std::vector<std::uint64_t> ids;
+    for (const auto& recipient : recipients_) {
+        char* text = nullptr;
+        require_rnp(rnp().key_get_keyid(recipient.get(), &text), "look at a key");
+        const std::unique_ptr<char, RnpFree<&RnpLibrary::buffer_destroy>> owner(text);
+        ids.push_back(std::strtoull(text, nullptr, 16));
+    }
+    std::ranges::sort(ids);
+    return ids;
 }
 
 /// Only keys that decrypt are needed unlocked.

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/codec/rnp_library.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -28,6 +29,8 @@ public:
     rnp_ffi_t ffi() const { return ffi_.get(); }
     /// One encryption key an entity.
     const std::vector<RnpKey>& recipients() const { return recipients_; }
+    /// Their ids, sorted.
+    std::vector<std::uint64_t> recipient_ids() const;
     bool have_secret() const { return have_secret_; }
     /// Error(misconfigured) when one of the entities has no key to encrypt to, as it expired or was revoked.
     void check_encrypts(const std::string& source) const;

@@ -36,6 +36,40 @@ bool looks_encrypted(ByteView begin) {
     }
 }
 
+/// Each session key packet: version, eight octets of the key's id (RFC 4880, 5.1), and more. Another packet ends them.
+std::vector<std::uint64_t> keys_encrypted_to(ByteView begin) {
+    constexpr std::size_t head_bytes = 9;
+    std::vector<std::uint64_t> ids;
+    const auto octet = [begin](std::size_t at) {
+        return at < begin.size() ? std::to_integer<std::size_t>(begin[at]) : std::size_t{0};
+    };
+    for (std::size_t at = 0; at < begin.size();) {
+        const auto tag = octet(at);
+        const bool new_format = (tag & 0x40) != 0;
+        if ((new_format ? tag & 0x3f : tag >> 2 & 0x0f) != tag_session_key) {
+            std::ranges::sort(ids);
+            return ids;
+        }
+        std::size_t length = 0, body = 0;
+        if (new_format) {
+            const bool two = octet(at + 1) >= 192;
+            length = two ? ((octet(at + 1) - 192) << 8) + octet(at + 2) + 192 : octet(at + 1);
+            body = at + (two ? 3 : 2);
+        } else {
+            const std::size_t octets = std::size_t{1} << (tag & 3);
+            if (octets > 2) break;
+            for (std::size_t index = 0; index < octets; ++index) length = length << 8 | octet(at + 1 + index);
+            body = at + 1 + octets;
+        }
+        if (length < head_bytes || body + length > begin.size()) break;
+        std::uint64_t id = 0;
+        for (std::size_t index = 1; index < head_bytes; ++index) id = id << 8 | octet(body + index);
+        ids.push_back(id);
+        at = body + length;
+    }
+    return {};
+}
+
 void OpenpgpPackets::feed(ByteView bytes) {
     while (!bytes.empty()) {
         if (at_ == At::open_body) return;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace walgd::codec {
 
@@ -31,6 +32,10 @@ private:
 
 /// Whether an object that begins so is encrypted to a public key: its first packet is a session key (RFC 4880, 5.1).
 bool looks_encrypted(ByteView begin);
+
+/// The ids of the public keys that an object which begins so is encrypted to, sorted; none where it is cut before they end, or is
+/// no such object.
+std::vector<std::uint64_t> keys_encrypted_to(ByteView begin);
 
 /// Error(corrupt) for a message that cannot be decrypted, with the hint that fits.
 [[noreturn]] void refuse_message(std::string_view cause);

@@ -21,6 +21,7 @@ private:
 
 public:
 #define WALGD_RNP(name) decltype(&::rnp_##name) name = symbol<decltype(&::rnp_##name)>("rnp_" #name);
+    WALGD_RNP(buffer_destroy)
     WALGD_RNP(ffi_create)
     WALGD_RNP(ffi_destroy)
     WALGD_RNP(identifier_iterator_create)
@@ -32,6 +33,7 @@ public:
     WALGD_RNP(input_from_memory)
     WALGD_RNP(key_allows_usage)
     WALGD_RNP(key_get_default_key)
+    WALGD_RNP(key_get_keyid)
     WALGD_RNP(key_handle_destroy)
     WALGD_RNP(key_have_secret)
     WALGD_RNP(key_is_primary)

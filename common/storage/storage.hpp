@@ -113,6 +113,9 @@ struct RemoveFailure {
     Error error;
 };
 
+/// `unable`: the storage cannot copy this one by itself; whoever wants the copy reads and puts.
+enum class CopyOutcome { copied, absent, unable };
+
 /// What a storage keeps of objects that were removed.
 struct RemovedObjects {
     bool versions_stay = false; ///< removing only hides: the bytes stay, and are paid for, until something else removes them
@@ -133,6 +136,9 @@ public:
     /// `body` must live until the await returns.
     virtual awaitable<PutOutcome> put(ObjectKey key, ByteView body, PutOptions options) = 0;
     virtual awaitable<std::unique_ptr<Upload>> start_upload(ObjectKey key, PutOptions options) = 0;
+    /// Makes `to` what `from` is, content and metadata, durably, and replaces what was there; the bytes do not come here. The
+    /// size is for the caller to compare. `absent`: there is no `from`; nothing was changed then, nor with `unable`.
+    virtual awaitable<CopyOutcome> copy(ObjectKey /*from*/, ObjectKey /*to*/) { co_return CopyOutcome::unable; }
     /// Nothing: the storage says that there is no such object.
     virtual awaitable<std::optional<ObjectInfo>> head(ObjectKey key) = 0;
     /// nullptr: the storage says that there is no such object. A range past the end is an Error(corrupt).

@@ -23,6 +23,10 @@ public:
         ++calls;
         return inner_.start_upload(key, options);
     }
+    awaitable<storage::CopyOutcome> copy(storage::ObjectKey from, storage::ObjectKey to) override {
+        ++calls;
+        return inner_.copy(std::move(from), std::move(to));
+    }
     awaitable<std::optional<storage::ObjectInfo>> head(storage::ObjectKey key) override {
         ++calls;
         ++heads;

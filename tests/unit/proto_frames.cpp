@@ -75,6 +75,9 @@ TEST_CASE("what a backup is asked for arrives, and what an older client leaves o
     const auto came = backup_request_of(frame);
     CHECK(to_frame(came, 7).fields == frame.fields);
     CHECK((came.by_database && came.verify && !came.full));
+    request.by_rating = request.copy_parts = true;
+    const auto composed = backup_request_of(to_frame(request, 7));
+    CHECK((composed.by_rating && composed.copy_parts && !came.by_rating && !came.copy_parts));
     const auto shorter = backup_request_of({Type::backup_push, 1, {"", "fpjmsw"}});
     CHECK((shorter.full && shorter.permanent && shorter.count_journals && shorter.by_summaries && shorter.name_all_corrupt));
     CHECK(shorter.without_files_metadata);

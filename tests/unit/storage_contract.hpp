@@ -51,6 +51,7 @@ public:
         for (const auto& name : names) keys.emplace_back(name);
         return run(storage().remove(keys));
     }
+    auto copy(const std::string& from, const std::string& to) { return run(storage().copy(ObjectKey(from), ObjectKey(to))); }
     auto start_upload(const std::string& key, bool if_absent) {
         storage::PutOptions options;
         options.if_absent = if_absent;
@@ -103,6 +104,25 @@ TEMPLATE_TEST_CASE("put if absent never replaces; put without it does", "[storag
     CHECK(there.get("a/b") == "first");
     CHECK(there.put("a/b", "second") == PutOutcome::stored);
     CHECK(there.get("a/b") == "second");
+}
+
+TEMPLATE_TEST_CASE("a copy has all of its source, replaces, and there is none of nothing", "[storage]", CONTRACT_BACKENDS) {
+    Spoken<TestType> there;
+    const std::string from = "basebackups_005/base_000000010000000000000002/tar_partitions/part_001.tar",
+                      to = "basebackups_005/base_000000010000000000000004/tar_partitions/copy_0.tar";
+    const auto body = noise(3 << 20);
+    there.put(from, body.view());
+    CHECK(there.copy(from, to) == storage::CopyOutcome::copied);
+    CHECK((there.get(to) == std::string(text_of(body.view()))));
+    CHECK((there.get(from) == std::string(text_of(body.view()))));
+    there.put(from, "second");
+    CHECK(there.copy(from, to) == storage::CopyOutcome::copied);
+    CHECK(there.get(to) == "second");
+    CHECK(there.head(to)->bytes == 6);
+    CHECK(there.remove({from}).empty());
+    CHECK(there.get(to) == "second");
+    CHECK(there.copy(from, to) == storage::CopyOutcome::absent);
+    CHECK(there.get(to) == "second");
 }
 
 TEMPLATE_TEST_CASE("a range is read as asked for, and one past the end is an error", "[storage]", CONTRACT_BACKENDS) {

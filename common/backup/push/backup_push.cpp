@@ -3,7 +3,9 @@
 #include "common/backup/push/damage_report.hpp"
 #include "common/backup/push/database_names.hpp"
 #include "common/backup/push/delta_basis.hpp"
+#include "common/backup/push/former_parts.hpp"
 #include "common/backup/push/push.hpp"
+#include "common/backup/push/ratings.hpp"
 #include "common/backup/push/server_watch.hpp"
 #include "common/base/files.hpp"
 #include "common/pg/control_file.hpp"
@@ -44,6 +46,8 @@ private:
         enter(pgdata_, facts_.data_directory);
         if (is_catchup())
             basis_ = DeltaBasis::for_standby(archive_, options_.delta, *options_.catchup_from, facts_, pgdata_, stop_);
+        else if (options_.copy_parts)
+            former_ = FormerParts::choose(archive_, facts_, stop_);
         else if (options_.files_metadata)
             basis_ = DeltaBasis::choose(archive_, options_.delta, facts_, pgdata_, stop_);
         PgdataWalk walk(pgdata_, left_out());
@@ -63,6 +67,7 @@ private:
                           pgdata_, progress_.bytes_total.load() >> 20);
         start_ = server_->start_backup(format_time(started_));
         if (basis_ && !basis_->begin(*server_, start_, progress_.bytes_total)) basis_.reset();
+        if (former_ && !former_->begin(start_, pgdata_)) former_.reset();
         name_ = "base_" + start_.start_segment + (basis_ ? basis_->name_suffix() : "");
         archive::TablespaceSpec spec;
         spec.base_prefix = facts_.data_directory;
@@ -74,6 +79,7 @@ private:
     void copy() override {
         if (options_.table_names && options_.files_metadata)
             collect_database_names(*server_, options_.connection, files_.databases(), archive_.log, stop_);
+        const auto ratings = rated();
         progress_.phase = Phase::copying;
         if (basis_ && options_.delta.permanent) basis_->make_permanent();
         const CopySource source{.verify = options_.verify && facts_.data_checksums,
@@ -87,26 +93,40 @@ private:
         if (spec_) {
             for (const auto& entry : spec_->tablespaces) tablespaces.insert(entry.name);
         }
-        const PartsOptions parts{.pgdata = pgdata_,
-                                 .backup = name_,
-                                 .part_bytes_max = part_bytes(progress_.bytes_total),
-                                 .readers = std::max(1U, options_.readers),
-                                 .disk_bytes_per_second = options_.disk_bytes_per_second,
-                                 .by_database = options_.by_database,
-                                 .folder = folder_,
-                                 .left_out = left_out(),
-                                 .tablespaces = std::move(tablespaces)};
-        const auto copied = copy_parts(source, parts);
+        PartsOptions parts{.pgdata = pgdata_,
+                           .backup = name_,
+                           .part_bytes_max = part_bytes(progress_.bytes_total),
+                           .readers = std::max(1U, options_.readers),
+                           .disk_bytes_per_second = options_.disk_bytes_per_second,
+                           .by_database = options_.by_database,
+                           .ratings = ratings ? &*ratings : nullptr,
+                           .folder = folder_,
+                           .left_out = left_out(),
+                           .tablespaces = std::move(tablespaces)};
+        const auto copied = copy_parts(source, std::move(parts));
         add(copied);
         if (basis_) basis_->tell(copied);
         add(push_tar(room_, {folder_, name_, "pg_control"}, {control_file()}));
     }
 
-    PartsResult copy_parts(const CopySource& source, const PartsOptions& parts) {
+    /// Nothing: files are put into parts as they come.
+    std::optional<Ratings> rated() {
+        if (!options_.by_rating || is_catchup()) return std::nullopt;
+        auto ratings = collect_ratings(*server_, options_.connection, archive_.log, stop_);
+        if (!ratings.empty()) return ratings;
+        // A standby counts nothing.
+        archive_.log.info(
+            "The server's statistics know of no row that was written: parts are composed as without --rating-composer");
+        return std::nullopt;
+    }
+
+    PartsResult copy_parts(const CopySource& source, PartsOptions parts) {
         ServerWatch watch(*server_, stop_);
         UploadRoom watched{archive_, options_.piece_bytes, places_, progress_, stored_, watch.token()};
         PartsResult copied;
         try {
+            if (former_) add(former_->take(watched, source, files_, parts, options_.uploads));
+            parts.taken = former_.get();
             copied = push_parts(watched, source, files_, parts);
         } catch (...) {
             watch.end(); // throws the cause, if it is the server
@@ -166,7 +186,8 @@ private:
         result.source = basis_->source();
     }
 
-    std::unique_ptr<DeltaBasis> basis_; ///< nothing: a full backup
+    std::unique_ptr<DeltaBasis> basis_;   ///< nothing: a full backup
+    std::unique_ptr<FormerParts> former_; ///< nothing: all parts are made anew
     std::string pgdata_;
 };
 

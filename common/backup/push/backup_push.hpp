@@ -18,13 +18,15 @@ struct PushOptions {
     DeltaWish delta; ///< what it is based on, and whether it is permanent
     /// catchup-push: into catchup_folder, what changed since this place in the WAL, for a standby that has replayed up to it.
     std::optional<pg::Lsn> catchup_from{};
-    bool verify = true;                        ///< page checksums, where the cluster has them
-    bool name_all_corrupt = false;             ///< WALG_STORE_ALL_CORRUPT_BLOCKS
-    bool count_journals = false;               ///< keep a journal of the WAL between backups; not of permanent ones
-    bool files_metadata = true;                ///< false: no files_metadata.json, and a full backup; no delta can be based on it
-    bool by_database = false;                  ///< a part holds files of one database (WALG_USE_DATABASE_COMPOSER)
-    bool table_names = true;                   ///< for WAL-G's --restore-only, which finds tables by them
-    std::string user_data;                     ///< JSON text; empty: none
+    bool verify = true;            ///< page checksums, where the cluster has them
+    bool name_all_corrupt = false; ///< WALG_STORE_ALL_CORRUPT_BLOCKS
+    bool count_journals = false;   ///< keep a journal of the WAL between backups; not of permanent ones
+    bool files_metadata = true;    ///< false: no files_metadata.json, and a full backup; no delta can be based on it
+    bool by_database = false;      ///< a part holds files of one database (WALG_USE_DATABASE_COMPOSER)
+    bool copy_parts = false;       ///< a full backup takes over unchanged parts of the former (WALG_USE_COPY_COMPOSER)
+    bool by_rating = false;        ///< a part holds files that are updated about as often (WALG_USE_RATING_COMPOSER)
+    bool table_names = true;       ///< for WAL-G's --restore-only, which finds tables by them
+    std::string user_data;         ///< JSON text; empty: none
     std::uint64_t part_bytes_max = 1073741823; ///< WALG_TAR_SIZE_THRESHOLD
     bool part_bytes_given = false;             ///< false: parts are made smaller so that a restore can use every core
     unsigned readers = 1;                      ///< WALG_UPLOAD_DISK_CONCURRENCY

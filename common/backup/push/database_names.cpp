@@ -1,6 +1,7 @@
 #include "common/backup/push/database_names.hpp"
 
 #include "common/archive/json_text.hpp"
+#include "common/backup/push/each_database.hpp"
 #include "common/base/error.hpp"
 
 #include <fmt/format.h>
@@ -71,23 +72,19 @@ void write_database(pg::Server& server, const std::string& name, const std::stri
 
 void collect_database_names(pg::Server& server, const pg::ConnectionOptions& connection, TextSpool& out, Log& log,
                             std::stop_token stop) {
-    auto options = connection;
-    options["client_encoding"] = "UTF8";
-    for (const auto& row : server.rows("select datname, oid from pg_catalog.pg_database where datallowconn order by oid")) {
-        if (stop.stop_requested()) throw Error(ErrorKind::cancelled, "the backup was cancelled");
-        server.check_alive();
-        const auto before = out.bytes();
-        try {
-            options["dbname"] = row.at(0);
-            const auto database = pg::Server::connect(options);
-            write_database(*database, row.at(0), row.at(1), out);
-        } catch (const Error& error) {
-            out.cut(before);
-            log.warn("The tables of database {} could not be listed, so the backup can be restored as a whole, but not that "
-                     "database in part (WAL-G's --restore-only): {}",
-                     row.at(0), error.what());
-        }
-    }
+    each_database(
+        server, connection, std::move(stop), [&](const std::string& name, const std::string& oid, const Connect& connect) {
+            const auto before = out.bytes();
+            try {
+                const auto database = connect();
+                write_database(*database, name, oid, out);
+            } catch (const Error& error) {
+                out.cut(before);
+                log.warn("The tables of database {} could not be listed, so the backup can be restored as a whole, but not that "
+                         "database in part (WAL-G's --restore-only): {}",
+                         name, error.what());
+            }
+        });
     if (out.bytes() > 0) out.append("}");
 }
 

@@ -9,9 +9,9 @@
 
 namespace walgd::backup {
 
-std::array<std::uint64_t, 2> ParentFiles::hash(std::string_view member) {
+ParentFiles::Name ParentFiles::hash(std::string_view member) {
     const auto digest = sha256(bytes_of(member));
-    std::array<std::uint64_t, 2> name;
+    Name name;
     std::memcpy(name.data(), digest.data(), sizeof name);
     return name;
 }
@@ -22,8 +22,7 @@ void ParentFiles::add(std::string_view member, Time modified) {
 
 void ParentFiles::seal() { std::ranges::sort(files_, {}, &File::name); }
 
-std::optional<Time> ParentFiles::find(std::string_view member) const {
-    const auto name = hash(member);
+std::optional<Time> ParentFiles::find(const Name& name) const {
     const auto found = std::ranges::lower_bound(files_, name, {}, &File::name);
     if (found == files_.end() || found->name != name) return std::nullopt;
     return Time(std::chrono::nanoseconds(found->modified));

@@ -16,18 +16,21 @@ namespace walgd::backup {
 /// the parent has it. Names are kept as hashes, 24 bytes a file, since there may be millions.
 class ParentFiles {
 public:
+    /// 128 bits of a name's SHA-256.
+    using Name = std::array<std::uint64_t, 2>;
+    static Name hash(std::string_view member);
     void add(std::string_view member, Time modified);
     /// After the last add(), before the first find().
     void seal();
-    std::optional<Time> find(std::string_view member) const;
+    std::optional<Time> find(std::string_view member) const { return find(hash(member)); }
+    std::optional<Time> find(const Name& name) const;
     std::size_t size() const { return files_.size(); }
 
 private:
     struct File {
-        std::array<std::uint64_t, 2> name; ///< 128 bits of its SHA-256
-        std::int64_t modified;             ///< nanoseconds
+        Name name;
+        std::int64_t modified; ///< nanoseconds
     };
-    static std::array<std::uint64_t, 2> hash(std::string_view member);
 
     std::vector<File> files_;
 };

@@ -1,5 +1,7 @@
 #include "common/backup/push/parts.hpp"
 
+#include "common/backup/push/former_parts.hpp"
+#include "common/backup/push/ratings.hpp"
 #include "common/backup/push/tar_upload.hpp"
 #include "common/base/error.hpp"
 #include "common/base/rate_limit.hpp"
@@ -110,19 +112,35 @@ private:
         stopped_.wait_for(lock, stop_.get_token(), time, [] { return false; });
     }
 
+    /// Once for each class, so that those of one come after each other and none need be kept.
     void walk() {
         struct Ended {};
         PgdataWalk walk(options_.pgdata, options_.left_out);
         walk.leave_out_tablespaces_but(options_.tablespaces);
         try {
-            walk.run([&](WalkedEntry entry) {
-                if (!queue_.push(std::move(entry))) throw Ended();
-            });
+            for (unsigned number = 0; number < Ratings::classes; ++number) {
+                if (options_.ratings == nullptr ? number > 0 : !options_.ratings->has_class(number)) continue;
+                walk.run([&](WalkedEntry entry) {
+                    if (class_of(entry.member) == number && !queue_.push(std::move(entry))) throw Ended();
+                });
+            }
         } catch (const Ended&) {
             return;
         }
         const std::lock_guard lock(mutex_);
         result_.catalog_bytes = walk.catalog_bytes();
+    }
+
+    std::uint64_t updates_of(std::string_view member) const {
+        return options_.ratings == nullptr ? 0 : options_.ratings->of(member);
+    }
+    unsigned class_of(std::string_view member) const {
+        return options_.ratings == nullptr ? 0 : options_.ratings->class_of_member(member);
+    }
+
+    bool may_follow(std::string_view last, std::string_view member) const {
+        if (options_.by_database && !same_database(last, member)) return false;
+        return class_of(last) == class_of(member);
     }
 
     void read(UploadRoom& room) {
@@ -135,18 +153,23 @@ private:
         std::optional<TarUpload> tar;
         std::uint64_t skipped = 0, incremented = 0;
         while (auto entry = queue_.pop()) {
-            if (const auto description = copier.skipped(*entry)) {
+            if (options_.taken != nullptr && options_.taken->hold(*entry)) {
+                ++room.progress.files_done;
+                continue;
+            }
+            if (auto description = copier.skipped(*entry)) {
                 ++room.progress.files_done;
                 ++skipped;
+                description->updates = updates_of(entry->member);
                 files_.add(entry->member, *description);
                 continue;
             }
-            if (tar && options_.by_database && !tar->members.empty() && !same_database(tar->members.back(), entry->member))
-                close(tar);
+            if (tar && !tar->members.empty() && !may_follow(tar->members.back(), entry->member)) close(tar);
             if (!tar) begin(tar, room);
-            const auto copied = copier.copy(*entry, tar->writer());
+            auto copied = copier.copy(*entry, tar->writer());
             if (!copied) continue;
-            const auto& description = copied->description;
+            auto& description = copied->description;
+            description.updates = updates_of(entry->member);
             tar->content_bytes += copied->member_bytes;
             ++room.progress.files_done;
             if (description.is_incremented) ++incremented;

@@ -9,6 +9,9 @@
 
 namespace walgd::backup {
 
+class FormerParts;
+class Ratings;
+
 /// What is put into parts, and how.
 struct PartsOptions {
     std::string pgdata, backup;
@@ -16,6 +19,8 @@ struct PartsOptions {
     unsigned readers = 1;
     std::uint64_t disk_bytes_per_second = 0; ///< over all readers; 0: no limit
     bool by_database = false;                ///< a part is closed too before the files of another database
+    const Ratings* ratings = nullptr;        ///< a part holds one class of them; nullptr: of all
+    const FormerParts* taken = nullptr;      ///< what they hold is in the backup already; nullptr: nothing is
     std::string_view folder = archive::backup_folder;
     std::span<const std::string_view> left_out{}; ///< of the walk
     std::set<std::string> tablespaces{};          ///< those that there were when the backup began

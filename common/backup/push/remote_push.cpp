@@ -41,6 +41,10 @@ private:
     }
 
     void expect_full() const {
+        if (options_.copy_parts || options_.by_rating)
+            archive_.log.info(
+                "The server sends its files whole and in its own order (no data directory was named): copy composer "
+                "and rating composer have no effect");
         const auto& wish = options_.delta;
         if (wish.full) return;
         if (!wish.from_name.empty() || !wish.from_user_data.empty())

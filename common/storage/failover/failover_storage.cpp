@@ -237,6 +237,15 @@ public:
         auto upload = co_await shared_.store<std::unique_ptr<Upload>>(key, options.if_absent, call);
         co_return upload;
     }
+    /// Within the storage that the copy's group is put to.
+    awaitable<CopyOutcome> copy(ObjectKey from, ObjectKey to) override {
+        const auto anchor = shared_.groups.anchor_of(to);
+        if (!anchor) co_return CopyOutcome::unable;
+        const auto index = co_await shared_.groups.place(*anchor);
+        auto call = members_.patient(index).copy(std::move(from), std::move(to));
+        const auto outcome = co_await members_.noted<CopyOutcome>(index, Use::write, std::move(call));
+        co_return outcome;
+    }
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
         auto ask = [key](Storage& storage) { return storage.head(key); };
         auto info = co_await look_up<std::optional<ObjectInfo>>(key, ask);

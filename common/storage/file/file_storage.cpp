@@ -85,6 +85,58 @@ private:
     asio::any_io_executor pool_;
 };
 
+/// So that others, who wait for a thread, come in between.
+constexpr std::uint64_t copied_at_once = 16 << 20;
+constexpr std::size_t copy_buffer_bytes = 1 << 20;
+
+/// A file being copied, for one thread at a time. A copy of its own: of a second link, damage would be in both.
+class FileCopying {
+public:
+    FileCopying(UniqueFd from, std::string path, std::uint64_t bytes, Folder::Temporary temporary)
+        : from_(std::move(from)), path_(std::move(path)), bytes_(bytes), temporary_(std::move(temporary)) {}
+    FileCopying(FileCopying&&) = default;
+    ~FileCopying() {
+        if (temporary_.fd) ::unlink(temporary_.path.c_str());
+    }
+
+    bool is_done() const { return done_ == bytes_; }
+    /// By the kernel, where it can; on some file systems that takes no room.
+    void go_on() {
+        const auto end = std::min(bytes_, done_ + copied_at_once);
+        while (done_ < end) {
+            auto from = static_cast<off_t>(done_), to = from;
+            const auto count = ::copy_file_range(from_.get(), &from, temporary_.fd.get(), &to, end - done_, 0);
+            if (count < 0 && errno == EINTR) continue;
+            if (count <= 0) break;
+            done_ += static_cast<std::uint64_t>(count);
+        }
+        if (done_ < end) copy_ourselves(end);
+    }
+    Folder::Temporary take() {
+        keep_metadata(temporary_.fd.get(), metadata_of(from_.get()));
+        return std::move(temporary_);
+    }
+
+private:
+    void copy_ourselves(std::uint64_t end) {
+        Blob buffer(copy_buffer_bytes);
+        while (done_ < end) {
+            const MutableBytes part(buffer.data(),
+                                    static_cast<std::size_t>(std::min<std::uint64_t>(copy_buffer_bytes, end - done_)));
+            if (read_at(from_.get(), part, done_, path_) != part.size())
+                throw Error(ErrorKind::corrupt, fmt::format("{} became shorter while it was copied", path_),
+                            "is something else writing into the archive?");
+            write_all_at(temporary_.fd.get(), part, done_, temporary_.path);
+            done_ += part.size();
+        }
+    }
+
+    UniqueFd from_;
+    std::string path_;
+    std::uint64_t bytes_, done_ = 0;
+    Folder::Temporary temporary_;
+};
+
 class FileStorage : public Storage {
 public:
     FileStorage(std::string root, asio::any_io_executor pool) : folder_(std::move(root)), pool_(pool) {}
@@ -118,6 +170,19 @@ public:
         std::unique_ptr<Upload> upload =
             std::make_unique<FileUpload>(folder_, key, options.if_absent, std::move(temporary), pool_);
         co_return upload;
+    }
+
+    awaitable<CopyOutcome> copy(ObjectKey from, ObjectKey to) override {
+        auto begin = [this, from] { return begin_copy(from); };
+        auto copying = co_await run_on(pool_, std::move(begin));
+        if (!copying) co_return CopyOutcome::absent;
+        while (!copying->is_done()) {
+            auto work = [&copying] { copying->go_on(); };
+            co_await run_on(pool_, std::move(work));
+        }
+        auto end = [this, &copying, to] { return folder_.publish(copying->take(), to, false); };
+        co_await run_on(pool_, std::move(end));
+        co_return CopyOutcome::copied;
     }
 
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
@@ -156,6 +221,20 @@ public:
     }
 
 private:
+    /// Nothing: there is no such object.
+    std::optional<FileCopying> begin_copy(const ObjectKey& from) {
+        auto path = folder_.path_of(from);
+        UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        if (!file && (errno == ENOENT || errno == ENOTDIR)) {
+            folder_.check_root();
+            return std::nullopt;
+        }
+        if (!file) throw_errno(fmt::format("cannot open {}", path));
+        const auto info = folder_.stat(from, file.get());
+        if (!info) return std::nullopt;
+        return FileCopying(std::move(file), std::move(path), info->bytes, folder_.create_temporary());
+    }
+
     std::unique_ptr<ObjectReader> open(const ObjectKey& key, const ByteRange& range) {
         const auto path = folder_.path_of(key);
         UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

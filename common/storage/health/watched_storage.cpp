@@ -127,6 +127,9 @@ public:
         std::unique_ptr<Upload> result = std::make_unique<WatchedUpload>(watch_, std::move(upload), std::move(key));
         co_return result;
     }
+    awaitable<CopyOutcome> copy(ObjectKey from, ObjectKey to) override {
+        return watched(watch_, "copy", to.path(), watch_.inner.copy(std::move(from), to));
+    }
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
         return watched(watch_, "head", key.path(), watch_.inner.head(key));
     }

@@ -64,6 +64,7 @@ public:
         std::unique_ptr<Upload> result = std::make_unique<LimitedUpload>(rate, std::move(upload));
         co_return result;
     }
+    awaitable<CopyOutcome> copy(ObjectKey from, ObjectKey to) override { return inner_.copy(std::move(from), std::move(to)); }
     awaitable<std::unique_ptr<ObjectReader>> get(ObjectKey key, ByteRange range) override {
         auto& rate = rate_of_(key);
         auto reader = co_await inner_.get(std::move(key), range);

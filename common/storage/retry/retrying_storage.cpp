@@ -201,6 +201,11 @@ public:
         std::unique_ptr<Upload> retrying = std::make_unique<RetryingUpload>(shared_, std::move(upload), key);
         co_return retrying;
     }
+    awaitable<CopyOutcome> copy(ObjectKey from, ObjectKey to) override {
+        auto call = [this, from, to] { return shared_.inner.copy(from, to); };
+        const auto outcome = co_await repeat<CopyOutcome>(shared_, "copy to " + to.path(), call);
+        co_return outcome;
+    }
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
         auto call = [this, key] { return shared_.inner.head(key); };
         const auto info = co_await repeat<std::optional<ObjectInfo>>(shared_, "head " + key.path(), call);

@@ -185,15 +185,29 @@ std::vector<DeleteFailure> parse_delete(std::string_view xml) {
     return failures;
 }
 
-void check_complete(std::string_view xml, const std::string& what) {
+namespace {
+
+/// Of an answer that begins before the server knows how it ends. Returns its ETag.
+std::string parse_late_answer(std::string_view xml, std::string_view root, const std::string& what) {
     pugi::xml_document document;
-    if (document.load_buffer(xml.data(), xml.size()) &&
-        std::string_view(document.document_element().name()) == "CompleteMultipartUploadResult")
-        return;
+    if (document.load_buffer(xml.data(), xml.size()) && document.document_element().name() == root)
+        return document.document_element().child_value("ETag");
     auto failure = parse_failure(200, xml, "", "");
     if (failure.code.empty()) throw Error(ErrorKind::transient, fmt::format("{}: the answer is cut or not S3's", what));
     failure.status = failure.code == "InternalError" || failure.code == "SlowDown" ? 503 : 400;
     throw error_of(failure, what);
+}
+
+} // namespace
+
+void check_complete(std::string_view xml, const std::string& what) {
+    parse_late_answer(xml, "CompleteMultipartUploadResult", what);
+}
+
+void check_copied(std::string_view xml, const std::string& what) { parse_late_answer(xml, "CopyObjectResult", what); }
+
+std::string parse_copied_piece(std::string_view xml, const std::string& what) {
+    return parse_late_answer(xml, "CopyPartResult", what);
 }
 
 UploadsPage parse_uploads(std::string_view xml) {

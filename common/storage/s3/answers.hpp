@@ -45,6 +45,10 @@ std::vector<DeleteFailure> parse_delete(std::string_view xml);
 Error error_of(const DeleteFailure& failure, const std::string& what);
 /// A CompleteMultipartUpload answer may be an error though its status is 200.
 void check_complete(std::string_view xml, const std::string& what);
+/// The same of CopyObject.
+void check_copied(std::string_view xml, const std::string& what);
+/// And of UploadPartCopy: the piece's ETag.
+std::string parse_copied_piece(std::string_view xml, const std::string& what);
 struct PendingUpload {
     std::string key, id;
     Modified started{};

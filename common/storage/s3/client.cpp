@@ -145,6 +145,15 @@ HttpFields S3Client::customer_key_headers() const {
             {"x-amz-server-side-encryption-customer-key-md5", md5_base64(key)}};
 }
 
+HttpFields S3Client::copy_source_headers(const std::string& key) const {
+    HttpFields headers{
+        {"x-amz-copy-source", fmt::format("/{}/{}", uri_encoded(options_.bucket, false), uri_encoded(full_key(key), true))}};
+    constexpr std::string_view head = "x-amz-";
+    for (const auto& [name, value] : customer_key_headers())
+        headers.emplace_back("x-amz-copy-source-" + name.substr(head.size()), value);
+    return headers;
+}
+
 HttpFields S3Client::encryption_headers() const {
     if (!options_.sse_customer_key.empty()) return customer_key_headers();
     HttpFields headers;

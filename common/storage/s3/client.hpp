@@ -52,6 +52,8 @@ public:
 
     HttpFields encryption_headers() const;   ///< for new objects
     HttpFields customer_key_headers() const; ///< for every access, with SSE-C
+    /// "x-amz-copy-source" of an object here, and what reading it takes.
+    HttpFields copy_source_headers(const std::string& key) const;
 
 private:
     awaitable<std::unique_ptr<HttpAnswer>> send(const S3Request& request);

@@ -24,4 +24,13 @@ void check_confirmed(const HttpHead& head, const S3Request& request) {
                     "bytes were changed on the way or in the storage");
 }
 
+CopyOutcome outcome_of_copy(const S3Answer& answer, const std::string& what) {
+    const auto status = answer.head.status;
+    if (status == 200) return CopyOutcome::copied;
+    const auto failure = parse_failure(status, answer.body, answer.head.header("x-amz-request-id"), "");
+    if (is_absent(failure)) return CopyOutcome::absent;
+    if (status == 404) throw error_of(failure, what);
+    return CopyOutcome::unable;
+}
+
 } // namespace walgd::storage

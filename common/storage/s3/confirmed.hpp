@@ -13,4 +13,7 @@ void check_is_s3(const HttpHead& head, const std::string& what);
 /// MD5 everywhere, so nothing is compared with it; the storage has compared the body with its signed SHA-256.)
 void check_confirmed(const HttpHead& head, const S3Request& request);
 
+/// Of an answer to a copy with a status of 200, 404, 405 or 501: whether the server went about it at all.
+CopyOutcome outcome_of_copy(const S3Answer& answer, const std::string& what);
+
 } // namespace walgd::storage

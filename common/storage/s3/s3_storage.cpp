@@ -15,6 +15,8 @@ namespace walgd::storage {
 namespace {
 
 constexpr std::string_view metadata_head = "x-amz-meta-";
+/// By one request: nothing is heard of it until it is done.
+constexpr std::uint64_t copied_at_once = 64 << 20;
 
 ObjectInfo info_of(ObjectKey key, const HttpHead& head) {
     ObjectInfo info;
@@ -69,6 +71,26 @@ public:
         std::unique_ptr<Upload> upload =
             std::make_unique<S3Upload>(client_, key, parse_upload_id(answer.body), options.if_absent);
         co_return upload;
+    }
+
+    awaitable<CopyOutcome> copy(ObjectKey from, ObjectKey to) override {
+        const auto source = co_await head(from);
+        if (!source) co_return CopyOutcome::absent;
+        if (source->bytes > copied_at_once) {
+            const auto outcome = co_await copy_by_pieces(*source, to);
+            co_return outcome;
+        }
+        S3Request request;
+        request.method = "PUT";
+        request.key = to.path();
+        request.headers = object_headers({});
+        for (auto& header : client_.copy_source_headers(from.path())) request.headers.push_back(std::move(header));
+        request.what = fmt::format("cannot copy {} to {}", client_.name_of(from.path()), client_.name_of(to.path()));
+        request.accepted = {200, 404, 405, 501};
+        const auto answer = co_await client_.call(request, xml_bytes_max);
+        const auto outcome = outcome_of_copy(answer, request.what);
+        if (outcome == CopyOutcome::copied) check_copied(answer.body, request.what);
+        co_return outcome;
     }
 
     awaitable<std::optional<ObjectInfo>> head(ObjectKey key) override {
@@ -189,6 +211,31 @@ public:
     }
 
 private:
+    awaitable<CopyOutcome> copy_by_pieces(ObjectInfo source, ObjectKey to) {
+        const PutOptions options{.if_absent = false, .metadata = source.metadata};
+        const auto started = co_await start_upload(to, options);
+        auto& upload = static_cast<S3Upload&>(*started);
+        const auto piece_bytes = std::max<std::uint64_t>(copied_at_once, source.bytes / pieces_max + 1);
+        auto outcome = CopyOutcome::copied;
+        std::optional<Error> failure;
+        try {
+            int number = 0;
+            for (std::uint64_t offset = 0; offset < source.bytes && outcome == CopyOutcome::copied; offset += piece_bytes) {
+                const ByteRange range{offset, std::min(piece_bytes, source.bytes - offset)};
+                outcome = co_await upload.copy_piece(++number, source.key, range);
+            }
+            if (outcome == CopyOutcome::copied) {
+                co_await upload.complete();
+            }
+        } catch (const Error& error) {
+            failure = error;
+        }
+        if (!failure && outcome == CopyOutcome::copied) co_return outcome;
+        co_await upload.abort();
+        if (failure) throw *failure;
+        co_return outcome;
+    }
+
     awaitable<UploadsPage> list_uploads(std::string folder, std::string after_key, std::string after_id) {
         S3Request request;
         request.method = "GET";

@@ -45,6 +45,26 @@ awaitable<void> S3Upload::put_piece(int number, std::uint64_t, ByteView bytes) {
     sizes_[number] = bytes.size();
 }
 
+awaitable<CopyOutcome> S3Upload::copy_piece(int number, ObjectKey from, ByteRange range) {
+    S3Request request;
+    request.method = "PUT";
+    request.key = key_.path();
+    request.query = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
+    request.headers = client_.customer_key_headers();
+    for (auto& header : client_.copy_source_headers(from.path())) request.headers.push_back(std::move(header));
+    request.headers.emplace_back("x-amz-copy-source-range",
+                                 fmt::format("bytes={}-{}", range.offset, range.offset + *range.length - 1));
+    request.what =
+        fmt::format("cannot copy piece {} of {} to {}", number, client_.name_of(from.path()), client_.name_of(key_.path()));
+    request.accepted = {200, 404, 405, 501};
+    const auto answer = co_await client_.call(request, xml_bytes_max);
+    const auto outcome = outcome_of_copy(answer, request.what);
+    if (outcome != CopyOutcome::copied) co_return outcome;
+    etags_.emplace_back(number, parse_copied_piece(answer.body, request.what));
+    sizes_[number] = *range.length;
+    co_return outcome;
+}
+
 awaitable<PutOutcome> S3Upload::complete() {
     std::ranges::sort(etags_);
     const auto body = complete_body(etags_);

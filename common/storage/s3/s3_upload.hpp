@@ -15,6 +15,8 @@ public:
         : client_(client), key_(std::move(key)), id_(std::move(id)), if_absent_(if_absent) {}
 
     awaitable<void> put_piece(int number, std::uint64_t offset, ByteView bytes) override;
+    /// The piece is a range of an object of the bucket, whose bytes do not come here.
+    awaitable<CopyOutcome> copy_piece(int number, ObjectKey from, ByteRange range);
     awaitable<PutOutcome> complete() override;
     awaitable<void> abort() override;
 
