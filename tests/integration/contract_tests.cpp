@@ -80,4 +80,19 @@ TEST_CASE("metadata is kept with an object", "[storage]") {
     CHECK(there.head("m")->metadata.at("walgd-sha256") == "abc");
 }
 
+TEST_CASE("a copy of more than goes by one request has all of its source", "[storage]") {
+    Spoken<RetryingServerBackend> there;
+    const std::string from = "basebackups_005/b/tar_partitions/part_001.tar", to = "basebackups_005/b/tar_partitions/copy_0.tar";
+    const auto once = noise(1 << 20);
+    std::string body;
+    for (char number = 0; number < 70; ++number) {
+        body += text_of(once.view());
+        body.back() = number;
+    }
+    there.put(from, body);
+    CHECK(there.copy(from, to) == storage::CopyOutcome::copied);
+    CHECK(there.head(to)->bytes == body.size());
+    CHECK((there.get(to) == body));
+}
+
 } // namespace walgd::test

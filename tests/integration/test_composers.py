@@ -7,7 +7,7 @@ import tarfile
 import unittest
 
 import test_delta
-from harness import Cluster, Minio, Walgd, start, until
+from harness import GOLDEN, Cluster, Minio, Walgd, start, until
 
 KEYS = ("0" * 64, "1" * 64)
 
@@ -175,6 +175,19 @@ class Composers(test_delta.DeltaCase):
                     target = self.scratch.path / name
                     self.alone(**settings).walg("backup-fetch", target, name)
                     shutil.rmtree(target)
+
+    def test_the_same_openpgp_keys_are_known_by_a_public_key(self):
+        self.make()
+        self.push()
+        keys = GOLDEN / "pgp/keys"
+        for key, takes in (("plain.pub.asc", False), ("plain.pub.asc", True), ("two.pub.asc", False), ("two.pub.asc", True), ("plain.pub.asc", False)):
+            with self.subTest(key=key, takes=takes):
+                self.change()
+                name, said, copied = self.taken(WALG_PGP_KEY_PATH=str(keys / key))
+                self.assertEqual(copied > 0, takes, said)
+                target = self.scratch.path / name
+                self.alone(WALG_PGP_KEY_PATH=str(keys / key.replace("pub", "sec"))).walg("backup-fetch", target, name)
+                shutil.rmtree(target)
 
     def test_tablespaces(self):
         self.make()
