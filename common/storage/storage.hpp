@@ -159,6 +159,8 @@ public:
     virtual Storage& answering() { return *this; }
     /// Of several storages: the one that new objects go to now. Itself, where it is one.
     virtual awaitable<Storage*> home() { co_return this; }
+    /// Of several storages: each by itself, where the same object may be as a copy of its own. Itself, where it is one.
+    virtual std::vector<Storage*> each() { return {this}; }
 };
 
 /// All pages of a listing, for folders of bounded size.

@@ -1,10 +1,11 @@
 """WALG_FAILOVER_STORAGES: two file storages, of which one dies when its folder is moved away, and a MinIO that is stopped."""
 import json
+import shutil
 import signal
 import unittest
 import urllib.request
 
-from harness import Cluster, Minio, TestCase, Walgd, free_port, run, stop, until
+from harness import GOLDEN, Cluster, Minio, TestCase, Walgd, free_port, run, stop, until
 from made_wal import segment_name, write_segment
 
 FIRST, SECOND, THIRD = (segment_name(number) for number in (1, 2, 3))
@@ -233,6 +234,31 @@ class FailoverStorages(TestCase):
         listed = json.loads(walgd.walg("backup-list", "--json").stdout)
         self.assertEqual([backup["storage_name"] for backup in listed], ["east"] * 3)
         self.assertFalse(self.holds("east", "wal_005"))
+
+    def test_a_mark_is_of_all_copies_and_one_that_has_it_keeps_all(self):
+        for folder in self.folders.values():
+            shutil.copytree(GOLDEN / "delta-zstd/archive", folder, dirs_exist_ok=True)
+        first, latest = "base_000000010000000000000013", "base_000000010000000000000042"
+        document = lambda name, backup: self.folders[name] / f"basebackups_005/{backup}/metadata.json"
+        permanent = lambda backup: [json.loads(document(name, backup).read_text())["is_permanent"] for name in ("default", "east")]
+        for folder in self.folders.values():
+            for path in [*folder.glob("basebackups_005/*_D_*"), *folder.glob("wal_005/00000002*")]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self.scratch.own_tree(folder)
+        for backup in (first, latest):
+            self.walgd.walg("backup-mark", backup, name="wal-g")
+            self.assertEqual(permanent(backup), [True, True])
+            self.walgd.walg("backup-mark", "-i", backup)
+            self.assertEqual(permanent(backup), [False, False])
+        document("east", first).write_text(document("east", first).read_text().replace('"is_permanent":false', '"is_permanent":true'))
+        self.assertEqual(permanent(first), [False, True])
+        told = self.walgd.walg("delete", "before", latest, "--confirm", name="wal-g", check=False).stderr
+        for name in ("default", "east"):
+            self.assertTrue(document(name, first).exists(), told)
+        self.walgd.walg("backup-mark", "-i", first)
+        self.assertEqual(permanent(first), [False, False])
+        self.walgd.walg("delete", "before", latest, "--confirm", name="wal-g")
+        self.assertFalse(document("default", first).exists() or document("east", first).exists())
 
     def test_a_dead_s3_is_replaced_and_told_in_metrics(self):
         minio, port = Minio(self.scratch), free_port()

@@ -70,12 +70,17 @@ std::vector<std::string> backups_to_mark(const Inventory& inventory, const std::
 
 awaitable<void> write_mark(storage::Storage& storage, std::string backup, bool permanent) {
     const auto key = metadata_key(backup);
-    const auto document = co_await storage::get_whole(storage, key, document_bytes_max);
-    if (!document)
+    bool found = false;
+    for (auto* one : storage.each()) {
+        const auto document = co_await storage::get_whole(*one, key, document_bytes_max);
+        if (!document) continue;
+        const auto text = marked(text_of(document->view()), permanent, key.path());
+        co_await one->put(key, bytes_of(text), {});
+        found = true;
+    }
+    if (!found)
         throw Error(ErrorKind::corrupt, fmt::format("{} is not there, and the mark stands in it", key.path()),
                     "restore it from a copy");
-    const auto text = marked(text_of(document->view()), permanent, key.path());
-    co_await storage.put(key, bytes_of(text), {});
 }
 
 } // namespace walgd::archive

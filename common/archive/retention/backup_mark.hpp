@@ -11,7 +11,8 @@ inline Unreadable unreadable_for_mark(bool permanent) { return permanent ? Unrea
 /// sentinel cannot be read may be it, or what it is based on.
 std::vector<std::string> backups_to_mark(const Inventory& inventory, const std::string& name, bool permanent);
 
-/// Writes the mark into the backup's metadata.json; everything else of the document stays. Error(corrupt) when it is not there.
+/// Writes the mark into the backup's metadata.json, of several storages into each one's; everything else of the document stays.
+/// Error(corrupt) when it is nowhere.
 awaitable<void> write_mark(storage::Storage& storage, std::string backup, bool permanent);
 
 } // namespace walgd::archive

@@ -143,6 +143,16 @@ private:
         sentinels_[index] = std::move(sentinel);
         auto metadata = co_await read_metadata(archive_.storage, name);
         metadata_[index] = std::move(metadata);
+        co_await read_other_marks(index);
+    }
+    /// Of several storages a copy each has a mark of its own: deleting is of all of them, and one that is permanent counts.
+    awaitable<void> read_other_marks(std::size_t index) {
+        const auto storages = archive_.storage.each();
+        if (storages.size() == 1 || !metadata_[index]) co_return;
+        for (auto* storage : storages) {
+            const auto metadata = co_await read_metadata(*storage, entries_[index].name);
+            if (metadata && metadata->is_permanent) metadata_[index]->is_permanent = true;
+        }
     }
     awaitable<void> read_history(std::string object) {
         const storage::ObjectKey key(std::string(wal_folder) + object);

@@ -317,6 +317,11 @@ public:
         }
         co_return &members_.patient(0);
     }
+    std::vector<Storage*> each() override {
+        std::vector<Storage*> each;
+        for (const auto index : members_to_change()) each.push_back(&members_.patient(index));
+        return each;
+    }
 
 private:
     template <class Found, class Ask> awaitable<Found> look_up(ObjectKey key, Ask ask) {

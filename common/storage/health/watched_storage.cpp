@@ -1,5 +1,6 @@
 #include "common/storage/health/watched_storage.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace walgd::storage {
@@ -159,6 +160,11 @@ public:
     awaitable<Storage*> home() override {
         auto* const home = co_await watch_.inner.home();
         co_return home == &watch_.inner ? this : home;
+    }
+    std::vector<Storage*> each() override {
+        auto each = watch_.inner.each();
+        std::ranges::replace(each, &watch_.inner, static_cast<Storage*>(this));
+        return each;
     }
 
 private:
