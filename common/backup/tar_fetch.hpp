@@ -25,7 +25,8 @@ struct TarObject {
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
                const std::function<void(std::size_t)>& on_stored);
 
-/// The same for a handler that needs little of the tar, or has much of it: that is not fetched, where the tar tells what is where.
+/// The same for a handler that needs little of the tar, or has much of it: that is not fetched, where the tar tells what is
+/// where.
 void fetch_from_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
                     const std::function<void(std::size_t)>& on_stored);
 
