@@ -260,6 +260,20 @@ class FailoverStorages(TestCase):
         self.walgd.walg("delete", "before", latest, "--confirm", name="wal-g")
         self.assertFalse(document("default", first).exists() or document("east", first).exists())
 
+    def test_unchanged_parts_are_copied_while_another_storage_is_dead(self):
+        cluster = Cluster(self.scratch, segment_mb=1)
+        walgd = self.walgd = Walgd(self.scratch, self.settings(WALG_TAR_SIZE_THRESHOLD="3000000", WALG_UPLOAD_DISK_CONCURRENCY="1"), cluster).start()
+        cluster.archive_with(walgd.archive_command())
+        cluster.start()
+        self.kill("default")
+        walgd.walg("backup-push", cluster.data)
+        cluster.switch()
+        walgd.walg("backup-push", cluster.data, "--copy-composer")
+        last = json.loads(walgd.walg("backup-list", "--json").stdout)[-1]
+        self.assertEqual(last["storage_name"], "east")
+        tars = [path.name for path in (self.folders["east"] / "basebackups_005" / last["backup_name"] / "tar_partitions").iterdir()]
+        self.assertTrue([tar for tar in tars if tar.startswith("copy_")], tars)
+
     def test_a_dead_s3_is_replaced_and_told_in_metrics(self):
         minio, port = Minio(self.scratch), free_port()
         own = {**minio.settings(), "WALG_FAILOVER_STORAGES": json.dumps({"east": {"WALG_FILE_PREFIX": str(self.folders["east"])}}), "WALGD_HTTP_LISTEN": f"127.0.0.1:{port}"}

@@ -287,7 +287,8 @@ std::vector<FormerParts::Part*> FormerParts::copy_all(UploadRoom& room, const Pa
 
 /// Copies it; empty: it was.
 std::string FormerParts::reason_not_copied(UploadRoom& room, const Part& part, const storage::ObjectKey& to) const {
-    auto& storage = room.archive.storage;
+    // Of several storages those that answer, as for the intent: a new backup is in one.
+    auto& storage = room.archive.storage.answering();
     const auto& io = room.archive.io;
     if (run_blocking(io, storage.head(to), room.stop))
         throw Error(ErrorKind::refused,
