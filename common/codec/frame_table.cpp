@@ -65,7 +65,7 @@ std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_
     for (std::size_t at = head_bytes; at + frame_footer_bytes < table.size(); at += entry_bytes) {
         Frame frame{number_at(table, at), number_at(table, at + 4), {}};
         std::ranges::copy(table.subspan(at + 8, frame.hash.size()), frame.hash.begin());
-        if (frame.packed > frame_bound || frame.plain > frame_bytes) return std::nullopt;
+        if (frame.packed == 0 || frame.packed > frame_bound || frame.plain > frame_bytes) return std::nullopt;
         packed_bytes += frame.packed;
         frames.push_back(frame);
     }

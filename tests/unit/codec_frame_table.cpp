@@ -106,6 +106,8 @@ TEST_CASE("a table that is damaged, or of another object, is none", "[codec]") {
         CHECK((!parsed || (at >= 8 && at < 8 + 3 * 24 && (at - 8) % 24 >= 4)));
     }
     CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({{1, frame_bytes + 1, {}}})), 41));
+    const auto empty = compose_frame_table({{5, 5, {}}, {0, 5, {}}}); // a fetch would read on for ever
+    CHECK_FALSE(parse_frame_table(bytes_of(empty), empty.size() + 5));
 }
 
 TEST_CASE("frames in which nothing is needed are not decoded, in any cut", "[codec]") {
