@@ -14,6 +14,7 @@ struct Bucket {
     std::shared_ptr<Log> log = silent_log();
     S3Options options;
     FakeAnswer copied{200, "<CopyObjectResult><ETag>\"x\"</ETag></CopyObjectResult>"};
+    FakeAnswer abort_answer{204, ""};
     std::optional<std::uint64_t> object_bytes = 3;
     std::string asked;
     std::vector<std::string> pieces;
@@ -35,7 +36,7 @@ struct Bucket {
             if (what.find("uploads=") != std::string::npos)
                 return FakeAnswer{200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
             if (what.starts_with("DELETE")) ++aborted;
-            if (what.starts_with("DELETE")) return FakeAnswer{204, ""};
+            if (what.starts_with("DELETE")) return abort_answer;
             if (what.starts_with("POST")) ++completed;
             if (what.starts_with("POST")) return FakeAnswer{200, "<CompleteMultipartUploadResult/>"};
             asked = what;
@@ -81,6 +82,10 @@ TEST_CASE("S3 copies a large object by ranges of it, and aborts what does not co
     CHECK(test::kind_of([&] { bucket.copy(); }) == ErrorKind::transient);
     CHECK(bucket.aborted == 2);
     CHECK(bucket.completed == 1);
+    bucket.copied = {400, "<Error><Code>InvalidRequest</Code></Error>"};
+    bucket.abort_answer = {503, "<Error><Code>SlowDown</Code></Error>"};
+    CHECK_THAT(test::text_of_error([&] { bucket.copy(); }), Contains("InvalidRequest"));
+    CHECK(bucket.aborted == 3);
 }
 
 TEST_CASE("S3's answers to a copy are told apart", "[s3]") {

@@ -231,7 +231,11 @@ private:
             failure = error;
         }
         if (!failure && outcome == CopyOutcome::copied) co_return outcome;
-        co_await upload.abort();
+        try {
+            co_await upload.abort();
+        } catch (const Error& error) {
+            if (!failure) failure = error; // else what failed first is the cause
+        }
         if (failure) throw *failure;
         co_return outcome;
     }
