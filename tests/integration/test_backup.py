@@ -410,6 +410,8 @@ class LittleOfALargePart(TestCase):
                 self.cluster.psql("vacuum freeze t")  # else whoever reads the pages changes them
                 self.walgd.walg("backup-push", self.cluster.data)
                 expected = self.cluster.checksum()
+                restored = lambda told: int(re.search(r"files, (\d+) MiB", told)[1])
+                whole = restored(self.walgd.walg("backup-fetch", self.scratch.path / "another", "LATEST").stderr)
                 target, _ = self.fetch()
                 new = self.recovered(target)
                 self.assertEqual(new.checksum(), expected)
@@ -420,11 +422,13 @@ class LittleOfALargePart(TestCase):
                 told = self.walgd.walg("backup-fetch", target, "LATEST", "--in-place").stderr
                 fetched, all = map(int, re.search(r"(\d+) of (\d+) MiB were fetched", told).groups())
                 self.assertLess(fetched, all / 2, told)
+                self.assertEqual(restored(told), whole, told)
                 new = self.recovered(target)
                 self.assertEqual(new.checksum(), expected)
                 for cluster in (new, self.cluster):
                     cluster.stop("immediate")
                     shutil.rmtree(cluster.data)
+                shutil.rmtree(self.scratch.path / "another")
 
     def test_pages_that_newer_deltas_have(self):
         self.folder, settings = self.store()

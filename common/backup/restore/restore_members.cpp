@@ -198,7 +198,9 @@ void MemberWriter::data(ByteView bytes) {
 
 void MemberWriter::skip(std::uint64_t count) {
     job_.progress.bytes_done += count;
-    if (content_) content_->skip(count);
+    if (!content_) return;
+    content_->skip(count);
+    job_.bytes += count;
 }
 
 void MemberWriter::end() {

@@ -33,7 +33,7 @@ struct RestoreJob {
     RestoreTarget& target;
     Progress& progress;
     PageMaps pages;
-    std::atomic<std::uint64_t> files = 0, bytes = 0; ///< written
+    std::atomic<std::uint64_t> files = 0, bytes = 0; ///< restored, what was there already too
 };
 
 /// Files, folders and links of one tar, as they come, into the target: of every file what the plan says.
