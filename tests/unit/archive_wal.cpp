@@ -325,6 +325,46 @@ TEST_CASE("the pieces of a push that is given up are removed from the storage", 
     CHECK(stuck.aborted == 1);
 }
 
+TEST_CASE("what the storage keeps back, of an archive class, and an upload that somebody aborted are no other content", "[wal]") {
+    /// Hands out nothing of a folder, and takes no piece.
+    struct Refusing : test::CountingStorage {
+        using CountingStorage::CountingStorage;
+        struct Pieces : storage::Upload {
+            awaitable<void> put_piece(int, std::uint64_t, ByteView) override { throw Error(ErrorKind::refused, "NoSuchUpload"); }
+            awaitable<storage::PutOutcome> complete() override { co_return storage::PutOutcome::stored; }
+            awaitable<void> abort() override { co_return; }
+        };
+        awaitable<std::unique_ptr<storage::ObjectReader>> get(storage::ObjectKey key, storage::ByteRange range) override {
+            if (key.path().starts_with(folder)) throw Error(ErrorKind::refused, "InvalidObjectState");
+            return CountingStorage::get(key, range);
+        }
+        awaitable<std::unique_ptr<storage::Upload>> start_upload(storage::ObjectKey, storage::PutOptions) override {
+            co_return std::make_unique<Pieces>();
+        }
+        std::string folder = "wal_005/";
+    };
+    Fixture fixture;
+    const auto text = segment_text({});
+    fixture.push(first, text);
+    Refusing refusing(fixture.backend.storage());
+    auto archive = with_storage(fixture.archive, refusing);
+    const auto push = [&](const std::string& name, const std::string& path) {
+        WalPusher pusher(archive, {});
+        fixture.backend.loop.run(pusher.push(name, open_file(path, O_RDONLY)));
+    };
+    CHECK(kind_of([&] { push(first, fixture.local / "source"); }) == ErrorKind::failed);
+    const auto path = fixture.local / "large";
+    constexpr std::uint32_t bytes = 64 << 20; // more than is sent whole
+    write_file_atomically(path, bytes_of(WalHeaderText{.address = bytes, .segment_bytes = bytes}.bytes()), 0600);
+    std::filesystem::resize_file(path, bytes);
+    CHECK(kind_of([&] { push(first, path); }) == ErrorKind::failed);
+    // Whose archive it is other objects tell, or nobody.
+    refusing.folder = "walgd_005/";
+    CHECK(fixture.backend.loop.run(archive_system(archive)) == pg::SystemIdentifier(WalHeaderText().system));
+    refusing.folder.clear();
+    CHECK(kind_of([&] { fixture.backend.loop.run(archive_system(archive)); }) == ErrorKind::failed);
+}
+
 TEST_CASE("an object that holds another segment is not handed out", "[wal]") {
     Fixture fixture;
     fixture.push(first, segment_text({}));

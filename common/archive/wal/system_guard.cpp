@@ -18,7 +18,7 @@ storage::ObjectKey system_key() { return storage::ObjectKey(std::string(own_fold
 
 std::string system_json(pg::SystemIdentifier system) { return fmt::format(R"({{"system_identifier":{}}})", system.number()); }
 
-/// Asks one object after the other. A damaged one says nothing, and others may.
+/// Asks one object after the other. One that is damaged, or that the storage does not hand out, says nothing, and others may.
 class Asking {
 public:
     explicit Asking(Archive& archive)
@@ -47,8 +47,9 @@ private:
             const auto found = co_await std::move(asking);
             co_return found;
         } catch (const Error& error) {
-            if (error.kind() != ErrorKind::corrupt) throw;
-            damage_ = error;
+            const bool kept_back = error.kind() == ErrorKind::refused; // of an archive class
+            if (error.kind() != ErrorKind::corrupt && !kept_back) throw;
+            damage_ = kept_back ? Error(ErrorKind::failed, error.what(), error.hint()) : error;
         }
         co_return std::nullopt;
     }

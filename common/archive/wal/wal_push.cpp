@@ -94,6 +94,9 @@ awaitable<storage::PutOutcome> put_in_pieces(Archive& archive, const WalSource& 
     co_await asio::this_coro::throw_if_cancelled(false);
     co_await give_up(archive, *upload, key);
     co_await asio::this_coro::throw_if_cancelled(throws);
+    const auto error = as_error(failure);
+    // Of the upload, which somebody aborted, not of the file: it may be tried again.
+    if (error.kind() == ErrorKind::refused) throw Error(ErrorKind::failed, error.what(), error.hint());
     std::rethrow_exception(failure);
 }
 

@@ -60,6 +60,19 @@ std::vector<const codec::Compression*> other_methods(const Archive& archive) {
                 "each cluster a prefix of its own");
 }
 
+/// What the storage does not hand out, of an archive class, is not said to be other content.
+awaitable<std::unique_ptr<storage::ObjectReader>> open(Archive& archive, storage::ObjectKey key) {
+    std::optional<Error> refusal;
+    try {
+        auto reader = co_await archive.storage.get(std::move(key), {});
+        co_return reader;
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::refused) throw;
+        refusal = error;
+    }
+    throw Error(ErrorKind::failed, refusal->what(), refusal->hint());
+}
+
 } // namespace
 
 awaitable<void> StoredWal::warm_up() {
@@ -102,7 +115,7 @@ awaitable<std::optional<StoredObject>> StoredWal::find_before_put(std::string na
 }
 
 awaitable<void> StoredWal::check_same(const WalSource& source, StoredObject there) {
-    const auto reader = co_await archive_.storage.get(there.key, {});
+    const auto reader = co_await open(archive_, there.key);
     if (!reader)
         throw Error(ErrorKind::transient, fmt::format("{} was there a moment ago, and is not any more", there.key.path()),
                     "is something deleting from the archive?");
