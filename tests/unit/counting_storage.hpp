@@ -13,6 +13,7 @@ public:
     std::size_t page_objects = 1000;
     bool keeps_all = false;        ///< nothing is removed, as from a bucket whose objects are locked
     bool refuses_removing = false; ///< the whole request, as to those who may only write
+    std::string keeps_back;        ///< the key of an object that is not handed out, as of an archive class
 
     std::string describe() const override { return inner_.describe(); }
     awaitable<storage::PutOutcome> put(storage::ObjectKey key, ByteView body, storage::PutOptions options) override {
@@ -34,6 +35,7 @@ public:
     }
     awaitable<std::unique_ptr<storage::ObjectReader>> get(storage::ObjectKey key, storage::ByteRange range) override {
         ++calls;
+        if (key.path() == keeps_back) throw Error(ErrorKind::refused, "InvalidObjectState");
         return inner_.get(key, range);
     }
     awaitable<storage::ListPage> list(std::string folder, storage::ListOptions options) override {

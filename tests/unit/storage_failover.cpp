@@ -153,6 +153,19 @@ TEST_CASE("an object is read from the nearest storage that has it", "[storage]")
     CHECK(all.run(all.there.storage().head(ObjectKey(segment)))->bytes == 7);
 }
 
+TEST_CASE("what one storage keeps back, of an archive class, is read from another one that has it", "[storage]") {
+    Fixture all;
+    all.write("default", segment, "near");
+    all.there.counted[0]->keeps_back = segment;
+    for (auto* storage : {&all.there.storage(), &all.there.storage().answering()})
+        CHECK(kind_of([&] { all.get(*storage, segment); }) == ErrorKind::refused);
+    all.there.kill("west");
+    CHECK(kind_of([&] { all.get(segment); }) == ErrorKind::refused); // it is there
+    all.write("east", segment, "far");
+    CHECK(all.get(segment) == "far");
+    CHECK(all.there.failover->aliveness().states()[0].reads);
+}
+
 TEST_CASE("absent is what every storage said; while one does not answer, it is an outage", "[storage]") {
     Fixture all;
     CHECK_FALSE(all.get(segment).has_value());

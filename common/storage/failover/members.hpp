@@ -54,7 +54,8 @@ public:
 
     /// `call` is of the member; its end is noted.
     template <class T> awaitable<T> noted(std::size_t index, Use use, awaitable<T> call);
-    /// Asks one after the other until one has it, with its index. Found is false where there is none.
+    /// Asks one after the other until one has it, with its index. Found is false where there is none. One that has it and does
+    /// not hand it out, of an archive class, is passed over as long as another one does.
     template <class Found, class Ask> awaitable<std::pair<Found, std::size_t>> find(Reach reach, ObjectKey key, Ask ask);
 
     /// Whether new objects can go there: it is alive, or turns out to be, where that is to be found out now.
@@ -107,6 +108,7 @@ template <class T> awaitable<T> Members::noted(std::size_t index, Use use, await
 
 template <class Found, class Ask> awaitable<std::pair<Found, std::size_t>> Members::find(Reach reach, ObjectKey key, Ask ask) {
     std::optional<std::pair<std::size_t, Error>> first_failure;
+    std::optional<Error> kept_back;
     bool answered = false;
     for (const auto index : to_ask(reach)) {
         std::optional<Error> failure;
@@ -116,12 +118,17 @@ template <class Found, class Ask> awaitable<std::pair<Found, std::size_t>> Membe
             auto found = co_await noted<Found>(index, Use::read, std::move(call));
             if (found) co_return std::pair<Found, std::size_t>(std::move(found), index);
         } catch (const Error& error) {
-            if (!is_outage(error)) throw;
+            if (!is_outage(error) && error.kind() != ErrorKind::refused) throw;
             failure = error;
         }
-        answered = answered || !failure;
-        if (failure && !first_failure) first_failure.emplace(index, *failure);
+        if (!failure)
+            answered = true;
+        else if (failure->kind() == ErrorKind::refused)
+            kept_back = failure;
+        else if (!first_failure)
+            first_failure.emplace(index, *failure);
     }
+    if (kept_back) throw *kept_back;
     if (first_failure && (reach == Reach::all || !answered)) refuse_absent(key, first_failure->first, first_failure->second);
     co_return std::pair<Found, std::size_t>(Found(), size());
 }
