@@ -24,6 +24,7 @@ public:
     std::map<pg::TimelineId, std::string> timelines;
     bool with_index = true;
     std::uint64_t shown = 0;
+    std::set<pg::Segment> noted;
     std::optional<pg::Segment> damaged;
 
     void require_sound(pg::Segment one) const {
@@ -35,6 +36,7 @@ public:
         return bytes;
     }
     archive::WalNote note(pg::Segment one, std::optional<pg::Segment> next) override {
+        noted.insert(one);
         require_sound(one);
         auto run = run_of(one);
         if (next) run.join(run_of(*next).head_only());
@@ -91,6 +93,18 @@ struct World {
         view.backups.push_back({name, pg::TimelineId(1), begins[after - 1], pg::Lsn(begins[after].bytes() + 64),
                                 time_of(after) - std::chrono::seconds(5), time_of(after) + std::chrono::seconds(5)});
     }
+    /// The second timeline: the first one's WAL up to the 80th commit, then other ones.
+    void leave() {
+        fork = pg::Lsn(begins[79].bytes() + 64);
+        WrittenWal second(pg::Lsn(first_number * segment_bytes));
+        for (std::uint32_t index = 0; index < 80; ++index) step(second, index);
+        for (std::uint32_t index = 500; index < 540; ++index) second_begins.push_back(step(second, index));
+        const pg::TimelineId two(2);
+        wal.timelines[two] = second.pages();
+        view.histories[two] = {two, {{pg::TimelineId(1), fork}}};
+        const auto last = pg::segment_number(second.place(), segment_bytes);
+        for (auto number = pg::segment_number(fork, segment_bytes); number <= last; ++number) view.segments.insert({two, number});
+    }
     MomentPlan plan(MomentTarget target, std::string backup = {}) { return plan_moment(view, wal, {target, {}, backup}); }
     std::string refusal(MomentTarget target, std::string backup = {}) {
         return test::text_of_error([&] { plan(target, backup); });
@@ -99,8 +113,8 @@ struct World {
 
     Wal wal;
     ArchiveView view;
-    std::vector<pg::Lsn> begins;
-    pg::Lsn end{0};
+    std::vector<pg::Lsn> begins, second_begins;
+    pg::Lsn end{0}, fork{0};
     std::uint64_t last_number = 0;
 };
 
@@ -265,16 +279,7 @@ TEST_CASE("a subtransaction's own end is told to be its parent's", "[backup]") {
 
 TEST_CASE("a timeline that was left leads on to the next, and no further than where it was left", "[backup]") {
     World world;
-    // The second timeline: the first one's WAL up to the 80th commit, then other ones.
-    const auto fork = pg::Lsn(world.begins[79].bytes() + 64);
-    WrittenWal second(pg::Lsn(first_number * segment_bytes));
-    for (std::uint32_t index = 0; index < 80; ++index) World::step(second, index);
-    for (std::uint32_t index = 500; index < 540; ++index) World::step(second, index);
-    world.wal.timelines[pg::TimelineId(2)] = second.pages();
-    world.view.histories[pg::TimelineId(2)] = {pg::TimelineId(2), {{pg::TimelineId(1), fork}}};
-    for (auto number = pg::segment_number(fork, segment_bytes); number <= pg::segment_number(second.place(), segment_bytes);
-         ++number)
-        world.view.segments.insert({pg::TimelineId(2), number});
+    world.leave();
     CHECK(world.plan({}).timeline == pg::TimelineId(2));
     CHECK(world.last_xid({}) == 538); // 539 was an abort
     CHECK(world.last_xid(at_xid(first_xid + 520)) == 520);
@@ -298,6 +303,17 @@ TEST_CASE("a timeline that was left leads on to the next, and no further than wh
     // A backup of what was left behind the fork is on no way to the second.
     world.add_backup("base_000000010000000000000006", 90);
     CHECK(world.plan({}).backup.name == "base_000000010000000000000005");
+}
+
+TEST_CASE("a target that is nowhere costs no look at the WAL that an older timeline has in common with the latest", "[backup]") {
+    World world;
+    world.leave();
+    const auto& begins = world.second_begins;
+    world.view.backups.push_back({"base_00000002000000000000000C", pg::TimelineId(2), begins[10],
+                                  pg::Lsn(begins[11].bytes() + 64), time_of(510), time_of(511)});
+    CHECK(world.refusal(at_time(time_of(900))).find("is not in the archived WAL") != std::string::npos);
+    for (const auto& segment : world.wal.noted)
+        CHECK((segment.timeline == pg::TimelineId(2) || segment.number >= pg::segment_number(world.fork, segment_bytes)));
 }
 
 TEST_CASE("a timeline without a history file is reached from its own backups", "[backup]") {

@@ -219,6 +219,31 @@ std::string commit_text(const archive::NotedEnd& commit) {
 
 namespace {
 
+/// Nothing, where the segment is damaged.
+std::optional<archive::WalNote> sound_note(MomentWal& wal, pg::Segment segment, std::optional<pg::Segment> next) {
+    try {
+        return wal.note(segment, next);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        return std::nullopt;
+    }
+}
+
+/// Whether the target may be in what is on the way to that timeline and not on the one to the latest. No other WAL is read for
+/// it: mostly there is little of that, and much of the rest.
+bool may_be_aside(const ArchiveView& view, MomentWal& wal, const MomentTarget& target, pg::TimelineId timeline) {
+    const TimelinePath latest(view, view.latest_timeline()), path(view, timeline);
+    const StopFinder finder(target, pg::Lsn(0), pg::Lsn(0));
+    return std::ranges::any_of(view.segments, [&](const pg::Segment& segment) {
+        const auto number = segment.number;
+        if (path.segment(number) != segment || latest.segment(number) == segment) return false;
+        std::optional<pg::Segment> next;
+        if (path.has(number + 1)) next = path.segment(number + 1);
+        const auto note = sound_note(wal, segment, next);
+        return note && finder.may_stop_in(*note, path.end_of(number));
+    });
+}
+
 /// The target may be on a timeline that the latest one left before: after a failover, or the trial of a restore. Empty: it is
 /// not.
 std::string on_another_timeline(const ArchiveView& view, MomentWal& wal, const MomentRequest& request) {
@@ -226,7 +251,7 @@ std::string on_another_timeline(const ArchiveView& view, MomentWal& wal, const M
     if (request.timeline || !one_place) return {};
     auto other = request;
     for (auto one = view.histories.rbegin(); one != view.histories.rend(); ++one) {
-        if (one->first == view.latest_timeline()) continue;
+        if (one->first == view.latest_timeline() || !may_be_aside(view, wal, request.target, one->first)) continue;
         try {
             other.timeline = one->first;
             plan_moment(view, wal, other);
@@ -271,16 +296,6 @@ MomentPlan plan_moment(const ArchiveView& view, MomentWal& wal, const MomentRequ
 }
 
 namespace {
-
-/// Nothing, where the segment is damaged.
-std::optional<archive::WalNote> sound_note(MomentWal& wal, pg::Segment segment, std::optional<pg::Segment> next) {
-    try {
-        return wal.note(segment, next);
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::corrupt) throw;
-        return std::nullopt;
-    }
-}
 
 /// Takes the commits of a note into account. True when it has one behind the moment.
 bool narrow(Bracket& bracket, const archive::WalNote& note, const MomentTarget& target) {
