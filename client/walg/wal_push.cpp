@@ -99,6 +99,8 @@ private:
         if (!std::filesystem::exists(path_, error))
             throw Error(ErrorKind::failed,
                         fmt::format("upload: could not open '{0}'\n: open {0}: no such file or directory", path_));
+        if (!std::filesystem::is_regular_file(path_, error)) // what is refused below has other content
+            throw Error(ErrorKind::failed, fmt::format("upload: could not read '{0}'\n: read {0}: is not a regular file", path_));
         archive::WalPushed pushed;
         try {
             pushed = store(context, name, options);

@@ -95,6 +95,16 @@ class AnotherCluster(TestCase):
         self.assertEqual((folder / "wal_005/test_file").read_text(), "other")
 
 
+class NoFile(TestCase):
+    def test_what_is_no_file_is_not_said_to_be_archived_with_other_content(self):
+        _, settings = self.store()
+        walgd = Walgd(self.scratch, settings)
+        refused = walgd.walg("wal-push", self.scratch.folder(segment_name(1)), name="wal-g", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("is not a regular file", refused.stderr)
+        self.assertNotIn("contents differ", refused.stderr)
+
+
 class OtherMethod(TestCase):
     def test_what_another_host_stores_by_another_method_while_the_daemon_runs_is_seen_with_the_next_listing(self):
         folder, settings = self.store()
