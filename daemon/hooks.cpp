@@ -1,7 +1,6 @@
 #include "daemon/hooks.hpp"
 
-#include "common/base/files.hpp"
-#include "common/base/handles.hpp"
+#include "common/base/child_process.hpp"
 #include "common/base/in_quotes.hpp"
 #include "common/base/time_text.hpp"
 #include "common/storage/s3/http.hpp"
@@ -11,10 +10,6 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
@@ -37,15 +32,6 @@ Url parse_url(const std::string& text) {
     return {storage::parse_endpoint(text.substr(0, slash), "hook_url"), slash == text.size() ? "/" : text.substr(slash)};
 }
 
-/// A file in memory that a child reads as its standard input.
-UniqueFd file_with(const std::string& text) {
-    UniqueFd fd(::memfd_create("walgd-event", MFD_CLOEXEC));
-    if (!fd) throw_errno("cannot make a file in memory");
-    write_all(fd.get(), bytes_of(text), "the event");
-    if (::lseek(fd.get(), 0, SEEK_SET) != 0) throw_errno("cannot rewind a file in memory");
-    return fd;
-}
-
 /// Where programs are, and where they have their own settings.
 std::vector<std::string> environment_of_hook() {
     const char *path = ::getenv("PATH"), *home = ::getenv("HOME");
@@ -53,56 +39,6 @@ std::vector<std::string> environment_of_hook() {
     if (home != nullptr) lines.push_back(fmt::format("HOME={}", home));
     return lines;
 }
-
-pid_t spawn(const std::string& program, std::string event, int input) {
-    auto lines = environment_of_hook();
-    std::string name = program;
-    char* words[] = {name.data(), event.data(), nullptr};
-    std::vector<char*> environment;
-    for (auto& line : lines) environment.push_back(line.data());
-    environment.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    posix_spawnattr_t attributes;
-    ::posix_spawnattr_init(&attributes);
-    sigset_t none, usual;
-    ::sigemptyset(&none);
-    ::sigemptyset(&usual);
-    ::sigaddset(&usual, SIGPIPE);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setsigdefault(&attributes, &usual);
-    ::posix_spawnattr_setpgroup(&attributes, 0);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    pid_t child = 0;
-    const int error = ::posix_spawn(&child, program.c_str(), &actions, &attributes, words, environment.data());
-    ::posix_spawnattr_destroy(&attributes);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) throw_errno("cannot start it", error);
-    return child;
-}
-
-/// A child that is ended, with its own, when it is let go of before it ended by itself.
-class Child {
-public:
-    explicit Child(pid_t pid) : pid_(pid) {}
-    ~Child() {
-        if (pid_ == 0) return;
-        ::kill(-pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-    }
-    Child(const Child&) = delete;
-    /// Its wait status, once it has ended.
-    std::optional<int> ended() {
-        int status = 0;
-        if (::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
-        pid_ = 0;
-        return status;
-    }
-
-private:
-    pid_t pid_;
-};
 
 } // namespace
 
@@ -163,17 +99,9 @@ awaitable<void> Hooks::tell(std::string event, std::string json) {
 }
 
 awaitable<void> Hooks::run_program(std::string event, std::string json) {
-    const auto input = file_with(json);
-    Child child(spawn(options_.command, std::move(event), input.get()));
-    for (;;) {
-        const auto status = child.ended();
-        if (status) {
-            if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) co_return;
-            throw Error(ErrorKind::failed, WIFEXITED(*status) ? fmt::format("it ended with {}", WEXITSTATUS(*status))
-                                                              : fmt::format("signal {} ended it", WTERMSIG(*status)));
-        }
-        co_await sleep_for(std::chrono::milliseconds(50));
-    }
+    const auto input = file_in_memory(json);
+    ChildProcess program{{options_.command, std::move(event)}, environment_of_hook(), input.get()};
+    co_await run_child(std::move(program));
 }
 
 awaitable<void> Hooks::post(std::string json) {

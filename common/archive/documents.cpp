@@ -121,7 +121,7 @@ TablespaceSpec parse_tablespace_spec(std::string_view json, const std::string& o
     try {
         document = nlohmann::json::parse(json);
     } catch (const nlohmann::json::exception& error) {
-        throw Error(ErrorKind::misconfigured, fmt::format("{} is not JSON: {}", object, error.what()));
+        throw Error(ErrorKind::misconfigured, fmt::format("{} is not JSON: {}", object, json_complaint(error)));
     }
     if (!document.is_object()) throw Error(ErrorKind::misconfigured, fmt::format("{} is not a JSON object", object));
     return spec_of(document, object);
@@ -132,7 +132,7 @@ std::string normalized_user_data(std::string_view text) {
     try {
         return json_value(nlohmann::json::parse(text));
     } catch (const nlohmann::json::exception& error) {
-        throw Error(ErrorKind::misconfigured, fmt::format("the user data is not JSON: {}", error.what()),
+        throw Error(ErrorKind::misconfigured, fmt::format("the user data is not JSON: {}", json_complaint(error)),
                     R"(a plain text is JSON in quotes: --add-user-data '"text"')");
     }
 }

@@ -138,7 +138,7 @@ public:
         return true;
     }
     bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON at byte {}: {}", object_, position, error.what()),
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON at byte {}: {}", object_, position, json_complaint(error)),
                     "the object is damaged or cut");
     }
 

@@ -103,6 +103,12 @@ bool too_deep(std::string_view json) {
     return depth > depth_max;
 }
 
+std::string json_complaint(const nlohmann::json::exception& error) {
+    const std::string_view text = error.what(); // "[json.exception.parse_error.101] parse error at ..."
+    const auto end = text.starts_with('[') ? text.find("] ") : std::string_view::npos;
+    return std::string(end == std::string_view::npos ? text : text.substr(end + 2));
+}
+
 nlohmann::json parse_object(std::string_view text, const std::string& object) {
     if (too_deep(text))
         throw Error(ErrorKind::corrupt, fmt::format("{} has values in each other, too deep for any use", object),
@@ -111,7 +117,7 @@ nlohmann::json parse_object(std::string_view text, const std::string& object) {
     try {
         document = nlohmann::json::parse(text);
     } catch (const nlohmann::json::exception& error) {
-        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON: {}", object, error.what()),
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not JSON: {}", object, json_complaint(error)),
                     "the object is damaged; other backups are not touched by that");
     }
     if (!document.is_object()) throw Error(ErrorKind::corrupt, fmt::format("{} is not a JSON object", object));

@@ -14,6 +14,9 @@ std::string through_json(std::string_view text);
 /// A JSON value as Go's encoder writes a decoded one: keys sorted, numbers through a double.
 std::string json_value(const nlohmann::json& value);
 
+/// What is wrong with a text that is no JSON, for people: without the library's name for it.
+std::string json_complaint(const nlohmann::json::exception& error);
+
 /// Whether values lie in each other deeper than in any document: what walks through a value goes as deep as it does, and would
 /// come to the end of the stack. To be asked before the text is parsed.
 bool too_deep(std::string_view json);

@@ -1,15 +1,12 @@
 #include "common/backup/increment.hpp"
 
 #include "common/base/error.hpp"
+#include "common/base/little_endian.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <fmt/format.h>
 
 namespace walgd::backup {
-
-static_assert(std::endian::native == std::endian::little, "the numbers are copied as they lie in memory");
 
 namespace {
 
@@ -17,24 +14,14 @@ constexpr std::string_view magic("wi1\x55", 4);
 /// 32 GiB of 8 KiB pages in one file. PostgreSQL's files end at 1 GiB, unless it was built with another --with-segsize.
 constexpr std::uint32_t blocks_max = 1 << 22;
 
-template <class Number> void put(std::string& text, Number number) {
-    text.append(reinterpret_cast<const char*>(&number), sizeof number);
-}
-
-template <class Number> Number number_at(const std::byte* bytes) {
-    Number number;
-    std::memcpy(&number, bytes, sizeof number);
-    return number;
-}
-
 } // namespace
 
 std::string compose_increment_head(const IncrementHead& head) {
     std::string text(magic);
     text.reserve(increment_bytes(head.blocks.size(), 0));
-    put(text, head.file_bytes);
-    put(text, static_cast<std::uint32_t>(head.blocks.size()));
-    for (const auto block : head.blocks) put(text, block);
+    append_number(text, head.file_bytes);
+    append_number(text, static_cast<std::uint32_t>(head.blocks.size()));
+    for (const auto block : head.blocks) append_number(text, block);
     return text;
 }
 
@@ -65,8 +52,8 @@ void IncrementParser::start_blocks() {
     const auto start = text_of({buffer_, magic.size()});
     if (start.substr(0, 2) != magic.substr(0, 2) || start[3] != magic[3]) refuse("it does not begin as one");
     if (start[2] != magic[2]) refuse(fmt::format("it is of version '{}', which nobody knows", start[2]));
-    head_.file_bytes = number_at<std::uint64_t>(buffer_ + 4);
-    count_ = number_at<std::uint32_t>(buffer_ + 12);
+    head_.file_bytes = number_at<std::uint64_t>(buffer_, 4);
+    count_ = number_at<std::uint32_t>(buffer_, 12);
     const auto blocks_of_file = head_.file_bytes / block_bytes_;
     if (count_ > blocks_of_file || count_ > blocks_max)
         refuse(fmt::format("it says it has {} pages of a file that has {} bytes", count_, head_.file_bytes));
@@ -86,7 +73,7 @@ ByteView IncrementParser::read_blocks(ByteView bytes) {
         bytes = bytes.subspan(count);
         if (buffered_ < number_bytes) break;
         buffered_ = 0;
-        add_block(number_at<std::uint32_t>(buffer_));
+        add_block(number_at<std::uint32_t>(buffer_, 0));
     }
     if (head_.blocks.size() == count_) {
         at_ = At::pages;

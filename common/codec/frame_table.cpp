@@ -1,31 +1,22 @@
 #include "common/codec/frame_table.hpp"
 
+#include "common/base/little_endian.hpp"
 #include "common/codec/compression.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace walgd::codec {
 
-static_assert(std::endian::native == std::endian::little, "the numbers are copied as they lie in memory");
-
 namespace {
 
 constexpr std::uint32_t skippable_magic = 0x184D2A52;
 constexpr std::string_view table_magic = "wgf1";
 constexpr std::size_t head_bytes = 8, entry_bytes = 8 + sizeof(ContentHash);
-
-void put(std::string& text, std::uint32_t number) { text.append(reinterpret_cast<const char*>(&number), sizeof number); }
-
-std::uint32_t number_at(ByteView bytes, std::size_t offset) {
-    std::uint32_t number;
-    std::memcpy(&number, bytes.subspan(offset).data(), sizeof number);
-    return number;
-}
+constexpr std::size_t count_from_end = 4 + table_magic.size();
 
 } // namespace
 
@@ -39,32 +30,37 @@ std::string compose_frame_table(const std::vector<Frame>& frames) {
     std::string text;
     const auto after_head = frames.size() * entry_bytes + frame_footer_bytes;
     text.reserve(head_bytes + after_head);
-    put(text, skippable_magic);
-    put(text, static_cast<std::uint32_t>(after_head));
+    append_number(text, skippable_magic);
+    append_number(text, static_cast<std::uint32_t>(after_head));
     for (const auto& frame : frames) {
-        put(text, frame.packed);
-        put(text, frame.plain);
+        append_number(text, frame.packed);
+        append_number(text, frame.plain);
         text += text_of(frame.hash);
     }
-    put(text, static_cast<std::uint32_t>(frames.size()));
+    text += text_of(content_hash(bytes_of(text).subspan(head_bytes)));
+    append_number(text, static_cast<std::uint32_t>(frames.size()));
     text += table_magic;
     return text;
 }
 
 std::optional<std::uint64_t> frame_table_bytes(ByteView end) {
     if (end.size() < frame_footer_bytes || text_of(end.last(table_magic.size())) != table_magic) return std::nullopt;
-    return head_bytes + number_at(end.last(frame_footer_bytes), 0) * std::uint64_t{entry_bytes} + frame_footer_bytes;
+    return head_bytes + number_at<std::uint32_t>(end.last(count_from_end), 0) * std::uint64_t{entry_bytes} + frame_footer_bytes;
 }
 
 std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
     if (frame_table_bytes(table) != table.size()) return std::nullopt;
-    if (number_at(table, 0) != skippable_magic || number_at(table, 4) != table.size() - head_bytes) return std::nullopt;
+    if (number_at<std::uint32_t>(table, 0) != skippable_magic || number_at<std::uint32_t>(table, 4) != table.size() - head_bytes)
+        return std::nullopt;
+    const auto entries = table.first(table.size() - frame_footer_bytes).subspan(head_bytes);
+    const auto hash = content_hash(entries);
+    if (!std::ranges::equal(hash, table.subspan(head_bytes + entries.size(), hash.size()))) return std::nullopt;
     std::vector<Frame> frames;
-    frames.reserve((table.size() - head_bytes - frame_footer_bytes) / entry_bytes);
+    frames.reserve(entries.size() / entry_bytes);
     std::uint64_t packed_bytes = table.size();
-    for (std::size_t at = head_bytes; at + frame_footer_bytes < table.size(); at += entry_bytes) {
-        Frame frame{number_at(table, at), number_at(table, at + 4), {}};
-        std::ranges::copy(table.subspan(at + 8, frame.hash.size()), frame.hash.begin());
+    for (std::size_t at = 0; at < entries.size(); at += entry_bytes) {
+        Frame frame{number_at<std::uint32_t>(entries, at), number_at<std::uint32_t>(entries, at + 4), {}};
+        std::ranges::copy(entries.subspan(at + 8, frame.hash.size()), frame.hash.begin());
         if (frame.packed == 0 || frame.packed > frame_bound || frame.plain > frame_bytes) return std::nullopt;
         packed_bytes += frame.packed;
         frames.push_back(frame);

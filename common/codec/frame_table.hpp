@@ -13,6 +13,7 @@
 ///     0    52 2A 4D 18      a skippable frame
 ///     4    size             u32, of what follows
 ///     8    for each frame   u32 packed bytes, u32 plain bytes, 16 bytes XXH3-128 of the plain ones (canonical)
+///     ..   16 bytes         XXH3-128 of what was told of the frames
 ///     ..   N                u32, number of frames
 ///     ..   "wgf1"
 namespace walgd::codec {
@@ -30,11 +31,11 @@ struct Frame {
 std::string compose_frame_table(const std::vector<Frame>& frames);
 
 /// The bytes of the object's end that surely hold the footer.
-inline constexpr std::size_t frame_footer_bytes = 8;
+inline constexpr std::size_t frame_footer_bytes = 24;
 /// What the whole table has by its footer, `end` being the object's end; nothing where there is none.
 std::optional<std::uint64_t> frame_table_bytes(ByteView end);
-/// Reads a table, all of it and no more, of an object of `object_bytes`. Nothing where it is none, has frames that are empty or
-/// larger than compressor()'s or does not fit the object: then the object is read from its begin to its end.
+/// Reads a table, all of it and no more, of an object of `object_bytes`. Nothing where it is none, is damaged, has frames that
+/// are empty or larger than compressor()'s or does not fit the object: then the object is read from its begin to its end.
 std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes);
 
 } // namespace walgd::codec

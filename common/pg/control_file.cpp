@@ -2,11 +2,11 @@
 
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
+#include "common/base/little_endian.hpp"
 #include "common/pg/crc32c.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 
@@ -30,18 +30,6 @@ constexpr std::uint32_t block_bytes_min = 1024, block_bytes_max = 32768;
 constexpr std::size_t state_at = 16, checkpoint_at = 32, redo_at = 40, checkpoint_timeline_at = 48, min_recovery_at = 136,
                       min_recovery_timeline_at = 144;
 
-std::uint64_t u64_at(ByteView bytes, std::size_t offset) {
-    std::uint64_t number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
-
-std::uint32_t u32_at(ByteView bytes, std::size_t offset) {
-    std::uint32_t number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
-
 } // namespace
 
 ControlFile parse_control_file(ByteView bytes, const std::string& path) {
@@ -49,23 +37,25 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
         throw Error(ErrorKind::corrupt, fmt::format("{} has {} bytes, too few for a control file", path, bytes.size()),
                     "is it the data directory of a PostgreSQL cluster?");
     ControlFile control;
-    control.system = SystemIdentifier(u64_at(bytes, 0));
-    control.control_version = u32_at(bytes, 8);
-    control.catalog_version = u32_at(bytes, 12);
+    control.system = SystemIdentifier(number_at<std::uint64_t>(bytes, 0));
+    control.control_version = number_at<std::uint32_t>(bytes, 8);
+    control.catalog_version = number_at<std::uint32_t>(bytes, 12);
     if (control.control_version < 1300 || control.control_version > 1899)
         throw Error(ErrorKind::corrupt,
                     fmt::format("{} has version {}, which is none of PostgreSQL 13 to 18", path, control.control_version));
     const auto& layout = control.control_version >= 1800 ? layout_1800 : layout_1300;
-    control.state = u32_at(bytes, state_at);
-    control.block_bytes = u32_at(bytes, layout.block_bytes);
-    control.relation_file_bytes = std::uint64_t{control.block_bytes} * u32_at(bytes, layout.relation_file_blocks);
-    control.wal_segment_bytes = u32_at(bytes, layout.wal_segment_bytes);
-    control.data_checksum_version = u32_at(bytes, layout.data_checksum_version);
-    control.checkpoint = Lsn(u64_at(bytes, checkpoint_at));
-    control.redo = Lsn(u64_at(bytes, redo_at));
-    control.min_recovery = Lsn(u64_at(bytes, min_recovery_at));
-    control.timeline = TimelineId(std::max(u32_at(bytes, checkpoint_timeline_at), u32_at(bytes, min_recovery_timeline_at)));
-    if (crc32c(bytes.first(layout.crc)) != u32_at(bytes, layout.crc))
+    control.state = number_at<std::uint32_t>(bytes, state_at);
+    control.block_bytes = number_at<std::uint32_t>(bytes, layout.block_bytes);
+    control.relation_file_bytes =
+        std::uint64_t{control.block_bytes} * number_at<std::uint32_t>(bytes, layout.relation_file_blocks);
+    control.wal_segment_bytes = number_at<std::uint32_t>(bytes, layout.wal_segment_bytes);
+    control.data_checksum_version = number_at<std::uint32_t>(bytes, layout.data_checksum_version);
+    control.checkpoint = Lsn(number_at<std::uint64_t>(bytes, checkpoint_at));
+    control.redo = Lsn(number_at<std::uint64_t>(bytes, redo_at));
+    control.min_recovery = Lsn(number_at<std::uint64_t>(bytes, min_recovery_at));
+    control.timeline = TimelineId(std::max(number_at<std::uint32_t>(bytes, checkpoint_timeline_at),
+                                           number_at<std::uint32_t>(bytes, min_recovery_timeline_at)));
+    if (crc32c(bytes.first(layout.crc)) != number_at<std::uint32_t>(bytes, layout.crc))
         throw Error(ErrorKind::corrupt, fmt::format("the checksum of {} is wrong", path),
                     "the file is damaged, or was read while the server wrote it");
     if (!std::has_single_bit(control.block_bytes) || control.block_bytes < block_bytes_min ||

@@ -1,5 +1,7 @@
 #include "common/pg/page.hpp"
 
+#include "common/base/little_endian.hpp"
+
 #include <algorithm>
 #include <cstring>
 
@@ -23,15 +25,10 @@ inline std::uint32_t mix(std::uint32_t sum, std::uint32_t value) {
     return mixed * fnv_prime ^ (mixed >> 17);
 }
 
-std::uint16_t u16_at(ByteView page, std::size_t offset) {
-    std::uint16_t number;
-    std::memcpy(&number, page.data() + offset, sizeof number);
-    return number;
-}
-
 bool plausible_header(ByteView page) {
-    const auto flags = u16_at(page, 10), lower = u16_at(page, 12), upper = u16_at(page, 14), special = u16_at(page, 16),
-               size_version = u16_at(page, 18);
+    const auto flags = number_at<std::uint16_t>(page, 10), lower = number_at<std::uint16_t>(page, 12),
+               upper = number_at<std::uint16_t>(page, 14), special = number_at<std::uint16_t>(page, 16),
+               size_version = number_at<std::uint16_t>(page, 18);
     return (flags & ~7) == 0 && lower >= 24 && lower <= upper && upper <= special && special <= page.size() &&
            (size_version & 0xFF00) == (page.size() & 0xFF00) && (size_version & 0xFF) <= 5;
 }
@@ -62,13 +59,13 @@ std::uint16_t page_checksum(ByteView page, std::uint32_t block) {
 PageState check_page(ByteView page, std::uint32_t block) {
     if (fresh_page(page)) return PageState::fresh;
     if (!plausible_header(page)) return PageState::bad_header;
-    const auto stored = u16_at(page, checksum_offset);
+    const auto stored = number_at<std::uint16_t>(page, checksum_offset);
     return stored == 0 || stored == page_checksum(page, block) ? PageState::valid : PageState::bad_checksum;
 }
 
-bool fresh_page(ByteView page) { return u16_at(page, 14) == 0; }
+bool fresh_page(ByteView page) { return number_at<std::uint16_t>(page, 14) == 0; }
 bool plausible_page(ByteView page) { return fresh_page(page) || plausible_header(page); }
-bool all_visible_page(ByteView page) { return (u16_at(page, 10) & 0x0004) != 0; }
+bool all_visible_page(ByteView page) { return (number_at<std::uint16_t>(page, 10) & 0x0004) != 0; }
 
 Lsn page_lsn(ByteView page) {
     std::uint32_t halves[2];

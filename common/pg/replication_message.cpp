@@ -13,7 +13,7 @@ constexpr std::size_t wal_data_header = 1 + 8 + 8 + 8, keepalive_length = 1 + 8 
 /// 2000-01-01, PostgreSQL's day zero.
 constexpr std::chrono::sys_days postgres_epoch = std::chrono::year(2000) / 1 / 1;
 
-std::uint64_t number_at(ByteView bytes, std::size_t offset) {
+std::uint64_t big_endian_at(ByteView bytes, std::size_t offset) {
     std::uint64_t number = 0;
     for (const auto byte : bytes.subspan(offset, 8)) number = number << 8 | std::to_integer<std::uint64_t>(byte);
     return number;
@@ -35,10 +35,10 @@ ReplicationMessage parse_replication_message(ByteView message) {
     switch (std::to_integer<char>(message[0])) {
     case 'w':
         if (message.size() < wal_data_header) refuse_length("WAL message", message.size());
-        return WalData{Lsn(number_at(message, 1)), Lsn(number_at(message, 9)), message.subspan(wal_data_header)};
+        return WalData{Lsn(big_endian_at(message, 1)), Lsn(big_endian_at(message, 9)), message.subspan(wal_data_header)};
     case 'k':
         if (message.size() != keepalive_length) refuse_length("keepalive message", message.size());
-        return Keepalive{Lsn(number_at(message, 1)), message[keepalive_length - 1] != std::byte{0}};
+        return Keepalive{Lsn(big_endian_at(message, 1)), message[keepalive_length - 1] != std::byte{0}};
     default:
         throw Error(ErrorKind::protocol,
                     fmt::format("the server sent a message of type {:#04x} in the replication stream, which is unknown",

@@ -1,8 +1,7 @@
 #pragma once
-#include "common/base/bytes.hpp"
+#include "common/base/little_endian.hpp"
 
 #include <cstdint>
-#include <cstring>
 
 /// Where things are in WAL's pages and records, little-endian as PostgreSQL writes them on the machines it is built for here.
 namespace walgd::pg::wal_layout {
@@ -16,12 +15,5 @@ inline constexpr std::uint16_t continues_record = 1, long_header = 2, overwrites
 /// data. The checksum is of what follows the header, then of the header up to itself.
 inline constexpr std::size_t record_header_bytes = 24, previous_at = 8, info_at = 16, manager_at = 17, checksum_at = 20;
 inline constexpr unsigned xlog_manager = 0, segment_switch = 0x40;
-
-/// `bytes` must reach that far.
-template <class Number> Number number_at(ByteView bytes, std::size_t offset) {
-    Number number;
-    std::memcpy(&number, bytes.data() + offset, sizeof number);
-    return number;
-}
 
 } // namespace walgd::pg::wal_layout

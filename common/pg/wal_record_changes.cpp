@@ -1,8 +1,8 @@
 #include "common/base/error.hpp"
+#include "common/base/little_endian.hpp"
 #include "common/pg/wal_blocks.hpp"
 #include "common/pg/wal_layout.hpp"
 
-#include <cstring>
 #include <fmt/format.h>
 
 namespace walgd::pg {
@@ -23,12 +23,7 @@ constexpr unsigned image_hole = 0x01, image_compressed_14 = 0x02, image_compress
 class Bytes {
 public:
     explicit Bytes(ByteView bytes) : bytes_(bytes) {}
-    template <class Number> Number take() {
-        Number number;
-        const auto part = take(sizeof number);
-        std::memcpy(&number, part.data(), sizeof number);
-        return number;
-    }
+    template <class Number> Number take() { return number_at<Number>(take(sizeof(Number)), 0); }
     ByteView take(std::size_t count) {
         if (bytes_.size() < count) refuse_record("a WAL record is shorter than what it says of itself");
         const auto part = bytes_.first(count);

@@ -1,12 +1,12 @@
 #include "common/pg/wal_summary.hpp"
 
 #include "common/base/error.hpp"
+#include "common/base/little_endian.hpp"
 #include "common/pg/crc32c.hpp"
 #include "common/pg/wal_name.hpp"
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <fmt/format.h>
 
 namespace walgd::pg {
@@ -46,14 +46,12 @@ public:
 
 private:
     void check_sum() const {
-        std::uint32_t stored;
-        std::memcpy(&stored, content_.data() + content_.size() - crc_bytes, crc_bytes);
+        const auto stored = number_at<std::uint32_t>(content_, content_.size() - crc_bytes);
         if (crc32c(content_.first(content_.size() - crc_bytes)) != stored) refuse("its checksum is wrong");
     }
     template <class Number> Number take() {
-        Number number;
-        if (content_.size() - crc_bytes - offset_ < sizeof number) refuse("it is cut");
-        std::memcpy(&number, content_.data() + offset_, sizeof number);
+        if (content_.size() - crc_bytes - offset_ < sizeof(Number)) refuse("it is cut");
+        const auto number = number_at<Number>(content_, offset_);
         offset_ += sizeof number;
         return number;
     }

@@ -81,9 +81,10 @@ TEST_CASE("a table of frames is the format's, byte by byte", "[codec]") {
     const std::vector<Frame> frames{{0x1234, 0x100000, content_hash({})}, {5, 6, {}}};
     const auto table = compose_frame_table(frames);
     // The hash of nothing is the one that XXH3's own documents give.
-    CHECK(to_hex(bytes_of(table)) == "522a4d1838000000"
+    CHECK(to_hex(bytes_of(table)) == "522a4d1848000000"
                                      "341200000000100099aa06d3014798d86001c324468d497f"
                                      "050000000600000000000000000000000000000000000000"
+                                     "e32b6bc4fcf7e233561ba4681ef89456"
                                      "0200000077676631");
     CHECK(parse_frame_table(bytes_of(table), table.size() + 0x1234 + 5) == frames);
 }
@@ -95,17 +96,16 @@ TEST_CASE("a table that is damaged, or of another object, is none", "[codec]") {
     REQUIRE(parse_frame_table(bytes_of(table), bytes) == frames);
     CHECK_FALSE(parse_frame_table(bytes_of(table), bytes + 1));
     CHECK_FALSE(frame_table_bytes(bytes_of("short")));
-    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({})), 16));
+    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({})), 32));
     for (std::size_t cut = 0; cut < table.size(); ++cut) CHECK_FALSE(parse_frame_table(bytes_of(table).first(cut), bytes));
     for (std::size_t at = 0; at < table.size(); ++at) {
         auto changed = table;
         changed[at] = static_cast<char>(changed[at] ^ 0x10);
         const auto parsed = parse_frame_table(bytes_of(changed), bytes);
         INFO(at);
-        // The plain sizes are proved by the frames themselves, and the hashes by what they are compared with.
-        CHECK((!parsed || (at >= 8 && at < 8 + 3 * 24 && (at - 8) % 24 >= 4)));
+        CHECK_FALSE(parsed);
     }
-    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({{1, frame_bytes + 1, {}}})), 41));
+    CHECK_FALSE(parse_frame_table(bytes_of(compose_frame_table({{1, frame_bytes + 1, {}}})), 57));
     const auto empty = compose_frame_table({{5, 5, {}}, {0, 5, {}}}); // a fetch would read on for ever
     CHECK_FALSE(parse_frame_table(bytes_of(empty), empty.size() + 5));
 }

@@ -328,8 +328,8 @@ TEST_CASE("a profile's role is assumed with the keys of its source_profile", "[s
 }
 
 TEST_CASE("a profile that has its keys in a way that is not ours is an error, and no other keys are taken", "[s3]") {
-    for (const auto* setting : {"credential_process = /bin/keys", "sso_session = work", "sso_start_url = https://x",
-                                "credential_source = Ec2InstanceMetadata", "web_identity_token_file = /t"}) {
+    for (const auto* setting : {"sso_session = work", "sso_start_url = https://x", "credential_source = Ec2InstanceMetadata",
+                                "web_identity_token_file = /t"}) {
         const std::string name(setting, std::string_view(setting).find(' '));
         Chain chosen(instance);
         write_shared(chosen, "config", fmt::format("[profile work]\nrole_arn = arn:r\n{}\n", setting));
@@ -345,6 +345,40 @@ TEST_CASE("a profile that has its keys in a way that is not ours is an error, an
         write_shared(unnamed, "config", fmt::format("[default]\n{}\n", setting));
         CHECK(unnamed.get().access_key == "I");
     }
+}
+
+TEST_CASE("a profile's program prints the keys", "[s3]") {
+    const auto with = [](const std::string& process, const std::string& profile = "profile work") {
+        auto chain = std::make_unique<Chain>(instance);
+        write_shared(*chain, "config", fmt::format("[{}]\ncredential_process = {}\n", profile, process));
+        chain->options.profile = "work";
+        return chain;
+    };
+    const std::string keys = R"("AccessKeyId": "P", "SecretAccessKey": "S", "SessionToken": "T")";
+    const auto chain = with(fmt::format(R"(cat; echo '{{"Version": 1, {}, "Expiration": "2099-01-01T00:00:00Z"}}')", keys));
+    const auto found = chain->get();
+    CHECK(found.access_key == "P");
+    CHECK(found.secret_key == "S");
+    CHECK(found.session_token == "T");
+    CHECK(format_time(std::chrono::time_point_cast<Time::duration>(found.expires.value())) == "2099-01-01T00:00:00Z");
+    CHECK(chain->transport.asked.empty());
+
+    struct Case {
+        std::string process, said;
+    };
+    for (const auto& [process, said] : {Case{"exit 3", "gave no keys: it ended with 3"},
+                                        {"kill -9 $$", "gave no keys: signal 9 ended it"},
+                                        {"echo secret-key", "printed something that is not credentials"},
+                                        {fmt::format("echo '{{\"Version\": 2, {}}}'", keys), "not credentials"}}) {
+        const auto bad = with(process);
+        const auto text = test::text_of_error([&] { bad->get(); });
+        CHECK_THAT(text, Contains("the credential_process of profile work of") && Contains(".aws/config") && Contains(said));
+        CHECK_THAT(text, !Contains("secret-key"));
+    }
+    // The config file that nobody named, as for WAL-G.
+    const auto unnamed = with("exit 3", "default");
+    unnamed->options.profile.clear();
+    CHECK(unnamed->get().access_key == "I");
 }
 
 TEST_CASE("a config file that is not there does not matter where the credentials file has the keys", "[s3]") {

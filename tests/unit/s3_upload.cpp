@@ -104,7 +104,7 @@ TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
         // Somebody aborted it, or it was too old for the bucket's rules.
         auto upload = bucket.upload(false);
         bucket.upload_there = false;
-        CHECK(kind_of([&] { bucket.loop.run(upload->complete()); }) == ErrorKind::misconfigured);
+        CHECK(kind_of([&] { bucket.loop.run(upload->complete()); }) == ErrorKind::refused);
         upload = bucket.upload(true);
         CHECK(bucket.loop.run(upload->complete()) == PutOutcome::exists);
     }

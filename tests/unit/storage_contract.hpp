@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <random>
 
@@ -112,6 +113,11 @@ TEMPLATE_TEST_CASE("a copy has all of its source, replaces, and there is none of
                       to = "basebackups_005/base_000000010000000000000004/tar_partitions/copy_0.tar";
     const auto body = noise(3 << 20);
     there.put(from, body.view());
+    if (std::getenv("WALGD_TEST_S3_CANNOT_COPY") != nullptr) {
+        CHECK(there.copy(from, to) == storage::CopyOutcome::unable);
+        CHECK_FALSE(there.head(to));
+        return;
+    }
     CHECK(there.copy(from, to) == storage::CopyOutcome::copied);
     CHECK((there.get(to) == std::string(text_of(body.view()))));
     CHECK((there.get(from) == std::string(text_of(body.view()))));

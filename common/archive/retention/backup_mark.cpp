@@ -27,7 +27,7 @@ std::string marked(std::string_view text, bool permanent, const std::string& obj
         document[key] = permanent;
         return document.dump();
     } catch (const nlohmann::json::exception& error) {
-        throw Error(ErrorKind::corrupt, fmt::format("{} is not a backup's metadata: {}", object, error.what()),
+        throw Error(ErrorKind::corrupt, fmt::format("{} is not a backup's metadata: {}", object, json_complaint(error)),
                     "restore it from a copy");
     }
 }

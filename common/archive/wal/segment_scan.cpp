@@ -1,9 +1,9 @@
 #include "common/archive/wal/segment_scan.hpp"
 
 #include "common/base/error.hpp"
+#include "common/base/little_endian.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace walgd::archive {
 
@@ -14,9 +14,7 @@ void SegmentScan::piece(std::uint64_t offset, ByteView bytes) {
         const std::lock_guard lock(mutex_);
         if (bytes.size() < page_bytes || bytes.size() % page_bytes != 0 || pieces_.contains(offset)) return;
     }
-    std::uint64_t address = 0;
-    std::memcpy(&address, bytes.data() + address_at, sizeof address);
-    auto run = RunNote::of(bytes, pg::Lsn(address), page_bytes);
+    auto run = RunNote::of(bytes, pg::Lsn(number_at<std::uint64_t>(bytes, address_at)), page_bytes);
     const std::lock_guard lock(mutex_);
     pieces_.emplace(offset, std::move(run));
     if (offset != 0) return;

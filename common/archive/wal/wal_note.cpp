@@ -1,5 +1,6 @@
 #include "common/archive/wal/wal_note.hpp"
 
+#include "common/archive/json_text.hpp"
 #include "common/base/error.hpp"
 
 #include <algorithm>
@@ -188,7 +189,7 @@ NoteBlock parse_note_block(std::string_view text, const std::string& object) {
         std::ranges::sort(block.notes, {}, [](const auto& one) { return one.first; });
         return block;
     } catch (const json::exception& error) {
-        throw Error(ErrorKind::corrupt, fmt::format("{} is no part of the commit-time index: {}", object, error.what()),
+        throw Error(ErrorKind::corrupt, fmt::format("{} is no part of the commit-time index: {}", object, json_complaint(error)),
                     "remove it: walg restorable --rebuild makes it again");
     }
 }

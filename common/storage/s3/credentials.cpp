@@ -1,6 +1,7 @@
 #include "common/storage/s3/credentials.hpp"
 
 #include "common/base/bytes.hpp"
+#include "common/base/child_process.hpp"
 #include "common/base/counted.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
@@ -20,6 +21,7 @@ constexpr std::chrono::seconds renew_again{15};
 /// For an answer of instance metadata, which are as near as can be.
 constexpr std::chrono::seconds token_limit{2};
 constexpr std::size_t answer_bytes_max = 1 << 20;
+constexpr std::chrono::minutes process_limit{1};
 
 bool is_busy(int status) { return status == 429 || status >= 500; }
 
@@ -27,6 +29,20 @@ std::optional<std::chrono::system_clock::time_point> expiry_of(const std::string
     const auto time = parse_time(text);
     if (!time) return std::nullopt;
     return std::chrono::time_point_cast<std::chrono::system_clock::duration>(*time);
+}
+
+/// The JSON that a credential_process prints, by the documents of Amazon's SDKs ("Sourcing credentials with an external
+/// process").
+Credentials parse_process_answer(const std::string& text, std::string source) {
+    try {
+        const auto document = nlohmann::json::parse(text);
+        if (document.at("Version") == 1)
+            return {document.at("AccessKeyId"), document.at("SecretAccessKey"), document.value("SessionToken", ""),
+                    expiry_of(document.value("Expiration", "")), std::move(source)};
+    } catch (const nlohmann::json::exception&) { // the text may hold a key, and is shown nowhere
+    }
+    throw Error(ErrorKind::misconfigured, fmt::format("{} printed something that is not credentials", source),
+                R"(it has to print {"Version": 1, "AccessKeyId": ..., "SecretAccessKey": ...} and nothing else)");
 }
 
 /// The JSON that container and instance endpoints answer with.
@@ -143,6 +159,12 @@ awaitable<std::optional<Credentials>> CredentialChain::from_files() {
     if (auto keys = keys_of(files, name)) co_return std::move(keys);
     if (no_config) throw *no_config;
     for (const auto& file : files) {
+        const auto command = value_of(parse_profile(file.text, name), "credential_process");
+        if (!file.meant || command.empty()) continue;
+        auto credentials = co_await from_process(command, fmt::format("profile {} of {}", name, file.path));
+        co_return credentials;
+    }
+    for (const auto& file : files) {
         const auto source = foreign_source(parse_profile(file.text, name));
         if (source.empty()) continue;
         const auto text = fmt::format("profile {} of {} has its keys by {}", name, file.path, source);
@@ -174,6 +196,26 @@ awaitable<Credentials> CredentialChain::from_role(Profile profile, Credentials o
     auto credentials = co_await ask_for_role(role, form, own);
     credentials.source = fmt::format("role {} of {}", role.arn, where);
     co_return credentials;
+}
+
+awaitable<Credentials> CredentialChain::from_process(std::string command, std::string where) {
+    const auto input = file_in_memory(""), output = file_in_memory("");
+    const auto source = "the credential_process of " + where;
+    // A shell reads it, as for Amazon's tools.
+    ChildProcess program{{"/bin/sh", "-c", std::move(command)}, {}, input.get(), output.get()};
+    for (const auto& [variable, value] : options_.environment)
+        program.environment.push_back(fmt::format("{}={}", variable, value));
+    std::optional<Error> failure;
+    try {
+        co_await within(process_limit, run_child(std::move(program)), "it took longer than a minute");
+    } catch (const Error& error) {
+        failure = error;
+    }
+    if (failure && failure->kind() == ErrorKind::cancelled) throw *failure;
+    if (failure) throw Error(ErrorKind::denied, fmt::format("{} gave no keys: {}", source, failure->what()), "run it by hand");
+    Blob printed(answer_bytes_max);
+    printed.commit(read_at(output.get(), printed.room(), 0, source));
+    co_return parse_process_answer(std::string(text_of(printed.view())), source);
 }
 
 awaitable<std::pair<int, std::string>> CredentialChain::ask(HttpServer server, HttpRequest request) {

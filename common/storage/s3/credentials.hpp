@@ -5,9 +5,10 @@
 
 namespace walgd::storage {
 
-/// The chain of WAL-G's SDK: given keys, web identity token with role, shared files and profile (its keys, or a role that is
-/// assumed with another profile's), container endpoint, instance metadata (IMDSv2, or IMDSv1 where that is all there is). What
-/// expires is fetched anew five minutes before; while that fails, the old ones are used as long as they hold.
+/// The chain of WAL-G's SDK: given keys, web identity token with role, shared files and profile (its keys, a role that is
+/// assumed with another profile's, or a program that prints keys), container endpoint, instance metadata (IMDSv2, or IMDSv1 where
+/// that is all there is). What expires is fetched anew five minutes before; while that fails, the old ones are used as long as
+/// they hold.
 class CredentialChain {
 public:
     CredentialChain(const S3Options& options, Transport& transport, Log& log)
@@ -36,6 +37,8 @@ private:
     awaitable<std::optional<Credentials>> from_settings();
     awaitable<std::optional<Credentials>> from_files();
     awaitable<Credentials> from_role(Profile profile, Credentials own, std::string where);
+    /// What a profile's credential_process prints.
+    awaitable<Credentials> from_process(std::string command, std::string where);
     /// The security token service's answer to `form`, its action first; signed with `own` keys, if it takes them.
     awaitable<Credentials> ask_for_role(Role role, HttpFields form, std::optional<Credentials> own);
     awaitable<std::optional<Credentials>> from_container();
