@@ -59,7 +59,7 @@ std::optional<std::vector<codec::Frame>> fetch_frame_table(archive::Archive& arc
                                                            const std::stop_token& stop) {
     if (tar.bytes < 2 * worth_a_request || archive.packing.cipher != nullptr || tar.compression->suffix() != "zst")
         return std::nullopt;
-    // Enough for the table of 8 GB.
+    // Enough for the table of a part of 2 GB.
     constexpr std::uint64_t end_bytes = 64 << 10;
     const auto read_end = [&](std::uint64_t bytes) {
         Blob end(bytes);
