@@ -47,8 +47,9 @@ PackChain::PackChain(const Packing& packing, codec::Content content, codec::Sink
     compress_ = packing.compression->compressor(encrypt_ ? *encrypt_ : end, content, packing.level);
 }
 
-UnpackChain::UnpackChain(const codec::Cipher* cipher, const codec::Compression& compression, codec::Sink& end) {
-    decompress_ = compression.decompressor(end);
+UnpackChain::UnpackChain(const codec::Cipher* cipher, const codec::Compression& compression, codec::Sink& end,
+                         HelperThreads* helpers) {
+    decompress_ = helpers != nullptr ? compression.helped_decompressor(end, *helpers) : compression.decompressor(end);
     if (cipher != nullptr)
         decrypt_ = cipher->decryptor(*decompress_);
     else

@@ -15,10 +15,11 @@ private:
     std::unique_ptr<codec::Sink> encrypt_, compress_;
 };
 
-/// decrypt, then decompress, into `end`.
+/// decrypt, then decompress, into `end`; by helpers too, if there are any.
 class UnpackChain {
 public:
-    UnpackChain(const codec::Cipher* cipher, const codec::Compression& compression, codec::Sink& end);
+    UnpackChain(const codec::Cipher* cipher, const codec::Compression& compression, codec::Sink& end,
+                HelperThreads* helpers = nullptr);
     codec::Sink& head() { return *decrypt_; }
 
 private:

@@ -87,12 +87,13 @@ void fetch_by_frames(archive::Archive& archive, const TarObject& tar, const std:
     std::uint64_t offset = 0;
     for (const auto& frame : frames) {
         on_stored(0); // many frames may go by without a byte
-        if (members.can_skip(frame.plain) || members.has(frame.plain, frame.hash)) {
+        if (members.can_skip(0, frame.plain) || members.has(frame.plain, frame.hash)) {
             members.skip(frame.plain);
         } else {
             const MutableBytes object(packed.data(), frame.packed), into(plain.data(), frame.plain);
             reader.read(offset, object);
-            if (tar.compression->decompress(object, into) != frame.plain) refuse_changed();
+            if (tar.compression->decompress(object, into) != frame.plain || codec::content_hash(into) != frame.hash)
+                refuse_changed();
             members.write(into);
         }
         offset += frame.packed;

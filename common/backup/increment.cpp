@@ -104,12 +104,13 @@ ByteView IncrementParser::read_pages(ByteView bytes) {
     return bytes;
 }
 
-bool IncrementParser::can_skip(std::uint64_t count) const {
+bool IncrementParser::can_skip(std::uint64_t after, std::uint64_t count) const {
     if (at_ != At::pages || count == 0) return false;
-    const auto last = page_ + (page_used_ + count - 1) / block_bytes_;
+    const auto begin = page_used_ + after;
+    const auto first = page_ + begin / block_bytes_, last = page_ + (begin + count - 1) / block_bytes_;
     if (last >= head_.blocks.size()) return false;
     const auto wanted = [this](std::uint32_t block) { return handler_.wants(std::uint64_t{block} * block_bytes_); };
-    return std::none_of(head_.blocks.begin() + static_cast<std::ptrdiff_t>(page_),
+    return std::none_of(head_.blocks.begin() + static_cast<std::ptrdiff_t>(first),
                         head_.blocks.begin() + static_cast<std::ptrdiff_t>(last) + 1, wanted);
 }
 

@@ -45,8 +45,8 @@ public:
         : handler_(handler), block_bytes_(block_bytes), object_(std::move(object)) {}
     void write(ByteView bytes);
     void finish();
-    /// No page in the next `count` bytes is wanted: skip() may tell of them in place of write().
-    bool can_skip(std::uint64_t count) const;
+    /// No page in the `count` bytes behind the next `after` is wanted: skip() may tell of them in place of write().
+    bool can_skip(std::uint64_t after, std::uint64_t count) const;
     void skip(std::uint64_t count);
 
 private:

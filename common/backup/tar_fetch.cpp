@@ -11,11 +11,11 @@ namespace walgd::backup {
 namespace {
 
 void fetch(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, const std::stop_token& stop,
-           const std::function<void(std::size_t)>& on_stored) {
+           const std::function<void(std::size_t)>& on_stored, HelperThreads* helpers) {
     const OnIoThread reader(archive.io, run_blocking(archive.io, archive.storage.get(tar.key, {}), stop));
     if (!reader) refuse_vanished();
     codec::TarReader members(handler, tar.key.path());
-    archive::UnpackChain unpack(archive.packing.cipher, *tar.compression, members);
+    archive::UnpackChain unpack(archive.packing.cipher, *tar.compression, members, helpers);
     pump(archive, *reader, unpack.head(), stop, on_stored);
 }
 
@@ -37,17 +37,17 @@ private:
 } // namespace
 
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
-               const std::function<void(std::size_t)>& on_stored) {
-    naming(tar.key.path(), [&] { fetch(archive, tar, handler, stop, on_stored); });
+               const std::function<void(std::size_t)>& on_stored, HelperThreads* helpers) {
+    naming(tar.key.path(), [&] { fetch(archive, tar, handler, stop, on_stored, helpers); });
 }
 
 void fetch_from_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
-                    const std::function<void(std::size_t)>& on_stored) {
+                    const std::function<void(std::size_t)>& on_stored, HelperThreads* helpers) {
     naming(tar.key.path(), [&] {
         if (const auto frames = fetch_frame_table(archive, tar, stop))
             fetch_by_frames(archive, tar, *frames, handler, stop, on_stored);
         else
-            fetch(archive, tar, handler, stop, on_stored);
+            fetch(archive, tar, handler, stop, on_stored, helpers);
     });
 }
 

@@ -21,14 +21,14 @@ struct TarObject {
 };
 
 /// Fetches the tar and tells `handler` its members, decoding one chunk while the next is on its way. `on_stored` is told of every
-/// chunk; it throws to stop. Errors name the object. Blocks; for a job's thread.
+/// chunk; it throws to stop. `helpers`, if any, decode ahead. Errors name the object. Blocks; for a job's thread.
 void fetch_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
-               const std::function<void(std::size_t)>& on_stored);
+               const std::function<void(std::size_t)>& on_stored, HelperThreads* helpers = nullptr);
 
 /// The same for a handler that needs little of the tar, or has much of it: that is not fetched, where the tar tells what is
 /// where.
 void fetch_from_tar(archive::Archive& archive, const TarObject& tar, codec::TarReader::Handler& handler, std::stop_token stop,
-                    const std::function<void(std::size_t)>& on_stored);
+                    const std::function<void(std::size_t)>& on_stored, HelperThreads* helpers = nullptr);
 
 /// Error(corrupt): an object that was listed is not there.
 [[noreturn]] void refuse_vanished();

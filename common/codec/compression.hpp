@@ -7,6 +7,10 @@
 #include <string>
 #include <string_view>
 
+namespace walgd {
+class HelperThreads;
+}
+
 namespace walgd::codec {
 
 /// What the bytes are, for parameters tuned to them.
@@ -27,7 +31,8 @@ inline constexpr std::size_t frame_bytes = 1 << 20;
 inline constexpr std::size_t frame_bound = frame_bytes + (frame_bytes >> 8) + 64;
 
 /// One compression method of WAL-G's (walg-format.md, section 6). Stateless; lives for ever. lz4, zstd and gzip carry a checksum
-/// of the content; brotli, lzma and none have none, so not every changed byte can be seen in them.
+/// of the content (zstd's pages in a table at the end, frame_table.hpp); brotli, lzma and none have none, so not every changed
+/// byte can be seen in them.
 class Compression {
 public:
     virtual ~Compression() = default;
@@ -45,6 +50,8 @@ public:
     /// A stage that decompresses into `next`. Data that is cut, changed or followed by what the format does not allow is an
     /// Error(corrupt).
     virtual std::unique_ptr<Sink> decompressor(Sink& next) const = 0;
+    /// The same, by helpers too where the method has frames that are decoded on their own. `helpers` must outlive the stage.
+    virtual std::unique_ptr<Sink> helped_decompressor(Sink& next, HelperThreads& /*helpers*/) const { return decompressor(next); }
     /// A whole object at once, into `into`; the bytes that came out. What does not fit, and what decompressor() would not take,
     /// is an Error(corrupt). For zstd a third quicker than the stage, which has to go through a window of its own.
     virtual std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill = {}) const;

@@ -13,7 +13,6 @@ namespace walgd::codec {
 
 namespace {
 
-constexpr std::uint32_t skippable_magic = 0x184D2A52;
 constexpr std::string_view table_magic = "wgf1";
 constexpr std::size_t head_bytes = 8, entry_bytes = 8 + sizeof(ContentHash);
 constexpr std::size_t count_from_end = 4 + table_magic.size();
@@ -26,11 +25,15 @@ ContentHash content_hash(ByteView content) {
     return std::bit_cast<ContentHash>(canonical);
 }
 
+std::uint64_t frame_table_bytes_of(std::size_t frames) {
+    return head_bytes + frames * std::uint64_t{entry_bytes} + frame_footer_bytes;
+}
+
 std::string compose_frame_table(const std::vector<Frame>& frames) {
     std::string text;
     const auto after_head = frames.size() * entry_bytes + frame_footer_bytes;
     text.reserve(head_bytes + after_head);
-    append_number(text, skippable_magic);
+    append_number(text, frame_table_magic);
     append_number(text, static_cast<std::uint32_t>(after_head));
     for (const auto& frame : frames) {
         append_number(text, frame.packed);
@@ -45,12 +48,12 @@ std::string compose_frame_table(const std::vector<Frame>& frames) {
 
 std::optional<std::uint64_t> frame_table_bytes(ByteView end) {
     if (end.size() < frame_footer_bytes || text_of(end.last(table_magic.size())) != table_magic) return std::nullopt;
-    return head_bytes + number_at<std::uint32_t>(end.last(count_from_end), 0) * std::uint64_t{entry_bytes} + frame_footer_bytes;
+    return frame_table_bytes_of(number_at<std::uint32_t>(end.last(count_from_end), 0));
 }
 
 std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
     if (frame_table_bytes(table) != table.size()) return std::nullopt;
-    if (number_at<std::uint32_t>(table, 0) != skippable_magic || number_at<std::uint32_t>(table, 4) != table.size() - head_bytes)
+    if (number_at<std::uint32_t>(table, 0) != frame_table_magic || number_at<std::uint32_t>(table, 4) != table.size() - head_bytes)
         return std::nullopt;
     const auto entries = table.first(table.size() - frame_footer_bytes).subspan(head_bytes);
     const auto hash = content_hash(entries);

@@ -15,9 +15,10 @@ public:
     virtual ~Sink() = default;
     virtual void write(ByteView bytes) = 0;
     virtual void finish() = 0;
-    /// The next `count` bytes are of no use here: skip(count) may come in place of them, so that nobody has to make them.
-    virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
-    /// Only where can_skip(count).
+    /// Of what comes, the `count` bytes behind the next `after` are of no use here: skip(count) may come in place of them, so
+    /// that nobody has to make them. What is told once stays so.
+    virtual bool can_skip(std::uint64_t /*after*/, std::uint64_t /*count*/) const { return false; }
+    /// Only where can_skip(0, count).
     virtual void skip(std::uint64_t /*count*/) {}
 };
 

@@ -157,9 +157,9 @@ std::size_t TarReader::read_content(ByteView bytes) {
     return count;
 }
 
-bool TarReader::can_skip(std::uint64_t count) const {
-    if (count > left_) return false;
-    return at_ == At::ignored || (at_ == At::content && handler_.can_skip(count));
+bool TarReader::can_skip(std::uint64_t after, std::uint64_t count) const {
+    if (after > left_ || count > left_ - after) return false;
+    return at_ == At::ignored || (at_ == At::content && handler_.can_skip(after, count));
 }
 
 bool TarReader::has(std::uint64_t count, const ContentHash& hash) {

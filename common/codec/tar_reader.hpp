@@ -23,8 +23,9 @@ public:
         /// The content of a file, in order; in all `member.size` bytes. The bytes are gone after the call.
         virtual void data(ByteView bytes) = 0;
         virtual void end() = 0;
-        /// Whether the next `count` bytes of the content are of no use: skip() may tell of them in place of data().
-        virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
+        /// Whether of the content that comes the `count` bytes behind the next `after` are of no use: skip() may tell of them in
+        /// place of data(). What is told once stays so.
+        virtual bool can_skip(std::uint64_t /*after*/, std::uint64_t /*count*/) const { return false; }
         virtual void skip(std::uint64_t /*count*/) {}
         /// Whether the next `count` bytes, which `hash` is of, are there already: the same as can_skip() then.
         virtual bool has(std::uint64_t /*count*/, const ContentHash& /*hash*/) { return false; }
@@ -38,7 +39,7 @@ public:
     /// Error(corrupt) when the tar ends inside a member.
     void finish() override;
     /// Within one member's content alone: headers are always read.
-    bool can_skip(std::uint64_t count) const override;
+    bool can_skip(std::uint64_t after, std::uint64_t count) const override;
     void skip(std::uint64_t count) override;
     /// The handler has the next `count` bytes, all of one member: skip() may come.
     bool has(std::uint64_t count, const ContentHash& hash);

@@ -2,6 +2,7 @@
 #include "common/codec/context_pool.hpp"
 #include "common/codec/frame_table.hpp"
 #include "common/codec/methods.hpp"
+#include "common/codec/zstd_support.hpp"
 
 #include <array>
 #include <fmt/format.h>
@@ -9,40 +10,20 @@
 #include <utility>
 #include <vector>
 #include <zstd.h>
-#include <zstd_errors.h>
 
 namespace walgd::codec {
 
 namespace {
 
 using CompressContexts = ContextPool<ZSTD_CCtx, &ZSTD_freeCCtx>;
-using DecompressContexts = ContextPool<ZSTD_DCtx, &ZSTD_freeDCtx>;
 
 static_assert(frame_bound >= ZSTD_COMPRESSBOUND(frame_bytes));
-// A context that a large window made heavier than this is freed, not kept.
-constexpr std::size_t kept_context_bytes_max = 16 << 20;
-constexpr std::size_t kept_contexts_max = 8;
-// 512 MiB, as WAL-G's reader takes it.
-constexpr int window_log_max = 29;
 // Levels 20 to 22 need windows, and so memory, beyond what a stage may have.
 constexpr int level_max = 19;
-/// Of a frame's head, with a window, a dictionary and the size of its content.
-constexpr std::size_t frame_head_bytes_max = 18;
 
 CompressContexts& compress_contexts() {
-    static CompressContexts pool(kept_contexts_max);
+    static CompressContexts pool(zstd_contexts_kept_max);
     return pool;
-}
-
-DecompressContexts& decompress_contexts() {
-    static DecompressContexts pool(kept_contexts_max);
-    return pool;
-}
-
-std::size_t checked(std::size_t result, const char* action) {
-    if (ZSTD_isError(result))
-        throw Error(ErrorKind::failed, fmt::format("cannot {} with zstd: {}", action, ZSTD_getErrorName(result)));
-    return result;
 }
 
 /// Our own parameters instead of a level of the library's.
@@ -66,36 +47,38 @@ int checked_level(const std::string& level) {
 }
 
 void set(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value) {
-    checked(ZSTD_CCtx_setParameter(context, parameter, value), "set a parameter");
+    zstd_checked(ZSTD_CCtx_setParameter(context, parameter, value), "set a parameter");
 }
 
 CompressContexts::Handle prepared() {
     auto context = compress_contexts().take(ZSTD_createCCtx);
     if (!context) throw Error(ErrorKind::failed, "cannot compress with zstd: out of memory");
-    checked(ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_and_parameters), "start");
-    set(context.get(), ZSTD_c_checksumFlag, 1);
+    zstd_checked(ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_and_parameters), "start");
     return context;
 }
 
 CompressContexts::Handle prepared(int level) {
     auto context = prepared();
+    set(context.get(), ZSTD_c_checksumFlag, 1);
     set(context.get(), ZSTD_c_compressionLevel, level);
     return context;
 }
 
-/// A hash table that fits the first cache beats every level on WAL and on pages, in time and in size.
+/// A hash table that fits the first cache beats every level on WAL and on pages, in time and in size. Pages have a table of
+/// hashes behind them.
 CompressContexts::Handle prepared(Content content, int level) {
     auto context = prepared();
+    set(context.get(), ZSTD_c_checksumFlag, content == Content::wal ? 1 : 0);
     set(context.get(), ZSTD_c_strategy, ZSTD_fast);
     set(context.get(), ZSTD_c_windowLog, content == Content::wal ? 21 : 19);
-    set(context.get(), ZSTD_c_hashLog, content == Content::wal ? 14 : 13);
+    set(context.get(), ZSTD_c_hashLog, content == Content::wal ? 14 : 12);
     set(context.get(), ZSTD_c_minMatch, 5);
     if (level == tuned_fast) set(context.get(), ZSTD_c_targetLength, 1);
     return context;
 }
 
 void give_back(CompressContexts::Handle context) {
-    if (context && ZSTD_sizeof_CCtx(context.get()) <= kept_context_bytes_max) compress_contexts().keep(std::move(context));
+    if (context && ZSTD_sizeof_CCtx(context.get()) <= zstd_context_bytes_kept_max) compress_contexts().keep(std::move(context));
 }
 
 /// A level's compressor: one frame, with the window that the level has.
@@ -116,7 +99,7 @@ private:
         ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
         for (bool done = false; !done;) {
             ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
-            const auto unflushed = checked(ZSTD_compressStream2(context_.get(), &out, &in, mode), "compress");
+            const auto unflushed = zstd_checked(ZSTD_compressStream2(context_.get(), &out, &in, mode), "compress");
             if (out.pos > 0) next_.write(buffer_.first(out.pos));
             done = mode == ZSTD_e_end ? unflushed == 0 : in.pos == in.size;
         }
@@ -135,7 +118,7 @@ public:
     ZstdFrames(Content content, int level) : context_(prepared(content, level)) {}
     ~ZstdFrames() override { give_back(std::move(context_)); }
     std::size_t compress(ByteView plain, MutableBytes into) override {
-        return checked(ZSTD_compress2(context_.get(), into.data(), into.size(), plain.data(), plain.size()), "compress");
+        return zstd_checked(ZSTD_compress2(context_.get(), into.data(), into.size(), plain.data(), plain.size()), "compress");
     }
 
 private:
@@ -163,7 +146,7 @@ public:
     }
     void finish() override {
         if (!pending_.empty() || !any_) compress_pending();
-        if (table_.size() > 1) next_.write(bytes_of(compose_frame_table(table_)));
+        if (!table_.empty()) next_.write(bytes_of(compose_frame_table(table_)));
         next_.finish();
     }
 
@@ -189,123 +172,6 @@ private:
     bool any_ = false;
 };
 
-/// Goes through a frame without decoding it (RFC 8878, 3.1.1).
-class PassedFrame {
-public:
-    /// `head`: the frame's first frame_head_bytes_max bytes, or more.
-    explicit PassedFrame(ByteView head) {
-        static constexpr std::uint8_t dictionary_bytes[] = {0, 1, 2, 4}, size_bytes[] = {0, 2, 4, 8};
-        const auto descriptor = std::to_integer<unsigned>(head[magic_bytes]);
-        const bool single_segment = (descriptor & 0x20) != 0;
-        checksum_bytes_ = (descriptor & 0x04) != 0 ? 4 : 0;
-        left_ = magic_bytes + 1 + (single_segment ? 0 : 1) + dictionary_bytes[descriptor & 3];
-        left_ += descriptor >> 6 == 0 && single_segment ? 1 : size_bytes[descriptor >> 6];
-    }
-    /// Takes the frame's bytes off the front.
-    ByteView pass(ByteView bytes) {
-        while (!bytes.empty() && !at_end()) {
-            const auto count = std::min<std::size_t>(bytes.size(), left_ > 0 ? left_ : block_.size() - block_used_);
-            if (left_ > 0) {
-                left_ -= count;
-            } else {
-                std::ranges::copy(bytes.first(count), block_.begin() + static_cast<std::ptrdiff_t>(block_used_));
-                block_used_ += count;
-                if (block_used_ == block_.size()) read_block_head();
-            }
-            bytes = bytes.subspan(count);
-        }
-        return bytes;
-    }
-    bool at_end() const { return last_ && left_ == 0; }
-
-private:
-    static constexpr std::size_t magic_bytes = 4;
-    enum BlockType { raw, run, compressed, reserved };
-
-    void read_block_head() {
-        const auto head = std::to_integer<std::uint32_t>(block_[0]) | std::to_integer<std::uint32_t>(block_[1]) << 8 |
-                          std::to_integer<std::uint32_t>(block_[2]) << 16;
-        const auto type = static_cast<BlockType>(head >> 1 & 3);
-        if (type == reserved) refuse_stream("zstd", "a block of a reserved type");
-        block_used_ = 0;
-        last_ = (head & 1) != 0;
-        left_ = (type == run ? 1 : head >> 3) + (last_ ? checksum_bytes_ : 0);
-    }
-
-    std::array<std::byte, 3> block_{};
-    std::size_t block_used_ = 0, left_ = 0, checksum_bytes_ = 0;
-    bool last_ = false;
-};
-
-class ZstdDecompressor final : public Sink {
-public:
-    explicit ZstdDecompressor(Sink& next) : next_(next), context_(decompress_contexts().take(ZSTD_createDCtx)) {
-        if (!context_) throw Error(ErrorKind::failed, "cannot decompress with zstd: out of memory");
-        checked(ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_and_parameters), "start");
-        checked(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, window_log_max), "start");
-    }
-    ~ZstdDecompressor() override {
-        if (ZSTD_sizeof_DCtx(context_.get()) <= kept_context_bytes_max) decompress_contexts().keep(std::move(context_));
-    }
-    void write(ByteView bytes) override;
-    void finish() override {
-        if (missing_ != 0 || passed_) refuse_cut("zstd");
-        next_.finish();
-    }
-
-private:
-    bool pass(ByteView bytes);
-    ByteView decode(ByteView bytes);
-
-    Sink& next_;
-    DecompressContexts::Handle context_;
-    OutputBuffer buffer_;
-    // What the library still wants of the current frame: 0 between frames, and so for an object without any byte, which
-    // WAL-G wrote for empty content once.
-    std::size_t missing_ = 0;
-    std::optional<PassedFrame> passed_;
-};
-
-void ZstdDecompressor::write(ByteView bytes) {
-    while (!bytes.empty()) {
-        if (!passed_ && (missing_ != 0 || !pass(bytes))) {
-            bytes = decode(bytes);
-            continue;
-        }
-        bytes = passed_->pass(bytes);
-        if (passed_->at_end()) passed_.reset();
-    }
-}
-
-/// True when nobody needs what is in the frame that begins here. Of a frame whose head came in pieces that is not asked.
-bool ZstdDecompressor::pass(ByteView bytes) {
-    if (bytes.size() < frame_head_bytes_max) return false;
-    // 0 also of a skippable frame.
-    const auto content = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
-    if (content == ZSTD_CONTENTSIZE_UNKNOWN || content == ZSTD_CONTENTSIZE_ERROR || content == 0 || !next_.can_skip(content))
-        return false;
-    passed_.emplace(bytes);
-    next_.skip(content);
-    return true;
-}
-
-/// Up to the frame's end.
-ByteView ZstdDecompressor::decode(ByteView bytes) {
-    ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
-    bool full = false; // more output may wait in the context although the input is used up
-    do {
-        ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
-        missing_ = ZSTD_decompressStream(context_.get(), &out, &in);
-        if (ZSTD_isError(missing_)) {
-            if (ZSTD_getErrorCode(missing_) == ZSTD_error_memory_allocation) checked(missing_, "decompress");
-            refuse_stream("zstd", ZSTD_getErrorName(missing_));
-        }
-        if (out.pos > 0) next_.write(buffer_.first(out.pos));
-        full = missing_ != 0 && out.pos == out.size;
-    } while (missing_ != 0 && (in.pos < in.size || full));
-    return bytes.subspan(in.pos);
-}
-
 class Zstd final : public Compression {
 public:
     std::string_view name() const override { return "zstd"; }
@@ -319,34 +185,15 @@ public:
         const int number = checked_level(level);
         return number <= tuned ? std::make_unique<ZstdFrames>(content, number) : nullptr;
     }
-    std::unique_ptr<Sink> decompressor(Sink& next) const override { return std::make_unique<ZstdDecompressor>(next); }
-    std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const override;
+    std::unique_ptr<Sink> decompressor(Sink& next) const override { return zstd_decompressor(next, nullptr); }
+    std::unique_ptr<Sink> helped_decompressor(Sink& next, HelperThreads& helpers) const override {
+        return zstd_decompressor(next, &helpers);
+    }
+    std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const override {
+        return zstd_decompress(object, into, may_fill);
+    }
     void check_level(const std::string& level) const override { checked_level(level); }
 };
-
-/// Frame by frame, each in one call: what came out is itself the window.
-std::size_t Zstd::decompress(ByteView object, MutableBytes into, const MayFill& may_fill) const {
-    auto context = decompress_contexts().take(ZSTD_createDCtx);
-    if (!context) throw Error(ErrorKind::failed, "cannot decompress with zstd: out of memory");
-    checked(ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_and_parameters), "start");
-    std::size_t done = 0;
-    while (!object.empty()) {
-        const auto packed = ZSTD_findFrameCompressedSize(object.data(), object.size());
-        if (ZSTD_isError(packed)) refuse_stream("zstd", ZSTD_getErrorName(packed));
-        // An unknown size is a very large number. With a known one the library gets no byte more: it may use whatever it is
-        // given.
-        auto room = into.subspan(done);
-        const auto bytes = ZSTD_getFrameContentSize(object.data(), object.size());
-        if (bytes <= room.size()) room = room.first(static_cast<std::size_t>(bytes));
-        if (may_fill) may_fill(done + room.size());
-        const auto count = ZSTD_decompressDCtx(context.get(), room.data(), room.size(), object.data(), packed);
-        if (ZSTD_isError(count)) refuse_stream("zstd", ZSTD_getErrorName(count));
-        done += count;
-        object = object.subspan(packed);
-    }
-    if (ZSTD_sizeof_DCtx(context.get()) <= kept_context_bytes_max) decompress_contexts().keep(std::move(context));
-    return done;
-}
 
 } // namespace
 

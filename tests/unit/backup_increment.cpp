@@ -114,18 +114,18 @@ TEST_CASE("pages of an increment that nobody wants are passed over", "[backup]")
     } told;
     IncrementParser parser(told, block_bytes, "part_001.tar: /base/1/1259");
     const auto head = compose_increment_head({std::uint64_t{8} * block_bytes, {1, 2, 5, 7}});
-    CHECK_FALSE(parser.can_skip(1)); // the head has to be read
+    CHECK_FALSE(parser.can_skip(0, 1)); // the head has to be read
     parser.write(bytes_of(head + page('1').substr(0, 100)));
-    CHECK(parser.can_skip(2 * block_bytes - 100));
-    CHECK_FALSE(parser.can_skip(2 * block_bytes - 99));
+    CHECK(parser.can_skip(0, 2 * block_bytes - 100));
+    CHECK_FALSE(parser.can_skip(0, 2 * block_bytes - 99));
     parser.skip(block_bytes);
-    CHECK_FALSE(parser.can_skip(block_bytes + 1));
-    CHECK(parser.can_skip(block_bytes - 100));
+    CHECK_FALSE(parser.can_skip(0, block_bytes + 1));
+    CHECK(parser.can_skip(0, block_bytes - 100));
     parser.skip(block_bytes - 100);
-    CHECK_FALSE(parser.can_skip(1));
+    CHECK_FALSE(parser.can_skip(0, 1));
     parser.write(bytes_of(page('5')));
-    CHECK(parser.can_skip(block_bytes));
-    CHECK_FALSE(parser.can_skip(block_bytes + 1)); // more than it has
+    CHECK(parser.can_skip(0, block_bytes));
+    CHECK_FALSE(parser.can_skip(0, block_bytes + 1)); // more than it has
     parser.skip(block_bytes - 1);
     CHECK_THROWS_AS(parser.finish(), Error);
     parser.skip(1);

@@ -5,6 +5,7 @@
 #include "common/backup/restore/recovery_settings.hpp"
 #include "common/backup/restore/restore_in_place.hpp"
 #include "common/backup/restore/restore_resume.hpp"
+#include "common/base/helper_threads.hpp"
 #include "common/base/in_parallel.hpp"
 
 #include <algorithm>
@@ -24,21 +25,29 @@ class Extraction {
 public:
     /// `by_frames`: much of the tars may be needless.
     Extraction(archive::Archive& archive, RestoreJob& job, RestoreState& state, bool by_frames, std::stop_token stop)
-        : archive_(archive), job_(job), state_(state), fetch_(by_frames ? fetch_from_tar : fetch_tar), stop_(std::move(stop)) {}
+        : archive_(archive), job_(job), state_(state), fetch_(by_frames ? fetch_from_tar : fetch_tar),
+          helpers_(std::thread::hardware_concurrency(), archive.budget), stop_(std::move(stop)) {}
 
     /// `noted`: what is done need not be done again by a later try.
     void run(std::size_t link, std::span<const TarObject> tars, unsigned threads, bool noted) {
-        in_parallel(tars.size(), threads,
-                    [&](std::size_t index, const std::atomic<bool>& failed) { extract(link, tars[index], noted, failed); });
+        // The largest first: small ones fill what is left of the time.
+        std::vector<const TarObject*> order;
+        for (const auto& tar : tars) order.push_back(&tar);
+        std::ranges::sort(order, std::greater(), &TarObject::bytes);
+        in_parallel(order.size(), threads,
+                    [&](std::size_t index, const std::atomic<bool>& failed) { extract(link, *order[index], noted, failed); });
     }
 
 private:
     void extract(std::size_t link, const TarObject& tar, bool noted, const std::atomic<bool>& failed) {
         MemberWriter writer(job_, link, tar.listed);
-        fetch_(archive_, tar, writer, stop_, [&](std::size_t count) {
-            if (stop_.stop_requested() || failed) throw Error(ErrorKind::cancelled, "cancelled");
-            job_.progress.stored_bytes += count;
-        });
+        fetch_(
+            archive_, tar, writer, stop_,
+            [&](std::size_t count) {
+                if (stop_.stop_requested() || failed) throw Error(ErrorKind::cancelled, "cancelled");
+                job_.progress.stored_bytes += count;
+            },
+            &helpers_);
         writer.mark().key = tar.key.path();
         if (noted && !writer.passed_over()) state_.add(writer.mark());
     }
@@ -47,6 +56,7 @@ private:
     RestoreJob& job_;
     RestoreState& state_;
     decltype(&fetch_tar) fetch_;
+    HelperThreads helpers_;
     std::stop_token stop_;
 };
 

@@ -52,8 +52,8 @@ public:
         for (auto run = pages_.wanted_run(begin, next_); run.begin < run.end; run = pages_.wanted_run(run.end, next_))
             file_.write_at(run.begin, bytes.subspan(run.begin - begin, run.end - run.begin));
     }
-    bool can_skip(std::uint64_t count) const override {
-        const auto run = pages_.wanted_run(next_, next_ + count);
+    bool can_skip(std::uint64_t after, std::uint64_t count) const override {
+        const auto run = pages_.wanted_run(next_ + after, next_ + after + count);
         return run.begin == run.end;
     }
     void skip(std::uint64_t count) override { next_ += count; }
@@ -91,7 +91,7 @@ public:
         : job_(job), member_(member), name_(name), parser_(*this, job.plan.block_bytes, member.name) {}
 
     void write(ByteView bytes) override { parser_.write(bytes); }
-    bool can_skip(std::uint64_t count) const override { return parser_.can_skip(count); }
+    bool can_skip(std::uint64_t after, std::uint64_t count) const override { return parser_.can_skip(after, count); }
     void skip(std::uint64_t count) override { parser_.skip(count); }
     void end(RestoreState::TarMark& mark) override {
         parser_.finish();

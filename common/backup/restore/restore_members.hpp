@@ -44,7 +44,7 @@ public:
     public:
         virtual ~Content() = default;
         virtual void write(ByteView bytes) = 0;
-        virtual bool can_skip(std::uint64_t /*count*/) const { return false; }
+        virtual bool can_skip(std::uint64_t /*after*/, std::uint64_t /*count*/) const { return false; }
         virtual void skip(std::uint64_t /*count*/) {}
         virtual bool has(std::uint64_t /*count*/, const codec::ContentHash& /*hash*/) { return false; }
         virtual void end(RestoreState::TarMark& mark) = 0;
@@ -55,7 +55,9 @@ public:
     void begin(const codec::TarMember& member) override;
     void data(ByteView bytes) override;
     /// What newer links have, and what is not restored at all.
-    bool can_skip(std::uint64_t count) const override { return !content_ || content_->can_skip(count); }
+    bool can_skip(std::uint64_t after, std::uint64_t count) const override {
+        return !content_ || content_->can_skip(after, count);
+    }
     void skip(std::uint64_t count) override;
     bool has(std::uint64_t count, const codec::ContentHash& hash) override { return content_ && content_->has(count, hash); }
     void end() override;

@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t unit_bytes = 8192;
 
 constexpr std::uint64_t write_out_bytes_min = 1 << 20;
+/// So much of a large file is left to collect before it starts to go to disk.
+constexpr std::uint64_t write_out_step_bytes = 8 << 20;
 
 int flags_of(const RestoredFile::Open& how) {
     const int access = how.compare ? O_RDWR : O_WRONLY;
@@ -52,6 +54,13 @@ void RestoredFile::write(ByteView bytes) {
     else
         write_all(fd_.get(), bytes, path_);
     next_ += bytes.size();
+    if (write_out_ && next_ - going_out_ >= write_out_step_bytes) start_write_out(next_ - going_out_);
+}
+
+/// Its failure shows at the end.
+void RestoredFile::start_write_out(std::uint64_t count) {
+    ::sync_file_range(fd_.get(), static_cast<off_t>(going_out_), static_cast<off_t>(count), SYNC_FILE_RANGE_WRITE);
+    going_out_ += count;
 }
 
 void RestoredFile::write_at(std::uint64_t offset, ByteView bytes) {

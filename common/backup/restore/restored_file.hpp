@@ -40,11 +40,13 @@ public:
     Written finish(bool complete = true);
 
 private:
+    void start_write_out(std::uint64_t count);
+
     std::string path_;
     unsigned mode_;
     bool compare_, keep_, write_out_;
     UniqueFd fd_;
-    std::uint64_t next_ = 0;
+    std::uint64_t next_ = 0, going_out_ = 0;
     Blob old_;
 };
 
