@@ -17,7 +17,7 @@ HelperThreads::~HelperThreads() {
         const std::lock_guard lock(mutex_);
         ended_ = true;
     }
-    changed_.notify_all();
+    work_.notify_all();
 }
 
 void HelperThreads::add_users(int count) {
@@ -25,7 +25,7 @@ void HelperThreads::add_users(int count) {
         const std::lock_guard lock(mutex_);
         users_ += count;
     }
-    changed_.notify_all();
+    work_.notify_all();
 }
 
 bool HelperThreads::are_free() const {
@@ -38,7 +38,7 @@ void HelperThreads::add(TaskPtr task) {
         const std::lock_guard lock(mutex_);
         waiting_.push_back(std::move(task));
     }
-    changed_.notify_all();
+    work_.notify_one();
 }
 
 bool HelperThreads::withdraw(const TaskPtr& task) {
@@ -74,7 +74,7 @@ void HelperThreads::finish(const TaskPtr& task, const std::vector<TaskPtr>& othe
         if (next != others.end())
             run(lock, **next);
         else
-            changed_.wait(lock);
+            done_.wait(lock);
     }
     if (task->failure_) std::rethrow_exception(task->failure_);
 }
@@ -83,7 +83,7 @@ void HelperThreads::help() {
     std::unique_lock lock(mutex_);
     while (!ended_) {
         if (!may_help()) {
-            changed_.wait(lock);
+            work_.wait(lock);
             continue;
         }
         const auto task = waiting_.front();
@@ -91,7 +91,7 @@ void HelperThreads::help() {
         ++helping_;
         run(lock, *task);
         --helping_;
-        changed_.notify_all();
+        done_.notify_all();
     }
 }
 

@@ -68,7 +68,7 @@ private:
     const int cores_;
     MemoryBudget& budget_;
     mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    std::condition_variable work_, done_;
     std::deque<TaskPtr> waiting_;
     int users_ = 0, helping_ = 0;
     bool ended_ = false;

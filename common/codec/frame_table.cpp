@@ -53,7 +53,8 @@ std::optional<std::uint64_t> frame_table_bytes(ByteView end) {
 
 std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
     if (frame_table_bytes(table) != table.size()) return std::nullopt;
-    if (number_at<std::uint32_t>(table, 0) != frame_table_magic || number_at<std::uint32_t>(table, 4) != table.size() - head_bytes)
+    if (number_at<std::uint32_t>(table, 0) != frame_table_magic ||
+        number_at<std::uint32_t>(table, 4) != table.size() - head_bytes)
         return std::nullopt;
     const auto entries = table.first(table.size() - frame_footer_bytes).subspan(head_bytes);
     const auto hash = content_hash(entries);

@@ -132,7 +132,7 @@ TEST_CASE("frames in which nothing is needed are not decoded, in any cut", "[cod
     }
 }
 
-TEST_CASE("frames are decoded ahead by helpers, in any cut, and in order", "[codec]") {
+TEST_CASE("frames are decoded ahead by helpers, in any cut, and in order", "[codec][threads]") {
     MemoryBudget budget(64 << 20);
     const auto text = of_all_kinds() + of_all_kinds();
     const auto object = packed(text);
@@ -161,7 +161,7 @@ TEST_CASE("frames are decoded ahead by helpers, in any cut, and in order", "[cod
     CHECK((test::through([&](Sink& next) { return zstd().helped_decompressor(next, poor); }, object) == text));
 }
 
-TEST_CASE("a changed bit in a frame without a checksum is found by the table", "[codec]") {
+TEST_CASE("a changed bit in a frame without a checksum is found by the table", "[codec][threads]") {
     MemoryBudget budget(64 << 20);
     HelperThreads helpers(2, budget);
     const auto text = test::sample(2 * frame_bytes + 5000);

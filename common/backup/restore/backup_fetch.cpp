@@ -20,13 +20,16 @@ namespace walgd::backup {
 
 namespace {
 
+/// More do not help: writing a file is one thread's work.
+constexpr unsigned cores_max = 16;
+
 /// Takes the tars off a list, several threads at once; the first failure ends all.
 class Extraction {
 public:
     /// `by_frames`: much of the tars may be needless.
     Extraction(archive::Archive& archive, RestoreJob& job, RestoreState& state, bool by_frames, std::stop_token stop)
         : archive_(archive), job_(job), state_(state), fetch_(by_frames ? fetch_from_tar : fetch_tar),
-          helpers_(std::thread::hardware_concurrency(), archive.budget), stop_(std::move(stop)) {}
+          helpers_(std::min(std::thread::hardware_concurrency(), cores_max), archive.budget), stop_(std::move(stop)) {}
 
     /// `noted`: what is done need not be done again by a later try.
     void run(std::size_t link, std::span<const TarObject> tars, unsigned threads, bool noted) {
