@@ -92,7 +92,7 @@ void IncrementParser::add_block(std::uint32_t block) {
 
 ByteView IncrementParser::read_pages(ByteView bytes) {
     while (!bytes.empty()) {
-        if (page_ == head_.blocks.size()) refuse("bytes follow its last page");
+        if (page_ >= head_.blocks.size()) refuse("bytes follow its last page");
         const auto count = std::min<std::size_t>(bytes.size(), block_bytes_ - page_used_);
         handler_.page(std::uint64_t{head_.blocks[page_]} * block_bytes_ + page_used_, bytes.first(count));
         page_used_ += static_cast<std::uint32_t>(count);

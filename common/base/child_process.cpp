@@ -9,6 +9,8 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <system_error>
+#include <thread>
 #include <unistd.h>
 
 namespace walgd {
@@ -25,11 +27,14 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 }
 
 pid_t spawn(ChildProcess& program) {
+    ::signal(SIGCHLD, SIG_DFL); // whoever started us may have it ignored: then no child tells how it ended
     const auto words = pointers_to(program.words), environment = pointers_to(program.environment);
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     if (program.input >= 0) ::posix_spawn_file_actions_adddup2(&actions, program.input, STDIN_FILENO);
     if (program.output >= 0) ::posix_spawn_file_actions_adddup2(&actions, program.output, STDOUT_FILENO);
+    // Sockets of libraries would stay open in it.
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     posix_spawnattr_t attributes;
     ::posix_spawnattr_init(&attributes);
     sigset_t none, usual;
@@ -48,6 +53,14 @@ pid_t spawn(ChildProcess& program) {
     return child;
 }
 
+/// One that is another user's, or waits for a device, may live on.
+void wait_elsewhere(pid_t child) {
+    try {
+        std::thread([child] { ::waitpid(child, nullptr, 0); }).detach();
+    } catch (const std::system_error&) { // then it is one more entry in the list of processes
+    }
+}
+
 /// A child that is ended, with its own, when it is let go of before it ended by itself.
 class Child {
 public:
@@ -55,7 +68,8 @@ public:
     ~Child() {
         if (pid_ == 0) return;
         ::kill(-pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
+        ::kill(pid_, SIGKILL);
+        if (::waitpid(pid_, nullptr, WNOHANG) == 0) wait_elsewhere(pid_);
     }
     Child(const Child&) = delete;
     /// Its wait status, once it has ended.

@@ -6,6 +6,7 @@
 namespace walgd {
 
 HelperThreads::HelperThreads(unsigned cores, MemoryBudget& budget) : cores_(static_cast<int>(cores)), budget_(budget) {
+    threads_.reserve(cores);
     try {
         for (unsigned helper = 1; helper < cores; ++helper) threads_.emplace_back([this] { help(); });
     } catch (const std::system_error&) { // the limit of processes: who needs something does it

@@ -53,7 +53,7 @@ public:
     /// The same, by helpers too where the method has frames that are decoded on their own. `helpers` must outlive the stage.
     virtual std::unique_ptr<Sink> helped_decompressor(Sink& next, HelperThreads& /*helpers*/) const { return decompressor(next); }
     /// A whole object at once, into `into`; the bytes that came out. What does not fit, and what decompressor() would not take,
-    /// is an Error(corrupt). For zstd a third quicker than the stage, which has to go through a window of its own.
+    /// is an Error(corrupt). For zstd a third quicker than a stage that has to go through a window of its own.
     virtual std::size_t decompress(ByteView object, MutableBytes into, const MayFill& may_fill = {}) const;
     /// Throws Error(misconfigured) listing the allowed values when `level` (WALG_ZSTD_LEVEL or a number; empty: the method's
     /// default) is none of this method's.

@@ -51,7 +51,7 @@ std::optional<std::uint64_t> frame_table_bytes(ByteView end) {
     return frame_table_bytes_of(number_at<std::uint32_t>(end.last(count_from_end), 0));
 }
 
-std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
+std::optional<std::vector<Frame>> parse_frame_table(ByteView table) {
     if (frame_table_bytes(table) != table.size()) return std::nullopt;
     if (number_at<std::uint32_t>(table, 0) != frame_table_magic ||
         number_at<std::uint32_t>(table, 4) != table.size() - head_bytes)
@@ -61,16 +61,22 @@ std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_
     if (!std::ranges::equal(hash, table.subspan(head_bytes + entries.size(), hash.size()))) return std::nullopt;
     std::vector<Frame> frames;
     frames.reserve(entries.size() / entry_bytes);
-    std::uint64_t packed_bytes = table.size();
     for (std::size_t at = 0; at < entries.size(); at += entry_bytes) {
         Frame frame{number_at<std::uint32_t>(entries, at), number_at<std::uint32_t>(entries, at + 4), {}};
         std::ranges::copy(entries.subspan(at + 8, frame.hash.size()), frame.hash.begin());
         if (frame.packed == 0 || frame.packed > frame_bound || frame.plain > frame_bytes) return std::nullopt;
-        packed_bytes += frame.packed;
         frames.push_back(frame);
     }
-    if (frames.empty() || packed_bytes != object_bytes) return std::nullopt;
+    if (frames.empty()) return std::nullopt;
     return frames;
+}
+
+std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes) {
+    auto frames = parse_frame_table(table);
+    if (!frames) return std::nullopt;
+    std::uint64_t bytes = table.size();
+    for (const auto& frame : *frames) bytes += frame.packed;
+    return bytes == object_bytes ? std::move(frames) : std::nullopt;
 }
 
 } // namespace walgd::codec

@@ -37,8 +37,10 @@ std::string compose_frame_table(const std::vector<Frame>& frames);
 inline constexpr std::size_t frame_footer_bytes = 24;
 /// What the whole table has by its footer, `end` being the object's end; nothing where there is none.
 std::optional<std::uint64_t> frame_table_bytes(ByteView end);
-/// Reads a table, all of it and no more, of an object of `object_bytes`. Nothing where it is none, is damaged, has frames that
-/// are empty or larger than compressor()'s or does not fit the object: then the object is read from its begin to its end.
+/// Reads a table, all of it and no more. Nothing where it is none, is damaged, or has frames that are empty or larger than
+/// compressor()'s.
+std::optional<std::vector<Frame>> parse_frame_table(ByteView table);
+/// The same of an object of `object_bytes`; nothing where it does not fit that.
 std::optional<std::vector<Frame>> parse_frame_table(ByteView table, std::uint64_t object_bytes);
 
 } // namespace walgd::codec

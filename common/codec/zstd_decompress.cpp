@@ -50,6 +50,7 @@ void give_back(DecompressContexts::Handle context) {
 }
 
 /// A frame in one call: what comes out is itself the window. Returns how much that is.
+/// `into`: where the frame tells its size, no more than that, as the library may use all that it is given.
 std::size_t decode_frame(ZSTD_DCtx& context, ByteView frame, MutableBytes into) {
     const auto count = ZSTD_decompressDCtx(&context, into.data(), into.size(), frame.data(), frame.size());
     if (ZSTD_isError(count)) refuse_frame(count);
@@ -124,29 +125,30 @@ public:
         any_hash_ |= hash.has_value();
         if (hashes_.size() < count_max) hashes_.push_back(hash);
     }
-    /// What their table would have. 0 where none is needed.
-    std::uint64_t table_bytes() const {
-        return any_hash_ && hashes_.size() < count_max ? frame_table_bytes_of(hashes_.size()) : 0;
+    /// What their table has, where the skippable frame with that head can be it; else 0.
+    std::uint64_t table_bytes(ByteView head) const {
+        if (!any_hash_ || hashes_.size() == count_max || number_at<std::uint32_t>(head, 0) != frame_table_magic) return 0;
+        const auto bytes = skippable_head_bytes + std::uint64_t{number_at<std::uint32_t>(head, magic_bytes)};
+        return bytes == frame_table_bytes_of(hashes_.size()) ? bytes : 0;
     }
-    void compare(ByteView table, std::uint64_t object_bytes) const {
-        const auto frames = parse_frame_table(table, object_bytes);
+    /// Behind it another object may begin.
+    void compare(ByteView table) {
+        if (frame_table_bytes(table) != table.size()) return; // somebody else's
+        const auto frames = parse_frame_table(table);
         if (!frames) refuse_stream("zstd", "the table of its frames is damaged");
         for (std::size_t i = 0; i < hashes_.size(); ++i)
             if (hashes_[i] && *hashes_[i] != (*frames)[i].hash)
                 refuse_stream("zstd", fmt::format("frame {} is not what the table of its frames says", i));
+        *this = {};
     }
 
 private:
-    /// A part of 1 TiB.
-    static constexpr std::size_t count_max = 1 << 20;
+    /// More than the largest object of any storage has, so that what is kept of one is bounded.
+    static constexpr std::size_t count_max = 1 << 23;
 
     std::vector<std::optional<ContentHash>> hashes_;
     bool any_hash_ = false;
 };
-
-std::optional<ContentHash> hash_if_unchecked(ByteView frame, ByteView plain) {
-    return FrameHead(frame).has_checksum ? std::nullopt : std::optional(content_hash(plain));
-}
 
 /// A frame that is decoded before it is needed.
 struct FrameAhead {
@@ -154,18 +156,20 @@ struct FrameAhead {
 
     MemoryBudget::Lease lease;
     Blob packed, plain;
-    std::optional<ContentHash> hash;
+    ContentHash hash{};
 
     void decode() {
         auto context = prepared_context();
         plain.clear();
-        plain.commit(decode_frame(*context, packed.view(), plain.room()));
-        hash = hash_if_unchecked(packed.view(), plain.view());
+        const auto content = ZSTD_getFrameContentSize(packed.data(), packed.size());
+        plain.commit(decode_frame(*context, packed.view(), plain.room().first(static_cast<std::size_t>(content))));
+        hash = content_hash(plain.view());
         give_back(std::move(context));
     }
 };
 
-/// Frames whose content is known to be small are decoded in one call each, some of them ahead by helpers; others as a stream.
+/// walgd's frames of pages, of which is known that their content is small, and whose checksums are in a table, are decoded in one
+/// call each, some of them ahead by helpers; others as a stream.
 class ZstdDecompressor final : public Sink {
 public:
     ZstdDecompressor(Sink& next, HelperThreads* helpers)
@@ -190,7 +194,6 @@ private:
         table,     ///< the frame that tells of the others, likewise
     };
 
-    void feed(ByteView bytes);
     // Each takes some bytes off the front.
     ByteView take_head(ByteView bytes);
     ByteView stream(ByteView bytes);
@@ -213,7 +216,7 @@ private:
     void add_coming(Coming coming);
     void hand_on_first();
     void hand_on_all();
-    void hand_on(ByteView plain, std::optional<ContentHash> hash);
+    void hand_on(ByteView plain, const ContentHash& hash);
 
     Sink& next_;
     HelperThreads* helpers_;
@@ -227,15 +230,10 @@ private:
     Blob held_;
     std::optional<FrameWalk> walk_;
     SeenFrames seen_;
-    std::uint64_t object_bytes_ = 0; // that came so far
+    std::uint64_t table_bytes_ = 0;
 };
 
 void ZstdDecompressor::write(ByteView bytes) {
-    object_bytes_ += bytes.size();
-    feed(bytes);
-}
-
-void ZstdDecompressor::feed(ByteView bytes) {
     while (!bytes.empty()) {
         switch (at_) {
         case At::between:
@@ -267,7 +265,7 @@ ByteView ZstdDecompressor::take_head(ByteView bytes) {
     if (held_.size() == frame_head_bytes_max) {
         const auto head = std::exchange(held_, {});
         start(head.view());
-        feed(head.view());
+        write(head.view());
     }
     return bytes.subspan(piece.size());
 }
@@ -277,17 +275,15 @@ void ZstdDecompressor::start(ByteView head) {
     const auto magic = number_at<std::uint32_t>(head, 0);
     if ((magic & skippable_mask) == skippable_magic) {
         hand_on_all();
-        const auto bytes = seen_.table_bytes();
-        const bool is_table = magic == frame_table_magic && bytes != 0 &&
-                              skippable_head_bytes + std::uint64_t{number_at<std::uint32_t>(head, magic_bytes)} == bytes;
-        at_ = is_table ? At::table : At::streamed;
+        table_bytes_ = seen_.table_bytes(head);
+        at_ = table_bytes_ > 0 ? At::table : At::streamed;
         return;
     }
-    // A size that is not known is a very large number.
-    const auto content = ZSTD_getFrameContentSize(head.data(), head.size());
+    // A size that is not known is a very large number. Older formats have other magics, and sizes that bind nobody.
+    const auto content = magic == ZSTD_MAGICNUMBER ? ZSTD_getFrameContentSize(head.data(), head.size()) : ZSTD_CONTENTSIZE_ERROR;
     if (content < ZSTD_CONTENTSIZE_ERROR && content > 0 && pass_frame(content)) {
         at_ = At::passed;
-    } else if (content <= frame_bytes) {
+    } else if (content <= frame_bytes && !FrameHead(head).has_checksum) {
         at_ = At::collected;
     } else {
         hand_on_all();
@@ -335,7 +331,7 @@ ByteView ZstdDecompressor::collect(ByteView bytes) {
         hand_on_all();
         seen_.add_passed();
         at_ = At::streamed;
-        feed(begun.view());
+        write(begun.view());
         return bytes;
     }
     const bool is_whole = walk_->at_end(), is_one_piece = is_whole && held_.empty();
@@ -356,12 +352,16 @@ void ZstdDecompressor::decode_whole(ByteView frame) {
     hand_on_all();
     const auto content = static_cast<std::size_t>(ZSTD_getFrameContentSize(frame.data(), frame.size()));
     const auto plain = buffer_.first(decode_frame(*context_, frame, {buffer_.data(), content}));
-    hand_on(plain, hash_if_unchecked(frame, plain));
+    hand_on(plain, content_hash(plain));
 }
 
 /// False where it had better be decoded here.
 bool ZstdDecompressor::decode_ahead(ByteView frame) {
-    if (helpers_ == nullptr || !helpers_->are_free()) return false;
+    if (helpers_ == nullptr) return false;
+    if (!helpers_->are_free()) {
+        idle_.clear();
+        return false;
+    }
     const auto ahead = memory_for_ahead();
     if (!ahead) return false;
     ahead->packed.clear();
@@ -374,7 +374,10 @@ bool ZstdDecompressor::decode_ahead(ByteView frame) {
 
 std::shared_ptr<FrameAhead> ZstdDecompressor::memory_for_ahead() {
     if (idle_.empty()) {
-        auto lease = helpers_->budget().try_acquire(frame_bound + frame_bytes);
+        // What reads from the storage needs some too.
+        auto& budget = helpers_->budget();
+        if (budget.used() > budget.total() / 2) return nullptr;
+        auto lease = budget.try_acquire(frame_bound + frame_bytes);
         return lease ? std::make_shared<FrameAhead>(std::move(*lease)) : nullptr;
     }
     auto ahead = std::move(idle_.back());
@@ -411,7 +414,7 @@ void ZstdDecompressor::hand_on_all() {
     while (!coming_.empty()) hand_on_first();
 }
 
-void ZstdDecompressor::hand_on(ByteView plain, std::optional<ContentHash> hash) {
+void ZstdDecompressor::hand_on(ByteView plain, const ContentHash& hash) {
     seen_.add(hash);
     // In pieces that a kernel copies to a file at its best.
     for (; !plain.empty(); plain = plain.subspan(std::min(plain.size(), output_bytes)))
@@ -419,15 +422,14 @@ void ZstdDecompressor::hand_on(ByteView plain, std::optional<ContentHash> hash) 
 }
 
 ByteView ZstdDecompressor::collect_table(ByteView bytes) {
-    const auto piece = bytes.first(std::min<std::uint64_t>(bytes.size(), seen_.table_bytes() - held_.size()));
-    const auto rest = bytes.subspan(piece.size());
+    const auto piece = bytes.first(std::min<std::uint64_t>(bytes.size(), table_bytes_ - held_.size()));
     held_.append(piece);
-    if (held_.size() == seen_.table_bytes()) {
-        seen_.compare(held_.view(), object_bytes_ - rest.size());
+    if (held_.size() == table_bytes_) {
+        seen_.compare(held_.view());
         held_.clear();
         at_ = At::between;
     }
-    return rest;
+    return bytes.subspan(piece.size());
 }
 
 void ZstdDecompressor::finish() {
@@ -455,6 +457,7 @@ std::size_t zstd_checked(std::size_t result, const char* action) {
 
 std::size_t zstd_decompress(ByteView object, MutableBytes into, const MayFill& may_fill) {
     auto context = prepared_context();
+    SeenFrames seen;
     std::size_t done = 0;
     while (!object.empty()) {
         const auto packed = ZSTD_findFrameCompressedSize(object.data(), object.size());
@@ -465,8 +468,17 @@ std::size_t zstd_decompress(ByteView object, MutableBytes into, const MayFill& m
         const auto bytes = ZSTD_getFrameContentSize(object.data(), object.size());
         if (bytes <= room.size()) room = room.first(static_cast<std::size_t>(bytes));
         if (may_fill) may_fill(done + room.size());
-        done += decode_frame(*context, object.first(packed), room);
+        const auto frame = object.first(packed);
+        const auto count = decode_frame(*context, frame, room);
         object = object.subspan(packed);
+        if (number_at<std::uint32_t>(frame, 0) != ZSTD_MAGICNUMBER) {
+            if (seen.table_bytes(frame) > 0) seen.compare(frame);
+        } else if (object.empty() || FrameHead(frame).has_checksum) {
+            seen.add_passed(); // of one frame alone who has the table compares it
+        } else {
+            seen.add(content_hash(room.first(count)));
+        }
+        done += count;
     }
     give_back(std::move(context));
     return done;

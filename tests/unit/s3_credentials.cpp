@@ -363,6 +363,18 @@ TEST_CASE("a profile's program prints the keys", "[s3]") {
     CHECK(format_time(std::chrono::time_point_cast<Time::duration>(found.expires.value())) == "2099-01-01T00:00:00Z");
     CHECK(chain->transport.asked.empty());
 
+    // It has our environment, but for what is said to walgd alone, and none of our files.
+    ::setenv("VAULT_ADDR", "here", 1);
+    ::setenv("WALG_LIBSODIUM_KEY", "secret", 1);
+    const UniqueFd open_file(::dup(STDERR_FILENO)); // as a library's socket, without a flag to close it
+    REQUIRE(open_file.get() > STDERR_FILENO);
+    const auto told = with(fmt::format(
+        R"sh(test "$VAULT_ADDR$WALG_LIBSODIUM_KEY" = here && test ! -e /proc/self/fd/{} && echo '{{"Version": 1, {}}}')sh",
+        open_file.get(), keys));
+    CHECK(told->get().access_key == "P");
+    ::unsetenv("VAULT_ADDR");
+    ::unsetenv("WALG_LIBSODIUM_KEY");
+
     struct Case {
         std::string process, said;
     };

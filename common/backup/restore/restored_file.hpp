@@ -17,7 +17,7 @@ public:
         bool compare = false;
         bool keep = false; ///< what the file holds stays
         bool write_out =
-            false; ///< a large file starts to go to disk when it is complete, so that the sync at the end finds little left
+            false; ///< a large file starts to go to disk while it is written, so that the sync at the end finds little left
     };
     explicit RestoredFile(const Open& how);
 

@@ -198,13 +198,22 @@ awaitable<Credentials> CredentialChain::from_role(Profile profile, Credentials o
     co_return credentials;
 }
 
+/// Ours, as with Amazon's tools, but for what is said to walgd alone.
+static std::vector<std::string> environment_of_process() {
+    std::vector<std::string> lines;
+    for (char** line = ::environ; *line != nullptr; ++line) {
+        const std::string_view text(*line);
+        const bool ours = text.starts_with("WALG_") || text.starts_with("WALGD_") || text.starts_with("WALE_");
+        if (!ours && !text.starts_with("PGPASSWORD=")) lines.emplace_back(text);
+    }
+    return lines;
+}
+
 awaitable<Credentials> CredentialChain::from_process(std::string command, std::string where) {
     const auto input = file_in_memory(""), output = file_in_memory("");
     const auto source = "the credential_process of " + where;
     // A shell reads it, as for Amazon's tools.
-    ChildProcess program{{"/bin/sh", "-c", std::move(command)}, {}, input.get(), output.get()};
-    for (const auto& [variable, value] : options_.environment)
-        program.environment.push_back(fmt::format("{}={}", variable, value));
+    ChildProcess program{{"/bin/sh", "-c", std::move(command)}, environment_of_process(), input.get(), output.get()};
     std::optional<Error> failure;
     try {
         co_await within(process_limit, run_child(std::move(program)), "it took longer than a minute");
