@@ -45,7 +45,7 @@ public:
     /// A stage that compresses into `next`.
     virtual std::unique_ptr<Sink> compressor(Sink& next, Content content, const std::string& level) const = 0;
     /// For independent frames of frame_bytes each, which any reader of this method takes; nullptr where it has none such. The
-    /// stage that compressor() gives makes the same frames.
+    /// stage that compressor() gives makes the same frames. Those of pages have no checksum: a table behind them has it.
     virtual std::unique_ptr<FrameCompressor> frame_compressor(Content, const std::string& /*level*/) const { return nullptr; }
     /// A stage that decompresses into `next`. Data that is cut, changed or followed by what the format does not allow is an
     /// Error(corrupt).

@@ -8,7 +8,7 @@
 #include <vector>
 
 /// Where the frames of a zstd object begin and what is in them: a frame at the object's end that every reader of zstd passes
-/// over (RFC 8878, 3.1.2). Its hashes take the place of zstd's own checksums, which take three times as long. Little-endian:
+/// over (RFC 8878, 3.1.2). Its hashes take the place of zstd's own checksums, so that content is hashed once. Little-endian:
 ///
 ///     0    52 2A 4D 18      a skippable frame
 ///     4    size             u32, of what follows
