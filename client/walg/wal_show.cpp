@@ -41,15 +41,19 @@ public:
 private:
     archive::ArchiveSummary list(Context& context) const {
         auto& archive = context.archive();
+        const auto segment_bytes = config::segment_bytes(context.settings);
         archive::ArchiveSummary summary;
-        auto list_wal = archive::list_wal(archive, config::segment_bytes(context.settings), context.at_once());
-        summary.wal = run_blocking(context.io, std::move(list_wal), context.stop);
+        if (without_backups_) {
+            auto list = archive::list_wal(archive, segment_bytes, context.at_once());
+            summary.wal = run_blocking(context.io, std::move(list), context.stop);
+        } else {
+            auto list = archive::list_archive(archive, segment_bytes, context.at_once());
+            auto listed = run_blocking(context.io, std::move(list), context.stop);
+            summary.wal = std::move(listed.wal);
+            summary.backups = std::move(listed.backups);
+        }
         summary.odd_objects = summary.wal.odd.size();
         summary.parents = run_blocking(context.io, archive::read_parents(archive, summary.wal), context.stop);
-        if (without_backups_) return summary;
-        auto entries = run_blocking(context.io, archive::list_backups(archive.storage), context.stop);
-        auto read = archive::read_details(archive.storage, std::move(entries), context.at_once());
-        summary.backups = run_blocking(context.io, std::move(read), context.stop);
         return summary;
     }
 

@@ -1,6 +1,7 @@
 #include "client/walg/listing.hpp"
 #include "client/walg/odd_objects.hpp"
 #include "client/walg/verb.hpp"
+#include "common/archive/archive_summary.hpp"
 #include "common/archive/wal/wal_integrity.hpp"
 #include "common/pg/server.hpp"
 #include "config/process.hpp"
@@ -53,14 +54,13 @@ public:
 
     int run(Context& context) override {
         const auto current = lsn_.empty() ? ask_server(context) : given(context.settings);
-        auto list = archive::list_wal(context.archive(), current.segment_bytes, context.at_once());
-        const auto wal = run_blocking(context.io, std::move(list), context.stop);
+        const auto [wal, backups] = look(context, current.segment_bytes);
         tell_odd_objects(context.log, wal);
         std::vector<Outcome> outcomes;
         for (const auto& check : checks_) {
             if (std::ranges::find(outcomes, check, &Outcome::check) != outcomes.end()) continue;
             context.log.info("Building check runner: {}", check);
-            outcomes.push_back(check == integrity ? check_integrity(context, wal, current)
+            outcomes.push_back(check == integrity ? check_integrity(context, wal, backups, current)
                                                   : check_timeline(context, wal, current));
         }
         print(outcomes, context.as_walg);
@@ -69,6 +69,16 @@ public:
     }
 
 private:
+    /// The backups only where they tell from where on is checked.
+    archive::ListedArchive look(Context& context, std::uint64_t segment_bytes) const {
+        auto& archive = context.archive();
+        const bool by_backups = backup_.empty() && std::ranges::find(checks_, integrity) != checks_.end();
+        if (by_backups)
+            return run_blocking(context.io, archive::list_archive(archive, segment_bytes, context.at_once()), context.stop);
+        auto list = archive::list_wal(archive, segment_bytes, context.at_once());
+        return {run_blocking(context.io, std::move(list), context.stop), {}};
+    }
+
     Current given(const config::Settings& settings) const {
         const auto lsn = pg::Lsn::parse(lsn_);
         if (!lsn || lsn->bytes() == 0)
@@ -95,20 +105,21 @@ private:
         return pg::segment_number(pg::Lsn(lsn.bytes() - 1), segment_bytes);
     }
 
-    archive::CheckStart find_start(Context& context, const archive::WalCatalogue& wal, const archive::SwitchPoints& switches,
+    archive::CheckStart find_start(Context& context, const archive::WalCatalogue& wal,
+                                   const std::vector<archive::BackupDetails>& backups, const archive::SwitchPoints& switches,
                                    pg::TimelineId current) const {
-        auto& storage = context.archive().storage;
-        auto entries = run_blocking(context.io, archive::list_backups(storage), context.stop);
         if (!backup_.empty()) {
-            const auto named = run_blocking(context.io, archive::find_backup(storage, backup_), context.stop);
+            auto find = archive::find_backup(context.archive().storage, backup_);
+            const auto named = run_blocking(context.io, std::move(find), context.stop);
             const auto why = archive::why_not_usable(named, switches, current, wal.segment_bytes);
             if (!why.empty()) throw Error(ErrorKind::refused, fmt::format("checkBackupIsCorrect: {}: {}", named.name, why));
             context.log.info("Detected correct backup with specified name: {}", named.name);
             return {named.name, pg::parse_segment(named.wal_file, wal.segment_bytes)->number};
         }
-        auto read = archive::read_details(storage, entries, context.at_once());
+        std::vector<archive::BackupEntry> entries;
         std::vector<std::string> permanent;
-        for (const auto& backup : run_blocking(context.io, std::move(read), context.stop)) {
+        for (const auto& backup : backups) {
+            entries.push_back(backup.entry);
             if (!backup.trouble.empty()) context.log.warn("backup {} is not whole: {}", backup.entry.name, backup.trouble);
             if (backup.metadata.is_permanent) permanent.push_back(backup.entry.name);
         }
@@ -123,11 +134,12 @@ private:
         return start;
     }
 
-    Outcome check_integrity(Context& context, const archive::WalCatalogue& wal, const Current& current) const {
+    Outcome check_integrity(Context& context, const archive::WalCatalogue& wal,
+                            const std::vector<archive::BackupDetails>& backups, const Current& current) const {
         auto read = archive::stored_history(context.archive(), current.timeline, wal.others);
         const auto history = run_blocking(context.io, std::move(read), context.stop);
         const auto switches = history ? archive::switch_points(*history, wal.segment_bytes) : archive::SwitchPoints();
-        const auto start = find_start(context, wal, switches, current.timeline);
+        const auto start = find_start(context, wal, backups, switches, current.timeline);
         context.log.info("Running the check: {}", integrity);
         const archive::CheckWindows windows{
             .delayed = static_cast<std::uint64_t>(context.settings.number("integrity_max_delayed_wals")),

@@ -1,5 +1,7 @@
 #include "common/archive/archive_summary.hpp"
 
+#include "common/base/run_all.hpp"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -115,6 +117,20 @@ ArchiveSummary parse_document(const Json& json) {
 }
 
 } // namespace
+
+awaitable<ListedArchive> list_archive(Archive& archive, std::uint64_t segment_bytes, unsigned at_once) {
+    ListedArchive listed;
+    auto entries = co_await list_backups(archive.storage);
+    auto list = [&]() -> awaitable<void> { listed.wal = co_await list_wal(archive, segment_bytes, at_once); };
+    auto read = [&]() -> awaitable<void> {
+        listed.backups = co_await read_details(archive.storage, std::move(entries), at_once);
+    };
+    std::vector<awaitable<void>> tasks;
+    tasks.push_back(list());
+    tasks.push_back(read());
+    co_await run_all(std::move(tasks));
+    co_return listed;
+}
 
 awaitable<TimelineParents> read_parents(Archive& archive, const WalCatalogue& wal) {
     TimelineParents parents;

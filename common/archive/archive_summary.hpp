@@ -11,6 +11,15 @@
 /// gaps and the backups, not on the number of segments.
 namespace walgd::archive {
 
+/// The WAL, and the backups in list_backups()' order.
+struct ListedArchive {
+    WalCatalogue wal;
+    std::vector<BackupDetails> backups;
+};
+/// Lists the backups, then the WAL while their documents are read: a backup's WAL is stored before its sentinel, so that none
+/// is missed. `segment_bytes`, `at_once`: list_wal()'s.
+awaitable<ListedArchive> list_archive(Archive& archive, std::uint64_t segment_bytes, unsigned at_once);
+
 /// Where a timeline came from.
 struct TimelineParent {
     std::optional<pg::PastTimeline> left; ///< and where that one was left; nothing: the archive does not say

@@ -1,6 +1,7 @@
 #include "common/archive/wal/wal_integrity.hpp"
 
 #include "common/archive/layout.hpp"
+#include "common/archive/retention/retention_inventory.hpp"
 #include "common/archive/wal/lost_segments.hpp"
 #include "tests/unit/memory_storage.hpp"
 
@@ -163,6 +164,20 @@ TEST_CASE("any folder is listed whole: gaps, timelines, foreign names, any numbe
     std::uint64_t segments = 0;
     for (const auto& [id, timeline] : wal.timelines) segments += timeline.segments;
     CHECK(segments + wal.others.size() == storage.names.size());
+}
+
+TEST_CASE("an inventory has the WAL by name, in whatever order it was listed", "[archive]") {
+    Loop loop;
+    Names storage(loop.executor());
+    storage.page_objects = 10;
+    for (std::uint64_t number = 1; number <= 2000; ++number) storage.names.insert(segment(1, number) + ".zst");
+    MemoryBudget budget{1 << 20};
+    const auto log = silent_log();
+    Archive archive{storage, {codec::compression_by_name("zstd"), "", nullptr}, loop.executor(), loop.executor(), budget, *log};
+    const auto inventory = loop.run(take_inventory(archive));
+    CHECK(inventory.wal_objects.size() == 2000);
+    CHECK(std::ranges::is_sorted(inventory.wal_objects, {}, [](const auto& object) { return object.key.path(); }));
+    CHECK(storage.lists > 2 * 200); // of both folders, this one from several places
 }
 
 TEST_CASE("a listing that fails in the middle is an error, never a shorter list", "[archive]") {

@@ -5,7 +5,9 @@
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/stored_header.hpp"
 #include "common/archive/wal/wal_find.hpp"
+#include "common/archive/wal/wal_listing.hpp"
 #include "common/archive/wal/wal_unpack.hpp"
+#include "common/base/run_all.hpp"
 #include "common/pg/wal_name.hpp"
 
 #include <algorithm>
@@ -101,17 +103,14 @@ std::string unpacked(const Archive& archive, const codec::Compression& compressi
 /// Reads documents, several at once, and keeps what was wrong with each.
 class DocumentReader {
 public:
-    DocumentReader(Archive& archive, const std::vector<BackupEntry>& entries, std::vector<std::string> histories)
-        : archive_(archive), entries_(entries), history_names_(std::move(histories)), sentinels_(entries.size()),
-          metadata_(entries.size()) {}
+    DocumentReader(Archive& archive, const std::vector<BackupEntry>& entries)
+        : archive_(archive), entries_(entries), sentinels_(entries.size()), metadata_(entries.size()) {}
 
-    awaitable<void> read() {
-        TaskGroup group(archive_.io, [this](const std::exception_ptr& failure) {
-            if (!failure_) failure_ = failure;
-        });
-        for (unsigned reader = 0; reader < readers; ++reader) group.spawn(read_next());
-        co_await group.join();
-        if (failure_) std::rethrow_exception(failure_);
+    awaitable<void> read_backups() {
+        co_await read_all(entries_.size(), [this](std::size_t index) { return read_backup(index); });
+    }
+    awaitable<void> read_histories(std::vector<std::string> objects) {
+        co_await read_all(objects.size(), [&](std::size_t index) { return read_history(objects[index]); });
     }
 
     const std::vector<std::string>& wrong() const { return wrong_; }
@@ -120,15 +119,20 @@ public:
     std::vector<pg::TimelineHistory> histories() { return std::move(histories_); }
 
 private:
-    awaitable<void> read_next() {
-        while (next_ < entries_.size() + history_names_.size()) {
-            const auto index = next_++;
+    using ReadOne = std::function<awaitable<void>(std::size_t index)>;
+
+    awaitable<void> read_all(std::size_t count, ReadOne read) {
+        std::size_t next = 0;
+        std::vector<awaitable<void>> tasks;
+        for (unsigned reader = 0; reader < readers; ++reader) tasks.push_back(read_next(next, count, read));
+        co_await run_all(std::move(tasks));
+    }
+    awaitable<void> read_next(std::size_t& next, std::size_t count, const ReadOne& read) {
+        while (next < count) {
+            const auto index = next++;
             std::optional<Error> error;
             try {
-                if (index < entries_.size())
-                    co_await read_backup(index);
-                else
-                    co_await read_history(history_names_[index - entries_.size()]);
+                co_await read(index);
             } catch (const Error& failure) {
                 error = failure;
             }
@@ -173,13 +177,10 @@ private:
 
     Archive& archive_;
     const std::vector<BackupEntry>& entries_;
-    std::vector<std::string> history_names_;
     std::vector<std::optional<Sentinel>> sentinels_;
     std::vector<std::optional<BackupMetadata>> metadata_;
     std::vector<pg::TimelineHistory> histories_;
     std::vector<std::string> wrong_;
-    std::exception_ptr failure_;
-    std::size_t next_ = 0;
 };
 
 void take_backups(Inventory& inventory, const std::vector<BackupEntry>& entries, const DocumentReader& documents) {
@@ -197,12 +198,7 @@ void take_backups(Inventory& inventory, const std::vector<BackupEntry>& entries,
     std::ranges::sort(inventory.backups, {}, [](const HeldBackup& backup) { return std::pair(backup.started, backup.name); });
 }
 
-std::vector<HeldObject> held(const storage::ListPage& page) {
-    std::vector<HeldObject> objects;
-    objects.reserve(page.objects.size());
-    for (const auto& object : page.objects) objects.push_back({object.key, object.bytes, object.modified});
-    return objects;
-}
+HeldObject held(const storage::ObjectInfo& object) { return {object.key, object.bytes, object.modified}; }
 
 awaitable<std::vector<HeldObject>> list_held(storage::Storage& storage, std::string folder, bool recursive) {
     std::vector<HeldObject> objects;
@@ -210,11 +206,18 @@ awaitable<std::vector<HeldObject>> list_held(storage::Storage& storage, std::str
     options.recursive = recursive;
     for (;;) {
         auto page = co_await storage.list(folder, options);
-        auto more = held(page);
-        std::ranges::move(more, std::back_inserter(objects));
+        std::ranges::transform(page.objects, std::back_inserter(objects), held);
         if (!page.next) co_return objects;
         options.token = std::move(page.next);
     }
+}
+
+/// By name, as one listing tells them.
+awaitable<void> list_wal_objects(storage::Storage& storage, std::vector<HeldObject>& objects) {
+    WalVisitor visitor{.object = [&](const storage::ObjectInfo& object) { objects.push_back(held(object)); },
+                       .folder = [](std::string_view) {}};
+    co_await visit_wal(storage, readers, std::move(visitor));
+    std::ranges::sort(objects, {}, [](const HeldObject& object) -> const std::string& { return object.key.path(); });
 }
 
 std::vector<BackupEntry> entries_of(const std::vector<HeldObject>& objects) {
@@ -318,13 +321,18 @@ awaitable<Inventory> take_inventory(Archive& archive, Unreadable unreadable) {
     inventory.where = archive.storage.describe();
     inventory.taken = std::chrono::system_clock::now();
     inventory.backup_objects = co_await list_held(archive.storage, std::string(backup_folder), true);
-    inventory.wal_objects = co_await list_held(archive.storage, std::string(wal_folder), false);
     const auto entries = entries_of(inventory.backup_objects);
+    DocumentReader documents(archive, entries);
+    // A backup's WAL is stored before its sentinel: the WAL is listed behind the backups, while their documents are read.
+    std::vector<awaitable<void>> tasks;
+    tasks.push_back(list_wal_objects(archive.storage, inventory.wal_objects));
+    tasks.push_back(documents.read_backups());
+    co_await run_all(std::move(tasks));
     // A host with a public key alone cannot read them: timelines without a known history count as descended from every older one.
     const bool readable = archive.packing.cipher == nullptr || archive.packing.cipher->can_decrypt();
-    auto history_names = readable ? histories_of(inventory.wal_objects) : std::vector<std::string>();
-    DocumentReader documents(archive, entries, std::move(history_names));
-    co_await documents.read();
+    if (readable) {
+        co_await documents.read_histories(histories_of(inventory.wal_objects));
+    }
     inventory.unreadable = documents.wrong();
     inventory.histories = documents.histories();
     std::vector<std::pair<std::string, pg::Lsn>> starts;

@@ -3,6 +3,7 @@
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/wal/stored_header.hpp"
+#include "common/archive/wal/wal_listing.hpp"
 #include "common/pg/wal_name.hpp"
 
 #include <algorithm>
@@ -178,6 +179,17 @@ awaitable<std::uint64_t> segment_bytes_of(Archive& archive, WalCollector::Sample
 }
 
 } // namespace
+
+awaitable<WalCollector> collect_wal(storage::Storage& storage, unsigned at_once) {
+    WalCollector collector;
+    WalVisitor visitor{.object =
+                           [&](const storage::ObjectInfo& object) {
+                               collector.add(std::string_view(object.key.path()).substr(wal_folder.size()), object.bytes);
+                           },
+                       .folder = [&](std::string_view name) { collector.add_folder(name); }};
+    co_await visit_wal(storage, at_once, std::move(visitor));
+    co_return collector;
+}
 
 awaitable<WalCatalogue> list_wal(Archive& archive, std::uint64_t segment_bytes, unsigned at_once) {
     auto collector = co_await collect_wal(archive.storage, at_once);

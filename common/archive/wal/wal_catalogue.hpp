@@ -82,8 +82,7 @@ private:
     WalCatalogue catalogue_;
 };
 
-/// Lists wal_005/: at one request for a thousand objects; when there are many, up to `at_once` of them in parallel where that
-/// turns out to be quicker.
+/// By one listing: visit_wal().
 awaitable<WalCollector> collect_wal(storage::Storage& storage, unsigned at_once);
 
 /// The catalogue. Segments have `segment_bytes`; 0: as the header of one of them says, and 16 MiB, with a warning in the log,

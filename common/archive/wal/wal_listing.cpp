@@ -1,4 +1,4 @@
-#include "common/archive/wal/wal_catalogue.hpp"
+#include "common/archive/wal/wal_listing.hpp"
 
 #include "common/archive/layout.hpp"
 #include "common/base/run_all.hpp"
@@ -59,8 +59,8 @@ struct Range {
 /// Lists a folder from several places at once. Where the last page ended says where the next ones may be: WAL has few gaps.
 class Lister {
 public:
-    Lister(storage::Storage& storage, unsigned at_once, WalCollector& collector)
-        : storage_(storage), at_once_(std::max(1U, at_once)), collector_(collector) {}
+    Lister(storage::Storage& storage, unsigned at_once, WalVisitor visitor)
+        : storage_(storage), at_once_(std::max(1U, at_once)), visitor_(std::move(visitor)) {}
 
     awaitable<void> run() {
         // The beginning page by page: most archives have no more, and it tells how quick that is.
@@ -116,14 +116,14 @@ private:
         for (const auto& object : page.objects) {
             const auto name = name_of(object);
             if (inside(name)) {
-                collector_.add(name, object.bytes);
+                visitor_.object(object);
                 range.after = name;
                 ++range.found;
             } else if (range.beyond.empty())
                 range.beyond = name;
         }
         for (const auto& folder : page.folders) {
-            if (const auto name = folder.substr(wal_folder.size()); inside(name)) collector_.add_folder(name);
+            if (const auto name = folder.substr(wal_folder.size()); inside(name)) visitor_.folder(name);
         }
         range.ended = !page.next && range.beyond.empty();
     }
@@ -177,16 +177,14 @@ private:
 
     storage::Storage& storage_;
     const unsigned at_once_;
-    WalCollector& collector_;
+    const WalVisitor visitor_;
 };
 
 } // namespace
 
-awaitable<WalCollector> collect_wal(storage::Storage& storage, unsigned at_once) {
-    WalCollector collector;
-    Lister lister(storage, at_once, collector);
+awaitable<void> visit_wal(storage::Storage& storage, unsigned at_once, WalVisitor visitor) {
+    Lister lister(storage, at_once, std::move(visitor));
     co_await lister.run();
-    co_return collector;
 }
 
 } // namespace walgd::archive
