@@ -3,6 +3,7 @@
 #include "common/archive/json_text.hpp"
 #include "common/archive/layout.hpp"
 #include "common/archive/retention/backup_graph.hpp"
+#include "common/archive/retention/kept_alone.hpp"
 #include "common/archive/wal/lost_segments.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/backup/content_check.hpp"
@@ -162,7 +163,7 @@ private:
         newest_segment(inventory);
         if (!sound.empty() && readable())
             look(findings_, Weight::warning, "archive", [&] { way_to_newest_wal(inventory, sound); });
-        if (called) lost_segments(inventory, *called);
+        if (called) look(findings_, Weight::warning, "archive", [&] { lost_segments(inventory, *called); });
     }
 
     bool readable() const { return archive_.packing.cipher == nullptr || archive_.packing.cipher->can_decrypt(); }
@@ -203,9 +204,11 @@ private:
         for (const auto& object : inventory.wal_objects)
             collector.add(std::string_view(object.key.path()).substr(archive::wal_folder.size()), object.bytes);
         const auto wal = std::move(collector).finish(inventory.segment_bytes);
+        const auto alone = wait(archive::read_kept_alone(archive_.storage));
         std::vector<archive::BackupWal> backups;
         for (const auto& backup : inventory.backups)
-            backups.push_back({backup.first.timeline, {backup.first.number, backup.last}});
+            backups.push_back(
+                {backup.first.timeline, {backup.first.number, backup.last}, backup.permanent || alone.contains(backup.name)});
         const auto lost = archive::lost_segments(called, wal, backups);
         if (lost.empty()) return;
         find(

@@ -1,5 +1,7 @@
 #include "daemon/archive_view.hpp"
 
+#include "common/archive/layout.hpp"
+
 #include <algorithm>
 
 namespace walgd::daemon {
@@ -47,7 +49,7 @@ std::uint64_t first_wanted(const ArchiveView& view) {
 bool is_snapshot(const archive::CheckedRun& run, const archive::CheckedRun& gap, const ArchiveView& view) {
     if (run.state != archive::SegmentState::found) return false;
     const auto alone = std::ranges::any_of(view.backups, [&](const BackupView& backup) {
-        return backup.segment && backup.segment->number == run.segments.first &&
+        return backup.alone && backup.segment && backup.segment->number == run.segments.first &&
                pg::segment_number(pg::Lsn(backup.finish_lsn), view.wal.segment_bytes) == run.segments.last;
     });
     return alone && std::ranges::any_of(view.backups, [&](const BackupView& backup) {
@@ -175,9 +177,9 @@ BackupView view_of(const archive::BackupDetails& details, std::uint64_t segment_
     BackupView view;
     view.name = entry.name;
     view.wal_file = entry.wal_file;
-    const auto parent = entry.name.find("_D_");
+    const auto parent = entry.name.find(archive::delta_mark);
     view.delta = parent != std::string::npos;
-    if (view.delta) view.origin = entry.name.substr(parent + 3);
+    if (view.delta) view.origin = entry.name.substr(parent + archive::delta_mark.size());
     view.permanent = metadata.is_permanent;
     view.pg_version = metadata.pg_version;
     view.start_lsn = metadata.start_lsn ? metadata.start_lsn->bytes() : 0;

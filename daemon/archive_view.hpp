@@ -12,6 +12,7 @@ namespace walgd::daemon {
 struct BackupView {
     std::string name, wal_file, origin; ///< origin: the parent's start segment, of a delta
     bool delta = false, permanent = false;
+    bool alone = false; ///< it is there for its own moment: permanent, or retention left it the WAL of its own and no more
     int pg_version = 0;
     std::uint64_t start_lsn = 0, finish_lsn = 0;
     Time started{}, finished{}, modified{};

@@ -1,5 +1,6 @@
 #include "daemon/archive_watch.hpp"
 
+#include "common/archive/retention/kept_alone.hpp"
 #include "common/archive/wal/lost_segments.hpp"
 #include "common/base/in_quotes.hpp"
 
@@ -23,7 +24,8 @@ std::vector<archive::BackupWal> wal_of_backups(const ArchiveView& view) {
         if (!backup.segment) continue;
         const pg::Lsn last_byte(backup.finish_lsn - (backup.finish_lsn > 0 ? 1 : 0));
         const auto last = pg::segment_number(last_byte, view.wal.segment_bytes);
-        backups.push_back({backup.segment->timeline, {backup.segment->number, std::max(last, backup.segment->number)}});
+        backups.push_back(
+            {backup.segment->timeline, {backup.segment->number, std::max(last, backup.segment->number)}, backup.alone});
     }
     return backups;
 }
@@ -115,7 +117,15 @@ awaitable<void> ArchiveWatch::look() {
         next.trouble = error.what();
     }
     next.parents = co_await archive::read_parents(archive_, next.wal);
+    std::set<std::string> alone;
+    try {
+        alone = co_await archive::read_kept_alone(archive_.storage);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        next.trouble = error.what();
+    }
     for (const auto& backup : details) next.backups.push_back(view_of(backup, next.wal.segment_bytes));
+    for (auto& backup : next.backups) backup.alone = backup.permanent || alone.contains(backup.name);
     std::ranges::sort(next.backups, {}, [](const auto& backup) { return std::tie(backup.started, backup.name); });
     next.backups_took = listed - began;
     next.wal_took = std::chrono::steady_clock::now() - listed;

@@ -62,9 +62,9 @@ public:
             context.log.info(
                 "To recover: touch {}/recovery.signal, set restore_command = 'walg-fetch \"%f\" \"%p\"', start PostgreSQL",
                 fetch_.destination);
-        if (backup::has_recovery_block(fetch_.destination))
-            context.log.warn("{}/postgresql.auto.conf still has the target of an earlier walg restore, where recovery would end: "
-                             "remove the lines between \"Recovery settings by walg restore: begin\" and \"end\" first",
+        if (backup::names_recovery_target(fetch_.destination))
+            context.log.warn("{}/postgresql.auto.conf still has the target of an earlier recovery, where this one would end: "
+                             "remove its recovery_target lines first, of walg restore all between its \"begin\" and \"end\"",
                              fetch_.destination);
         return 0;
     }

@@ -164,6 +164,9 @@ private:
     }
 
     archive::Choice policy_choice() {
+        if (!words_.empty())
+            throw usage(fmt::format("delete {} knows no '{}': it goes by the settings", word_, words_.front()),
+                        "what is to stay is said there: keep: {full: 7, days: 14}; or walg delete retain 7");
         archive::Choice choice;
         choice.selection = archive::select_by_policy(inventory_, config::retention_policy(context_->settings));
         return choice;
@@ -246,7 +249,7 @@ private:
     int everything() {
         const bool force = words_ == std::vector<std::string>{"FORCE"};
         if (!force && !words_.empty())
-            throw usage(fmt::format("delete everything knows no '{}'", words_.front()),
+            throw usage(fmt::format("delete everything knows no '{}'", words_.back()),
                         "walg delete everything [FORCE] --confirm");
         check_permanent(force);
         std::vector<storage::ObjectKey> foreign;

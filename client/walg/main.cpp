@@ -99,8 +99,8 @@ bool wants_help(const CLI::App& app, const cli::CommandWords& found) {
 }
 
 /// Wrong usage, in the shape that WAL-G's users know, or in ours. Returns the exit code.
-int tell_usage_error(const cli::CommandWords& found, const CLI::ParseError& error, bool as_walg, int code) {
-    const auto text = found.unknown.empty() ? std::string(error.what()) : cli::unknown_word_text(found, as_walg);
+int tell_usage_error(const cli::CommandWords& found, const std::string& error, bool as_walg, int code) {
+    const auto text = found.unknown.empty() ? error : cli::unknown_word_text(found, as_walg);
     if (!as_walg) {
         std::cerr << "ERROR: " << text << "\nHINT: " << found.path << " --help\n";
         return code;
@@ -258,7 +258,10 @@ int main(int count, char** words) {
             std::cout << cli::help_text(found);
             return 0;
         }
-        return tell_usage_error(found, error, as_walg, code);
+        std::string text = error.what();
+        // The parser has no names for flags that help leaves out; what lacks a value is the last word.
+        if (text.starts_with(": ")) text = fmt::format("flag needs an argument: {}", words[count - 1]);
+        return tell_usage_error(found, text, as_walg, code);
     }
     try {
         if (line.verb->needs_settings()) return run(line, as_walg);

@@ -215,6 +215,13 @@ private:
                         fmt::format("PostgreSQL recovered up to LSN {}, the last commit should have been {}",
                                     recovered.replayed->text(), last_commit_text(plan)),
                         "was WAL removed meanwhile? " + start.log_file + " has what the server said");
+        if (plan.stop && recovered.replayed && *recovered.replayed < plan.stop->begin)
+            throw Error(
+                ErrorKind::failed,
+                fmt::format("PostgreSQL stopped at LSN {}, before {} at {}", recovered.replayed->text(), target.text(),
+                            plan.stop->begin.text()),
+                "a setting that was raised on the primary since the backup, as max_connections, pauses recovery: set it in " +
+                    start.pgdata + "/postgresql.auto.conf as it was there. " + start.log_file + " has what the server said");
         const auto* state = recovered.state == Recovered::State::paused     ? "paused"
                             : recovered.state == Recovered::State::promoted ? "promoted"
                                                                             : "shut down";

@@ -2,6 +2,7 @@
 #include "client/walg/odd_objects.hpp"
 #include "client/walg/verb.hpp"
 #include "common/archive/archive_summary.hpp"
+#include "common/archive/retention/kept_alone.hpp"
 #include "common/archive/wal/wal_integrity.hpp"
 #include "common/pg/server.hpp"
 #include "config/process.hpp"
@@ -134,18 +135,39 @@ private:
         return start;
     }
 
+    /// Those that retention left with the WAL of their own alone: a gap behind them is meant.
+    static std::vector<archive::BackupDetails> without_kept_alone(Context& context,
+                                                                  const std::vector<archive::BackupDetails>& backups) {
+        auto read = archive::read_kept_alone(context.archive().storage);
+        const auto alone = run_blocking(context.io, std::move(read), context.stop);
+        auto rest = backups;
+        const auto gone =
+            std::erase_if(rest, [&](const archive::BackupDetails& backup) { return alone.contains(backup.entry.name); });
+        if (gone > 0)
+            context.log.info("{} backups were kept with their own WAL alone, and are left out: the check begins behind them",
+                             gone);
+        return rest;
+    }
+
     Outcome check_integrity(Context& context, const archive::WalCatalogue& wal,
                             const std::vector<archive::BackupDetails>& backups, const Current& current) const {
         auto read = archive::stored_history(context.archive(), current.timeline, wal.others);
         const auto history = run_blocking(context.io, std::move(read), context.stop);
         const auto switches = history ? archive::switch_points(*history, wal.segment_bytes) : archive::SwitchPoints();
-        const auto start = find_start(context, wal, backups, switches, current.timeline);
+        auto start = find_start(context, wal, backups, switches, current.timeline);
         context.log.info("Running the check: {}", integrity);
         const archive::CheckWindows windows{
             .delayed = static_cast<std::uint64_t>(context.settings.number("integrity_max_delayed_wals")),
             .uploading = static_cast<std::uint64_t>(context.settings.number("upload_concurrency"))};
         const pg::Segment from{current.timeline, number_of(current.lsn, wal.segment_bytes)};
-        const auto runs = archive::check_segments(wal, switches, from, start.first, windows);
+        auto runs = archive::check_segments(wal, switches, from, start.first, windows);
+        if (archive::status_of(runs, true) != archive::CheckStatus::ok && backup_.empty()) {
+            const auto rest = without_kept_alone(context, backups);
+            if (rest.size() < backups.size()) {
+                start = find_start(context, wal, rest, switches, current.timeline);
+                runs = archive::check_segments(wal, switches, from, start.first, windows);
+            }
+        }
         std::vector<Row> rows;
         std::vector<std::string> json;
         for (const auto& run : runs) {

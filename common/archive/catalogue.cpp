@@ -100,7 +100,12 @@ awaitable<Sentinel> read_sentinel(storage::Storage& storage, std::string backup,
     const auto blob = co_await storage::get_whole(storage, key, document_bytes_max);
     if (!blob)
         throw Error(ErrorKind::corrupt, fmt::format("{} is not there any more", key.path()), "was the backup deleted meanwhile?");
-    co_return parse_sentinel(text_of(blob->view()), key.path());
+    auto sentinel = parse_sentinel(text_of(blob->view()), key.path());
+    if (valid_backup_name(backup) && backup.find(delta_mark) != std::string::npos && !sentinel.delta)
+        throw Error(ErrorKind::corrupt,
+                    fmt::format("{} does not tell what its backup is based on, which is a delta by its name", key.path()),
+                    "restore the object from a copy, or another backup: walg backup-list");
+    co_return sentinel;
 }
 
 awaitable<std::optional<BackupMetadata>> read_metadata(storage::Storage& storage, std::string backup, std::string_view folder) {

@@ -53,6 +53,13 @@ public:
         if (!value->is_boolean()) wrong(key, "true or false");
         return value->get<bool>();
     }
+    /// Whoever writes the document writes this key: without it nobody knows.
+    bool told_flag(const std::string& key) const {
+        if (find(key) == nullptr)
+            throw Error(ErrorKind::corrupt, fmt::format("{} does not tell {}", object_, key),
+                        "the object is damaged: restore it from a copy");
+        return flag(key);
+    }
     Time time(const std::string& key) const {
         if (find(key) == nullptr) return {};
         const auto parsed = parse_time(text(key));
@@ -114,6 +121,22 @@ std::string spec_json(const TablespaceSpec& spec) {
 
 std::string lsn_json(const std::optional<pg::Lsn>& lsn) { return lsn ? std::to_string(lsn->bytes()) : "null"; }
 
+/// Nothing for a full backup, whose sentinel has none of the keys.
+std::optional<DeltaOrigin> delta_of(const Fields& fields, const std::string& object) {
+    const auto from = fields.text("deltafrom");
+    const auto full_name = fields.text("deltafullname");
+    const auto count = fields.number("deltacount");
+    const auto lsn = fields.lsn(fields.find("deltalsn") != nullptr ? "deltalsn" : "deltafromlsn");
+    const auto* named = fields.find("deltafrom");
+    if (from.empty() && full_name.empty() && count == 0 && lsn.value_or(pg::Lsn(0)) == pg::Lsn(0)) return std::nullopt;
+    // A catchup backup is based on no backup: WAL-G writes its names as empty texts.
+    const bool catchup = from.empty() && named != nullptr;
+    if (!lsn || (!catchup && (from.empty() || full_name.empty())))
+        throw Error(ErrorKind::corrupt, fmt::format("{} is a delta's, but does not tell what it is based on", object),
+                    "restore another backup: walg backup-list");
+    return DeltaOrigin{*lsn, from, full_name, static_cast<int>(count)};
+}
+
 } // namespace
 
 TablespaceSpec parse_tablespace_spec(std::string_view json, const std::string& object) {
@@ -164,18 +187,7 @@ Sentinel parse_sentinel(std::string_view json, const std::string& object) {
     Sentinel sentinel;
     sentinel.start_lsn = fields.lsn("lsn");
     sentinel.finish_lsn = fields.lsn("finishlsn");
-    const auto from = fields.text("deltafrom");
-    // A catchup backup is based on no backup: WAL-G writes its names as empty texts.
-    const auto* named = fields.find("deltafrom");
-    const bool catchup = from.empty() && named != nullptr && named->is_string() && fields.lsn("deltalsn");
-    if (!from.empty() || catchup) {
-        const auto lsn = fields.lsn(fields.find("deltalsn") != nullptr ? "deltalsn" : "deltafromlsn");
-        sentinel.delta = DeltaOrigin{lsn.value_or(pg::Lsn(0)), from, fields.text("deltafullname"),
-                                     static_cast<int>(fields.number("deltacount"))};
-        if (!lsn || (!catchup && sentinel.delta->full_name.empty()))
-            throw Error(ErrorKind::corrupt, fmt::format("{} is a delta's, but does not tell what it is based on", object),
-                        "restore another backup: walg backup-list");
-    }
+    sentinel.delta = delta_of(fields, object);
     sentinel.pg_version = static_cast<int>(fields.number("pgversion"));
     sentinel.system = fields.system("systemidentifier");
     sentinel.uncompressed_bytes = fields.number("uncompressedsize");
@@ -223,7 +235,7 @@ BackupMetadata parse_metadata(std::string_view json, const std::string& object) 
     metadata.pg_version = static_cast<int>(fields.number("pg_version"));
     metadata.start_lsn = fields.lsn("start_lsn");
     metadata.finish_lsn = fields.lsn("finish_lsn");
-    metadata.is_permanent = fields.flag("is_permanent");
+    metadata.is_permanent = fields.told_flag("is_permanent");
     metadata.system = fields.system("system_identifier");
     metadata.uncompressed_bytes = fields.number("uncompressed_size");
     metadata.compressed_bytes = fields.number("compressed_size");

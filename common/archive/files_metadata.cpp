@@ -77,8 +77,8 @@ public:
     bool null() override { return true; }
     bool boolean(bool value) override {
         if (in_file() && depth_ == 3) {
-            if (field_ == "isincremented") file_.is_incremented = value;
-            if (field_ == "isskipped") file_.is_skipped = value;
+            if (field_ == "isincremented") file_.is_incremented = tell(value, incremented_told_);
+            if (field_ == "isskipped") file_.is_skipped = tell(value, skipped_told_);
         }
         return true;
     }
@@ -103,7 +103,10 @@ public:
     }
     bool binary(binary_t&) override { return true; }
     bool start_object(std::size_t) override {
-        if (++depth_ == 3 && top_ == "files") file_ = {};
+        if (++depth_ == 3 && top_ == "files") {
+            file_ = {};
+            incremented_told_ = skipped_told_ = false;
+        }
         return true;
     }
     bool key(string_t& value) override {
@@ -120,7 +123,7 @@ public:
         return true;
     }
     bool end_object() override {
-        if (depth_ == 3 && top_ == "files" && callbacks_.file) callbacks_.file(name_, file_);
+        if (depth_ == 3 && top_ == "files") end_file();
         if (top_ == "databasesbynames" && depth_ >= 3) {
             path_.resize(static_cast<std::size_t>(depth_) - 2);
             names_.end(path_);
@@ -144,11 +147,25 @@ public:
 
 private:
     bool in_file() const { return top_ == "files"; }
+    static bool tell(bool value, bool& told) {
+        told = true;
+        return value;
+    }
+    /// Without one of these nobody knows what its member is.
+    void end_file() {
+        if (!incremented_told_ || !skipped_told_)
+            throw Error(
+                ErrorKind::corrupt,
+                fmt::format("{} does not tell {} of {}", object_, incremented_told_ ? "IsSkipped" : "IsIncremented", name_),
+                "the object is damaged: restore it from a copy, or another backup");
+        if (callbacks_.file) callbacks_.file(name_, file_);
+    }
 
     FilesMetadataReader::Callbacks& callbacks_;
     const std::string& object_;
     std::string top_, name_, field_;
     FileDescription file_;
+    bool incremented_told_ = false, skipped_told_ = false; ///< of it
     RelationNames names_;
     std::vector<std::string> path_; ///< keys inside DatabasesByNames
     int depth_ = 0;

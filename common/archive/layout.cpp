@@ -62,15 +62,15 @@ const codec::Compression* compression_of_tar(std::string_view object) {
 }
 
 bool valid_backup_name(std::string_view name) {
-    constexpr std::string_view head = "base_", delta = "_D_";
+    constexpr std::string_view head = "base_";
     if (!name.starts_with(head)) return false;
     name.remove_prefix(head.size());
     if (name.size() < pg::segment_digits || !all_upper_hex(name.substr(0, pg::segment_digits))) return false;
     name.remove_prefix(pg::segment_digits);
     if (name.empty()) return true;
     if (name.size() == 9 && name[0] == '_' && all_upper_hex(name.substr(1))) return true;
-    return name.starts_with(delta) && name.size() == delta.size() + pg::segment_digits &&
-           all_upper_hex(name.substr(delta.size()));
+    return name.starts_with(delta_mark) && name.size() == delta_mark.size() + pg::segment_digits &&
+           all_upper_hex(name.substr(delta_mark.size()));
 }
 
 storage::ObjectKey journal_key(std::string_view backup) {

@@ -51,6 +51,8 @@ std::string backup_of_intent(std::string_view path);
 
 /// base_[0-9A-F]{24}(_D_[0-9A-F]{24})?, also WAL-E's base_<segment>_<8 hex>.
 bool valid_backup_name(std::string_view name);
+/// What stands in the name of a delta backup, and of no other, before its parent's start segment.
+inline constexpr std::string_view delta_mark = "_D_";
 /// The backup's name if `object_name` (without folders) is a sentinel's; empty otherwise.
 std::string_view backup_of_sentinel(std::string_view object_name);
 /// The sentinel of the backup that an object is part of, or that a folder is of; of a sentinel itself. Nothing for what belongs

@@ -22,8 +22,6 @@ namespace {
 constexpr std::size_t chunk_bytes = check_bytes / 2;
 constexpr std::size_t named_blocks_max = 5;
 constexpr std::size_t control_bytes_max = 64 << 10;
-/// What an increment of WAL-G's begins with (walg-format.md, 4.1).
-constexpr std::string_view increment_magic = "wi1U";
 
 /// Everything of one object into `sink`; the next chunk is on its way while this one is decoded.
 void read_object(archive::Archive& archive, const storage::ObjectKey& key, codec::Sink& sink, std::stop_token stop) {

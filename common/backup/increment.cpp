@@ -10,14 +10,13 @@ namespace walgd::backup {
 
 namespace {
 
-constexpr std::string_view magic("wi1\x55", 4);
 /// 32 GiB of 8 KiB pages in one file. PostgreSQL's files end at 1 GiB, unless it was built with another --with-segsize.
 constexpr std::uint32_t blocks_max = 1 << 22;
 
 } // namespace
 
 std::string compose_increment_head(const IncrementHead& head) {
-    std::string text(magic);
+    std::string text(increment_magic);
     text.reserve(increment_bytes(head.blocks.size(), 0));
     append_number(text, head.file_bytes);
     append_number(text, static_cast<std::uint32_t>(head.blocks.size()));
@@ -26,7 +25,7 @@ std::string compose_increment_head(const IncrementHead& head) {
 }
 
 std::uint64_t increment_bytes(std::uint64_t block_count, std::uint32_t block_bytes) {
-    return magic.size() + 8 + 4 + block_count * (4 + std::uint64_t{block_bytes});
+    return increment_magic.size() + 8 + 4 + block_count * (4 + std::uint64_t{block_bytes});
 }
 
 void IncrementParser::write(ByteView bytes) {
@@ -49,9 +48,9 @@ ByteView IncrementParser::read_fixed(ByteView bytes) {
 }
 
 void IncrementParser::start_blocks() {
-    const auto start = text_of({buffer_, magic.size()});
-    if (start.substr(0, 2) != magic.substr(0, 2) || start[3] != magic[3]) refuse("it does not begin as one");
-    if (start[2] != magic[2]) refuse(fmt::format("it is of version '{}', which nobody knows", start[2]));
+    const auto start = text_of({buffer_, increment_magic.size()});
+    if (start.substr(0, 2) != increment_magic.substr(0, 2) || start[3] != increment_magic[3]) refuse("it does not begin as one");
+    if (start[2] != increment_magic[2]) refuse(fmt::format("it is of version '{}', which nobody knows", start[2]));
     head_.file_bytes = number_at<std::uint64_t>(buffer_, 4);
     count_ = number_at<std::uint32_t>(buffer_, 12);
     const auto blocks_of_file = head_.file_bytes / block_bytes_;

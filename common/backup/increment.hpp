@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// WAL-G's incremented file (walg-format.md, 4.1), the member of a delta backup that holds the changed pages of one relation
@@ -14,6 +15,8 @@
 ///     16  N block numbers   u32 each, counted from this file's begin (not the relation's), ascending
 ///     ..  N pages           in the same order
 namespace walgd::backup {
+
+inline constexpr std::string_view increment_magic("wi1\x55", 4);
 
 struct IncrementHead {
     std::uint64_t file_bytes = 0;

@@ -5,6 +5,8 @@
 #include "common/archive/retention/wal_needs.hpp"
 #include "common/backup/check_ahead.hpp"
 #include "common/backup/content_check.hpp"
+#include "common/backup/restore/backup_fetch.hpp"
+#include "common/backup/restore/restore_plan.hpp"
 #include "common/backup/verify_state.hpp"
 
 #include <algorithm>
@@ -33,6 +35,7 @@ public:
         choose();
         const auto done = read();
         for (const auto& path : gone_) note({path, "it is not there, and files_metadata.json names it"});
+        plan_restores(done);
         report_.left_out = chosen_.size() - done;
         report_.wal_records = wal_.records();
         remember(done);
@@ -112,7 +115,13 @@ private:
         const auto& path = object.key.path();
         const auto damage = std::ranges::find(last.damaged, path, &Damage::object);
         if (damage == last.damaged.end() || !last.covers(object.key, object.modified)) return;
-        note(*damage);
+        const auto* backup = graph_.find(archive::backup_of_data_object(path));
+        const bool metadata = backup != nullptr && object.key == archive::files_metadata_key(backup->name);
+        // Another backup's metadata, which it did not fit, may have been mended: that is looked at again.
+        if (metadata && graph_.defect(*backup).empty())
+            to_plan_.insert(backup->name);
+        else
+            note(*damage);
     }
 
     /// What was damaged or gone, and is gone, is missing as long as its backup is there.
@@ -204,6 +213,35 @@ private:
         }
     }
 
+    /// What a restore decides before it writes anything: whether the files metadata of a chain fit each other. Of backups of
+    /// which something was read.
+    void plan_restores(std::size_t done) {
+        for (std::size_t index = 0; index < done; ++index) {
+            const std::string_view path = chosen_[index]->key.path();
+            const auto folder = archive::backup_of_data_object(path);
+            const auto name = folder.empty() ? archive::backup_of_sentinel(path.substr(path.rfind('/') + 1)) : folder;
+            to_plan_.emplace(name);
+        }
+        for (const auto& backup : inventory_.backups) {
+            const auto chain = graph_.chain(backup);
+            const bool any = std::ranges::any_of(chain, [&](const auto* link) { return to_plan_.contains(link->name); });
+            if (any && graph_.defect(backup).empty() && damage_of(backup).empty()) plan_restore(backup);
+        }
+    }
+
+    void plan_restore(const archive::HeldBackup& backup) {
+        FetchOptions options;
+        options.backup = backup.name;
+        try {
+            const auto plan = plan_objects(archive_, options, stop_);
+            plan_files(archive_, *plan, [](std::string_view) {}, stop_);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::refused) throw;
+            const auto metadata = archive::files_metadata_key(backup.name);
+            note({is_held(metadata.path()) ? metadata.path() : archive::sentinel_key(backup.name).path(), error.what()});
+        }
+    }
+
     static BackupSpan span_of(const archive::HeldBackup& backup) {
         BackupSpan span{backup.start, {}};
         if (backup.finish > backup.start) span.finish = backup.finish; // else its sentinel does not tell
@@ -225,6 +263,8 @@ private:
 
     std::string damage_of(const archive::HeldBackup& backup) const {
         for (const auto* link : graph_.chain(backup)) {
+            const auto sentinel = archive::sentinel_key(link->name);
+            if (damaged_.contains(sentinel.path())) return sentinel.path() + " is damaged";
             const auto folder = fmt::format("{}{}/", archive::backup_folder, link->name);
             const auto found = damaged_.lower_bound(folder);
             if (found != damaged_.end() && found->starts_with(folder))
@@ -280,7 +320,7 @@ private:
     archive::Inventory inventory_;
     archive::BackupGraph graph_;
     std::vector<const archive::HeldObject*> chosen_;
-    std::set<std::string> damaged_;
+    std::set<std::string> damaged_, to_plan_; ///< objects; backups
     pg::WalCheck wal_;
     VerifyReport report_;
     std::mutex gone_mutex_;

@@ -376,6 +376,10 @@ class Bad(ChainCase):
         text["Files"]["/base/5/1"]["IsIncremented"] = True
         document(2).write_text(json.dumps(text))
         self.assertIn("both unchanged and an increment", self.refused("LATEST"))
+        text["Files"]["/base/5/1"] |= {"IsIncremented": False, "IsSkipped": False}
+        document(2).write_text(json.dumps(text))
+        self.assertIn("is an increment, and the files metadata says that it is whole", self.refused("LATEST"))
+        shutil.rmtree(self.target)
         document(2).unlink()
         self.assertIn("has no files metadata", self.refused("LATEST"))
         document(2).write_text('{"Files":{"/base/5/1":')
@@ -709,6 +713,20 @@ class InPlace(ChainCase):
         self.fetch("LATEST", "--in-place")
         self.check(3)
 
+    def test_other_names_of_a_file_keep_their_content(self):
+        self.older()
+        files = [path for path in self.target.rglob("*") if path.is_file() and not path.is_symlink()]
+        before = {path: path.read_bytes() for path in files}
+        folder = self.scratch.folder("snapshot")
+        snapshot = {path: folder / str(index) for index, path in enumerate(files)}
+        for path, other in snapshot.items():
+            os.link(path, other)
+        (self.target / "base/5/3").unlink()
+        os.link(self.target / "base/5/2", self.target / "base/5/3")
+        self.fetch("LATEST", "--in-place")
+        self.check(3)
+        self.assertEqual({path: other.read_bytes() for path, other in snapshot.items()}, before)
+
     def test_files_closed_to_their_owner_and_links_and_files_in_each_others_place(self):
         link = tarfile.TarInfo("/pg_hba.conf")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
@@ -759,11 +777,13 @@ class InPlace(ChainCase):
         self.scratch.own_tree(self.target)
         theirs = owners(self.target)
         self.archive.full(4, {**self.archive.backups[1]["files"], "server.key": Whole(b"key")})
-        os.chown(self.target / "server.key", 0, 0)
+        for name in ("server.key", "base/5/1"):
+            os.chown(self.target / name, 0, 0)
         for words in (("LATEST", "--in-place"), (self.archive.backups[1]["name"], "--in-place")):
             said = fetch(self.target, *words)
             self.assertEqual(said.returncode, 0, said.stderr)
             self.assertEqual(owners(self.target), {*theirs, 0} if words[0] == "LATEST" else theirs)
+            self.assertEqual({(self.target / "base/5/1").stat().st_uid}, theirs, "nobody but the server reads it")
             self.assertNotIn("belongs to root", said.stderr)
         said = fetch(self.scratch.path / "of-root", "LATEST")
         self.assertEqual(owners(self.scratch.path / "of-root"), {0})

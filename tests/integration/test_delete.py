@@ -1,6 +1,7 @@
 """delete, backup-mark and the policy on archives of a real PostgreSQL: what stays restores, what may not go stays, and what happened is told."""
 import json
 import os
+import re
 import shutil
 import time
 import unittest
@@ -216,6 +217,39 @@ class Delete(TestCase):
         self.assertEqual(again["objects"], 0)
         config.write_text("keep: {fulls: 2}\n")
         self.assertIn("did you mean keep_full?", self.delete("plan", env=env, check=False).stderr)
+
+        config.write_text("keep: {full: 1}\n")
+        for word in ("plan", "apply"):
+            refused = self.delete(word, "FULL", "7", "--confirm", env=env, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(f"delete {word} knows no 'FULL'", refused.stderr)
+
+    def test_wal_that_the_policy_let_go_is_not_lost_and_other_wal_is(self):
+        old, middle, new = self.archive()
+        for path in (self.folder / "basebackups_005" / f"{old}_backup_stop_sentinel.json", self.folder / "basebackups_005" / old / "metadata.json"):
+            path.write_text(re.sub(r'(?i)"((start|finish)_?time)":"[^"]*"', r'"\1":"2026-05-01T10:00:00Z"', path.read_text()))
+            self.scratch.own(path)
+        check = lambda: json.loads(self.walgd.walg("wal-verify", "integrity", "--json", check=False, env={"WALG_UPLOAD_CONCURRENCY": "1"}).stdout)["integrity"]
+        gap = self.folder / "wal_005" / next(name for name in os.listdir(self.folder / "wal_005") if name[:24] == self.segments()[self.segments().index(old[5:29]) + 2])
+        content = gap.read_bytes()
+        gap.unlink()
+        self.assertEqual(check()["status"], "FAILURE")
+        gap.write_bytes(content)
+        self.scratch.own(gap)
+        config = self.scratch.path / "walgd.yaml"
+        config.write_text("keep: {full: 1, monthly: 3}\n")
+        self.delete("apply", "--confirm", env={"WALG_CONFIG_PATH": str(config)})
+        self.assertEqual(sorted(self.names()), [old, new])
+        self.assertFalse(gap.exists())
+        self.assertEqual(json.loads((self.folder / "walgd_005/kept_alone.json").read_text()), {"backups": [old]})
+        told = check()
+        self.assertEqual((told["status"], told["details"][0]["start_segment"]), ("OK", new[5:29]))
+        self.assertEqual(self.walgd.walg("doctor", check=False).stdout.count("WAL segments lack"), 0)
+        self.check_restores(new)
+        *_, behind, _, _ = self.segments()
+        for path in (self.folder / "wal_005").glob(f"{behind}.*"):
+            path.unlink()
+        self.assertEqual(check()["status"], "FAILURE")
 
     def test_a_bucket_with_versions_is_told_from_one_where_objects_are_gone(self):
         minio = Minio(self.scratch)

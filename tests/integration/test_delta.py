@@ -729,6 +729,7 @@ class Maps(DeltaCase):
             "of another system": lambda: used.write_bytes(content[:8] + b"\1" + content[9:]),
             "does not go on at": lambda: used.write_bytes(maps[-3].read_bytes()),
             "it is cut": lambda: used.write_bytes(content[:-len(content) // 2]),
+            f"{used.name} was made before .* was stored": lambda: os.utime(used, (1_000_000_000, 1_000_000_000)),
         }
         for reason, spoil in cases.items():
             with self.subTest(reason=reason):

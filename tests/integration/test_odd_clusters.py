@@ -348,7 +348,7 @@ class OddClusters(TestCase):
         self.push()
         self.cluster.psql("create table t as select 1 as id")
         self.cluster.switch()
-        self.assertIn("still has the target of an earlier walg restore", self.fetch().stderr)
+        self.assertIn("still has the target of an earlier recovery", self.fetch().stderr)
         settings = self.scratch.path / "new/postgresql.auto.conf"
         begin, end = (f"# Recovery settings by walg restore: {mark}\n" for mark in ("begin", "end"))
         before, rest = settings.read_text().split(begin)

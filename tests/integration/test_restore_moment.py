@@ -203,6 +203,24 @@ class RestoreMoment(TestCase):
         self.assertEqual(json.loads(said.stdout)["state"], "paused")
         self.assertIn('recovery stopping at restore point "here"', (self.scratch.path / "new.recovery.log").read_text())
 
+    def test_a_pause_before_the_target_is_no_arrival(self):
+        story = self.small_story()
+        story.daemon.start()
+        story.cluster.start()
+        story.backup()
+        story.tell(3)
+        story.cluster.psql("alter system set max_worker_processes = 40")
+        story.cluster.stop()
+        story.cluster.start()
+        story.cluster.psql("select pg_create_restore_point('here')")
+        story.cluster.switch()
+        story.end()
+        data = self.scratch.path / "new"
+        self.addCleanup(run, [story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
+        refused = story.daemon.walg("restore", data, "--target-name", "here", "--target-action", "promote", "--start", "--pg-bin", story.cluster.programs, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, "PostgreSQL stopped at LSN .*, before restore point 'here' at ")
+
     def test_start_tells_what_this_start_said(self):
         story = self.small_story()
         data, log = self.scratch.path / "new", self.scratch.path / "new.recovery.log"

@@ -66,6 +66,7 @@ class Schedule(TestCase):
         cluster.start()
         walgd.walg("backup-push", cluster.data)
         names = [cluster.switch() for _ in range(4)]
+        self.watching = walgd
         return cluster, names, events
 
     def backups(self, walgd):
@@ -243,12 +244,19 @@ class Schedule(TestCase):
             missing.unlink()
             until("the gap to be healed", lambda: stored(names[1]))
             self.assertEqual(stored(names[1]).read_bytes(), content)
-        self.assertEqual(events(), [])
         (cluster.data / "pg_wal" / names[2]).unlink()
         stored(names[2]).unlink()
         until("the gap to be told", lambda: [event for event, _ in events()] == ["wal_gap"])
         self.assertEqual((events()[0][1]["first"], events()[0][1]["segments"]), (names[2], 1))
         self.assertIn("take a full base backup now", events()[0][1]["text"])
+
+    def test_a_gap_right_behind_the_oldest_backup_heals_too(self):
+        cluster, names, events = self.watched_archive()
+        stored = lambda name: next((self.folder / "wal_005").glob(f"{name}.*"), None)
+        self.watching.walg("backup-push", cluster.data)
+        stored(names[0]).unlink()
+        until("the gap to be healed, which no retention made", lambda: stored(names[0]))
+        self.assertEqual(events(), [])
 
     def test_a_segment_that_a_standby_is_still_receiving_heals_no_gap(self):
         cluster, names, events = self.watched_archive()

@@ -366,9 +366,9 @@ class StorageTools(TestCase):
                             (["wal-fetch", "000000020000000000000046", self.scratch.path / "fetched"], "1 storage requests (get 1)"),
                             (["wal-verify", "integrity", "--lsn", "0/4800000", "--timeline", "2"], "8 storage requests (get 6, list 2)"),
                             (["backup-show", "LATEST"], "2 storage requests (get 1, list 1)"),
-                            # Of each of the five backups sentinel and metadata, the history, and what the last verify found; what is being taken.
+                            # The verify also plans the restore of each. Of each of the five backups sentinel and metadata, the history, and what the last verify found; what is being taken.
                             (["delete", "garbage"], "15 storage requests (get 12, list 3)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "15 storage requests (get 12, list 3)"),
-                            (["verify"], "127 storage requests (get 124, list 2, put 1)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
+                            (["verify"], "168 storage requests (get 149, list 18, put 1)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
             self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
 
     def test_wal_verify_asks_the_server_where_it_is(self):
@@ -406,6 +406,12 @@ class CommandLine(TestCase):
             result = self.walgd.walg(*words, check=False)
             self.assertEqual(result.returncode, 1)
             self.assertEqual(result.stderr.splitlines(), [f"ERROR: there is no command '{words[-1 if nearest == 'ls' else 2]}': did you mean {nearest}?", f"HINT: {path} --help"])
+
+    def test_a_flag_without_its_value_is_named(self):
+        for name in ("walg", "wal-g"):
+            result = self.walgd.walg("backup-list", "--walg-s3-prefix", check=False, name=name)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("flag needs an argument: --walg-s3-prefix", result.stderr)
 
     def test_as_wal_g_a_word_that_wants_another_prints_its_help(self):
         for words in ((), ("st",), ("st", "check"), ("st", "transfer"), ("delete", "--confirm"), ("pgbackrest",)):

@@ -193,6 +193,44 @@ class Verify(TestCase):
         self.verify("--since-last")
         self.verify()
 
+    def test_metadata_that_a_restore_would_refuse_is_named_until_it_is_mended(self):
+        self.archive()
+        self.cluster.psql("update numbers set n = n + 1 where n % 5000 = 0")
+        self.walgd.walg("backup-push", self.cluster.data, env={"WALGD_SOCKET": "/nowhere", "WALG_DELTA_MAX_STEPS": "3"})
+        self.verify("--since-last")
+        (delta,) = self.folder.glob("basebackups_005/*_D_*/files_metadata.json")
+        full = next(path for path in self.folder.glob("basebackups_005/*/files_metadata.json") if path != delta)
+        backups = {path: path.parent.name for path in (full, delta)}
+        changes = ((delta, b'"IsIncremented":true', b'"IsIncremdnted":true', delta, "does not tell IsIncremented of"),
+                   (delta, b'"IsSkipped":true', b'"IsSkippee":true', delta, "does not tell IsSkipped of"),
+                   (full, b'"Files"', b'"Giles"', full, ""), (full, b'"/base/5/', b'"/bqse/5/', delta, "has no whole copy of"))
+        for changed, was, now, named, cause in changes:
+            whole = changed.read_bytes()
+            self.assertIn(was, whole)
+            self.write(changed, whole.replace(was, now))
+            for words in ([], ["--since-last"]):
+                report = self.verify(*words, check=False)
+                self.assertIn(cause, "\n".join(damage["cause"] for damage in report["damaged"] if damage["object"] == str(named.relative_to(self.folder))) or "nothing")
+                self.assertFalse({backup["name"]: backup["restorable"] for backup in report["backups"]}[backups[delta]])
+            self.assertNotEqual(self.walgd.walg("backup-fetch", self.scratch.path / "refused", backups[delta], check=False).returncode, 0)
+            self.write(changed, whole)
+            self.verify("--since-last")
+
+    def test_a_delta_whose_sentinel_lost_its_base_is_none_that_can_be_restored(self):
+        self.archive()
+        self.cluster.psql("update numbers set n = n + 1 where n % 5000 = 0")
+        self.walgd.walg("backup-push", self.cluster.data, env={"WALGD_SOCKET": "/nowhere", "WALG_DELTA_MAX_STEPS": "3"})
+        (sentinel,) = self.folder.glob("basebackups_005/*_D_*sentinel.json")
+        before = {path: path.read_bytes() for path in self.objects()}
+        for key in (b"DeltaFrom", b"DeltaLSN", b"DeltaFullName"):
+            self.write(sentinel, before[sentinel].replace(b'"' + key + b'"', b'"X' + key[1:] + b'"'))
+            report = self.verify(check=False)
+            self.assertEqual([damage["object"] for damage in report["damaged"]], [str(sentinel.relative_to(self.folder))])
+            deleted = self.walgd.walg("delete", "retain", "FULL", "1", "--confirm", check=False)
+            self.assertEqual(deleted.returncode, 1)
+            self.assertIn("does not tell what it is based on", deleted.stderr)
+            self.assertEqual(set(self.objects()), set(before))
+
     def test_a_damaged_note_of_the_last_time_counts_as_none(self):
         self.archive()
         self.verify("--since-last")

@@ -74,6 +74,24 @@ TEST_CASE("a document that is cut, changed in type or followed by anything is an
     CHECK_THROWS_WITH(parse_sentinel("[]", "the-object"), Catch::Contains("the-object"));
 }
 
+TEST_CASE("a delta's sentinel or a mark that lost a key is damaged, not another backup's", "[archive]") {
+    const std::string delta = R"("DeltaLSN":1,"DeltaFrom":"base_1","DeltaFullName":"base_1","DeltaCount":1,)";
+    const auto with = [&](const std::string& keys) {
+        return parse_sentinel("{" + keys + small_sentinel.substr(1), "the-object");
+    };
+    CHECK(with(delta).delta->from == "base_1");
+    for (const std::string key : {"DeltaLSN", "DeltaFrom", "DeltaFullName"}) {
+        auto keys = delta;
+        keys[keys.find(key)] ^= 1;
+        CHECK(kind_of([&] { with(keys); }) == ErrorKind::corrupt);
+    }
+    CHECK_FALSE(with(R"("DeltaLSN":null,"DeltaFrom":null,"DeltaFullName":null,"DeltaCount":null,)").delta);
+    auto metadata = to_json(BackupMetadata{});
+    CHECK_FALSE(parse_metadata(metadata, "the-object").is_permanent);
+    metadata[metadata.find("is_permanent")] ^= 1;
+    CHECK_THROWS_WITH(parse_metadata(metadata, "the-object"), Catch::Contains("the-object does not tell is_permanent"));
+}
+
 TEST_CASE("values that lie too deep in each other are told, and no end of the stack", "[archive]") {
     const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
     for (const std::size_t depth : {1001U, 100000U, 3000000U}) {
@@ -161,6 +179,21 @@ TEST_CASE("a damaged files_metadata.json is an error that names it", "[archive]"
             reader.finish();
         };
         CHECK_THROWS_WITH(read(), Catch::Contains("the-object"));
+    }
+}
+
+TEST_CASE("a file of which files_metadata.json does not tell what it is is an error", "[archive]") {
+    const std::string text =
+        R"({"Files":{"/a":{"IsIncremented":true,"IsSkipped":false,"MTime":"2026-05-01T10:00:00Z","UpdatesCount":0}}})";
+    for (const std::string key : {"IsIncremented", "IsSkipped"}) {
+        auto damaged = text;
+        damaged[damaged.find(key) + 3] ^= 1;
+        const auto read = [&] {
+            FilesMetadataReader reader({}, "the-object");
+            reader.write(damaged);
+            reader.finish();
+        };
+        CHECK_THROWS_WITH(read(), Catch::Contains("the-object does not tell " + key + " of /a"));
     }
 }
 

@@ -157,6 +157,15 @@ TEST_CASE("weekly and monthly: the newest full backup of each stays as a snapsho
     CHECK(monthly.first == std::set{15, 31}); // the 17th of November, the 3rd of December
 }
 
+TEST_CASE("snapshots alone: from the newest backup on any moment can be recovered to", "[retention]") {
+    Days days;
+    days.full(1).full(8).full(15).full(22);
+    const auto [backups, segments] = days.after(25, select_by_policy(days.at(25), {.weekly = 2}));
+    CHECK(backups == std::set{15, 22});
+    CHECK(segments == std::set{15, 22, 23, 24, 25});
+    CHECK(days.departures.empty());
+}
+
 TEST_CASE("wal: so many days of it to recover by; older backups keep that of their own", "[retention]") {
     Days days;
     days.full(1).full(4).full(8);
@@ -352,6 +361,7 @@ TEST_CASE("a mark changes nothing else of the document", "[retention]") {
     const std::string text =
         R"({"start_time":"2026-01-01T00:00:00Z","new_key":{"b":1,"a":12345678901234567890},"Is_Permanent":false,"pg_version":150018})";
     backend.loop.run(backend.storage().put(metadata_key("base_1"), bytes_of(text), {}));
+    backend.loop.run(backend.storage().put(sentinel_key("base_1"), bytes_of("{}"), {}));
     backend.loop.run(write_mark(backend.storage(), "base_1", true));
     const auto now = backend.loop.run(storage::get_whole(backend.storage(), metadata_key("base_1"), 1 << 20));
     auto wanted = text;
@@ -368,6 +378,33 @@ TEST_CASE("the segment size shows in names and start LSNs, or several do and non
     CHECK(segment_bytes_of(Starts{{"base_00000001000000000000001F", pg::Lsn(0x2000000)}}) == 1 << 20);
     CHECK_FALSE(segment_bytes_of(Starts{{"base_000000010000000100000000", pg::Lsn(0x100000028)}}));
     CHECK_FALSE(segment_bytes_of(Starts{}));
+}
+
+TEST_CASE("a backup that is made permanent while a plan is made stops it", "[retention]") {
+    FileBackend backend;
+    Days days;
+    days.full(1).full(4);
+    const auto put_metadata = [&](int day, bool permanent) {
+        BackupMetadata metadata;
+        metadata.is_permanent = permanent;
+        const auto text = to_json(metadata);
+        backend.loop.run(backend.storage().put(metadata_key(Days::name(day)), bytes_of(text), {}));
+    };
+    for (const int day : {1, 4}) {
+        backend.loop.run(backend.storage().put(sentinel_key(Days::name(day)), bytes_of("{}"), {}));
+        put_metadata(day, false);
+    }
+    const auto inventory = days.at(10);
+    const auto plan = plan_removal(inventory, select_retain(inventory, {.count = 1}).selection);
+    backend.loop.run(write_mark(backend.storage(), Days::name(1), true));
+    const auto text = text_of_error([&] { backend.loop.run(remove_planned(backend.storage(), inventory, plan)); });
+    CHECK(text.find(Days::name(1) + " was made permanent") != std::string::npos);
+    CHECK(backend.loop.run(sentinels_now(backend.storage())).size() == 2);
+    put_metadata(1, false);
+    CHECK(backend.loop.run(remove_planned(backend.storage(), inventory, plan)).failures.empty());
+    // And the other way round: it was deleted before the mark was written.
+    put_metadata(1, false);
+    CHECK(kind_of([&] { backend.loop.run(write_mark(backend.storage(), Days::name(1), true)); }) == ErrorKind::refused);
 }
 
 TEST_CASE("backups that come while a plan is made stop it", "[retention]") {

@@ -105,6 +105,9 @@ TEST_CASE("what retention left of a week is no gap, and a permanent backup asks 
     view.backups[0].permanent = true;
     view.backups[1].finish_lsn = 11 * 16 * mib + 100;
     judge(view, std::nullopt);
+    CHECK(view.missing == 18); // nobody said that it was meant
+    view.backups[1].alone = true;
+    judge(view, std::nullopt);
     CHECK(view.missing == 0);
     CHECK(view.continuous == 11);
     CHECK(view.valid_backups == 1);

@@ -265,9 +265,14 @@ TEST_CASE("what was deleted is not lost, though PostgreSQL calls it archived", "
     auto names = segments(1, 3, 4);
     for (const auto& name : segments(1, 10, 18)) names.push_back(name);
     const auto called = segments(1, 1, 20);
-    const std::vector<BackupWal> backups{{one, {3, 4}}, {one, {10, 10}}, {one, {15, 15}}};
+    const std::vector<BackupWal> backups{{one, {3, 4}, true}, {one, {10, 10}}, {one, {15, 15}}};
     CHECK(lost_segments(called, catalogue(names), backups) == segments(1, 19, 20));
     CHECK(lost_segments(called, catalogue(names), {}).size() == 9);
+    auto recovered = backups;
+    recovered.front().alone = false; // nobody deleted what is behind it
+    auto lost = segments(1, 5, 9);
+    for (const auto& name : segments(1, 19, 20)) lost.push_back(name);
+    CHECK(lost_segments(called, catalogue(names), recovered) == lost);
     auto less = names;
     std::erase_if(less,
                   [](const auto& name) { return name == segment(1, 4) || name == segment(1, 12) || name == segment(1, 10); });

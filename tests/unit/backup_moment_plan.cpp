@@ -1,6 +1,8 @@
 #include "common/archive/wal/run_note.hpp"
 #include "common/backup/restore/moment_plan.hpp"
 #include "common/backup/restore/recovery_settings.hpp"
+#include "common/base/files.hpp"
+#include "tests/unit/async_support.hpp"
 #include "tests/unit/record_support.hpp"
 
 #include <fmt/format.h>
@@ -366,6 +368,20 @@ TEST_CASE("the recovery settings replace an earlier block of theirs and no other
     const auto other_block = recovery_block({"x", {}, pg::TimelineId(1), "pause"});
     CHECK(with_recovery_block(once + "work_mem = '1MB'\n", other_block) == others + "\nwork_mem = '1MB'\n" + other_block);
     CHECK(with_recovery_block("", block) == block);
+}
+
+TEST_CASE("a target that an earlier recovery left is seen, with the marks around it and without", "[backup]") {
+    const test::TemporaryFolder data;
+    const auto names_one = [&](const std::string& file) {
+        write_file_atomically(data / "postgresql.auto.conf", bytes_of(file), 0600);
+        return names_recovery_target(data / "");
+    };
+    CHECK_FALSE(names_recovery_target(data / ""));
+    CHECK_FALSE(names_one(
+        "work_mem = '1MB'\nrecovery_target_timeline = 'latest'\nrecovery_target_time = ''\n#recovery_target_xid = '7'\n"));
+    CHECK(names_one(recovery_block({"x", {}, pg::TimelineId(1), "pause"})));
+    for (const std::string line : {"recovery_target_xid = '726'", " recovery_target 'immediate'", "Recovery_Target_Name=x"})
+        CHECK(names_one("work_mem = '1MB'\n" + line + "\n"));
 }
 
 } // namespace walgd::backup

@@ -81,6 +81,11 @@ awaitable<void> write_mark(storage::Storage& storage, std::string backup, bool p
     if (!found)
         throw Error(ErrorKind::corrupt, fmt::format("{} is not there, and the mark stands in it", key.path()),
                     "restore it from a copy");
+    if (!permanent) co_return;
+    const auto sentinel = co_await storage.head(sentinel_key(backup));
+    if (!sentinel)
+        throw Error(ErrorKind::refused, fmt::format("backup {} was deleted while it was being marked", backup),
+                    "walg backup-list shows what there is; walg delete garbage takes what is left of it");
 }
 
 } // namespace walgd::archive

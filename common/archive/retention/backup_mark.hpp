@@ -12,7 +12,7 @@ inline Unreadable unreadable_for_mark(bool permanent) { return permanent ? Unrea
 std::vector<std::string> backups_to_mark(const Inventory& inventory, const std::string& name, bool permanent);
 
 /// Writes the mark into the backup's metadata.json, of several storages into each one's; everything else of the document stays.
-/// Error(corrupt) when it is nowhere.
+/// Error(corrupt) when it is nowhere; Error(refused) when the backup went meanwhile: deleting looks at the marks just before.
 awaitable<void> write_mark(storage::Storage& storage, std::string backup, bool permanent);
 
 } // namespace walgd::archive

@@ -1,7 +1,10 @@
 #include "common/archive/retention/retention_apply.hpp"
 
+#include "common/archive/catalogue.hpp"
 #include "common/archive/journal.hpp"
 #include "common/archive/layout.hpp"
+#include "common/archive/retention/kept_alone.hpp"
+#include "common/base/run_all.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,15 +17,45 @@ namespace {
 
 constexpr std::size_t batch_keys = 1000; // as many as one request of S3's may name
 
+std::set<std::string> names_of(const Inventory& inventory) {
+    std::set<std::string> names;
+    for (const auto& backup : inventory.backups) names.insert(backup.name);
+    return names;
+}
+
 awaitable<void> check_unchanged(storage::Storage& storage, const Inventory& inventory) {
-    std::set<std::string> known;
-    for (const auto& backup : inventory.backups) known.insert(backup.name);
+    const auto known = names_of(inventory);
     const auto now = co_await sentinels_now(storage);
     if (now == known) co_return;
     std::vector<std::string> changed;
     std::ranges::set_symmetric_difference(now, known, std::back_inserter(changed));
     throw Error(ErrorKind::refused, fmt::format("backups came or went while this was decided: {}", fmt::join(changed, ", ")),
                 "nothing was deleted; run it again");
+}
+
+awaitable<void> check_mark(storage::Storage& storage, std::string backup) {
+    for (auto* one : storage.each()) {
+        const auto metadata = co_await read_metadata(*one, backup);
+        if (metadata && metadata->is_permanent)
+            throw Error(ErrorKind::refused, fmt::format("{} was made permanent while this was decided, and stays", backup),
+                        "no other backup goes now either: run it again");
+    }
+}
+
+/// A backup may have been marked since the plan was made: whoever marks it looks afterwards whether its sentinel is still there.
+awaitable<void> check_marks(storage::Storage& storage, const std::vector<storage::ObjectKey>& sentinels) {
+    constexpr std::size_t readers = 16;
+    std::size_t next = 0;
+    auto read = [&]() -> awaitable<void> {
+        while (next < sentinels.size()) {
+            const std::string_view path = sentinels[next++].path();
+            std::string backup(backup_of_sentinel(path.substr(path.rfind('/') + 1)));
+            co_await check_mark(storage, std::move(backup));
+        }
+    };
+    std::vector<awaitable<void>> tasks;
+    for (std::size_t reader = 0; reader < std::min(readers, sentinels.size()); ++reader) tasks.push_back(read());
+    co_await run_all(std::move(tasks));
 }
 
 bool is_ours(std::string_view path) {
@@ -47,12 +80,18 @@ awaitable<Removal> remove_planned(storage::Storage& storage, const Inventory& in
     removal.planned = plan.objects();
     co_await check_unchanged(storage, inventory);
     const bool any_backup = !plan.sentinels.empty();
-    auto steps = std::move(plan.sentinels);
-    steps.push_back(std::move(plan.data));
-    steps.push_back(std::move(plan.wal));
-    for (auto& step : steps) {
+    for (auto& step : plan.sentinels) {
+        co_await check_marks(storage, step);
         co_await remove_in_batches(storage, std::move(step), removal);
         if (!removal.failures.empty()) break;
+    }
+    if (removal.failures.empty()) {
+        co_await remove_in_batches(storage, std::move(plan.data), removal);
+    }
+    if (removal.failures.empty() && !plan.wal.empty()) {
+        // Before there is a gap behind them.
+        co_await note_kept_alone(storage, std::move(plan.alone), names_of(inventory));
+        co_await remove_in_batches(storage, std::move(plan.wal), removal);
     }
     if (removal.failures.empty() && any_backup) {
         co_await tidy_journals(storage);
@@ -72,7 +111,7 @@ awaitable<std::vector<std::vector<storage::ObjectKey>>> list_everything(storage:
         else if (backup.empty())
             steps[2].push_back(object.key);
         else
-            steps[backup.find("_D_") == std::string_view::npos ? 1 : 0].push_back(object.key);
+            steps[backup.find(delta_mark) == std::string_view::npos ? 1 : 0].push_back(object.key);
     }
     // Of deltas the youngest first: by name, what is based on another is behind it.
     std::ranges::sort(steps[0], std::ranges::greater{});

@@ -14,7 +14,7 @@ struct Removal {
 
 /// Removes what the plan names, step by step: sentinels, those of deltas before their bases', then the backups' other objects,
 /// then WAL, and the journals of what is gone. Killed in the middle it leaves garbage, never a backup that lacks something.
-/// Error(refused) when backups came or went since `inventory` was taken.
+/// Error(refused) when backups came or went since `inventory` was taken, or one that was to go was made permanent.
 awaitable<Removal> remove_planned(storage::Storage& storage, const Inventory& inventory, RetentionPlan plan);
 
 /// Removes the objects in batches, in their order; stops behind the first batch that has a failure.

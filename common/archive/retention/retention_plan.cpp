@@ -95,11 +95,10 @@ private:
 
     /// Without its base a delta would be whole in name alone: WAL-G does not look for it at the end.
     void keep_bases_of_what_is_taken() {
-        constexpr std::string_view delta = "_D_";
         for (const auto folder : folders_.names()) {
-            const auto mark = folder.find(delta);
+            const auto mark = folder.find(delta_mark);
             if (mark == std::string_view::npos || !may_be_being_taken(folder)) continue;
-            const auto first = folder.substr(mark + delta.size());
+            const auto first = folder.substr(mark + delta_mark.size());
             for (const auto& backup : inventory_.backups) {
                 if (stays(backup) || first_segment_in(backup.name) != first) continue;
                 depart(backup, fmt::format("{}{}/ may be a delta on it that is being taken", backup_folder, folder));
@@ -133,6 +132,9 @@ private:
             if (!stays(backup)) continue;
             needs_.add(backup);
             if (recovered_.contains(backup.name) && (!cut_ || backup.first < *cut_)) cut_ = backup.first;
+        }
+        for (const auto& backup : inventory_.backups) {
+            if (stays(backup) && (selection_.all_wal || (cut_ && backup.first < *cut_))) plan_.alone.insert(backup.name);
         }
     }
 

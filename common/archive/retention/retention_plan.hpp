@@ -41,6 +41,7 @@ struct RetentionPlan {
     std::vector<std::vector<storage::ObjectKey>> sentinels; ///< what is based on others first
     std::vector<storage::ObjectKey> data, wal;
     std::vector<WalRange> wal_ranges;
+    std::set<std::string> alone; ///< backups that stay, and of the WAL that of their own alone
     std::uint64_t bytes = 0;
 
     std::size_t objects() const;

@@ -38,6 +38,7 @@ public:
         if (policy_.weekly > 0) keep_periods(policy_.weekly, week_of);
         if (policy_.monthly > 0) keep_periods(policy_.monthly, month_of);
         if (policy_.wal > 0) shorten_wal();
+        recover_from_one();
         keep_bases();
         Selection selection;
         // Where none can be restored a person has to look first.
@@ -98,6 +99,12 @@ private:
     void shorten_wal() {
         const auto* oldest = before_days(policy_.wal);
         for (auto& [backup, recovers] : kept_) recovers = oldest != nullptr && backup->started >= oldest->started;
+    }
+
+    /// Whatever is kept, from the newest backup on any moment can be recovered to.
+    void recover_from_one() {
+        const bool any = std::ranges::any_of(kept_, [](const auto& one) { return one.second; });
+        if (!any && !sound_.empty()) keep_since(sound_.back());
     }
 
     void keep_bases() {

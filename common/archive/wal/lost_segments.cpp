@@ -44,14 +44,14 @@ bool may_be_deleted(std::uint64_t number, const WalCatalogue& wal, const std::ve
     const BackupWal* before = nullptr;
     const BackupWal* behind = nullptr;
     for (const auto& backup : backups) {
-        const auto [first, last] = backup.own;
+        const auto& [first, last] = backup.own;
         if (first <= number && number <= last) return false;
         if (last < number && (before == nullptr || before->own.last < last)) before = &backup;
         if (first > number && (behind == nullptr || behind->own.first > first)) behind = &backup;
     }
     if (before == nullptr || behind == nullptr) return behind != nullptr;
     // Of the one behind, the segment before its own may be there.
-    return stored_behind(wal, *before) >= behind->own.first - 1;
+    return before->alone && stored_behind(wal, *before) >= behind->own.first - 1;
 }
 
 } // namespace

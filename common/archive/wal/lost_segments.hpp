@@ -13,10 +13,11 @@ std::optional<std::vector<std::string>> segments_called_archived(const std::stri
 struct BackupWal {
     pg::TimelineId timeline{1};
     SegmentRun own;
+    bool alone = false; ///< nobody recovers beyond it: permanent, or of read_kept_alone()
 };
 
 /// Those of `called` that the archive lacks, sorted. What may have been deleted does not count: what is older than all backups,
-/// and what lay between one that has its own WAL and no more (a permanent one, or a week's) and the next one.
+/// and what lay between one that stands alone, and has its own WAL and no more, and the next one.
 std::vector<std::string> lost_segments(const std::vector<std::string>& called, const WalCatalogue& wal,
                                        const std::vector<BackupWal>& backups);
 

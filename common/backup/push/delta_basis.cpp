@@ -198,7 +198,7 @@ void DeltaBasis::find_changes(pg::Server& server, const ChangeRange& range, std:
 archive::DeltaOrigin DeltaBasis::origin() const { return parent_ ? parent_->origin() : archive::DeltaOrigin{from_, "", "", 1}; }
 
 std::string DeltaBasis::name_suffix() const {
-    return parent_ ? fmt::format("_D_{}", archive::first_segment_in(parent_->name())) : std::string();
+    return parent_ ? fmt::format("{}{}", archive::delta_mark, archive::first_segment_in(parent_->name())) : std::string();
 }
 
 void DeltaBasis::confirm() const {

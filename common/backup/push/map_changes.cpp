@@ -1,7 +1,9 @@
+#include "common/archive/layout.hpp"
 #include "common/archive/wal/segment_files.hpp"
 #include "common/backup/push/change_source.hpp"
 #include "common/base/mapped_file.hpp"
 #include "common/pg/delta_object.hpp"
+#include "common/pg/wal_name.hpp"
 
 #include <fmt/format.h>
 
@@ -40,6 +42,8 @@ private:
             auto file = run_blocking(archive_.io, files_.open_stored(name), stop_);
             if (!file) return refuse(fmt::format("{} has no {}", archive_.storage.describe(), name));
             const MappedFile content(std::move(file), name);
+            if (const auto later = stored_behind(name); !later.empty())
+                return refuse(fmt::format("{} was made before {} was stored, and speaks of other WAL", name, later));
             return take(pg::parse_delta_object(content.view(), name), name);
         } catch (const Error& error) {
             // One of several storages that does not answer may have it: then the pages are scanned.
@@ -47,6 +51,33 @@ private:
             if (error.kind() != ErrorKind::corrupt && !elsewhere) throw;
             return refuse(error.what());
         }
+    }
+
+    static bool is_segments(std::string_view object) {
+        const auto stem = object.substr(0, pg::segment_digits), rest = object.substr(stem.size());
+        return pg::wal_file_kind(stem) == pg::WalFileKind::segment &&
+               (rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr));
+    }
+
+    /// A segment of the map's group that was put in the place of another one since; empty: none was. Segments that are stored
+    /// while the map is made are no later ones.
+    std::string stored_behind(const std::string& name) {
+        constexpr std::chrono::minutes while_made{1};
+        storage::ListOptions options;
+        options.name_prefix = name.substr(0, pg::segment_digits - 1);
+        const auto page = run_blocking(archive_.io, archive_.storage.list(std::string(archive::wal_folder), options), stop_);
+        storage::Modified map{}, segment{};
+        std::string later;
+        for (const auto& object : page.objects) {
+            const auto file = std::string_view(object.key.path()).substr(archive::wal_folder.size());
+            if (file.starts_with(name))
+                map = std::max(map, object.modified);
+            else if (is_segments(file) && object.modified > segment) {
+                segment = object.modified;
+                later = file;
+            }
+        }
+        return segment > map + while_made ? later : std::string();
     }
 
     /// Each map must go on where the one before ended; in the first one the range begins.

@@ -2,7 +2,6 @@
 
 #include "common/archive/catalogue.hpp"
 #include "common/archive/layout.hpp"
-#include "common/archive/wal/commit_index.hpp"
 #include "common/archive/wal/wal_find.hpp"
 #include "common/archive/wal/wal_push.hpp"
 #include "common/archive/wal/wal_read.hpp"
@@ -11,6 +10,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <functional>
+#include <set>
 
 namespace walgd::backup {
 
@@ -81,9 +82,17 @@ std::string history_text(Archive& archive, archive::WalFinder& finder, const std
     return text;
 }
 
-/// The names of all WAL files, without suffixes, of the objects of their folder.
-template <class Objects> std::vector<std::string> names_of_wal(const Objects& objects) {
-    std::vector<std::string> names;
+/// WAL files, without suffixes.
+struct WalNames {
+    std::vector<std::string> all;
+    std::vector<std::string> newest; ///< segments, those stored last first; not all of them
+};
+
+/// Of the objects of their folder.
+template <class Objects> WalNames names_of_wal(const Objects& objects) {
+    constexpr std::size_t newest_max = 16;
+    WalNames names;
+    std::set<std::pair<storage::Modified, std::string>, std::greater<>> newest;
     for (const auto& object : objects) {
         if (object.bytes == 0) continue; // as good as missing
         auto name = object.key.path().substr(archive::wal_folder.size());
@@ -93,35 +102,32 @@ template <class Objects> std::vector<std::string> names_of_wal(const Objects& ob
             if (dot == std::string::npos || codec::compression_by_suffix(name.substr(dot + 1)) == nullptr) continue;
             name.resize(dot);
         }
-        if (pg::wal_file_kind(name)) names.push_back(std::move(name));
+        if (!pg::wal_file_kind(name)) continue;
+        if (pg::wal_file_kind(name) == pg::WalFileKind::segment) newest.emplace(object.modified, name);
+        if (newest.size() > newest_max) newest.erase(std::prev(newest.end()));
+        names.all.push_back(std::move(name));
     }
+    for (const auto& [modified, name] : newest) names.newest.push_back(name);
     return names;
 }
 
-std::vector<std::string> list_wal(Archive& archive, std::stop_token stop) {
+WalNames list_wal(Archive& archive, std::stop_token stop) {
     return names_of_wal(
         run_blocking(archive.io, storage::list_all(archive.storage, std::string(archive::wal_folder), false), stop).objects);
 }
 
-std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, const std::vector<std::string>& names,
+/// pg_resetwal may have changed it: the WAL that was stored last tells.
+std::uint64_t segment_bytes_of(Archive& archive, archive::WalFinder& finder, const std::vector<std::string>& newest,
                                std::stop_token stop) {
-    for (const auto& object : run_blocking(archive.io, archive::list_index(archive), stop)) {
-        try {
-            const auto block = run_blocking(archive.io, archive::read_index(archive, object), stop);
-            if (block) return block->segment_bytes;
-        } catch (const Error& error) {
-            if (error.kind() != ErrorKind::corrupt) throw; // the WAL tells
-        }
-    }
     std::optional<std::uint64_t> bytes;
-    for (auto name = names.rbegin(); name != names.rend() && !bytes; ++name) {
-        if (pg::wal_file_kind(*name) != pg::WalFileKind::segment) continue;
+    for (const auto& name : newest) {
+        if (bytes) break;
         archive::TakeWal take = [&](std::uint64_t, ByteView piece) {
-            bytes = pg::parse_wal_header(piece.first(std::min(piece.size(), pg::wal_header_bytes)), *name).segment_bytes;
+            bytes = pg::parse_wal_header(piece.first(std::min(piece.size(), pg::wal_header_bytes)), name).segment_bytes;
             return false;
         };
         try {
-            run_blocking(archive.io, archive::read_wal(archive, finder, *name, std::move(take)), stop);
+            run_blocking(archive.io, archive::read_wal(archive, finder, name, std::move(take)), stop);
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::corrupt) throw; // another one tells
         }
@@ -143,12 +149,11 @@ void load_history(Archive& archive, archive::WalFinder& finder, const std::strin
     }
 }
 
-void load_wal(Archive& archive, archive::WalFinder& finder, const std::vector<std::string>& names, LoadedView& loaded,
-              std::stop_token stop) {
+void load_wal(Archive& archive, archive::WalFinder& finder, const WalNames& names, LoadedView& loaded, std::stop_token stop) {
     auto& view = loaded.view;
-    view.segment_bytes = segment_bytes_of(archive, finder, names, stop);
+    view.segment_bytes = segment_bytes_of(archive, finder, names.newest, stop);
     view.histories.emplace(pg::TimelineId(1), pg::TimelineHistory{pg::TimelineId(1), {}});
-    for (const auto& name : names) {
+    for (const auto& name : names.all) {
         const auto kind = pg::wal_file_kind(name);
         if (kind == pg::WalFileKind::history) {
             load_history(archive, finder, name, view, stop);

@@ -4,6 +4,7 @@
 #include "common/base/files.hpp"
 
 #include <fmt/format.h>
+#include <regex>
 #include <unistd.h>
 
 namespace walgd::backup {
@@ -79,9 +80,14 @@ std::string with_recovery_block(std::string_view file, std::string_view block) {
     return result + std::string(block);
 }
 
-bool has_recovery_block(const std::string& pgdata) {
+bool names_recovery_target(const std::string& pgdata) {
     const auto path = pgdata + "/postgresql.auto.conf";
-    return ::access(path.c_str(), R_OK) == 0 && read_text_file(path).find(begin_mark) != std::string::npos;
+    if (::access(path.c_str(), R_OK) != 0) return false;
+    const auto file = read_text_file(path);
+    // ALTER SYSTEM writes it anew without comments, and so without the marks.
+    static const std::regex target(R"((^|\n)[ \t]*recovery_target(_lsn|_name|_time|_xid)?[ \t]*[ \t=][ \t]*'?[^'\s=])",
+                                   std::regex::icase);
+    return file.find(begin_mark) != std::string::npos || std::regex_search(file, target);
 }
 
 bool write_recovery_settings(const std::string& pgdata, const RecoverySettings& settings) {

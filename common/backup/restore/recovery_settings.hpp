@@ -22,8 +22,9 @@ std::string recovery_block(const RecoverySettings& settings);
 /// `file` with `block` at its end, in place of an earlier one; every other line stays as it is.
 std::string with_recovery_block(std::string_view file, std::string_view block);
 
-/// True if a data directory has the block in its postgresql.auto.conf: left of a restore of the cluster that was backed up.
-bool has_recovery_block(const std::string& pgdata);
+/// True if a data directory's postgresql.auto.conf has the block or a target: left of a restore of the cluster that was backed
+/// up.
+bool names_recovery_target(const std::string& pgdata);
 
 /// What write_recovery_settings() writes or removes in a data directory.
 inline constexpr std::array<std::string_view, 3> recovery_files{"postgresql.auto.conf", "recovery.signal", "standby.signal"};

@@ -2,6 +2,7 @@
 
 #include "common/backup/increment.hpp"
 #include "common/backup/member_name.hpp"
+#include "common/backup/pgdata_walk.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -187,16 +188,35 @@ void MemberWriter::begin_file(const codec::TarMember& member, const std::string&
         content_ = std::make_unique<BelowContent>(job_, member, name, *newer);
     else
         content_ = std::make_unique<WholeContent>(job_, member, name);
+    RelationFile file;
+    const bool may_be_increment = job_.plan.chain[link_].backup.sentinel.delta &&
+                                  parse_relation_file(std::string_view(relative).substr(relative.rfind('/') + 1), file);
+    suspect_ = may_be_increment && take != RestoreFiles::Take::increment;
+    name_ = member.name;
+    head_.clear();
 }
 
 void MemberWriter::data(ByteView bytes) {
     job_.progress.bytes_done += bytes.size();
     if (!content_) return;
+    if (suspect_) refuse_increment(bytes);
     content_->write(bytes);
     job_.bytes += bytes.size();
 }
 
+/// No page begins so: the LSN that stands there has never been reached.
+void MemberWriter::refuse_increment(ByteView bytes) {
+    head_ += text_of(bytes.first(std::min(bytes.size(), increment_magic.size() - head_.size())));
+    if (head_ == increment_magic)
+        throw Error(ErrorKind::corrupt,
+                    fmt::format("{} of {} is an increment, and the files metadata says that it is whole", name_,
+                                job_.plan.chain[link_].backup.backup),
+                    "that metadata is of another backup or damaged: restore another backup: walg backup-list");
+    suspect_ = head_.size() < increment_magic.size();
+}
+
 void MemberWriter::skip(std::uint64_t count) {
+    suspect_ = false;
     job_.progress.bytes_done += count;
     if (!content_) return;
     content_->skip(count);

@@ -70,11 +70,14 @@ public:
 private:
     void begin_file(const codec::TarMember& member, const std::string& relative);
     bool leaves_out(std::string_view relative) const;
+    void refuse_increment(ByteView bytes);
 
     RestoreJob& job_;
     std::size_t link_;
     bool listed_;
     std::unique_ptr<Content> content_;
+    bool suspect_ = false;    ///< a relation's whole file in a delta, of which too little was seen
+    std::string name_, head_; ///< of its member; its first bytes
     RestoreState::TarMark mark_;
     bool passed_over_ = false;
 };

@@ -261,15 +261,25 @@ RestoredFile RestoreTarget::create_file(std::string_view member, unsigned mode) 
     const auto path = resolve(member);
     if (path == root_) throw Error(ErrorKind::corrupt, "a file stands where the data directory itself should be");
     make_parents(path);
+    claim(member, path);
     return RestoredFile({path, mode, holds_ == Holds::cluster, false, write_out_});
 }
 
 RestoredFile RestoreTarget::open_pages(std::string_view member, unsigned mode, std::uint64_t bytes) {
     const auto path = resolve(member);
     make_parents(path);
+    claim(member, path);
     RestoredFile file({path, mode, holds_ == Holds::cluster, true, write_out_});
     file.set_size(bytes);
     return file;
+}
+
+/// Whoever owned it: a file that nobody but the server reads is the server's.
+void RestoreTarget::claim(std::string_view member, const std::string& path) {
+    const auto relative = relative_member(member);
+    if (relative != "PG_VERSION" && !is_server_folder(std::string_view(relative).substr(0, relative.find('/')))) return;
+    const std::lock_guard lock(mutex_);
+    roots_own_.erase(path);
 }
 
 std::uint64_t RestoreTarget::file_bytes(std::string_view member) const {

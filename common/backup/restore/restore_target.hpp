@@ -95,6 +95,7 @@ private:
     void each_of_root(const std::function<void(const std::string& path)>& visit) const;
     void give_to_owner() const;
     void make_parents(const std::string& path);
+    void claim(std::string_view member, const std::string& path);
     void make_link(const std::string& path, const std::string& target) const;
     bool leads_to(const std::string& tablespace, const std::string& location) const;
     void remove_others_in(const std::string& folder, const std::string& relative,
@@ -103,13 +104,13 @@ private:
     std::vector<std::string> places() const;
 
     std::string root_;
-    std::set<std::string> roots_own_; ///< what was root's before, in a cluster that is brought up
     Holds holds_ = Holds::nothing;
     bool write_out_ = true;
     std::uint64_t room_ = ~std::uint64_t{0};
     std::map<std::string, std::string, std::less<>> tablespaces_; ///< "16384" to its folder
     std::mutex mutex_;                                            ///< guards what follows
     std::set<std::string, std::less<>> folders_;                  ///< made or checked already
+    std::set<std::string> roots_own_; ///< what was root's before, in a cluster that is brought up, and is not the backup's
     std::map<std::string, unsigned> folder_modes_;
     std::vector<std::pair<std::string, std::string>> links_;
     std::vector<std::string> lost_links_;

@@ -27,7 +27,30 @@ int flags_of(const RestoredFile::Open& how) {
     return access | O_CREAT | O_NOFOLLOW | (how.compare || how.keep ? 0 : O_TRUNC);
 }
 
-UniqueFd opened(const RestoredFile::Open& how) {
+/// A file that has other names too, which are not the backup's to write to, becomes one of its own. Killed in the middle it
+/// leaves one that no backup knows, which a try after it removes.
+UniqueFd unshared(UniqueFd fd, const std::string& path) {
+    struct stat about{};
+    if (::fstat(fd.get(), &about) != 0) throw_errno(fmt::format("cannot look at {}", path));
+    if (about.st_nlink < 2) return fd;
+    const auto other = path + ".walgd-unshared";
+    ::unlink(other.c_str());
+    auto copy = open_file(other, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    const auto source = open_file(path, O_RDONLY | O_NOFOLLOW);
+    Blob buffer(1 << 20);
+    for (std::uint64_t at = 0;;) {
+        const auto count = read_at(source.get(), {buffer.data(), buffer.capacity()}, at, path);
+        if (count == 0) break;
+        write_all_at(copy.get(), {buffer.data(), count}, at, other);
+        at += count;
+    }
+    if (::fchown(copy.get(), about.st_uid, about.st_gid) != 0 && errno != EPERM)
+        throw_errno(fmt::format("cannot set the owner of {}", other));
+    if (::rename(other.c_str(), path.c_str()) != 0) throw_errno(fmt::format("cannot rename {} to {}", other, path));
+    return copy;
+}
+
+UniqueFd opened_as_it_is(const RestoredFile::Open& how) {
     UniqueFd fd(::open(how.path.c_str(), flags_of(how) | O_CLOEXEC, 0600));
     if (fd) return fd;
     // A cluster's file, or one of an earlier try, may be closed to its owner, who may open it. Where that fails, it shows below.
@@ -38,6 +61,11 @@ UniqueFd opened(const RestoredFile::Open& how) {
     std::error_code ignored;
     if (errno == EISDIR && how.compare) std::filesystem::remove_all(how.path, ignored);
     return open_file(how.path, flags_of(how), 0600);
+}
+
+UniqueFd opened(const RestoredFile::Open& how) {
+    auto fd = opened_as_it_is(how);
+    return how.compare ? unshared(std::move(fd), how.path) : std::move(fd);
 }
 
 } // namespace

@@ -125,9 +125,9 @@ Folder::Temporary Folder::create_temporary() const {
 }
 
 PutOutcome Folder::publish(Temporary temporary, const ObjectKey& key, bool if_absent) const {
-    const auto path = path_of(key);
     auto outcome = PutOutcome::stored;
     try {
+        const auto path = path_of(key);
         sync_file(temporary.fd.get(), temporary.path);
         const UniqueFd lock(::fcntl(temporary.fd.get(), F_DUPFD_CLOEXEC, 0)); // until it has its name
         temporary.fd.close(temporary.path);
