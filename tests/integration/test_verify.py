@@ -203,7 +203,7 @@ class Verify(TestCase):
         backups = {path: path.parent.name for path in (full, delta)}
         changes = ((delta, b'"IsIncremented":true', b'"IsIncremdnted":true', delta, "does not tell IsIncremented of"),
                    (delta, b'"IsSkipped":true', b'"IsSkippee":true', delta, "does not tell IsSkipped of"),
-                   (full, b'"Files"', b'"Giles"', full, ""), (full, b'"/base/5/', b'"/bqse/5/', delta, "has no whole copy of"))
+                   (delta, b'"Files"', b'"Giles"', delta, "has no files metadata"), (full, b'"/base/5/', b'"/bqse/5/', delta, "has no whole copy of"))
         for changed, was, now, named, cause in changes:
             whole = changed.read_bytes()
             self.assertIn(was, whole)
@@ -211,7 +211,7 @@ class Verify(TestCase):
             for words in ([], ["--since-last"]):
                 report = self.verify(*words, check=False)
                 self.assertIn(cause, "\n".join(damage["cause"] for damage in report["damaged"] if damage["object"] == str(named.relative_to(self.folder))) or "nothing")
-                self.assertFalse({backup["name"]: backup["restorable"] for backup in report["backups"]}[backups[delta]])
+                self.assertFalse({backup["backup_name"]: backup["restorable"] for backup in report["backups"]}[backups[delta]])
             self.assertNotEqual(self.walgd.walg("backup-fetch", self.scratch.path / "refused", backups[delta], check=False).returncode, 0)
             self.write(changed, whole)
             self.verify("--since-last")
