@@ -368,7 +368,7 @@ class StorageTools(TestCase):
                             (["backup-show", "LATEST"], "2 storage requests (get 1, list 1)"),
                             # The verify also plans the restore of each. Of each of the five backups sentinel and metadata, the history, and what the last verify found; what is being taken.
                             (["delete", "garbage"], "15 storage requests (get 12, list 3)"), (["delete", "before", "FIND_FULL", NEXT_DELTA], "15 storage requests (get 12, list 3)"),
-                            (["verify"], "168 storage requests (get 149, list 18, put 1)"), (["backup-mark", FULL], "15 storage requests (get 12, list 2, put 1)")):
+                            (["verify"], "168 storage requests (get 149, list 18, put 1)"), (["backup-mark", FULL], "16 storage requests (get 12, head 1, list 2, put 1)")):
             self.assertIn(told, walgd.walg(*words, "--stats").stderr, words)
 
     def test_wal_verify_asks_the_server_where_it_is(self):
