@@ -3,7 +3,9 @@
 Everything listens on 127.0.0.1 or a socket in the scratch folder and ends with the test, also when it fails.
 As root, PostgreSQL and walgd run as the user postgres, since PostgreSQL will not run as root.
 """
+import atexit
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -13,12 +15,14 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 import unittest
 import uuid
 
+from archive_maker import crc32c
 import s3_signing
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -96,18 +100,56 @@ def stop(process, how=signal.SIGTERM, seconds=60):
     return process.returncode
 
 
+@functools.cache
+def programs_copied():
+    """A folder of our programs, one for all tests of a process: the checkout may be in a folder that is closed to the server's user."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="walgd-bin."))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    for name in ("walgd", "walg", "walg-push", "walg-fetch", "walg-daemon-client"):
+        shutil.copy2(BUILD / name, folder / name)
+    (folder / "wal-g").symlink_to("walg")
+    return folder
+
+
+@functools.cache
+def new_cluster(version, segment_mb):
+    """What initdb makes, once for all clusters of its kind in a process. It takes most of a second of CPU time."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="walgd-new."))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    run([postgres_programs(version) / "initdb", "-D", folder / "data", "-U", "postgres", "--no-locale", "-E", "UTF8", "--data-checksums",
+         f"--wal-segsize={segment_mb}", "-A", "trust", "--no-sync"])
+    return folder / "data"
+
+
+def give_own_system(data):
+    """A copied cluster becomes another system: its identifier stands in pg_control, which ends with its CRC-32C, and in the head of each segment."""
+    identifier = struct.pack("<Q", time.time_ns())
+    control = data / "global/pg_control"
+    content = control.read_bytes()
+    was = content[:8]
+    [end] = [at for at in range(200, 400, 4) if crc32c(content[:at]) == int.from_bytes(content[at : at + 4], "little")]
+    content = identifier + content[8:end]
+    with open(control, "r+b") as file:
+        file.write(content + struct.pack("<I", crc32c(content)))
+    for segment in (data / "pg_wal").glob("0*"):
+        with open(segment, "r+b") as file:
+            file.seek(24)
+            if file.read(8) == was: # not one that is still empty
+                file.seek(24)
+                file.write(identifier)
+
+
 class Scratch:
-    """A folder that the server's user can use, with copies of the programs (the checkout may be in a folder closed to it)."""
+    """A folder that the server's user can use."""
 
     def __init__(self, base=None):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="walgd-test.", dir=base or os.environ.get("WALGD_TEST_DIR")))
         self.path.chmod(0o755)
         self.own(self.path)
-        self.bin = self.path / "bin"
-        self.bin.mkdir()
-        for name in ("walgd", "walg", "walg-push", "walg-fetch", "walg-daemon-client"):
-            shutil.copy2(BUILD / name, self.bin / name)
-        (self.bin / "wal-g").symlink_to("walg")
+        self.bin = programs_copied()
         self.log = open(self.path / "log", "ab")
         self.stack = contextlib.ExitStack()
 
@@ -135,7 +177,7 @@ class Scratch:
 
 
 class Cluster:
-    """One PostgreSQL cluster; made by initdb, or a restored folder."""
+    """One PostgreSQL cluster: as initdb makes it, or a restored folder."""
 
     def __init__(self, scratch, version=15, name="data", initdb=True, segment_mb=16, extra="", env=None):
         # A server's environment is its archive_command's: nothing of the caller's has a place there.
@@ -148,8 +190,8 @@ class Cluster:
         scratch.own(self.sockets)
         self.logfile = scratch.path / f"{name.replace('/', '_')}.log"
         if initdb:
-            run([self.programs / "initdb", "-D", self.data, "-U", "postgres", "--no-locale", "-E", "UTF8", "--data-checksums",
-                 f"--wal-segsize={segment_mb}", "-A", "trust", "--no-sync"])
+            run(["cp", "-a", new_cluster(version, segment_mb), self.data])
+            give_own_system(self.data)
         self.configure("fsync = off\nfull_page_writes = on\nwal_level = replica\nautovacuum = off\nmax_wal_senders = 4\nshared_buffers = 32MB\n" + extra)
 
     def configure(self, text):

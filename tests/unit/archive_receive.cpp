@@ -175,12 +175,12 @@ private:
 };
 
 /// An archive with an I/O thread of its own, as programs have it.
-struct Fixture {
-    Fixture() {
+struct ReceiveFixture {
+    ReceiveFixture() {
         text = test::segment_text({.address = 3 * mib}) + test::segment_text({.address = 4 * mib}, 2);
         text += test::segment_text({.address = 5 * mib}, 3).substr(0, 5000);
     }
-    ~Fixture() {
+    ~ReceiveFixture() {
         guard.reset();
         thread.join();
     }
@@ -220,7 +220,7 @@ struct Fixture {
 } // namespace
 
 TEST_CASE("what is streamed is stored, and flushed is only what is stored", "[wal]") {
-    Fixture fixture;
+    ReceiveFixture fixture;
     for (std::size_t at = 0; at < fixture.text.size(); at += 300'000)
         fixture.send(at, std::min<std::size_t>(300'000, fixture.text.size() - at));
     fixture.server.events.push_back(pg::StreamEnd{pg::NextTimeline{TimelineId(2), Lsn(5 * mib + 5000)}, {}});
@@ -239,7 +239,7 @@ TEST_CASE("what is streamed is stored, and flushed is only what is stored", "[wa
 }
 
 TEST_CASE("a server that waits for its last WAL is told that it is here, and nothing of a flush", "[wal]") {
-    Fixture fixture;
+    ReceiveFixture fixture;
     fixture.send(0, 5000);
     fixture.server.events.push_back(pg::Keepalive{Lsn(3 * mib + 4000), true}); // not yet all
     fixture.server.events.push_back(pg::Keepalive{Lsn(3 * mib + 5000), true});
@@ -254,7 +254,7 @@ TEST_CASE("a server that waits for its last WAL is told that it is here, and not
 }
 
 TEST_CASE("a slot is told of no position before the server has sent its WAL", "[wal]") {
-    Fixture fixture;
+    ReceiveFixture fixture;
     fixture.server.events.push_back(pg::Keepalive{Lsn(9 * mib), true});
     fixture.server.events.push_back(pg::StreamEnd{{}, "requested WAL segment has already been removed"});
     const auto end = fixture.run();
@@ -265,7 +265,7 @@ TEST_CASE("a slot is told of no position before the server has sent its WAL", "[
 }
 
 TEST_CASE("stopped while a segment is being stored, it is stored and reported first", "[wal]") {
-    Fixture fixture;
+    ReceiveFixture fixture;
     fixture.send(0, mib + 10);
     fixture.server.when_quiet = [&] { fixture.stop.request_stop(); };
     CHECK_FALSE(fixture.run());
@@ -275,7 +275,7 @@ TEST_CASE("stopped while a segment is being stored, it is stored and reported fi
 }
 
 TEST_CASE("WAL that is not what its place says is not stored", "[wal]") {
-    Fixture fixture;
+    ReceiveFixture fixture;
     fixture.text = test::segment_text({.address = 8 * mib});
     fixture.send(0, mib);
     CHECK(kind_of([&] { fixture.run(); }) == ErrorKind::corrupt);
@@ -284,7 +284,7 @@ TEST_CASE("WAL that is not what its place says is not stored", "[wal]") {
 }
 
 TEST_CASE("a push that never ends is cancelled with its keeper", "[wal]") {
-    Fixture fixture;
+    ReceiveFixture fixture;
     const auto root = fixture.backend.folder.path();
     std::filesystem::rename(root, root + ".away");
     {

@@ -4,6 +4,7 @@
 #include "common/archive/retention/retention_policy.hpp"
 #include "common/archive/retention/retention_select.hpp"
 #include "tests/unit/async_support.hpp"
+#include "tests/unit/rounds.hpp"
 
 #include <cstdlib>
 #include <fmt/format.h>
@@ -14,12 +15,12 @@ using namespace walgd::archive;
 
 namespace {
 
-constexpr std::uint64_t segment_bytes = 1 << 20;
-constexpr std::uint64_t per_log = (std::uint64_t{1} << 32) / segment_bytes;
+constexpr std::uint64_t model_segment_bytes = 1 << 20;
+constexpr std::uint64_t per_log = (std::uint64_t{1} << 32) / model_segment_bytes;
 
 std::size_t histories_wanted() {
     const char* text = std::getenv("WALGD_RETENTION_HISTORIES");
-    return text == nullptr ? 5000 : std::stoul(text);
+    return text == nullptr ? rounds(5000) : std::stoul(text);
 }
 unsigned first_seed() {
     const char* text = std::getenv("WALGD_RETENTION_SEED");
@@ -52,7 +53,7 @@ public:
     /// Reads the archive as take_inventory does.
     void read() {
         inventory_ = {};
-        inventory_.segment_bytes = segment_bytes;
+        inventory_.segment_bytes = model_segment_bytes;
         inventory_.taken = time_of_day(day_ + 2);
         inventory_.histories = histories_;
         for (const auto& path : objects_) {
@@ -187,7 +188,7 @@ private:
         const auto of_parent =
             std::ranges::find_if(histories_, [parent](const auto& one) { return one.timeline.number() == parent; });
         if (of_parent != histories_.end()) history.past = of_parent->past;
-        history.past.push_back({pg::TimelineId(parent), pg::Lsn(at * segment_bytes)});
+        history.past.push_back({pg::TimelineId(parent), pg::Lsn(at * model_segment_bytes)});
         complete_histories_.push_back(history);
         histories_ = complete_histories_;
         write(1);
@@ -206,8 +207,8 @@ private:
 
     HeldBackup held(const ModelBackup& backup) const {
         Sentinel sentinel;
-        sentinel.start_lsn = pg::Lsn(backup.first * segment_bytes + 40);
-        sentinel.finish_lsn = pg::Lsn(backup.last * segment_bytes + 400);
+        sentinel.start_lsn = pg::Lsn(backup.first * model_segment_bytes + 40);
+        sentinel.finish_lsn = pg::Lsn(backup.last * model_segment_bytes + 400);
         sentinel.system = system_;
         sentinel.start_time = time_of_day(backup.day);
         if (!backup.base.empty()) sentinel.delta = DeltaOrigin{pg::Lsn(1), backup.base, "base", 1};
@@ -216,7 +217,7 @@ private:
             metadata.emplace();
             metadata->is_permanent = backup.permanent;
         }
-        return held_backup(backup.name, time_of_day(backup.day), sentinel, metadata, segment_bytes);
+        return held_backup(backup.name, time_of_day(backup.day), sentinel, metadata, model_segment_bytes);
     }
 
     std::mt19937 dice_;

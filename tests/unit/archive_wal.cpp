@@ -26,7 +26,7 @@ namespace {
 
 const std::string first = "000000010000000000000001", second = "000000010000000000000002";
 
-struct Fixture {
+struct WalFixture {
     test::FileBackend backend;
     MemoryBudget budget{64 << 20};
     std::shared_ptr<Log> log = silent_log();
@@ -65,7 +65,7 @@ struct Fixture {
 
 TEST_CASE("a fetch after a push is the same file, whatever the method", "[wal]") {
     for (const auto* method : {"lz4", "zstd", "brotli", "lzma", "none"}) {
-        Fixture fixture;
+        WalFixture fixture;
         fixture.archive.packing.compression = codec::compression_by_name(method);
         const auto text = segment_text({});
         CHECK(fixture.push(first, text).plain_bytes == text.size());
@@ -76,7 +76,7 @@ TEST_CASE("a fetch after a push is the same file, whatever the method", "[wal]")
 }
 
 TEST_CASE("the same content again is success, also under another method; other content is refused, and both are named", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     const auto text = segment_text({});
     CHECK_FALSE(fixture.push(first, text).already_there);
     CHECK(fixture.push(first, text).already_there);
@@ -92,7 +92,7 @@ TEST_CASE("the same content again is success, also under another method; other c
 }
 
 TEST_CASE("a storage without conditional put is looked at first", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     const WalPushOptions look{.conditional_put = ConditionalPut::look_first};
     CHECK_FALSE(fixture.push(first, segment_text({}), look).already_there);
     CHECK(fixture.push(first, segment_text({}), look).already_there);
@@ -101,7 +101,7 @@ TEST_CASE("a storage without conditional put is looked at first", "[wal]") {
 }
 
 TEST_CASE("whether a storage keeps from overwriting is found out also where nothing may be removed", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     test::CountingStorage storage(fixture.backend.storage());
     storage.refuses_removing = true;
     auto archive = with_storage(fixture.archive, storage);
@@ -109,7 +109,7 @@ TEST_CASE("whether a storage keeps from overwriting is found out also where noth
 }
 
 TEST_CASE("what a look at the storage left behind that was killed is removed after an hour", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     auto& storage = fixture.backend.storage();
     const auto put = [&](const std::string& name, std::chrono::minutes age) {
         const auto key = "walgd_005/check/" + name;
@@ -133,7 +133,7 @@ TEST_CASE("what a look at the storage left behind that was killed is removed aft
 }
 
 TEST_CASE("what is not the segment that its name says is not stored", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     CHECK_THROWS_AS(fixture.push(second, segment_text({})), Error);                   // another address
     CHECK_THROWS_AS(fixture.push(first, std::string(1 << 20, '\0')), Error);          // never written
     CHECK_THROWS_AS(fixture.push(first, segment_text({}).substr(0, 1000000)), Error); // cut
@@ -145,7 +145,7 @@ TEST_CASE("what is not the segment that its name says is not stored", "[wal]") {
 }
 
 TEST_CASE("another cluster's WAL is refused, until the archive adopts it", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     fixture.push(first, segment_text({}));
     WalHeaderText other;
     other.address = 2 << 20;
@@ -157,7 +157,7 @@ TEST_CASE("another cluster's WAL is refused, until the archive adopts it", "[wal
 }
 
 TEST_CASE("whose archive it is can be told from its WAL alone", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     CHECK_FALSE(fixture.backend.loop.run(archive_system(fixture.archive)));
     fixture.push(first, segment_text({}));
     std::filesystem::remove_all(fixture.backend.folder / "walgd_005");
@@ -165,7 +165,7 @@ TEST_CASE("whose archive it is can be told from its WAL alone", "[wal]") {
 }
 
 TEST_CASE("a damaged object does not hide whose archive it is, where another one tells", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     fixture.push(first, segment_text({}));
     const auto damage = [](const std::filesystem::path& path) { std::ofstream(path) << "{ neither JSON nor packed"; };
     damage(fixture.backend.folder / "walgd_005/system.json");
@@ -178,7 +178,7 @@ TEST_CASE("a damaged object does not hide whose archive it is, where another one
 }
 
 TEST_CASE("after warming up a push asks for nothing, and knows the methods of the whole archive", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     fixture.push(first, segment_text({}));
     test::CountingStorage counting(fixture.backend.storage());
     counting.page_objects = 2;
@@ -201,7 +201,7 @@ TEST_CASE("after warming up a push asks for nothing, and knows the methods of th
 }
 
 TEST_CASE("an absent file is absent; a storage that is gone is not absence", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     CHECK(fixture.fetch(first) == Fetched::absent);
     CHECK_FALSE(std::filesystem::exists(fixture.local / "fetched"));
     std::filesystem::remove_all(fixture.backend.folder.path());
@@ -209,7 +209,7 @@ TEST_CASE("an absent file is absent; a storage that is gone is not absence", "[w
 }
 
 TEST_CASE("a damaged or cut object is an error that names it, and no file comes into being", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     fixture.push(first, segment_text({}));
     const auto size = std::filesystem::file_size(fixture.stored(first + ".zst"));
     fixture.damage(first + ".zst", size / 2);
@@ -250,7 +250,7 @@ TEST_CASE("a push that is given up just as it gets its memory leaves no thread w
         std::atomic<int> count = 0;
     } reads;
     const test::StoppedClock clock;
-    Fixture fixture;
+    WalFixture fixture;
     asio::thread_pool cpu(2);
     auto archive = fixture.archive;
     archive.cpu = cpu.get_executor();
@@ -303,7 +303,7 @@ TEST_CASE("the pieces of a push that is given up are removed from the storage", 
         std::function<void()> stuck;
         int aborted = 0;
     };
-    Fixture fixture;
+    WalFixture fixture;
     Stuck stuck(fixture.backend.storage());
     Archive archive{stuck, fixture.archive.packing, fixture.archive.io, fixture.archive.cpu, fixture.budget, *fixture.log};
     const auto path = fixture.local / "source";
@@ -343,7 +343,7 @@ TEST_CASE("what the storage keeps back, of an archive class, and an upload that 
         }
         std::string folder = "wal_005/";
     };
-    Fixture fixture;
+    WalFixture fixture;
     const auto text = segment_text({});
     fixture.push(first, text);
     Refusing refusing(fixture.backend.storage());
@@ -366,7 +366,7 @@ TEST_CASE("what the storage keeps back, of an archive class, and an upload that 
 }
 
 TEST_CASE("an object that holds another segment is not handed out", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     fixture.push(first, segment_text({}));
     std::filesystem::rename(fixture.stored(first + ".zst"), fixture.stored(second + ".zst"));
     CHECK_THROWS_AS(fixture.fetch(second), Error);
@@ -374,7 +374,7 @@ TEST_CASE("an object that holds another segment is not handed out", "[wal]") {
 }
 
 TEST_CASE("an existing destination is replaced, but refused as wal-g", "[wal]") {
-    Fixture fixture;
+    WalFixture fixture;
     fixture.push(first, segment_text({}));
     write_file_atomically(fixture.local / "fetched", bytes_of("old"), 0600);
     CHECK_THROWS_AS(fixture.fetch(first, true), Error);

@@ -14,16 +14,16 @@ namespace {
 
 using test::Loop;
 
-constexpr std::uint64_t mib = 1 << 20;
+constexpr std::uint64_t one_mib = 1 << 20;
 
-WalCatalogue catalogue(const std::vector<std::string>& names, std::uint64_t segment_bytes = 16 * mib) {
+WalCatalogue catalogue(const std::vector<std::string>& names, std::uint64_t segment_bytes = 16 * one_mib) {
     WalCollector collector;
     for (const auto& name : names) collector.add(name, 100);
     return std::move(collector).finish(segment_bytes);
 }
 
 std::string segment(std::uint32_t timeline, std::uint64_t number) {
-    return pg::segment_name({pg::TimelineId(timeline), number}, 16 * mib);
+    return pg::segment_name({pg::TimelineId(timeline), number}, 16 * one_mib);
 }
 
 /// Names in a folder, a thousand a page as S3 lists them, with what was asked noted.
@@ -56,7 +56,7 @@ public:
 };
 
 WalCatalogue listed(Loop& loop, storage::Storage& storage, unsigned at_once) {
-    return loop.run(collect_wal(storage, at_once)).finish(16 * mib);
+    return loop.run(collect_wal(storage, at_once)).finish(16 * one_mib);
 }
 
 } // namespace
@@ -91,7 +91,7 @@ TEST_CASE("an empty object and a second one of the same segment count for nothin
     collector.add(segment(1, 1) + ".zst", 0);
     collector.add(segment(1, 2) + ".zst", 9);
     collector.add(segment(1, 2) + ".lz4", 9);
-    const auto wal = std::move(collector).finish(16 * mib);
+    const auto wal = std::move(collector).finish(16 * one_mib);
     CHECK(wal.timelines.at(pg::TimelineId(1)).segments == 1);
     REQUIRE(wal.odd.size() == 2);
     CHECK(wal.odd[0] == OddObject{segment(1, 1) + ".zst", "is empty"});
@@ -103,7 +103,7 @@ TEST_CASE("names that the segment size does not allow are odd", "[archive]") {
     CHECK(wal.timelines.at(pg::TimelineId(1)).segments == 1);
     REQUIRE(wal.odd.size() == 1);
     CHECK(wal.odd[0].name == "000000010000000000000100");
-    CHECK(catalogue({"0000000100000000000000FF", "000000010000000000000100"}, mib).odd.empty());
+    CHECK(catalogue({"0000000100000000000000FF", "000000010000000000000100"}, one_mib).odd.empty());
 }
 
 TEST_CASE("a small folder is listed by one request", "[archive]") {
@@ -191,7 +191,7 @@ TEST_CASE("a listing that fails in the middle is an error, never a shorter list"
 
 namespace {
 
-std::vector<std::string> segments(std::uint32_t timeline, std::uint64_t first, std::uint64_t last) {
+std::vector<std::string> segments_between(std::uint32_t timeline, std::uint64_t first, std::uint64_t last) {
     std::vector<std::string> names;
     for (auto number = first; number <= last; ++number) names.push_back(segment(timeline, number));
     return names;
@@ -209,7 +209,7 @@ constexpr pg::TimelineId one(1), two(2);
 } // namespace
 
 TEST_CASE("the check walks from behind the current segment to the first one", "[archive]") {
-    const auto wal = catalogue(segments(1, 3, 9));
+    const auto wal = catalogue(segments_between(1, 3, 9));
     CHECK(told(check_segments(wal, {}, {one, 10}, 3, {})) == "1:3-9 FOUND;");
     CHECK(told(check_segments(wal, {}, {one, 3}, 3, {})).empty());
     CHECK(told(check_segments(wal, {}, {one, 12}, 2, {.delayed = 0, .uploading = 2})) ==
@@ -217,7 +217,7 @@ TEST_CASE("the check walks from behind the current segment to the first one", "[
 }
 
 TEST_CASE("the newest may be late, those behind them on their way; what is missing after that is lost", "[archive]") {
-    auto names = segments(1, 1, 20);
+    auto names = segments_between(1, 1, 20);
     std::erase(names, segment(1, 5));
     std::erase(names, segment(1, 17));
     const auto wal = catalogue(names);
@@ -226,22 +226,22 @@ TEST_CASE("the newest may be late, those behind them on their way; what is missi
 }
 
 TEST_CASE("the check goes down the timelines, and skips switches that never came true", "[archive]") {
-    auto names = segments(1, 1, 5);
-    for (const auto& name : segments(2, 5, 9)) names.push_back(name);
+    auto names = segments_between(1, 1, 5);
+    for (const auto& name : segments_between(2, 5, 9)) names.push_back(name);
     const auto wal = catalogue(names);
     const SwitchPoints switches{{3, pg::TimelineId(7)}, {5, one}};
     CHECK(told(check_segments(wal, switches, {two, 10}, 1, {})) == "1:1-4 FOUND;2:5-9 FOUND;");
 }
 
 TEST_CASE("two turns in one segment lead to the timeline that has the segment before", "[archive]") {
-    auto names = segments(1, 1, 4);
-    for (const auto& name : segments(3, 5, 9)) names.push_back(name);
+    auto names = segments_between(1, 1, 4);
+    for (const auto& name : segments_between(3, 5, 9)) names.push_back(name);
     const auto wal = catalogue(names);
     const auto history = pg::parse_timeline_history("1 0/5000100\n2 0/5000200\n", pg::TimelineId(3), "00000003.history");
-    const auto switches = switch_points(history, 16 * mib);
+    const auto switches = switch_points(history, 16 * one_mib);
     CHECK(told(check_segments(wal, switches, {pg::TimelineId(3), 10}, 1, {})) == "1:1-4 FOUND;3:5-9 FOUND;");
     const BackupEntry backup{"base_" + segment(1, 2), {}, segment(1, 2)};
-    CHECK(why_not_usable(backup, switches, pg::TimelineId(3), 16 * mib).empty());
+    CHECK(why_not_usable(backup, switches, pg::TimelineId(3), 16 * one_mib).empty());
 }
 
 TEST_CASE("an integrity check fails by what is lost, and only warns of what is late", "[archive]") {
@@ -262,30 +262,30 @@ TEST_CASE("an integrity check fails by what is lost, and only warns of what is l
 
 TEST_CASE("what was deleted is not lost, though PostgreSQL calls it archived", "[archive]") {
     // Backups of 3 to 4, of 10 and of 15; the first is there for its own moment.
-    auto names = segments(1, 3, 4);
-    for (const auto& name : segments(1, 10, 18)) names.push_back(name);
-    const auto called = segments(1, 1, 20);
+    auto names = segments_between(1, 3, 4);
+    for (const auto& name : segments_between(1, 10, 18)) names.push_back(name);
+    const auto called = segments_between(1, 1, 20);
     const std::vector<BackupWal> backups{{one, {3, 4}, true}, {one, {10, 10}}, {one, {15, 15}}};
-    CHECK(lost_segments(called, catalogue(names), backups) == segments(1, 19, 20));
+    CHECK(lost_segments(called, catalogue(names), backups) == segments_between(1, 19, 20));
     CHECK(lost_segments(called, catalogue(names), {}).size() == 9);
     auto recovered = backups;
     recovered.front().alone = false; // nobody deleted what is behind it
-    auto lost = segments(1, 5, 9);
-    for (const auto& name : segments(1, 19, 20)) lost.push_back(name);
+    auto lost = segments_between(1, 5, 9);
+    for (const auto& name : segments_between(1, 19, 20)) lost.push_back(name);
     CHECK(lost_segments(called, catalogue(names), recovered) == lost);
     auto less = names;
     std::erase_if(less,
                   [](const auto& name) { return name == segment(1, 4) || name == segment(1, 12) || name == segment(1, 10); });
-    CHECK(lost_segments(segments(1, 1, 18), catalogue(less), backups) ==
+    CHECK(lost_segments(segments_between(1, 1, 18), catalogue(less), backups) ==
           std::vector{segment(1, 4), segment(1, 10), segment(1, 12)});
     // Some of it is there: then nothing of it was deleted.
     auto more = names;
     more.insert(more.begin() + 2, segment(1, 6));
-    CHECK(lost_segments(segments(1, 1, 10), catalogue(more), backups) ==
+    CHECK(lost_segments(segments_between(1, 1, 10), catalogue(more), backups) ==
           std::vector{segment(1, 5), segment(1, 7), segment(1, 8), segment(1, 9)});
     more = names;
     more.insert(more.begin() + 2, segment(1, 9));
-    CHECK(lost_segments(segments(1, 1, 10), catalogue(more), backups).empty());
+    CHECK(lost_segments(segments_between(1, 1, 10), catalogue(more), backups).empty());
 }
 
 TEST_CASE("the earliest backup is not permanent and of the cluster's own history", "[archive]") {
@@ -295,12 +295,12 @@ TEST_CASE("the earliest backup is not permanent and of the cluster's own history
     const SwitchPoints switches{{10, one}};
     const std::vector<BackupEntry> backups{backup(1, 2), backup(1, 4), backup(1, 12), backup(2, 3), backup(2, 11), backup(4, 1)};
     std::vector<std::string> heard;
-    const auto start = earliest_backup(backups, {backups[0].name}, switches, two, 16 * mib,
+    const auto start = earliest_backup(backups, {backups[0].name}, switches, two, 16 * one_mib,
                                        [&](const std::string& why) { heard.push_back(why); });
     CHECK(start.backup == backups[1].name);
     CHECK(start.first == 4);
     CHECK(heard.size() == 4);
-    CHECK(earliest_backup({}, {}, switches, two, 16 * mib, {}).backup.empty());
+    CHECK(earliest_backup({}, {}, switches, two, 16 * one_mib, {}).backup.empty());
 }
 
 } // namespace walgd::archive

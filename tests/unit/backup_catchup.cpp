@@ -4,6 +4,7 @@
 #include "common/backup/restore/catchup_target.hpp"
 #include "common/backup/restore/restore_files.hpp"
 #include "common/base/files.hpp"
+#include "tests/unit/has.hpp"
 #include "tests/unit/memory_storage.hpp"
 
 #include <filesystem>
@@ -16,8 +17,6 @@ using pg::TimelineId;
 using test::text_of_error;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 /// A standby that replayed up to 0/300, with restartpoint and pages on disk at 0/200.
 pg::ControlFile standby() {

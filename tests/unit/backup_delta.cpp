@@ -26,8 +26,8 @@ DeltaParent parent_named(const std::string& name, Lsn start, Lsn finish) {
 const std::string on_one = "base_000000010000000000000002";
 
 /// A data directory of a few files, and the list of them that a parent has.
-struct Cluster {
-    Cluster() {
+struct DeltaCluster {
+    DeltaCluster() {
         char name[] = "/tmp/walgd-delta.XXXXXX";
         root = ::mkdtemp(name);
         for (const auto* folder : {"global", "base/5"}) std::filesystem::create_directories(root + "/" + folder);
@@ -35,7 +35,7 @@ struct Cluster {
              {"PG_VERSION", "global/pg_control", "base/5/PG_VERSION", "base/5/100", "base/5/100_vm", "base/5/200"})
             write(file);
     }
-    ~Cluster() { std::filesystem::remove_all(root); }
+    ~DeltaCluster() { std::filesystem::remove_all(root); }
 
     void write(const std::string& file, std::size_t bytes = 8192) const {
         write_file_atomically(root + "/" + file, bytes_of(std::string(bytes, 'x')), 0600);
@@ -100,7 +100,7 @@ TEST_CASE("files of main forks are told by their place", "[backup]") {
 }
 
 TEST_CASE("a file is skipped, taken by its pages, or whole, as the parent knew it", "[backup]") {
-    const Cluster cluster;
+    const DeltaCluster cluster;
     auto files = cluster.files();
     const DeltaFiles::Options options{.pgdata = cluster.root, .parent_start = Lsn(100), .hint_bits_logged = true};
     DeltaFiles rules(options, files, nullptr);
@@ -119,7 +119,7 @@ TEST_CASE("a file is skipped, taken by its pages, or whole, as the parent knew i
 }
 
 TEST_CASE("in a database's folder that was made anew everything is taken whole", "[backup]") {
-    const Cluster cluster;
+    const DeltaCluster cluster;
     auto files = cluster.files();
     cluster.write("base/5/100");
     cluster.write("base/5/PG_VERSION");
@@ -132,7 +132,7 @@ TEST_CASE("in a database's folder that was made anew everything is taken whole",
 }
 
 TEST_CASE("changes give the blocks of each file of a relation, and all behind a truncation", "[backup]") {
-    const Cluster cluster;
+    const DeltaCluster cluster;
     auto files = cluster.files();
     for (const auto* file : {"base/5/100", "base/5/200"}) cluster.write(file, 10 * 8192);
     pg::BlockChanges changes;
@@ -156,7 +156,7 @@ TEST_CASE("changes give the blocks of each file of a relation, and all behind a 
 }
 
 TEST_CASE("pages may be all-visible without a new LSN where the map was written and hint bits are not logged", "[backup]") {
-    const Cluster cluster;
+    const DeltaCluster cluster;
     auto files = cluster.files();
     const DeltaFiles::Options options{.pgdata = cluster.root, .parent_start = Lsn(100)};
     CHECK_FALSE(DeltaFiles(options, files, nullptr).may_be_visible_unlogged(cluster.entry("/base/5/100")));

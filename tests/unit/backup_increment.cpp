@@ -1,6 +1,7 @@
 #include "common/backup/increment.hpp"
 
 #include "common/base/error.hpp"
+#include "tests/unit/has.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -49,8 +50,6 @@ std::string text_of_error(std::string_view bytes) {
     }
     return "no error";
 }
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 } // namespace
 

@@ -3,6 +3,7 @@
 #include "common/base/sha256.hpp"
 #include "common/pg/crc32c.hpp"
 #include "tests/unit/async_support.hpp"
+#include "tests/unit/has.hpp"
 
 #include <fmt/format.h>
 
@@ -57,8 +58,6 @@ std::string said(const std::vector<Came>& files, const std::string& manifest, pg
         return error.what();
     }
 }
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 /// Reads `text` in pieces of `piece` bytes.
 std::vector<ManifestFile> read(const std::string& text, std::size_t piece) {

@@ -8,6 +8,7 @@
 #include "common/backup/restore/restore_state.hpp"
 #include "common/backup/restore/restore_target.hpp"
 #include "common/base/files.hpp"
+#include "tests/unit/has.hpp"
 #include "tests/unit/memory_storage.hpp"
 
 namespace walgd::backup {
@@ -19,8 +20,6 @@ using test::text_of_error;
 using Take = RestoreFiles::Take;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 std::string backup_name(int number) { return fmt::format("base_00000001000000000000{:04X}", number); }
 

@@ -1,6 +1,7 @@
 #include "common/codec/compression.hpp"
 
 #include "tests/unit/codec_support.hpp"
+#include "tests/unit/rounds.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -124,7 +125,7 @@ TEST_CASE("what is compressed comes back, for any size and any cut", "[codec]") 
         const auto text = sample(300000);
         const auto whole = packed(method, text);
         CHECK(through(decompressor(method), through(compressor(method), text, 1), 1) == text);
-        for (unsigned seed = 0; seed < 25; ++seed) {
+        for (unsigned seed = 0; seed < rounds(25); ++seed) {
             INFO("seed " << seed);
             const auto pieces = through_random_cuts(compressor(method), text, seed);
             CHECK(through_random_cuts(decompressor(method), pieces, seed + 1000) == text);

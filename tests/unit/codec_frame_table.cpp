@@ -3,6 +3,7 @@
 #include "common/base/helper_threads.hpp"
 #include "common/codec/compression.hpp"
 #include "tests/unit/codec_support.hpp"
+#include "tests/unit/rounds.hpp"
 
 namespace walgd::codec {
 
@@ -139,7 +140,7 @@ TEST_CASE("frames are decoded ahead by helpers, in any cut, and in order", "[cod
     std::optional<HelperThreads> helpers(std::in_place, 4, budget);
     const auto helped = [&](Sink& next) { return zstd().helped_decompressor(next, *helpers); };
     std::mt19937 random(5);
-    for (unsigned round = 0; round < 20; ++round) {
+    for (unsigned round = 0; round < rounds(20); ++round) {
         CHECK((test::through(helped, object, 1 + random() % 700'000) == text));
         std::string wanted(text.size(), ' ');
         for (auto spots = random() % 6; spots > 0; --spots) wanted[random() % wanted.size()] = 'x';
@@ -169,8 +170,8 @@ TEST_CASE("a changed bit in a frame without a checksum is found by the table", "
     const auto object = packed(text);
     std::mt19937 random(11);
     unsigned found = 0;
-    constexpr unsigned rounds = 400;
-    for (unsigned round = 0; round < rounds; ++round) {
+    constexpr auto turns = rounds(400);
+    for (unsigned round = 0; round < turns; ++round) {
         auto changed = object;
         // Every third in the table.
         const auto at = round % 3 == 0 ? object.size() - 1 - random() % 100 : random() % object.size();
@@ -193,7 +194,7 @@ TEST_CASE("a changed bit in a frame without a checksum is found by the table", "
         // A few bits of zstd mean nothing, and without its name a table is none.
         CHECK((test::is_corrupt(said) || said == "ok"));
     }
-    CHECK(found > rounds * 9 / 10);
+    CHECK(found > turns * 9 / 10);
 }
 
 TEST_CASE("two objects of pages one behind the other are both compared with their tables", "[codec]") {

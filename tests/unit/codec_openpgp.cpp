@@ -2,6 +2,7 @@
 #include "common/codec/compression.hpp"
 #include "common/codec/openpgp_packets.hpp"
 #include "tests/unit/codec_support.hpp"
+#include "tests/unit/rounds.hpp"
 
 #include <cstdlib>
 #include <thread>
@@ -17,15 +18,15 @@ std::unique_ptr<Cipher> cipher(const std::string& key = "plain.sec.asc", const s
     return make_openpgp_cipher(golden("pgp/keys/" + key), passphrase, "WALG_PGP_KEY_PATH=" + key);
 }
 
-MakeStage encryptor(const Cipher& with) {
+MakeStage pgp_encryptor(const Cipher& with) {
     return [&with](Sink& next) { return with.encryptor(next); };
 }
 
-MakeStage decryptor(const Cipher& with) {
+MakeStage pgp_decryptor(const Cipher& with) {
     return [&with](Sink& next) { return with.decryptor(next); };
 }
 
-std::string refusal(const std::string& key_text, const std::string& passphrase = {}) {
+std::string pgp_refusal(const std::string& key_text, const std::string& passphrase = {}) {
     try {
         make_openpgp_cipher(key_text, passphrase, "WALG_PGP_KEY");
     } catch (const Error& error) {
@@ -48,14 +49,15 @@ TEST_CASE("what OpenPGP encrypts comes back, for any size and any cut", "[codec]
     for (const std::size_t size : {0u, 1u, 511u, 512u, 8192u, 32768u, 100000u, 3u << 20}) {
         INFO(size);
         const auto text = sample(size);
-        const auto object = through(encryptor(*with), text);
-        CHECK(through(decryptor(*with), object) == text);
+        const auto object = through(pgp_encryptor(*with), text);
+        CHECK(through(pgp_decryptor(*with), object) == text);
         CHECK(object.find("heap insert") == std::string::npos);
     }
     const auto text = sample(70000);
-    for (unsigned seed = 0; seed < 20; ++seed) {
+    for (unsigned seed = 0; seed < rounds(20); ++seed) {
         INFO("seed " << seed);
-        CHECK(through_random_cuts(decryptor(*with), through_random_cuts(encryptor(*with), text, seed), seed + 500) == text);
+        CHECK(through_random_cuts(pgp_decryptor(*with), through_random_cuts(pgp_encryptor(*with), text, seed), seed + 500) ==
+              text);
     }
 }
 
@@ -76,7 +78,7 @@ TEST_CASE("OpenPGP objects that WAL-G wrote decrypt, for every kind of key", "[c
                               (method->suffix().empty() ? "" : "." + std::string(method->suffix()));
             INFO(path);
             const auto decompress = [method](Sink& next) { return method->decompressor(next); };
-            CHECK(sha256_hex(through(decryptor(*key), decompress, golden(path))) == content.sha256);
+            CHECK(sha256_hex(through(pgp_decryptor(*key), decompress, golden(path))) == content.sha256);
         }
     }
 }
@@ -86,7 +88,7 @@ TEST_CASE("a public key writes what each of its private keys reads, and reads no
     for (const std::string name : {"plain", "two", "locked"}) {
         const auto writer = cipher(name + ".pub.asc");
         const auto reader = cipher(name + ".sec.asc", name == "locked" ? "open sesame" : "");
-        CHECK(through(decryptor(*reader), through(encryptor(*writer), text)) == text);
+        CHECK(through(pgp_decryptor(*reader), through(pgp_encryptor(*writer), text)) == text);
         CHECK_FALSE(writer->can_decrypt());
         CHECK(reader->can_decrypt());
         TextSink out;
@@ -96,7 +98,7 @@ TEST_CASE("a public key writes what each of its private keys reads, and reads no
 
 TEST_CASE("the keys that an OpenPGP object is for are known without a private key", "[codec]") {
     const auto plain = cipher("plain.pub.asc"), two = cipher("two.pub.asc");
-    const auto object = through(encryptor(*plain), sample(100000)), for_two = through(encryptor(*two), sample(100000));
+    const auto object = through(pgp_encryptor(*plain), sample(100000)), for_two = through(pgp_encryptor(*two), sample(100000));
     CHECK(plain->same_keys(bytes_of(object)) == true);
     CHECK(cipher("plain.sec.asc")->same_keys(bytes_of(object)) == true);
     CHECK(two->same_keys(bytes_of(for_two)) == true);
@@ -119,7 +121,7 @@ TEST_CASE("gpg reads our OpenPGP objects byte for byte, line ends too", "[codec]
     REQUIRE(mkdtemp(folder.data()) != nullptr);
     const auto text = "one\r\ntwo\n" + sample(90000) + "\r\n";
     write_file_atomically(folder + "/key", bytes_of(golden("pgp/keys/plain.sec.asc")), 0600);
-    write_file_atomically(folder + "/object", bytes_of(through(encryptor(*cipher()), text)), 0600);
+    write_file_atomically(folder + "/object", bytes_of(through(pgp_encryptor(*cipher()), text)), 0600);
     const std::string gpg = "gpg --homedir " + folder + " --batch --quiet ";
     CHECK(std::system((gpg + "--import " + folder + "/key 2>/dev/null").c_str()) == 0);
     CHECK(std::system((gpg + "--output " + folder + "/plain --decrypt " + folder + "/object 2>/dev/null").c_str()) == 0);
@@ -152,61 +154,61 @@ TEST_CASE("a private key that has expired reads what was written before, and wri
                              "/private --export-secret-keys && " + keys + "/public --export";
     REQUIRE(std::system(("(" + make + ") 2>/dev/null").c_str()) == 0);
     const auto old = make_openpgp_cipher(read_text_file(folder + "/private"), {}, "WALG_PGP_KEY");
-    CHECK(through(decryptor(*old), read_text_file(folder + "/object")) == text);
+    CHECK(through(pgp_decryptor(*old), read_text_file(folder + "/object")) == text);
     TextSink out;
     CHECK_THROWS_WITH(old->encryptor(out), Catch::Contains("cannot encrypt"));
-    CHECK(refusal(read_text_file(folder + "/public")).find("cannot encrypt") != std::string::npos);
+    CHECK(pgp_refusal(read_text_file(folder + "/public")).find("cannot encrypt") != std::string::npos);
     CHECK(std::system(("GNUPGHOME=" + folder + " gpgconf --kill all 2>/dev/null; rm -rf " + folder).c_str()) == 0);
 }
 
 TEST_CASE("an OpenPGP key that cannot be used is refused when it is loaded", "[codec]") {
     const auto plain = golden("pgp/keys/plain.sec.asc"), locked = golden("pgp/keys/locked.sec.asc");
-    CHECK(refusal(plain) == "accepted");
-    CHECK(refusal(locked, "open sesame") == "accepted");
-    CHECK(refusal(locked, "close sesame").find("does not unlock") != std::string::npos);
-    CHECK(refusal(locked).find("none is set") != std::string::npos);
+    CHECK(pgp_refusal(plain) == "accepted");
+    CHECK(pgp_refusal(locked, "open sesame") == "accepted");
+    CHECK(pgp_refusal(locked, "close sesame").find("does not unlock") != std::string::npos);
+    CHECK(pgp_refusal(locked).find("none is set") != std::string::npos);
     for (const auto& text : {std::string(), std::string("no key"), plain.substr(0, plain.size() / 2)})
-        CHECK(refusal(text).find("WALG_PGP_KEY") != std::string::npos);
+        CHECK(pgp_refusal(text).find("WALG_PGP_KEY") != std::string::npos);
     std::string one_line;
     for (const char c : plain) one_line += c == '\n' ? std::string("\\n") : std::string(1, c);
-    CHECK(refusal(one_line) == "accepted");
-    CHECK(refusal(one_line + "\n") == "accepted");
+    CHECK(pgp_refusal(one_line) == "accepted");
+    CHECK(pgp_refusal(one_line + "\n") == "accepted");
 }
 
 TEST_CASE("a cut, changed or lengthened OpenPGP object is corrupt", "[codec]") {
     const auto with = cipher();
     const auto text = sample(20000);
-    const auto object = through(encryptor(*with), text);
+    const auto object = through(pgp_encryptor(*with), text);
     for (std::size_t size = 0; size < object.size(); size += size < 20 || size + 60 > object.size() ? 1 : 997) {
         INFO("cut to " << size);
-        CHECK(is_corrupt(outcome(decryptor(*with), object.substr(0, size), text)));
+        CHECK(is_corrupt(outcome(pgp_decryptor(*with), object.substr(0, size), text)));
     }
     for (std::size_t at = 0; at<object.size(); at += at + 60> object.size() ? 7 : 331) {
         auto changed = object;
         changed[at] = static_cast<char>(changed[at] ^ 1);
-        const auto result = outcome(decryptor(*with), changed, text);
+        const auto result = outcome(pgp_decryptor(*with), changed, text);
         INFO("changed at " << at << ": " << result);
         CHECK(is_corrupt(result));
     }
     for (const auto& more : {std::string("x"), object, std::string(100000, '\0')})
-        CHECK(outcome(decryptor(*with), object + more, text).find("follow the message") != std::string::npos);
-    CHECK(is_corrupt(outcome(decryptor(*with), object.substr(0, 9000) + object.substr(8000), text)));
+        CHECK(outcome(pgp_decryptor(*with), object + more, text).find("follow the message") != std::string::npos);
+    CHECK(is_corrupt(outcome(pgp_decryptor(*with), object.substr(0, 9000) + object.substr(8000), text)));
 }
 
 TEST_CASE("an OpenPGP object of another key, without protection, or not encrypted is corrupt and says so", "[codec]") {
     const auto with = cipher(), other = cipher("locked.sec.asc", "open sesame");
     const auto text = sample(20000);
-    CHECK(outcome(decryptor(*other), through(encryptor(*with), text), text).find("other keys") != std::string::npos);
-    CHECK(outcome(decryptor(*with), text, text).find("not an OpenPGP message") != std::string::npos);
-    CHECK(outcome(decryptor(*with), hex("d2") + text, text).starts_with("corrupt"));
-    CHECK(outcome(decryptor(*with), hex("c90100"), "").find("integrity protection") != std::string::npos);
-    CHECK(outcome(decryptor(*with), hex("cb0a620000000000") + "hello", "hello").find("not an encrypted message") !=
+    CHECK(outcome(pgp_decryptor(*other), through(pgp_encryptor(*with), text), text).find("other keys") != std::string::npos);
+    CHECK(outcome(pgp_decryptor(*with), text, text).find("not an OpenPGP message") != std::string::npos);
+    CHECK(outcome(pgp_decryptor(*with), hex("d2") + text, text).starts_with("corrupt"));
+    CHECK(outcome(pgp_decryptor(*with), hex("c90100"), "").find("integrity protection") != std::string::npos);
+    CHECK(outcome(pgp_decryptor(*with), hex("cb0a620000000000") + "hello", "hello").find("not an encrypted message") !=
           std::string::npos);
 }
 
 TEST_CASE("failures of the next stage come out of an OpenPGP stage, and unfinished stages end", "[codec]") {
     const auto with = cipher();
-    const auto text = sample(1 << 20), object = through(encryptor(*with), text);
+    const auto text = sample(1 << 20), object = through(pgp_encryptor(*with), text);
     FailingSink failing;
     CHECK_THROWS_WITH(
         [&] {
@@ -228,7 +230,7 @@ TEST_CASE("failures of the next stage come out of an OpenPGP stage, and unfinish
         half->write(bytes_of(object).first(object.size() / 2));
     }
     CHECK(out.finished == 0);
-    CHECK(through(decryptor(*with), object) == text);
+    CHECK(through(pgp_decryptor(*with), object) == text);
 }
 
 TEST_CASE("an object that is encrypted to a public key is known by its first bytes", "[codec]") {
@@ -248,7 +250,7 @@ TEST_CASE("an OpenPGP cipher serves several threads", "[codec]") {
     for (auto& result : results)
         threads.emplace_back([&] {
             for (int round = 0; round < 3; ++round)
-                result = outcome(decryptor(*with), through_random_cuts(encryptor(*with), text, 5), text);
+                result = outcome(pgp_decryptor(*with), through_random_cuts(pgp_encryptor(*with), text, 5), text);
         });
     for (auto& thread : threads) thread.join();
     CHECK(results == std::vector<std::string>(4, "ok"));

@@ -8,19 +8,19 @@ namespace walgd::daemon {
 
 namespace {
 
-constexpr std::uint64_t segment_bytes = 1 << 20;
+constexpr std::uint64_t watch_segment_bytes = 1 << 20;
 
-std::string segment(std::uint64_t number) { return pg::segment_name({pg::TimelineId(1), number}, segment_bytes); }
+std::string segment(std::uint64_t number) { return pg::segment_name({pg::TimelineId(1), number}, watch_segment_bytes); }
 
 /// An archive of one segment, and a daemon that has looked at it once.
-struct World {
+struct WatchWorld {
     test::FileBackend backend;
     test::CountingStorage storage{backend.storage()};
     MemoryBudget budget{64 << 20};
     std::shared_ptr<Log> log = silent_log();
     archive::Archive archive{
         storage, {codec::compression_by_name("zstd"), "", nullptr}, backend.loop.executor(), backend.pool(), budget, *log};
-    ArchiveWatch watch{archive, {.segment_bytes = segment_bytes, .pgdata = {}}};
+    ArchiveWatch watch{archive, {.segment_bytes = watch_segment_bytes, .pgdata = {}}};
 
     /// What began has gone on: each turn comes behind what the pool was given before.
     awaitable<void> turns() {
@@ -49,7 +49,7 @@ struct World {
 } // namespace
 
 TEST_CASE("segments that another host stored first are in the view, and cost no listing each", "[daemon]") {
-    World world;
+    WatchWorld world;
     world.run([&]() -> awaitable<void> {
         const auto lists = world.storage.lists;
         CHECK(world.watch.stale().empty());
@@ -64,7 +64,7 @@ TEST_CASE("segments that another host stored first are in the view, and cost no 
 }
 
 TEST_CASE("the first segment of a timeline, and a change that is told of, are looked at", "[daemon]") {
-    World world;
+    WatchWorld world;
     world.run([&]() -> awaitable<void> {
         const auto lists = world.storage.lists;
         world.watch.stored(segment(2), 100);

@@ -12,10 +12,10 @@ namespace {
 
 using test::WrittenWal;
 
-constexpr std::uint64_t segment_bytes = 1 << 20, first_number = 250, segments = 12;
+constexpr std::uint64_t index_segment_bytes = 1 << 20, first_number = 250, segments = 12;
 
 /// Segments over the border between two objects of the index, full of commits, so that records go over every segment's end.
-struct World {
+struct IndexWorld {
     test::FileBackend backend;
     MemoryBudget budget{64 << 20};
     std::shared_ptr<Log> log = silent_log();
@@ -25,20 +25,23 @@ struct World {
                              backend.pool(),
                              budget,
                              *log};
-    std::string pages = written();
-
-    static std::string written() {
-        WrittenWal wal(pg::Lsn(first_number * segment_bytes));
-        for (std::uint32_t xid = 1000; wal.place().bytes() < (first_number + segments) * segment_bytes; ++xid)
+    static const std::string& pages() {
+        static const auto written = write();
+        return written;
+    }
+    static std::string write() {
+        WrittenWal wal(pg::Lsn(first_number * index_segment_bytes));
+        for (std::uint32_t xid = 1000; wal.place().bytes() < (first_number + segments) * index_segment_bytes; ++xid)
             wal.transaction_end({.kind = pg::xact_kind::commit,
                                  .xid = xid,
                                  .time = Time(),
                                  .subtransactions = std::vector<std::uint32_t>(xid % 7, 1U)});
-        return wal.pages().substr(0, segments * segment_bytes);
+        return wal.pages().substr(0, segments * index_segment_bytes);
     }
     std::shared_ptr<const archive::SegmentScan> scan(std::uint64_t number) const {
-        const auto scan = std::make_shared<archive::SegmentScan>(pg::segment_name({pg::TimelineId(1), number}, segment_bytes));
-        scan->piece(0, bytes_of(pages).subspan((number - first_number) * segment_bytes, segment_bytes));
+        const auto scan =
+            std::make_shared<archive::SegmentScan>(pg::segment_name({pg::TimelineId(1), number}, index_segment_bytes));
+        scan->piece(0, bytes_of(pages()).subspan((number - first_number) * index_segment_bytes, index_segment_bytes));
         return scan;
     }
     void store(CommitIndexer& indexer) {
@@ -61,10 +64,10 @@ struct World {
 
 TEST_CASE("segments in any order make one index, in which each commit is noted once", "[daemon]") {
     const auto whole =
-        archive::RunNote::of(bytes_of(World::written()), pg::Lsn(first_number * segment_bytes), WrittenWal::page_bytes);
+        archive::RunNote::of(bytes_of(IndexWorld::pages()), pg::Lsn(first_number * index_segment_bytes), WrittenWal::page_bytes);
     std::mt19937 dice(1);
     for (int turn = 0; turn < 5; ++turn) {
-        World world;
+        IndexWorld world;
         std::vector<std::uint64_t> numbers(segments);
         std::iota(numbers.begin(), numbers.end(), first_number);
         std::shuffle(numbers.begin(), numbers.end(), dice);
@@ -91,7 +94,7 @@ TEST_CASE("segments in any order make one index, in which each commit is noted o
 }
 
 TEST_CASE("two hosts that archive the same WAL by turns lose nothing of each other's index", "[daemon]") {
-    World world;
+    IndexWorld world;
     CommitIndexer one(world.archive), other(world.archive);
     for (std::uint64_t number = first_number; number < first_number + segments; ++number) {
         auto& indexer = number % 2 == 0 ? one : other;
@@ -102,7 +105,7 @@ TEST_CASE("two hosts that archive the same WAL by turns lose nothing of each oth
 }
 
 TEST_CASE("in order every note but the last is complete", "[daemon]") {
-    World world;
+    IndexWorld world;
     CommitIndexer indexer(world.archive);
     for (std::uint64_t number = first_number; number < first_number + segments; ++number) indexer.add(world.scan(number));
     world.store(indexer);
@@ -113,13 +116,14 @@ TEST_CASE("in order every note but the last is complete", "[daemon]") {
         CHECK((note.complete || number == first_number + segments - 1));
         commits += note.commits;
     }
-    const auto whole = archive::RunNote::of(bytes_of(world.pages), pg::Lsn(first_number * segment_bytes), WrittenWal::page_bytes);
+    const auto whole =
+        archive::RunNote::of(bytes_of(IndexWorld::pages()), pg::Lsn(first_number * index_segment_bytes), WrittenWal::page_bytes);
     CHECK(commits == whole.note.commits);
     CHECK(index.notes.front().second.first_commit->xid == 1000);
 }
 
 TEST_CASE("an index object that is damaged is replaced, and what was noted of another cluster too", "[daemon]") {
-    World world;
+    IndexWorld world;
     const auto put = [&world](std::string text) {
         const auto key = archive::index_key({pg::TimelineId(1), 0}, {}, "zst");
         world.backend.loop.run(world.archive.storage.put(key, bytes_of(text), {}));
@@ -132,7 +136,7 @@ TEST_CASE("an index object that is damaged is replaced, and what was noted of an
     auto others = world.stored();
     others.system = pg::SystemIdentifier(1);
     others.timeline = pg::TimelineId(1);
-    others.segment_bytes = segment_bytes;
+    others.segment_bytes = index_segment_bytes;
     others.notes.emplace_back(first_number + 1, archive::WalNote());
     world.backend.loop.run(archive::write_index(world.archive, others, {}));
     CommitIndexer next(world.archive);
@@ -142,19 +146,19 @@ TEST_CASE("an index object that is damaged is replaced, and what was noted of an
 }
 
 TEST_CASE("a segment that was cut, renamed or is none is not noted", "[daemon]") {
-    World world;
-    const auto whole = bytes_of(world.pages).first(segment_bytes);
-    const auto name = pg::segment_name({pg::TimelineId(1), first_number}, segment_bytes);
+    IndexWorld world;
+    const auto whole = bytes_of(IndexWorld::pages()).first(index_segment_bytes);
+    const auto name = pg::segment_name({pg::TimelineId(1), first_number}, index_segment_bytes);
     const auto result = [](const std::string& called, ByteView bytes) {
         archive::SegmentScan scan(called);
         scan.piece(0, bytes);
         return scan.result();
     };
     CHECK(result(name, whole));
-    CHECK_FALSE(result(name, whole.first(segment_bytes / 2)));
-    CHECK_FALSE(result(pg::segment_name({pg::TimelineId(1), first_number + 1}, segment_bytes), whole));
+    CHECK_FALSE(result(name, whole.first(index_segment_bytes / 2)));
+    CHECK_FALSE(result(pg::segment_name({pg::TimelineId(1), first_number + 1}, index_segment_bytes), whole));
     CHECK_FALSE(result("00000002.history", whole));
-    const std::string zeros(segment_bytes, '\0');
+    const std::string zeros(index_segment_bytes, '\0');
     CHECK_FALSE(result(name, bytes_of(zeros)));
 }
 

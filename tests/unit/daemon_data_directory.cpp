@@ -13,8 +13,8 @@ namespace walgd::daemon {
 
 namespace {
 
-const std::string segment = "000000010000000000000003";
-const std::string backup = segment + ".00000028.backup";
+const std::string archived_segment = "000000010000000000000003";
+const std::string backup = archived_segment + ".00000028.backup";
 
 /// A data directory whose pg_wal is a link to a folder beside it, as initdb --waldir makes it.
 class Cluster {
@@ -23,7 +23,7 @@ public:
         std::filesystem::create_directories(wal() + "/archive_status");
         std::filesystem::create_directories(data() + "/base");
         std::filesystem::create_symlink(wal(), data() + "/pg_wal");
-        write(wal() + "/" + segment, "segment");
+        write(wal() + "/" + archived_segment, "segment");
         write(folder_ / "outside", "secret");
         directory_.emplace(data());
     }
@@ -58,20 +58,20 @@ using Names = std::vector<std::string>;
 
 TEST_CASE("a WAL file is named bare, by %p, or by its whole path", "[daemon]") {
     const Cluster cluster;
-    for (const auto& path : {segment, "pg_wal/" + segment, "./pg_wal//" + segment, cluster.data() + "/pg_wal/" + segment,
-                             cluster.wal() + "/" + segment})
-        CHECK(cluster.opened(path) == Names{segment});
+    for (const auto& path : {archived_segment, "pg_wal/" + archived_segment, "./pg_wal//" + archived_segment,
+                             cluster.data() + "/pg_wal/" + archived_segment, cluster.wal() + "/" + archived_segment})
+        CHECK(cluster.opened(path) == Names{archived_segment});
 }
 
 TEST_CASE("nothing but WAL files of pg_wal can be named for a push", "[daemon]") {
     const Cluster cluster;
     cluster.write(cluster.data() + "/PG_VERSION", "15");
-    cluster.write(cluster.data() + "/" + segment, "not in pg_wal");
-    for (const auto& path :
-         {std::string(), std::string("/"), std::string("."), std::string("pg_wal"), std::string("pg_wal/"),
-          std::string("PG_VERSION"), std::string("../outside"), std::string("pg_wal/../PG_VERSION"), "../wal/" + segment,
-          "pg_wal/archive_status/" + segment, "pg_wal/pg_wal/" + segment, cluster.data() + "/" + segment, cluster.outside(),
-          cluster.data() + "x/pg_wal/" + segment, segment + std::string("\0x", 2)})
+    cluster.write(cluster.data() + "/" + archived_segment, "not in pg_wal");
+    for (const auto& path : {std::string(), std::string("/"), std::string("."), std::string("pg_wal"), std::string("pg_wal/"),
+                             std::string("PG_VERSION"), std::string("../outside"), std::string("pg_wal/../PG_VERSION"),
+                             "../wal/" + archived_segment, "pg_wal/archive_status/" + archived_segment,
+                             "pg_wal/pg_wal/" + archived_segment, cluster.data() + "/" + archived_segment, cluster.outside(),
+                             cluster.data() + "x/pg_wal/" + archived_segment, archived_segment + std::string("\0x", 2)})
         CHECK(cluster.refusal(path) == ErrorKind::refused);
 }
 
@@ -87,23 +87,23 @@ TEST_CASE("a link or a pipe in pg_wal is neither followed nor waited for", "[dae
 TEST_CASE("a segment's name without .ready stands for its .backup and .partial files that have one", "[daemon]") {
     const Cluster cluster;
     cluster.write(cluster.wal() + "/" + backup, "label");
-    CHECK(cluster.opened(segment) == Names{segment}); // the label is archived
+    CHECK(cluster.opened(archived_segment) == Names{archived_segment}); // the label is archived
     cluster.wants(backup);
     cluster.wants("0000000100000000000000FF.00000028.backup");
-    cluster.wants(segment + ".nonsense");
-    CHECK(cluster.opened(segment) == Names{segment, backup});
-    cluster.wants(segment);
-    CHECK(cluster.opened(segment) == Names{segment}); // the label's turn is after it
+    cluster.wants(archived_segment + ".nonsense");
+    CHECK(cluster.opened(archived_segment) == Names{archived_segment, backup});
+    cluster.wants(archived_segment);
+    CHECK(cluster.opened(archived_segment) == Names{archived_segment}); // the label's turn is after it
 }
 
 TEST_CASE("a segment that became .partial is asked for by the segment's name", "[daemon]") {
     const Cluster cluster;
-    std::filesystem::rename(cluster.wal() + "/" + segment, cluster.wal() + "/" + segment + ".partial");
-    CHECK(cluster.refusal(segment) == ErrorKind::failed);
-    cluster.wants(segment + ".partial");
-    CHECK(cluster.opened(segment) == Names{segment + ".partial"});
-    cluster.wants(segment);
-    CHECK(cluster.refusal(segment) == ErrorKind::failed); // that one is lost: never acknowledged
+    std::filesystem::rename(cluster.wal() + "/" + archived_segment, cluster.wal() + "/" + archived_segment + ".partial");
+    CHECK(cluster.refusal(archived_segment) == ErrorKind::failed);
+    cluster.wants(archived_segment + ".partial");
+    CHECK(cluster.opened(archived_segment) == Names{archived_segment + ".partial"});
+    cluster.wants(archived_segment);
+    CHECK(cluster.refusal(archived_segment) == ErrorKind::failed); // that one is lost: never acknowledged
 }
 
 TEST_CASE("a new file appears complete or not at all, and replaces nothing", "[daemon]") {
@@ -152,7 +152,7 @@ TEST_CASE("no new file can be named outside the data directory", "[daemon]") {
 TEST_CASE("a data directory that is not known is told at once, one that is not there when it is used", "[daemon]") {
     CHECK(test::kind_of([] { DataDirectory directory(""); }) == ErrorKind::misconfigured);
     const DataDirectory directory("/nowhere/data");
-    CHECK(test::kind_of([&] { directory.open_wal(segment); }) == ErrorKind::failed);
+    CHECK(test::kind_of([&] { directory.open_wal(archived_segment); }) == ErrorKind::failed);
     CHECK(test::kind_of([&] { directory.create("pg_wal/x"); }) == ErrorKind::failed);
 }
 

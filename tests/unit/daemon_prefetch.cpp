@@ -39,7 +39,7 @@ std::string content_of(std::uint64_t number, std::uint32_t timeline = 1) {
 }
 
 /// A WAL service over a storage in memory, with segments of 1 MiB in it.
-struct Fixture {
+struct PrefetchFixture {
     test::Loop loop;
     asio::thread_pool pool{2};
     test::MemoryStorage storage{loop.executor()};
@@ -51,8 +51,8 @@ struct Fixture {
     PrefetchOptions options{.depth_max = 8, .folder = {}};
     std::optional<WalService> service;
 
-    explicit Fixture(std::uint64_t budget_bytes = 64 << 20) : budget(budget_bytes) {}
-    ~Fixture() { pool.join(); }
+    explicit PrefetchFixture(std::uint64_t budget_bytes = 64 << 20) : budget(budget_bytes) {}
+    ~PrefetchFixture() { pool.join(); }
 
     static std::string key_of(const std::string& name) { return archive::wal_key(name, "zst").path(); }
     void store(const std::string& name, const std::string& content) {
@@ -176,7 +176,7 @@ TEST_CASE("without depth nothing is wanted", "[daemon]") {
 }
 
 TEST_CASE("segments in order are answered from memory, each at one request", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 12);
     fixture.run([&]() -> awaitable<void> {
         co_await fixture.fetch_range(1, 12);
@@ -195,7 +195,7 @@ TEST_CASE("every codec and cipher is unpacked ahead", "[daemon]") {
     const auto cipher = codec::make_libsodium_cipher("0123456789abcdef0123456789abcdef", codec::KeyTransform::none, "test");
     for (const auto* method : {"lz4", "zstd", "brotli", "lzma", "none"}) {
         for (const bool encrypted : {false, true}) {
-            Fixture fixture;
+            PrefetchFixture fixture;
             fixture.archive.packing = {codec::compression_by_name(method), "", encrypted ? cipher.get() : nullptr};
             const std::string suffix(fixture.archive.packing.compression->suffix());
             fixture.store_range(1, 4);
@@ -213,7 +213,7 @@ TEST_CASE("every codec and cipher is unpacked ahead", "[daemon]") {
 }
 
 TEST_CASE("a poll for what is not there is one listing, and never answered from memory", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 2);
     fixture.run([&]() -> awaitable<void> {
         co_await fixture.fetch_range(1, 2);
@@ -236,7 +236,7 @@ TEST_CASE("a poll for what is not there is one listing, and never answered from 
 }
 
 TEST_CASE("a first look at what is not there is a get and a listing, whatever suffixes there could be", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.run([&]() -> awaitable<void> {
         const auto content = co_await fixture.fetch(name_of(3));
         CHECK_FALSE(content);
@@ -245,7 +245,7 @@ TEST_CASE("a first look at what is not there is a get and a listing, whatever su
 }
 
 TEST_CASE("a name that is no WAL file's may be the beginning of many, and is not listed", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 4);
     fixture.run([&]() -> awaitable<void> {
         for (const auto* name : {"", "0", "000000010000000000000"}) {
@@ -257,7 +257,7 @@ TEST_CASE("a name that is no WAL file's may be the beginning of many, and is not
 }
 
 TEST_CASE("what stands under another suffix is found, and expected from then on", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 4);
     fixture.archive.packing.compression = codec::compression_by_name("lz4"); // configured anew
     fixture.run([&]() -> awaitable<void> {
@@ -270,7 +270,7 @@ TEST_CASE("what stands under another suffix is found, and expected from then on"
 }
 
 TEST_CASE("a damaged object that was prefetched is never handed out", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 3);
     auto& object = fixture.storage.objects[fixture.key_of(name_of(2))];
     const auto whole = object;
@@ -297,7 +297,7 @@ TEST_CASE("a damaged object that was prefetched is never handed out", "[daemon]"
 }
 
 TEST_CASE("a prefetch that fails is silent, not repeated, and the request asks itself", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 4);
     const auto key = fixture.key_of(name_of(2));
     fixture.storage.unreachable = {key};
@@ -313,7 +313,7 @@ TEST_CASE("a prefetch that fails is silent, not repeated, and the request asks i
 }
 
 TEST_CASE("a request waits for what is on its way, and the window grows", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 9);
     fixture.storage.held = {fixture.key_of(name_of(2))};
     fixture.run([&]() -> awaitable<void> {
@@ -328,7 +328,7 @@ TEST_CASE("a request waits for what is on its way, and the window grows", "[daem
 }
 
 TEST_CASE("two standbys that take turns get each segment at one request", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 6);
     fixture.store_range(20, 26);
     fixture.run([&]() -> awaitable<void> {
@@ -343,7 +343,7 @@ TEST_CASE("two standbys that take turns get each segment at one request", "[daem
 }
 
 TEST_CASE("when the timeline turns, what was prefetched of the old one is dropped", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 9);
     fixture.store_range(4, 9, 2);
     fixture.run([&]() -> awaitable<void> {
@@ -356,7 +356,7 @@ TEST_CASE("when the timeline turns, what was prefetched of the old one is droppe
 }
 
 TEST_CASE("a history file that is there turns the timeline, one that is not does not", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 9);
     fixture.run([&]() -> awaitable<void> {
         co_await fixture.fetch_range(1, 2);
@@ -372,7 +372,7 @@ TEST_CASE("a history file that is there turns the timeline, one that is not does
 }
 
 TEST_CASE("some time after the last answer all memory is given back", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.options.idle = std::chrono::milliseconds(20);
     fixture.store_range(1, 9);
     fixture.run([&]() -> awaitable<void> {
@@ -385,7 +385,7 @@ TEST_CASE("some time after the last answer all memory is given back", "[daemon]"
 }
 
 TEST_CASE("memory never exceeds the prefetch's share, and what has no room is fetched when it is asked for", "[daemon]") {
-    Fixture fixture(std::uint64_t{8} << 20); // a buffer, and room for three objects
+    PrefetchFixture fixture(std::uint64_t{8} << 20); // a buffer, and room for three objects
     fixture.store_range(1, 20);
     fixture.run([&]() -> awaitable<void> {
         for (std::uint64_t number = 1; number <= 20; ++number) {
@@ -411,7 +411,7 @@ TEST_CASE("while a push waits for memory nothing more is fetched ahead", "[daemo
 }
 
 TEST_CASE("a push that wants the rest of the memory gets it", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.store_range(1, 20);
     fixture.run([&]() -> awaitable<void> {
         co_await fixture.fetch_range(1, 5);
@@ -423,7 +423,7 @@ TEST_CASE("a push that wants the rest of the memory gets it", "[daemon]") {
 
 TEST_CASE("segments that memory has no room for are kept packed, or unpacked in the folder", "[daemon]") {
     for (const bool with_folder : {false, true}) {
-        Fixture fixture(2 << 20);
+        PrefetchFixture fixture(2 << 20);
         const test::TemporaryFolder cache;
         if (with_folder) fixture.options.folder = cache.path();
         fixture.store_range(1, 6);
@@ -436,7 +436,7 @@ TEST_CASE("segments that memory has no room for are kept packed, or unpacked in 
 }
 
 TEST_CASE("with a concurrency of one nothing is prefetched", "[daemon]") {
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.options.depth_max = 0;
     fixture.store_range(1, 5);
     fixture.run([&]() -> awaitable<void> {
@@ -448,10 +448,10 @@ TEST_CASE("with a concurrency of one nothing is prefetched", "[daemon]") {
 
 TEST_CASE("however many ask at once, only so many segments are unpacked at once, and all are answered", "[daemon]") {
     constexpr std::uint64_t first = 100, last = 129;
-    Fixture fixture;
+    PrefetchFixture fixture;
     fixture.options.depth_max = 0;
     fixture.store_range(first, last);
-    for (auto number = first; number <= last; ++number) fixture.storage.held.insert(Fixture::key_of(name_of(number)));
+    for (auto number = first; number <= last; ++number) fixture.storage.held.insert(PrefetchFixture::key_of(name_of(number)));
     fixture.run([&]() -> awaitable<void> {
         std::uint64_t whole = 0;
         const auto client = [&](std::uint64_t number) -> awaitable<void> {

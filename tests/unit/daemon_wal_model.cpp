@@ -7,6 +7,7 @@
 #include "daemon/wal/look_ahead.hpp"
 #include "daemon/wal/wal_service.hpp"
 #include "tests/unit/async_support.hpp"
+#include "tests/unit/rounds.hpp"
 #include "tests/unit/simulated_storage.hpp"
 #include "tests/unit/wal_support.hpp"
 
@@ -24,14 +25,14 @@ using End = test::SimulatedStorage::End;
 
 constexpr std::size_t files_max = 14, actions = 120;
 
-class World {
+class ModelWorld {
 public:
-    explicit World(unsigned seed) : dice_(seed) {
+    explicit ModelWorld(unsigned seed) : dice_(seed) {
         Clock::stop();
         std::filesystem::create_directories(status_);
         start();
     }
-    ~World() {
+    ~ModelWorld() {
         crash();
         Clock::release();
     }
@@ -292,10 +293,10 @@ unsigned number_of(const char* variable, unsigned otherwise) {
 
 TEST_CASE("what PostgreSQL was told is stored is stored, whatever happens", "[daemon][model]") {
     const auto only = number_of("WALGD_MODEL_SEED", 0);
-    const auto first = only != 0 ? only : 1, count = only != 0 ? 1 : number_of("WALGD_MODEL_SEEDS", 200);
+    const auto first = only != 0 ? only : 1, count = only != 0 ? 1 : number_of("WALGD_MODEL_SEEDS", rounds(200));
     for (auto seed = first; seed < first + count; ++seed) {
         INFO("seed " << seed);
-        World(seed).tell_the_story();
+        ModelWorld(seed).tell_the_story();
     }
 }
 

@@ -17,7 +17,7 @@ template <class... Numbers> std::string entry(Numbers... numbers) {
     return text;
 }
 
-const RelationId table{1663, 16384, 16385}, truncated{1663, 16384, 16400}, gone{16390, 5, 16500};
+const RelationId packed_table{1663, 16384, 16385}, truncated{1663, 16384, 16400}, gone{16390, 5, 16500};
 const std::string ours = entry(0, 1, 7, 8) + entry(0, 2, 0, 0x1000028), behind = entry(0, 3, 1, 0x2000040);
 
 DeltaObject parse(const std::string& text) { return parse_delta_object(bytes_of(text), "the test's"); }
@@ -38,14 +38,14 @@ TEST_CASE("a map of changed pages says again what was put into it, in entries th
     DeltaObject object;
     object.proof = DeltaProof{SystemIdentifier(0x0000000700000008), Lsn(0x1000028), Lsn(0x102000040)};
     auto& changes = object.sections.emplace_back(Lsn(0x1000028)).changes;
-    changes.of(table).blocks.add(7);
-    changes.of(table).blocks.add(0xFFFFFFFE);
+    changes.of(packed_table).blocks.add(7);
+    changes.of(packed_table).blocks.add(0xFFFFFFFE);
     changes.of(truncated).truncate(3);
     changes.of(truncated).blocks.add(2);
     changes.of(truncated).blocks.add(9);
     changes.of(gone).truncate(0);
     changes.replace_database(1663, 77);
-    object.sections.emplace_back(Lsn(0x100000000)).changes.of(table).blocks.add(8);
+    object.sections.emplace_back(Lsn(0x100000000)).changes.of(packed_table).blocks.add(8);
     object.tail = "\xAA\xBB\xCC";
     const auto text = written(object);
     CHECK(text == ours + entry(0, 4, 1663, 77) + entry(1663, 16384, 16385, 7) + entry(1663, 16384, 16385, 0xFFFFFFFE) +
@@ -55,15 +55,15 @@ TEST_CASE("a map of changed pages says again what was put into it, in entries th
     const auto again = parse(text);
     CHECK(again.proof == object.proof);
     CHECK(again.tail == object.tail);
-    CHECK(blocks(again, table) == std::vector<std::uint32_t>{7, 0xFFFFFFFE});
+    CHECK(blocks(again, packed_table) == std::vector<std::uint32_t>{7, 0xFFFFFFFE});
     CHECK(blocks(again, truncated) == std::vector<std::uint32_t>{2, 9});
     REQUIRE(again.sections.size() == 2);
     CHECK(again.sections[1].start == Lsn(0x100000000));
-    CHECK(blocks(again, table, 1) == std::vector<std::uint32_t>{8});
+    CHECK(blocks(again, packed_table, 1) == std::vector<std::uint32_t>{8});
     const auto& read = again.sections[0].changes;
     CHECK(read.find(truncated)->limit == 3U);
     CHECK(read.find(gone)->limit == 0U);
-    CHECK_FALSE(read.find(table)->limit);
+    CHECK_FALSE(read.find(packed_table)->limit);
     CHECK(read.replaced(1663, 77));
     CHECK(read.relations().size() == 3);
 }
@@ -85,7 +85,7 @@ TEST_CASE("maps of changed pages that WAL-G made are read, and prove nothing", "
     }
     const auto told = parse(entry(1663, 16384, 16385, 7) + entry(1663, 16384, 16385, 8) + entry(1663, 16384, 16385, 7) +
                             entry(0, 0, 0, 0) + entry(3) + "abc");
-    CHECK(blocks(told, table) == std::vector<std::uint32_t>{7, 8});
+    CHECK(blocks(told, packed_table) == std::vector<std::uint32_t>{7, 8});
     CHECK(told.tail == "abc");
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 using namespace test;
 
-const RelationId table{1663, 5, 16384}, other{1663, 5, 16400};
+const RelationId written_table{1663, 5, 16384}, other{1663, 5, 16400};
 constexpr unsigned xlog = 0, xact = 1, smgr = 2, dbase = 4, heap = 10;
 
 void follow(const WalText& wal, Lsn from, Lsn to, BlockChanges& changes) {
@@ -38,30 +38,31 @@ BlockChanges changes_of(const std::string& text, int version = 15) {
 TEST_CASE("a record gives the blocks of main forks that it refers to, whatever else it carries", "[pg]") {
     const auto hole = number(std::uint16_t{100}) + '\x05' + number(std::uint16_t{40}); // PostgreSQL 15: hole, pglz
     const auto text = record(heap, 0,
-                             reference(table, 7, 0, 20) + reference(table, 8, 2) + reference(other, 9, 0, 0, 300, hole) + '\xFD' +
-                                 "or" + '\xFC' + "xids",
+                             reference(written_table, 7, 0, 20) + reference(written_table, 8, 2) +
+                                 reference(other, 9, 0, 0, 300, hole) + '\xFD' + "or" + '\xFC' + "xids",
                              "main", 320);
     const auto changes = changes_of(text);
-    CHECK((blocks(changes, table) == std::vector<std::uint32_t>{7}));
+    CHECK((blocks(changes, written_table) == std::vector<std::uint32_t>{7}));
     CHECK((blocks(changes, other) == std::vector<std::uint32_t>{9}));
     CHECK_THROWS_AS(changes_of(text, 13), Error);             // has no part 252
     const auto applied = number(std::uint16_t{100}) + '\x03'; // PostgreSQL 15: hole, applied; 13: hole, compressed
-    const auto image = record(heap, 0, reference(table, 1, 0, 0, 300, applied), {}, 300);
-    CHECK((blocks(changes_of(image, 15), table) == std::vector<std::uint32_t>{1}));
+    const auto image = record(heap, 0, reference(written_table, 1, 0, 0, 300, applied), {}, 300);
+    CHECK((blocks(changes_of(image, 15), written_table) == std::vector<std::uint32_t>{1}));
     for (std::size_t cut = 1; cut < 6; ++cut) CHECK_THROWS_AS(changes_of(text.substr(0, text.size() - cut)), Error);
 }
 
 TEST_CASE("records that speak of files: made, truncated, dropped; folders of databases", "[pg]") {
-    const auto made = changes_of(record(smgr, 0x10, {}, named(table) + number(std::int32_t{0})));
-    CHECK(made.find(table)->limit == 0U);
-    CHECK(changes_of(record(smgr, 0x10, {}, named(table) + number(std::int32_t{3}))).find(table) == nullptr);
-    const auto cut = changes_of(record(smgr, 0x20, {}, number(std::uint32_t{12}) + named(table) + number(std::uint32_t{7})));
-    CHECK(cut.find(table)->limit == 12U);
+    const auto made = changes_of(record(smgr, 0x10, {}, named(written_table) + number(std::int32_t{0})));
+    CHECK(made.find(written_table)->limit == 0U);
+    CHECK(changes_of(record(smgr, 0x10, {}, named(written_table) + number(std::int32_t{3}))).find(written_table) == nullptr);
+    const auto cut =
+        changes_of(record(smgr, 0x20, {}, number(std::uint32_t{12}) + named(written_table) + number(std::uint32_t{7})));
+    CHECK(cut.find(written_table)->limit == 12U);
     const auto commit = number(std::int64_t{1}) + number(std::uint32_t{7}) + std::string(8, 'd') + number(std::uint32_t{2}) +
-                        std::string(8, 's') + number(std::uint32_t{2}) + named(table) + named(other);
+                        std::string(8, 's') + number(std::uint32_t{2}) + named(written_table) + named(other);
     for (const auto kind : {0x80U, 0xA0U, 0xB0U, 0xC0U}) {
         const auto dropped = changes_of(record(xact, kind, {}, commit));
-        CHECK(dropped.find(table)->limit == 0U);
+        CHECK(dropped.find(written_table)->limit == 0U);
         CHECK(dropped.find(other)->limit == 0U);
     }
     const auto folder =
@@ -84,17 +85,17 @@ TEST_CASE("records that speak of files: made, truncated, dropped; folders of dat
 TEST_CASE("the WAL is followed over pages, segments and switches, from one record to another", "[pg]") {
     WalText wal;
     wal.add(record(heap, 0, reference(other, 1), {}));
-    const auto from = wal.add(record(heap, 0, reference(table, 0), {}));
+    const auto from = wal.add(record(heap, 0, reference(written_table, 0), {}));
     for (std::uint32_t block = 1; block < 3000; ++block)
-        wal.add(record(heap, 0, reference(table, block), std::string(block % 700, 'x')));
-    wal.add(record(heap, 0, reference(table, 3000), std::string(50000, 'l')));
+        wal.add(record(heap, 0, reference(written_table, block), std::string(block % 700, 'x')));
+    wal.add(record(heap, 0, reference(written_table, 3000), std::string(50000, 'l')));
     wal.switch_segment();
-    wal.add(record(heap, 0, reference(table, 3001), {}));
+    wal.add(record(heap, 0, reference(written_table, 3001), {}));
     const auto to = wal.end();
     wal.add(record(heap, 0, reference(other, 2), {}));
     BlockChanges changes;
     follow(wal, from, to, changes);
-    CHECK(changes.find(table)->blocks.size() == 3002);
+    CHECK(changes.find(written_table)->blocks.size() == 3002);
     CHECK(changes.find(other) == nullptr);
     CHECK(wal.parts() > 1);
     BlockChanges none;
@@ -104,9 +105,9 @@ TEST_CASE("the WAL is followed over pages, segments and switches, from one recor
 
 TEST_CASE("any damage between the two ends is found", "[pg]") {
     WalText wal;
-    const auto from = wal.add(record(heap, 0, reference(table, 0), {}));
+    const auto from = wal.add(record(heap, 0, reference(written_table, 0), {}));
     for (std::uint32_t block = 1; block < 60; ++block)
-        wal.add(record(heap, 0, reference(table, block), std::string(303, 'x'))); // no padding behind
+        wal.add(record(heap, 0, reference(written_table, block), std::string(303, 'x'))); // no padding behind
     const auto to = wal.end();
     const auto intact = wal.bytes();
     for (auto place = from.bytes() - WalText::segment; place < to.bytes() - WalText::segment; place += 37) {

@@ -1,6 +1,7 @@
 #include "common/storage/s3/client.hpp"
 
 #include "tests/unit/fake_transport.hpp"
+#include "tests/unit/has.hpp"
 
 namespace walgd::storage {
 
@@ -47,8 +48,6 @@ struct Bucket {
     std::optional<HttpHead> head() { return loop.run(client->head("object")); }
     const std::vector<std::string>& asked() const { return transport->asked; }
 };
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 std::string moved_text(const std::string& code, const std::string& region) {
     return fmt::format("<Error><Code>{}</Code><Message>m</Message><Region>{}</Region></Error>", code, region);

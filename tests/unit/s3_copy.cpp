@@ -9,7 +9,7 @@ using test::FakeAnswer;
 namespace {
 
 /// A bucket with one object, that answers a copy as the test wants.
-struct Bucket {
+struct CopyBucket {
     test::Loop loop;
     std::shared_ptr<Log> log = silent_log();
     S3Options options;
@@ -20,7 +20,7 @@ struct Bucket {
     std::vector<std::string> pieces;
     int completed = 0, aborted = 0;
 
-    Bucket() {
+    CopyBucket() {
         options.bucket = "walgd";
         options.prefix = "a b";
         options.endpoint = "http://127.0.0.1:9000";
@@ -55,7 +55,7 @@ struct Bucket {
 } // namespace
 
 TEST_CASE("S3 copies by a request that names bucket and source, and has the settings for new objects", "[s3]") {
-    Bucket bucket;
+    CopyBucket bucket;
     bucket.options.storage_class = "STANDARD_IA";
     CHECK(bucket.copy() == CopyOutcome::copied);
     CHECK_THAT(bucket.asked, Catch::StartsWith("PUT 127.0.0.1:9000/walgd/a%20b/to.tar ") &&
@@ -68,7 +68,7 @@ TEST_CASE("S3 copies by a request that names bucket and source, and has the sett
 }
 
 TEST_CASE("S3 copies a large object by ranges of it, and aborts what does not come to an end", "[s3]") {
-    Bucket bucket;
+    CopyBucket bucket;
     bucket.object_bytes = (130ULL << 20) + 5;
     bucket.copied = {200, "<CopyPartResult><ETag>\"p\"</ETag></CopyPartResult>"};
     CHECK(bucket.copy() == CopyOutcome::copied);
@@ -89,7 +89,7 @@ TEST_CASE("S3 copies a large object by ranges of it, and aborts what does not co
 }
 
 TEST_CASE("S3's answers to a copy are told apart", "[s3]") {
-    Bucket bucket;
+    CopyBucket bucket;
     SECTION("no source") {
         bucket.object_bytes.reset();
         CHECK(bucket.copy() == CopyOutcome::absent);

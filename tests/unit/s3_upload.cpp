@@ -10,7 +10,7 @@ using test::kind_of;
 namespace {
 
 /// A bucket with one object at most, and one upload to it, of two pieces of three bytes together.
-struct Bucket {
+struct UploadBucket {
     test::Loop loop;
     std::shared_ptr<Log> log = silent_log();
     std::optional<FakeAnswer> object; ///< what HEAD says
@@ -21,7 +21,7 @@ struct Bucket {
     int aborts = 0;
     std::unique_ptr<Storage> storage;
 
-    Bucket() {
+    UploadBucket() {
         S3Options options;
         options.bucket = "walgd";
         options.region = "us-east-1";
@@ -70,7 +70,7 @@ struct Bucket {
 } // namespace
 
 TEST_CASE("a piece more than S3 puts together is refused with what to set", "[s3]") {
-    Bucket bucket;
+    UploadBucket bucket;
     const auto upload = bucket.upload(false);
     bucket.loop.run(upload->put_piece(10'000, 3, bytes_of("d")));
     const auto said = test::text_of_error([&] { bucket.loop.run(upload->put_piece(10'001, 4, bytes_of("e"))); });
@@ -88,9 +88,9 @@ TEST_CASE("a huge object that is copied has pieces large enough to be not too ma
 TEST_CASE("an upload that was completed, its answer lost, is found to be stored", "[s3]") {
     for (const bool if_absent : {true, false}) {
         for (const auto* etag : {"\"0123-2\"", "\"no-such-form\"", "\"0123\""}) {
-            Bucket bucket;
+            UploadBucket bucket;
             const auto upload = bucket.upload(if_absent);
-            bucket.lose_answer(Bucket::of(3, etag));
+            bucket.lose_answer(UploadBucket::of(3, etag));
             CHECK(kind_of([&] { bucket.loop.run(upload->complete()); }) == ErrorKind::transient);
             CHECK(bucket.loop.run(upload->complete()) == PutOutcome::stored);
         }
@@ -98,8 +98,8 @@ TEST_CASE("an upload that was completed, its answer lost, is found to be stored"
 }
 
 TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
-    for (const auto& other : {Bucket::of(4, "\"0123-2\""), Bucket::of(3, "\"0123-3\"")}) {
-        Bucket bucket;
+    for (const auto& other : {UploadBucket::of(4, "\"0123-2\""), UploadBucket::of(3, "\"0123-3\"")}) {
+        UploadBucket bucket;
         bucket.object = other;
         // Somebody aborted it, or it was too old for the bucket's rules.
         auto upload = bucket.upload(false);
@@ -109,8 +109,8 @@ TEST_CASE("an object that is not the upload's is not taken for it", "[s3]") {
         CHECK(bucket.loop.run(upload->complete()) == PutOutcome::exists);
     }
     // Of the same size, while the upload is still open.
-    Bucket bucket;
-    bucket.object = Bucket::of(3, "\"0123-2\"");
+    UploadBucket bucket;
+    bucket.object = UploadBucket::of(3, "\"0123-2\"");
     const auto upload = bucket.upload(true);
     CHECK(bucket.loop.run(upload->complete()) == PutOutcome::exists);
     CHECK(bucket.aborts == 1);
@@ -122,19 +122,19 @@ TEST_CASE("a server that does not know If-None-Match is found out once, and is s
          {FakeAnswer{400, "<Error><Code>NotImplemented</Code><Message>A header you provided ...</Message></Error>"},
           FakeAnswer{400, "<Error><Code>InvalidArgument</Code><ArgumentName>If-None-Match</ArgumentName></Error>"},
           FakeAnswer{400, "<Error><Code>InvalidRequest</Code><Message>if-none-match is not supported</Message></Error>"}}) {
-        Bucket one;
+        UploadBucket one;
         one.put = [&](bool condition) { return condition ? refusal : stored; };
         CHECK(one.put_if_absent() == PutOutcome::stored);
         CHECK(one.put_if_absent() == PutOutcome::stored);
     }
     for (const auto* other : {"InvalidArgument", "InvalidStorageClass", "EntityTooLarge"}) {
-        Bucket one;
+        UploadBucket one;
         one.put = [&](bool) { return FakeAnswer{400, fmt::format("<Error><Code>{}</Code></Error>", other)}; };
         CHECK_THAT(test::text_of_error([&] { one.put_if_absent(); }), Catch::Contains(other));
         one.put = [&](bool condition) { return condition ? FakeAnswer{412, ""} : stored; };
         CHECK(one.put_if_absent() == PutOutcome::exists);
     }
-    Bucket bucket;
+    UploadBucket bucket;
     std::vector<bool> conditional;
     bucket.put = [&](bool condition) {
         conditional.push_back(condition);
@@ -147,7 +147,7 @@ TEST_CASE("a server that does not know If-None-Match is found out once, and is s
     bucket.completes = [] { return FakeAnswer{200, "<CompleteMultipartUploadResult/>"}; };
     CHECK(bucket.loop.run(upload->complete()) == PutOutcome::stored);
     // One that knew it is not taken at its word.
-    Bucket another;
+    UploadBucket another;
     another.put = [&](bool) { return stored; };
     CHECK(another.put_if_absent() == PutOutcome::stored);
     another.put = [&](bool) { return unknown; };
@@ -155,7 +155,7 @@ TEST_CASE("a server that does not know If-None-Match is found out once, and is s
 }
 
 TEST_CASE("whether a put that was sent twice found its own object is left to who tries again", "[s3]") {
-    Bucket bucket;
+    UploadBucket bucket;
     bucket.put = [](bool) { return FakeAnswer{412, ""}; };
     CHECK(bucket.put_if_absent() == PutOutcome::exists);
     bucket.put = [](bool) {
@@ -175,7 +175,7 @@ TEST_CASE("old unfinished uploads are aborted behind a page of young ones too", 
     constexpr auto more = "<IsTruncated>true</IsTruncated><NextKeyMarker>wal_005/a</NextKeyMarker>"
                           "<NextUploadIdMarker>u</NextUploadIdMarker>";
     const std::string young = "2100-01-01T00:00:00.000Z", old = "2020-01-01T00:00:00.000Z";
-    Bucket bucket;
+    UploadBucket bucket;
     bucket.uploads = [&](bool second) { return second ? page("wal_005/b", old, "") : page("wal_005/a", young, more); };
     CHECK(bucket.loop.run(bucket.storage->remove_stale_uploads("wal_005/", std::chrono::hours(24))) == 1);
     CHECK(bucket.aborts == 1);

@@ -64,7 +64,7 @@ const std::string backup = "basebackups_005/base_000000010000000000000002";
 const std::string part = backup + "/tar_partitions/part_001.tar", sentinel = backup + "_backup_stop_sentinel.json";
 
 /// The backend, spoken to.
-struct Fixture {
+struct FailoverFixture {
     FailoverBackend there;
 
     template <class T> T run(awaitable<T> task) { return there.loop.run(std::move(task)); }
@@ -93,7 +93,7 @@ struct Fixture {
 
 TEST_CASE("new objects go to the first storage that can be written to, and back when their time has come", "[storage]") {
     const StoppedClock clock;
-    Fixture all;
+    FailoverFixture all;
     CHECK(all.put(segment, "1") == PutOutcome::stored);
     CHECK(all.there.has("default", segment));
     all.there.kill("default");
@@ -113,7 +113,7 @@ TEST_CASE("new objects go to the first storage that can be written to, and back 
 
 TEST_CASE("reading does not put off that a storage is tried for writing again", "[storage]") {
     const StoppedClock clock;
-    Fixture all;
+    FailoverFixture all;
     all.there.kill("default");
     CHECK(all.put(segment, "1") == PutOutcome::stored);
     all.there.revive("default");
@@ -127,7 +127,7 @@ TEST_CASE("reading does not put off that a storage is tried for writing again", 
 
 TEST_CASE("where none could be written to, each is tried again soon", "[storage]") {
     const StoppedClock clock;
-    Fixture all;
+    FailoverFixture all;
     for (const auto* name : {"default", "east", "west"}) all.there.kill(name);
     CHECK(kind_of([&] { all.put(segment, "1"); }) == ErrorKind::misconfigured);
     all.there.revive("east");
@@ -138,14 +138,14 @@ TEST_CASE("where none could be written to, each is tried again soon", "[storage]
 }
 
 TEST_CASE("where no storage can be written to, the primary's own trouble is told", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     for (const auto* name : {"default", "east", "west"}) all.there.kill(name);
     const auto text = text_of_error([&] { all.put(segment, "1"); });
     CHECK(text.find(all.there.path("default")) != std::string::npos);
 }
 
 TEST_CASE("an object is read from the nearest storage that has it", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.write("west", segment, "of west");
     CHECK(all.get(segment) == "of west");
     all.write("east", segment, "of east");
@@ -154,7 +154,7 @@ TEST_CASE("an object is read from the nearest storage that has it", "[storage]")
 }
 
 TEST_CASE("what one storage keeps back, of an archive class, is read from another one that has it", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.write("default", segment, "near");
     all.there.counted[0]->keeps_back = segment;
     for (auto* storage : {&all.there.storage(), &all.there.storage().answering()})
@@ -167,7 +167,7 @@ TEST_CASE("what one storage keeps back, of an archive class, is read from anothe
 }
 
 TEST_CASE("absent is what every storage said; while one does not answer, it is an outage", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     CHECK_FALSE(all.get(segment).has_value());
     all.write("west", segment, "1");
     all.there.kill("east");
@@ -183,7 +183,7 @@ TEST_CASE("absent is what every storage said; while one does not answer, it is a
 
 TEST_CASE("a storage that answers again is believed at once: a lookup that depends on it asks it", "[storage]") {
     const StoppedClock clock;
-    Fixture all;
+    FailoverFixture all;
     all.there.kill("default");
     CHECK(kind_of([&] { all.get(segment); }) == ErrorKind::misconfigured);
     all.there.revive("default");
@@ -194,13 +194,13 @@ TEST_CASE("a storage that answers again is believed at once: a lookup that depen
 }
 
 TEST_CASE("a name is not given to a second content in another storage that answers", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.there.kill("default");
     CHECK(all.put(segment, "first") == PutOutcome::stored);
     all.there.revive("default");
     all.there.kill("west");
     CHECK(all.run(all.there.failover->storage().home()) != nullptr);
-    Fixture later; // as another process, or the daemon after its restart, finds it
+    FailoverFixture later; // as another process, or the daemon after its restart, finds it
     later.write("east", segment, "first");
     CHECK(later.put(segment, "other") == PutOutcome::exists);
     CHECK_FALSE(later.there.has("default", segment));
@@ -211,7 +211,7 @@ TEST_CASE("a name is not given to a second content in another storage that answe
 }
 
 TEST_CASE("a hundred segments cost the other storages a listing, not a request each", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.run(all.there.failover->check_all()); // now it is known to keep its names
     all.put(segment, "1");
     const auto before = all.there.requests();
@@ -221,7 +221,7 @@ TEST_CASE("a hundred segments cost the other storages a listing, not a request e
 }
 
 TEST_CASE("a listing is that of all storages, each name once, in order, whatever the pages", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     std::vector<std::string> expected;
     for (int number = 0; number < 50; ++number) {
         const auto key = fmt::format("wal_005/{:03}", number);
@@ -242,7 +242,7 @@ TEST_CASE("a listing is that of all storages, each name once, in order, whatever
 }
 
 TEST_CASE("removing is of all storages, and what one may still have is told by name", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     for (const auto* name : {"default", "east"}) all.write(name, segment, "1");
     CHECK(all.run(all.there.storage().remove({ObjectKey(segment)})).empty());
     CHECK_FALSE(all.get(segment).has_value());
@@ -255,7 +255,7 @@ TEST_CASE("removing is of all storages, and what one may still have is told by n
 }
 
 TEST_CASE("the name of what could not be removed is not given to a second content", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.write("east", segment, "first");
     CHECK(all.put(next_segment, "2") == PutOutcome::stored); // from here on it is known what east has
     all.there.counted[1]->keeps_all = true;
@@ -266,7 +266,7 @@ TEST_CASE("the name of what could not be removed is not given to a second conten
 
 TEST_CASE("a backup stays in the storage that it was begun in; when that dies it fails, and the next goes elsewhere",
           "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     CHECK(all.put(part, "part") == PutOutcome::stored);
     CHECK(all.there.has("default", part));
     all.there.kill("default");
@@ -283,7 +283,7 @@ TEST_CASE("a backup stays in the storage that it was begun in; when that dies it
 }
 
 TEST_CASE("what is put into a backup that is there goes where its sentinel is, also after it was moved", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.write("west", sentinel, "{}");
     all.put(backup + "/metadata.json", "marked", false);
     CHECK(all.there.has("west", backup + "/metadata.json"));
@@ -295,7 +295,7 @@ TEST_CASE("what is put into a backup that is there goes where its sentinel is, a
 }
 
 TEST_CASE("unchecked, no storage takes another's place", "[storage]") {
-    Fixture all{.there = FailoverBackend({.check = false, .check_bytes = 16})};
+    FailoverFixture all{.there = FailoverBackend({.check = false, .check_bytes = 16})};
     all.there.kill("default");
     CHECK(kind_of([&] { all.put(segment, "1"); }) == ErrorKind::misconfigured);
     CHECK_FALSE(all.there.has("east", segment));
@@ -304,7 +304,7 @@ TEST_CASE("unchecked, no storage takes another's place", "[storage]") {
 }
 
 TEST_CASE("each storage is checked, and what a check wrote is gone", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.there.kill("west");
     all.run(all.there.failover->check_all());
     const auto& states = all.there.failover->aliveness().states();
@@ -316,7 +316,7 @@ TEST_CASE("each storage is checked, and what a check wrote is gone", "[storage]"
 }
 
 TEST_CASE("a storage where nothing may be removed can be written to all the same", "[storage]") {
-    Fixture all;
+    FailoverFixture all;
     all.there.counted[0]->refuses_removing = true;
     all.run(all.there.failover->check_all());
     CHECK(all.there.failover->aliveness().states()[0].writes);

@@ -9,8 +9,8 @@ namespace {
 using State = StorageHealth::State;
 using Time = StorageHealth::Time;
 
-const Error lost(ErrorKind::transient, "connection reset", "is the storage reachable?");
-const Error forbidden(ErrorKind::denied, "AccessDenied");
+const Error lost_link(ErrorKind::transient, "connection reset", "is the storage reachable?");
+const Error not_allowed(ErrorKind::denied, "AccessDenied");
 
 Time at(int seconds) { return Time(std::chrono::seconds(seconds)); }
 
@@ -42,7 +42,7 @@ private:
     Storage& inner_;
 };
 
-struct Fixture {
+struct HealthFixture {
     test::FileBackend backend;
     Waiting waiting{backend.loop.executor(), backend.storage()};
     StorageHealth health;
@@ -50,7 +50,7 @@ struct Fixture {
     std::unique_ptr<Storage> watched = make_watched_storage(waiting, health, meter, std::chrono::milliseconds(1));
     std::vector<State> turns;
 
-    Fixture() {
+    HealthFixture() {
         health.on_turn([this](const auto&, const auto& now) {
             turns.push_back(now.state);
             if (now.state == State::slow) waiting.released.cancel();
@@ -68,8 +68,8 @@ TEST_CASE("a storage's state is what its last request found", "[storage]") {
     health.answered(health.asked(), at(2));
     CHECK(health.report().state == State::answering);
     CHECK(health.report().since == at(1));
-    health.failed(health.asked(), lost, at(3));
-    health.failed(health.asked(), forbidden, at(4));
+    health.failed(health.asked(), lost_link, at(3));
+    health.failed(health.asked(), not_allowed, at(4));
     CHECK(health.report().state == State::failing);
     CHECK(health.report().since == at(3));
     CHECK(health.report().row == 2);
@@ -84,7 +84,7 @@ TEST_CASE("a storage's state is what its last request found", "[storage]") {
 TEST_CASE("what was asked before a failure and is answered behind it does not end the failing", "[storage]") {
     StorageHealth health;
     const auto listing = health.asked();
-    health.failed(health.asked(), forbidden, at(1));
+    health.failed(health.asked(), not_allowed, at(1));
     health.answered(listing, at(2));
     CHECK(health.report().state == State::failing);
     health.answered(health.asked(), at(3));
@@ -93,7 +93,7 @@ TEST_CASE("what was asked before a failure and is answered behind it does not en
 
 TEST_CASE("an object's trouble is not the storage's, and giving up is not a failure", "[storage]") {
     StorageHealth health;
-    health.failed(health.asked(), lost, at(1));
+    health.failed(health.asked(), lost_link, at(1));
     health.failed(health.asked(), Error(ErrorKind::cancelled, "cancelled"), at(2));
     CHECK(health.report().state == State::failing);
     CHECK(health.report().trouble == "connection reset");
@@ -110,7 +110,7 @@ TEST_CASE("slow is told once, and failing counts from where slow began", "[stora
     health.overdue("put a: no answer for 3 s", at(5));
     health.overdue("put b: no answer for 3 s", at(6));
     CHECK(health.report().trouble == "put a: no answer for 3 s");
-    health.failed(health.asked(), lost, at(9));
+    health.failed(health.asked(), lost_link, at(9));
     health.overdue("put c: no answer for 3 s", at(12));
     CHECK(health.report().state == State::failing);
     CHECK(health.report().since == at(5));
@@ -120,19 +120,19 @@ TEST_CASE("slow is told once, and failing counts from where slow began", "[stora
 }
 
 TEST_CASE("a request that waits for too long is told while it waits, and its end as well", "[storage]") {
-    Fixture fixture;
+    HealthFixture fixture;
     fixture.put();
     CHECK(fixture.turns == std::vector{State::slow, State::answering});
     CHECK(fixture.health.report().trouble == "put k: no answer for 0.001 s");
-    Fixture failing;
-    failing.waiting.failure = lost;
+    HealthFixture failing;
+    failing.waiting.failure = lost_link;
     CHECK(test::kind_of([&] { failing.put(); }) == ErrorKind::transient);
     CHECK(failing.turns == std::vector{State::slow, State::failing});
-    CHECK(failing.health.report().hint == lost.hint());
+    CHECK(failing.health.report().hint == lost_link.hint());
 }
 
 TEST_CASE("what a watched storage answers goes through unchanged, and counts as an answer", "[storage]") {
-    Fixture fixture;
+    HealthFixture fixture;
     CHECK_FALSE(fixture.backend.loop.run(fixture.watched->head(ObjectKey("none"))).has_value());
     CHECK(fixture.backend.loop.run(fixture.watched->get(ObjectKey("none"), {})) == nullptr);
     CHECK(fixture.health.report().state == State::answering);

@@ -97,7 +97,7 @@ const Error lost(ErrorKind::transient, "connection reset");
 const Error forbidden(ErrorKind::denied, "AccessDenied");
 
 /// Time passes only by sleeping.
-struct Fixture {
+struct RetryFixture {
     test::FileBackend backend;
     Failing failing{backend.storage()};
     std::shared_ptr<Log> log = silent_log();
@@ -106,7 +106,7 @@ struct Fixture {
     double dice = 1;
     std::unique_ptr<Storage> retrying;
 
-    explicit Fixture(RetryPolicy policy = {}) {
+    explicit RetryFixture(RetryPolicy policy = {}) {
         RetryEnvironment environment;
         environment.sleep = [this](std::chrono::milliseconds time) -> awaitable<void> {
             slept.push_back(time);
@@ -140,7 +140,7 @@ struct Fixture {
 } // namespace
 
 TEST_CASE("what failed for the moment is tried again, later and later", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.failing.script = {lost, lost, lost};
     CHECK(fixture.put("x", true) == PutOutcome::stored);
     CHECK(fixture.failing.calls == 4);
@@ -149,30 +149,30 @@ TEST_CASE("what failed for the moment is tried again, later and later", "[storag
 }
 
 TEST_CASE("waits are jittered over their whole length and bounded", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.dice = 0;
     fixture.failing.script = {lost};
     fixture.put("x", false);
     CHECK(fixture.slept.front() == std::chrono::milliseconds(0));
-    Fixture patient({.attempts_max = 12, .deadline = std::chrono::hours(9)});
+    RetryFixture patient({.attempts_max = 12, .deadline = std::chrono::hours(9)});
     for (int count = 0; count < 11; ++count) patient.failing.script.push_back(lost);
     patient.put("x", false);
     CHECK(patient.slept.back() == RetryPolicy().delay_max);
 }
 
 TEST_CASE("what will not get better is not tried again", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.failing.script = {forbidden};
     CHECK(kind_of([&] { fixture.put("x", true); }) == ErrorKind::denied);
     CHECK(fixture.failing.calls == 1);
 }
 
 TEST_CASE("attempts and the deadline end it", "[storage]") {
-    Fixture few({.attempts_max = 3});
+    RetryFixture few({.attempts_max = 3});
     for (int count = 0; count < 9; ++count) few.failing.script.push_back(lost);
     CHECK(kind_of([&] { few.put("x", true); }) == ErrorKind::transient);
     CHECK(few.failing.calls == 3);
-    Fixture brief({.attempts_max = 1000, .deadline = std::chrono::seconds(1)});
+    RetryFixture brief({.attempts_max = 1000, .deadline = std::chrono::seconds(1)});
     for (int count = 0; count < 99; ++count) brief.failing.script.push_back(lost);
     CHECK(kind_of([&] { brief.put("x", true); }) == ErrorKind::transient);
     CHECK(brief.clock.time_since_epoch() <= std::chrono::seconds(1));
@@ -180,7 +180,7 @@ TEST_CASE("attempts and the deadline end it", "[storage]") {
 
 TEST_CASE("objects that a storage asks to wait for are removed later, the others' failures stay", "[storage]") {
     const std::vector<ObjectKey> keys{ObjectKey("a"), ObjectKey("b"), ObjectKey("c")};
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.failing.left = {{{"a", lost}, {"b", forbidden}, {"c", lost}}, {{"c", lost}}};
     const auto failures = fixture.backend.loop.run(fixture.retrying->remove(keys));
     REQUIRE(failures.size() == 1);
@@ -189,7 +189,7 @@ TEST_CASE("objects that a storage asks to wait for are removed later, the others
     CHECK(fixture.failing.asked_to_remove == asked);
     CHECK(fixture.slept.size() == 2);
 
-    Fixture few({.attempts_max = 2});
+    RetryFixture few({.attempts_max = 2});
     few.failing.left = {{{"a", lost}, {"b", forbidden}}, {{"a", lost}}, {{"a", lost}}};
     const auto rest = few.backend.loop.run(few.retrying->remove(keys));
     REQUIRE(rest.size() == 2);
@@ -199,7 +199,7 @@ TEST_CASE("objects that a storage asks to wait for are removed later, the others
 }
 
 TEST_CASE("a put whose answer was lost is found to be stored", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.failing.script = {lost};
     fixture.failing.lose_answers = true;
     CHECK(fixture.put("x", true) == PutOutcome::stored);
@@ -208,20 +208,20 @@ TEST_CASE("a put whose answer was lost is found to be stored", "[storage]") {
 
 TEST_CASE("what somebody else put under the name of a put without an answer is not taken for it", "[storage]") {
     for (const auto* text : {"other", "long", "longer", ""}) {
-        Fixture fixture;
+        RetryFixture fixture;
         fixture.put(text, false);
         fixture.failing.script = {lost};
         CHECK(fixture.put("mine", true) == PutOutcome::exists);
         CHECK(fixture.get(100) == text);
     }
     // Nor is its own content, which was there before.
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.put("mine", false);
     CHECK(fixture.put("mine", true) == PutOutcome::exists);
 }
 
 TEST_CASE("a read that breaks goes on where it was", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.put("0123456789", false);
     fixture.failing.script = {std::nullopt, std::nullopt, lost, std::nullopt, std::nullopt, lost};
     CHECK(fixture.get(3) == "0123456789");
@@ -229,21 +229,21 @@ TEST_CASE("a read that breaks goes on where it was", "[storage]") {
 }
 
 TEST_CASE("a read whose size was not announced goes on too where it broke", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.put("0123456789", false);
     fixture.failing.hides_sizes = true;
     fixture.failing.script = {std::nullopt, lost, std::nullopt, std::nullopt, lost};
     CHECK(fixture.get(3) == "0123456789");
     CHECK(fixture.failing.taken_over == 2);
     // That it is one's own is found out by its bytes.
-    Fixture mine;
+    RetryFixture mine;
     mine.failing.script = {lost};
     mine.failing.lose_answers = mine.failing.hides_sizes = true;
     CHECK(mine.put("x", true) == PutOutcome::stored);
 }
 
 TEST_CASE("an object that changes under a read is an error, not a mixture", "[storage]") {
-    Fixture fixture;
+    RetryFixture fixture;
     fixture.put("0123456789", false);
     auto read = [&]() -> awaitable<void> {
         const auto reader = co_await fixture.retrying->get(ObjectKey("k"), {});

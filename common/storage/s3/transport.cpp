@@ -6,12 +6,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
@@ -34,6 +32,8 @@ constexpr std::size_t slice_bytes = 256 << 10;
 /// What is read at once of an answer's head, and of a body in chunks: Beast asks for as much as its buffer has room for.
 constexpr std::size_t head_read_bytes = 2 << 10;
 constexpr std::size_t parsed_read_bytes = 64 << 10;
+/// The least of it, where a head is longer than expected.
+constexpr std::size_t head_more_bytes = 512;
 constexpr std::chrono::seconds idle_max{20};
 constexpr unsigned proxy_wants_user = 407;
 
@@ -44,8 +44,8 @@ class Connection {
 public:
     /// `trust` for a server that speaks TLS, else nothing.
     Connection(HttpServer server, asio::any_io_executor io, ssl::context* trust, const TransportOptions& options)
-        : server_(std::move(server)), proxy_(options.proxies.proxy_of(server_)), options_(options), tcp_(io), io_(io) {
-        if (trust) tls_.emplace(tcp_, *trust);
+        : server_(std::move(server)), proxy_(options.proxies.proxy_of(server_)), options_(options), trust_(trust), tcp_(io),
+          io_(io) {
         buffer_.reserve(head_read_bytes);
     }
 
@@ -65,10 +65,11 @@ public:
         // What the system holds and has not sent would look like a server that does not answer: let it hold little.
         const int unsent_max = slice_bytes;
         ::setsockopt(tcp_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
-        if (!tls_) co_return;
+        if (!trust_) co_return;
         if (proxy_) {
             co_await open_tunnel();
         }
+        tls_.emplace(tcp_, *trust_);
         co_await shake_hands();
     }
 
@@ -94,12 +95,7 @@ public:
             parser->body_limit(boost::none);
             parser->skip(without_body);
             error_code error;
-            if (tls_)
-                std::tie(error, std::ignore) =
-                    co_await http::async_read_header(*tls_, buffer_, *parser, asio::as_tuple(asio::use_awaitable));
-            else
-                std::tie(error, std::ignore) =
-                    co_await http::async_read_header(tcp_, buffer_, *parser, asio::as_tuple(asio::use_awaitable));
+            while (!error && !parser->is_header_done()) error = co_await parse(*parser);
             heard = heard || parser->got_some();
             if (error) give_up("no answer from", error);
             // 100 Continue and its like come before the answer, also where nobody asked for them.
@@ -118,13 +114,7 @@ public:
             co_return count;
         }
         tcp_.expires_after(options_.stall_timeout);
-        const auto target = asio::buffer(into.data(), into.size());
-        error_code error;
-        std::size_t count = 0;
-        if (tls_)
-            std::tie(error, count) = co_await tls_->async_read_some(target, asio::as_tuple(asio::use_awaitable));
-        else
-            std::tie(error, count) = co_await tcp_.async_read_some(target, asio::as_tuple(asio::use_awaitable));
+        const auto [error, count] = co_await receive(asio::buffer(into.data(), into.size()));
         if (error) give_up("the answer broke off from", error);
         co_return count;
     }
@@ -136,13 +126,7 @@ public:
         body.size = into.size();
         buffer_.reserve(parsed_read_bytes);
         tcp_.expires_after(options_.stall_timeout);
-        error_code error;
-        if (tls_)
-            std::tie(error, std::ignore) =
-                co_await http::async_read_some(*tls_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        else
-            std::tie(error, std::ignore) =
-                co_await http::async_read_some(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
+        const auto error = co_await parse(parser);
         if (error && error != http::error::need_buffer) give_up("the answer broke off from", error);
         co_return into.size() - body.size;
     }
@@ -240,17 +224,48 @@ private:
         const auto target = fmt::format(
             "{}:{}", server_.host.find(':') == std::string::npos ? server_.host : "[" + server_.host + "]", server_.port);
         const auto head = fmt::format("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n{1}\r\n", target, authorization_line());
+        co_await write(bytes_of(head));
         tcp_.expires_after(options_.connect_timeout);
-        const auto [not_sent, sent] = co_await asio::async_write(tcp_, asio::buffer(head), asio::as_tuple(asio::use_awaitable));
-        if (not_sent) give_up("no way to", not_sent);
         Parser parser;
         parser.skip(true);
-        const auto [no_answer, count] =
-            co_await http::async_read_header(tcp_, buffer_, parser, asio::as_tuple(asio::use_awaitable));
-        if (no_answer) give_up("no way to", no_answer);
+        error_code error;
+        while (!error && !parser.is_header_done()) error = co_await parse(parser);
+        if (error) give_up("no way to", error);
         const auto status = parser.get().result_int();
         if (status / 100 == 2) co_return;
         refuse_way(status);
+    }
+
+    /// One step of a parser, with what is there or what comes: its head, or some of its body.
+    awaitable<error_code> parse(Parser& parser) {
+        error_code error;
+        for (;;) {
+            if (buffer_.size() > 0) {
+                buffer_.consume(parser.put(buffer_.data(), error));
+                if (error != http::error::need_more) co_return error;
+            }
+            const auto room = std::max(buffer_.capacity() - buffer_.size(), head_more_bytes);
+            std::size_t count = 0;
+            std::tie(error, count) = co_await receive(buffer_.prepare(room));
+            if (error == asio::error::eof && parser.got_some()) {
+                error = {};
+                parser.put_eof(error); // the end, for a body that has no other
+                co_return error;
+            }
+            if (error) co_return error;
+            buffer_.commit(count);
+        }
+    }
+
+    /// As many bytes as come at once.
+    awaitable<std::pair<error_code, std::size_t>> receive(asio::mutable_buffer into) {
+        error_code error;
+        std::size_t count = 0;
+        if (tls_)
+            std::tie(error, count) = co_await tls_->async_read_some(into, asio::as_tuple(asio::use_awaitable));
+        else
+            std::tie(error, count) = co_await tcp_.async_read_some(into, asio::as_tuple(asio::use_awaitable));
+        co_return std::pair(error, count);
     }
 
     /// Whatever goes out renews the deadline: a trickle is slow, not stalled.
@@ -295,8 +310,9 @@ private:
     HttpServer server_;
     std::optional<Proxy> proxy_;
     const TransportOptions& options_;
+    ssl::context* trust_; ///< none for a server that is spoken to in clear
     beast::tcp_stream tcp_;
-    std::optional<beast::ssl_stream<beast::tcp_stream&>> tls_;
+    std::optional<beast::ssl_stream<beast::tcp_stream&>> tls_; ///< from the handshake on
     asio::any_io_executor io_;
     beast::flat_buffer buffer_;
     bool sent_ = true, stalled_ = false;
