@@ -14,9 +14,9 @@ namespace {
 
 std::string json(const backup::VerifyReport& report) {
     std::string damaged, backups;
-    for (const auto& [object, cause] : report.damaged)
-        damaged += fmt::format(R"({}{{"object":{},"cause":{}}})", damaged.empty() ? "" : ",", archive::json_string(object),
-                               archive::json_string(cause));
+    for (const auto& one : report.damaged)
+        damaged += fmt::format(R"({}{{"object":{},"cause":{}}})", damaged.empty() ? "" : ",", archive::json_string(one.object),
+                               archive::json_string(one.cause));
     for (const auto& [name, defect, reaches] : report.backups)
         backups +=
             fmt::format(R"({}{{"backup_name":{},"restorable":{},"defect":{},"reaches":{}}})", backups.empty() ? "" : ",",
@@ -28,7 +28,7 @@ std::string json(const backup::VerifyReport& report) {
 
 std::string text(const backup::VerifyReport& report) {
     std::string lines;
-    for (const auto& [object, cause] : report.damaged) lines += fmt::format("DAMAGED {}\n        {}\n", object, cause);
+    for (const auto& damage : report.damaged) lines += fmt::format("DAMAGED {}\n        {}\n", damage.object, damage.cause);
     std::vector<Row> rows;
     for (const auto& [name, defect, reaches] : report.backups)
         rows.push_back({name, defect.empty() ? "yes" : "NO", reaches.empty() ? "-" : reaches, defect});

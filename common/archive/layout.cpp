@@ -123,6 +123,14 @@ std::optional<storage::ObjectKey> sentinel_of(const storage::ObjectKey& key) {
     return std::nullopt;
 }
 
+std::string_view stored_segment(std::string_view path) {
+    if (!path.starts_with(wal_folder)) return {};
+    const auto object = path.substr(wal_folder.size());
+    const auto name = object.substr(0, pg::segment_digits), rest = object.substr(name.size());
+    const bool whole = rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr);
+    return whole && pg::wal_file_kind(name) == pg::WalFileKind::segment ? name : std::string_view();
+}
+
 std::string segments_around(const storage::ObjectKey& key) {
     constexpr std::size_t own_digits = 8;
     const std::string_view path = key.path();

@@ -60,6 +60,9 @@ std::string_view backup_of_sentinel(std::string_view object_name);
 std::optional<storage::ObjectKey> sentinel_of(const storage::ObjectKey& key);
 /// What the key of a segment's object begins with like those of the 255 around it: "wal_005/0000000100000000"; empty for others.
 std::string segments_around(const storage::ObjectKey& key);
+/// The segment whose whole content an object of wal_folder is, by its name alone: "<segment>", "<segment>." or with the suffix of
+/// a compression. Empty for others, WAL-G's "<segment>.json" among them.
+std::string_view stored_segment(std::string_view path);
 /// Of the first segment in the backup's name; nothing if there is none.
 std::optional<pg::TimelineId> timeline_of(std::string_view backup);
 /// The first run of 24 [0-9A-F] in a name; empty if there is none.

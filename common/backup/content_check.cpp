@@ -86,6 +86,7 @@ public:
     PageCheck(const BackupSpan& span, const BackupPages& pages) : pages_(span, pages), page_bytes_(pages.block_bytes) {}
 
     void begin(const codec::TarMember& member) override {
+        note_name(member);
         name_ = member.name;
         bad_.clear();
         begin_.clear();
@@ -105,6 +106,7 @@ public:
         }
         check(bytes);
     }
+    void other(const codec::TarMember& member) override { note_name(member); }
     void end() override {
         if (increment_) increment_->finish();
         if (bad_.empty()) return;
@@ -112,7 +114,10 @@ public:
                     "was the cluster damaged when the backup was taken? files_metadata.json tells");
     }
 
+    std::vector<std::uint64_t> names;
+
 private:
+    void note_name(const codec::TarMember& member) { names.push_back(hash_of_name(relative_member(member.name))); }
     void check(ByteView bytes) {
         if (increment_)
             increment_->write(bytes);
@@ -144,7 +149,11 @@ class ControlCheck : public codec::TarReader::Handler {
 public:
     explicit ControlCheck(std::string object) : object_(std::move(object)) {}
 
-    void begin(const codec::TarMember& member) override { wanted_ = relative_member(member.name) == control_member; }
+    void begin(const codec::TarMember& member) override {
+        const auto relative = relative_member(member.name);
+        names.push_back(hash_of_name(relative));
+        wanted_ = relative == control_member;
+    }
     void data(ByteView bytes) override {
         if (wanted_ && content_.size() + bytes.size() <= control_bytes_max) content_.append(bytes);
     }
@@ -158,6 +167,7 @@ public:
         if (version >= version_13) found = pg::parse_control_file(content_.view(), object_);
     }
     std::optional<pg::ControlFile> found;
+    std::vector<std::uint64_t> names;
 
 private:
     std::string object_;
@@ -271,9 +281,9 @@ BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKe
     return {control.found->block_bytes, control.found->data_checksum_version != 0, control.found->relation_file_bytes};
 }
 
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
-                      std::stop_token stop) {
-    naming(key.path(), [&] {
+std::vector<std::uint64_t> check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span,
+                                            const BackupPages& pages, std::stop_token stop) {
+    return naming(key.path(), [&] {
         PageCheck page_check(span, pages);
         ControlCheck control(key.path());
         const bool of_control = key.path().find("/pg_control.tar") != std::string::npos;
@@ -281,10 +291,11 @@ void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, 
             read_tar(archive, key, control, std::move(stop));
         else
             read_tar(archive, key, page_check, std::move(stop));
+        return of_control ? std::move(control.names) : std::move(page_check.names);
     });
 }
 
-std::set<std::string> check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
     struct Parser : codec::Sink {
         Parser(archive::FilesMetadataReader::Callbacks callbacks, const std::string& object)
             : reader(std::move(callbacks), object) {}
@@ -292,14 +303,18 @@ std::set<std::string> check_files_metadata(archive::Archive& archive, const stor
         void finish() override { reader.finish(); }
         archive::FilesMetadataReader reader;
     };
-    std::set<std::string> tars;
+    ToldFiles told;
     archive::FilesMetadataReader::Callbacks callbacks;
-    callbacks.tar_member = [&tars](std::string_view tar, std::string_view) { tars.emplace(tar); };
+    callbacks.tar_member = [&told](std::string_view tar, std::string_view) { told.tars.emplace(tar); };
+    callbacks.file = [&told](std::string_view member, const archive::FileDescription& file) {
+        const auto relative = relative_member(member);
+        if (!file.is_skipped && !is_of_one_backup(relative)) told.files.push_back(hash_of_name(relative));
+    };
     naming(key.path(), [&] {
         Parser parser(std::move(callbacks), key.path());
         read_object(archive, key, parser, stop);
     });
-    return tars;
+    return told;
 }
 
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// Reads stored objects back as a restore would: decrypts, decompresses, and looks at what comes out. What is wrong is an
 /// Error(corrupt) that names the object; nothing is written. Synchronous: for a job's thread, or several. Whoever calls holds
@@ -31,12 +32,17 @@ void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck
 BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
 
 /// A tar of a backup: its members, and the page headers and checksums of relations, whole or in increments. Of a pg_control tar,
-/// that file's checksum.
-void check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span, const BackupPages& pages,
-                      std::stop_token stop);
+/// that file's checksum. Returns its members' names, as hash_of_name() has them.
+std::vector<std::uint64_t> check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span,
+                                            const BackupPages& pages, std::stop_token stop);
 
-/// A files_metadata.json: that it is one. The names of the backup's tars that it tells.
-std::set<std::string> check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
+/// What a files_metadata.json tells.
+struct ToldFiles {
+    std::set<std::string> tars;
+    std::vector<std::uint64_t> files; ///< those that the backup's own parts have, as hash_of_name() has their names
+};
+/// A files_metadata.json: that it is one.
+ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
 
 /// Another JSON document of a backup: that it is one.
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);

@@ -5,6 +5,7 @@
 #include "common/archive/retention/wal_needs.hpp"
 #include "common/backup/check_ahead.hpp"
 #include "common/backup/content_check.hpp"
+#include "common/backup/named_files.hpp"
 #include "common/backup/restore/backup_fetch.hpp"
 #include "common/backup/restore/restore_plan.hpp"
 #include "common/backup/verify_state.hpp"
@@ -35,6 +36,7 @@ public:
         choose();
         const auto done = read();
         for (const auto& path : gone_) note({path, "it is not there, and files_metadata.json names it"});
+        note_lost_files();
         plan_restores(done);
         report_.left_out = chosen_.size() - done;
         report_.wal_records = wal_.records();
@@ -79,6 +81,10 @@ private:
     }
 
     void choose() {
+        for (const auto& object : inventory_.backup_objects) {
+            const auto folder = archive::backup_of_data_object(object.key.path());
+            if (archive::is_tar_of(folder, object.key.path())) named_files_.expect_part(std::string(folder));
+        }
         for (const auto& object : inventory_.wal_objects) chosen_.push_back(&object);
         for (const auto& object : inventory_.backup_objects) chosen_.push_back(&object);
         if (options_.since_last) {
@@ -116,9 +122,8 @@ private:
         const auto damage = std::ranges::find(last.damaged, path, &Damage::object);
         if (damage == last.damaged.end() || !last.covers(object.key, object.modified)) return;
         const auto* backup = graph_.find(archive::backup_of_data_object(path));
-        const bool metadata = backup != nullptr && object.key == archive::files_metadata_key(backup->name);
         // Another backup's metadata, which it did not fit, may have been mended: that is looked at again.
-        if (metadata && graph_.defect(*backup).empty())
+        if (damage->planned && backup != nullptr && graph_.defect(*backup).empty())
             to_plan_.insert(backup->name);
         else
             note(*damage);
@@ -188,14 +193,30 @@ private:
         const auto* backup = graph_.find(folder);
         const bool document = path.ends_with("/metadata.json");
         if (backup != nullptr && path.ends_with("/files_metadata.json"))
-            look_for_tars(backup->name, check_files_metadata(archive_, key, stop));
+            look_for_files(backup->name, check_files_metadata(archive_, key, stop));
         else if (sentinel || (backup != nullptr && document))
             check_document(archive_, key, stop);
         else if (backup != nullptr && archive::is_tar_of(folder, path))
-            check_backup_tar(archive_, key, span_of(*backup), pages_of(backup->name, stop), stop);
+            named_files_.held(backup->name,
+                              check_backup_tar(archive_, key, span_of(*backup), pages_of(backup->name, stop), stop));
         else
             return false;
         return true;
+    }
+
+    void look_for_files(const std::string& backup, ToldFiles told) {
+        look_for_tars(backup, told.tars);
+        named_files_.named(backup, std::move(told.files));
+    }
+
+    void note_lost_files() {
+        for (const auto& [backup, count] : named_files_.lost()) {
+            const auto folder = archive::tar_folder(backup);
+            const bool of_a_gone_part = std::ranges::any_of(gone_, [&](const auto& path) { return path.starts_with(folder); });
+            if (!of_a_gone_part)
+                note({archive::files_metadata_key(backup).path(),
+                      fmt::format("it names {} files that none of the backup's parts has", count)});
+        }
     }
 
     /// From several threads. By what stands before ".tar": an older WAL-G's objects have other names behind it than it noted.
@@ -238,7 +259,9 @@ private:
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::refused) throw;
             const auto metadata = archive::files_metadata_key(backup.name);
-            note({is_held(metadata.path()) ? metadata.path() : archive::sentinel_key(backup.name).path(), error.what()});
+            note({.object = is_held(metadata.path()) ? metadata.path() : archive::sentinel_key(backup.name).path(),
+                  .cause = error.what(),
+                  .planned = true});
         }
     }
 
@@ -283,8 +306,7 @@ private:
         const auto object =
             std::ranges::lower_bound(inventory_.wal_objects, name, {}, [](const auto& one) { return one.key.path(); });
         for (auto one = object; one != inventory_.wal_objects.end() && one->key.path().starts_with(name); ++one) {
-            const auto rest = one->key.path().substr(name.size());
-            const bool whole = rest.empty() || rest == "." || codec::compression_by_suffix(rest.substr(1)) != nullptr;
+            const bool whole = !archive::stored_segment(one->key.path()).empty();
             if (whole && one->bytes > 0 && !damaged_.contains(one->key.path())) return true;
         }
         return false;
@@ -323,6 +345,7 @@ private:
     std::set<std::string> damaged_, to_plan_; ///< objects; backups
     pg::WalCheck wal_;
     VerifyReport report_;
+    NamedFiles named_files_;
     std::mutex gone_mutex_;
     std::set<std::string> gone_; ///< tars that a backup's files_metadata.json names and the storage has not
     std::mutex pages_mutex_;

@@ -21,6 +21,7 @@ struct VerifyOptions {
 /// An object that cannot be restored from, and why.
 struct Damage {
     std::string object, cause;
+    bool planned = false; ///< files metadata that does not fit that of another backup of its chain: mended by either
 };
 struct VerifiedBackup {
     std::string name;

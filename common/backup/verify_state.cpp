@@ -32,10 +32,10 @@ bool VerifyState::covers(const storage::ObjectKey& object, storage::Modified mod
 
 std::string to_json(const VerifyState& state) {
     std::vector<std::string> damaged;
-    for (const auto& [object, cause] : state.damaged) {
+    for (const auto& [object, cause, planned] : state.damaged) {
         if (damaged.size() == damaged_max) break;
-        damaged.push_back(
-            fmt::format(R"({{"object":{},"cause":{}}})", archive::json_string(object), archive::json_string(shortened(cause))));
+        damaged.push_back(fmt::format(R"({{"object":{},"cause":{}{}}})", archive::json_string(object),
+                                      archive::json_string(shortened(cause)), planned ? R"(,"planned":true)" : ""));
     }
     return fmt::format(R"({{"checked_until":"{}","checked_key":{},"damaged":[{}]}})", format_time(state.until),
                        archive::json_string(state.key), fmt::join(damaged, ","));
@@ -57,7 +57,10 @@ VerifyState parse_verify_state(std::string_view text, const std::string& object)
             !one["cause"].is_string())
             throw Error(ErrorKind::corrupt, fmt::format("{} lists damage that has no name or cause", object),
                         "remove it: the next run checks all");
-        state.damaged.push_back({one["object"].get<std::string>(), one["cause"].get<std::string>()});
+        const auto planned = one.find("planned");
+        state.damaged.push_back({.object = one["object"].get<std::string>(),
+                                 .cause = one["cause"].get<std::string>(),
+                                 .planned = planned != one.end() && planned->is_boolean() && planned->get<bool>()});
     }
     return state;
 }
@@ -102,7 +105,8 @@ awaitable<std::vector<Damage>> known_damage(archive::Archive& archive, const arc
 }
 
 void note_gone(archive::Inventory& inventory, const std::vector<Damage>& damaged) {
-    for (const auto& [object, cause] : damaged) {
+    for (const auto& damage : damaged) {
+        const auto& object = damage.object;
         if (held(inventory.backup_objects, object) != nullptr) continue;
         auto* backup = backup_of(inventory, object);
         if (backup != nullptr && backup->missing_data.empty()) backup->missing_data = object.substr(object.rfind('/') + 1);

@@ -25,11 +25,13 @@ pg::Segment neighbour(pg::Segment segment, std::int64_t distance) {
 
 CommitIndexer::CommitIndexer(archive::Archive& archive) : archive_(archive), writer_(writer_name(archive)), many_(archive.io) {}
 
-void CommitIndexer::add(std::shared_ptr<const archive::SegmentScan> scan) {
+void CommitIndexer::add(std::shared_ptr<const archive::SegmentScan> scan, std::uint64_t stored_bytes) {
     // The one who pushed it has its answer first.
-    asio::post(archive_.io, [this, scan = std::move(scan)] {
+    asio::post(archive_.io, [this, scan = std::move(scan), stored_bytes] {
         auto scanned = scan->result();
-        if (scanned) note(std::move(*scanned));
+        if (!scanned) return;
+        scanned->stored_bytes = stored_bytes;
+        note(std::move(*scanned));
     });
 }
 
@@ -58,7 +60,9 @@ void CommitIndexer::put(const archive::ScannedSegment& scanned) {
     auto& block = blocks_[place];
     const bool other = block.notes.system != scanned.system || block.notes.segment_bytes != scanned.segment_bytes;
     if (other) block.notes = {scanned.system, scanned.segment.timeline, scanned.segment_bytes, {}};
-    archive::put_note(block.notes, scanned.segment.number, scanned.run.closed());
+    auto note = scanned.run.closed();
+    note.stored_bytes = scanned.stored_bytes;
+    archive::put_note(block.notes, scanned.segment.number, std::move(note));
     block.changed = ++change_;
     if (blocks_.size() > blocks_max) forget_oldest();
 }

@@ -18,8 +18,8 @@ public:
     };
     explicit CommitIndexer(archive::Archive& archive);
 
-    /// A stored segment. Returns at once.
-    void add(std::shared_ptr<const archive::SegmentScan> scan);
+    /// A stored segment; `stored_bytes` of its object, 0 where they are not known. Returns at once.
+    void add(std::shared_ptr<const archive::SegmentScan> scan, std::uint64_t stored_bytes);
     /// Writes now and then, until cancelled.
     awaitable<void> run();
     /// Writes what is not written yet.

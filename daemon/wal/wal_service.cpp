@@ -137,7 +137,7 @@ awaitable<archive::WalPushed> WalService::push_begun(std::string name, FileIdent
         counters_.packing.add(result.packing);
         counters_.putting.add(result.putting);
     }
-    if (scan) index_->add(std::move(scan));
+    if (scan) index_->add(std::move(scan), result.stored_bytes);
     co_return result;
 }
 

@@ -59,15 +59,17 @@ def free_port():
 
 
 def until(what, condition, seconds=120.0, step=0.05):
-    """Waits for a condition, not for time to pass; fails with its name."""
+    """Waits for a condition, not for time to pass; fails with its name. To ask is often to run a program: less often as it lasts."""
     deadline = time.monotonic() + seconds
+    pause = step
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(step)
+        time.sleep(pause)
+        pause = min(pause * 1.25, 4 * step)
 
 
 class Failed(AssertionError):

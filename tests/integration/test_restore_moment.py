@@ -129,6 +129,37 @@ class RestoreMoment(TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertFalse((self.scratch.path / "wrong").exists())
 
+    def test_an_index_of_wal_that_was_replaced_since_is_not_believed(self):
+        """A virtual machine is set back, and archives other WAL of the same names by one who keeps no index."""
+        self.folder, store = self.store()
+        story = Story(self.scratch, store, seed=5)
+        story.tell(5)
+        story.backup()
+        story.cluster.stop()
+        saved, data = self.scratch.path / "saved", story.cluster.data
+        run(["cp", "-a", data, saved])
+        before = (story.rows, list(story.events[1]))
+        story.cluster.start()
+        story.tell(20)
+        story.end()
+        asked = lambda *words: story.daemon.walg("restorable", "--json", *words)
+        shutil.rmtree(data)
+        saved.rename(data)
+        story.rows, story.events[1] = before
+        story.cluster.archive_with(f"WALG_FILE_PREFIX={self.folder} WALG_COMPRESSION_METHOD=zstd {self.scratch.bin}/wal-g wal-push %p")
+        story.cluster.start()
+        story.tell(20)
+        story.cluster.switch()
+        story.cluster.stop()
+        by_index, by_wal = asked(), asked("--without-index")
+        self.assertEqual(json.loads(by_index.stdout), json.loads(by_wal.stdout))
+        self.assertIn("the commit-time index is of other objects than are stored", by_index.stderr)
+        event = [event for event in story.events[1] if event.kind == "commit"][-1]
+        self.assertEqual(story.check_target(["--target-xid", str(event.xid)], event.rows), "reached")
+        story.daemon.walg("restorable", "--rebuild")
+        rebuilt = asked()
+        self.assertEqual((json.loads(rebuilt.stdout), rebuilt.stderr), (json.loads(by_wal.stdout), ""))
+
     def test_check_writes_nothing_and_refusals_say_why(self):
         story = self.small_story()
         data = self.scratch.path / "new"

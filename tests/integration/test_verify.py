@@ -203,7 +203,8 @@ class Verify(TestCase):
         backups = {path: path.parent.name for path in (full, delta)}
         changes = ((delta, b'"IsIncremented":true', b'"IsIncremdnted":true', delta, "does not tell IsIncremented of"),
                    (delta, b'"IsSkipped":true', b'"IsSkippee":true', delta, "does not tell IsSkipped of"),
-                   (delta, b'"Files"', b'"Giles"', delta, "has no files metadata"), (full, b'"/base/5/', b'"/bqse/5/', delta, "has no whole copy of"))
+                   (delta, b'"Files"', b'"Giles"', delta, "has no files metadata"), (full, b'"/base/5/', b'"/bqse/5/', full, "files that none of the backup's parts has"),
+                   (full, b'"/base/5/1259"', b'"/base/5/1258"', full, "it names 1 files that none"))
         for changed, was, now, named, cause in changes:
             whole = changed.read_bytes()
             self.assertIn(was, whole)

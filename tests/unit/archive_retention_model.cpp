@@ -20,7 +20,7 @@ constexpr std::uint64_t per_log = (std::uint64_t{1} << 32) / model_segment_bytes
 
 std::size_t histories_wanted() {
     const char* text = std::getenv("WALGD_RETENTION_HISTORIES");
-    return text == nullptr ? rounds(5000) : std::stoul(text);
+    return text == nullptr ? rounds(2000) : std::stoul(text);
 }
 unsigned first_seed() {
     const char* text = std::getenv("WALGD_RETENTION_SEED");

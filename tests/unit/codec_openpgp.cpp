@@ -14,7 +14,7 @@ using namespace walgd::codec::test;
 
 namespace {
 
-std::unique_ptr<Cipher> cipher(const std::string& key = "plain.sec.asc", const std::string& passphrase = {}) {
+std::unique_ptr<Cipher> pgp_cipher(const std::string& key = "plain.sec.asc", const std::string& passphrase = {}) {
     return make_openpgp_cipher(golden("pgp/keys/" + key), passphrase, "WALG_PGP_KEY_PATH=" + key);
 }
 
@@ -45,7 +45,7 @@ public:
 } // namespace
 
 TEST_CASE("what OpenPGP encrypts comes back, for any size and any cut", "[codec]") {
-    const auto with = cipher();
+    const auto with = pgp_cipher();
     for (const std::size_t size : {0u, 1u, 511u, 512u, 8192u, 32768u, 100000u, 3u << 20}) {
         INFO(size);
         const auto text = sample(size);
@@ -69,7 +69,7 @@ TEST_CASE("OpenPGP objects that WAL-G wrote decrypt, for every kind of key", "[c
                                 Variant{"archive-passphrase", "wal-passphrase", "locked.sec.asc", "open sesame", "lz4"},
                                 Variant{"archive-two", "wal-two", "two.sec.asc", "", "lz4"},
                                 Variant{"archive-inline", "wal-inline", "plain.sec.asc", "", "none"}}) {
-        const auto key = cipher(variant.key, variant.passphrase);
+        const auto key = pgp_cipher(variant.key, variant.passphrase);
         const auto* method = compression_by_name(variant.method);
         const auto contents = golden_contents("pgp/expected/" + variant.expected + ".sha256");
         REQUIRE_FALSE(contents.empty());
@@ -86,8 +86,8 @@ TEST_CASE("OpenPGP objects that WAL-G wrote decrypt, for every kind of key", "[c
 TEST_CASE("a public key writes what each of its private keys reads, and reads nothing itself", "[codec]") {
     const auto text = sample(20000);
     for (const std::string name : {"plain", "two", "locked"}) {
-        const auto writer = cipher(name + ".pub.asc");
-        const auto reader = cipher(name + ".sec.asc", name == "locked" ? "open sesame" : "");
+        const auto writer = pgp_cipher(name + ".pub.asc");
+        const auto reader = pgp_cipher(name + ".sec.asc", name == "locked" ? "open sesame" : "");
         CHECK(through(pgp_decryptor(*reader), through(pgp_encryptor(*writer), text)) == text);
         CHECK_FALSE(writer->can_decrypt());
         CHECK(reader->can_decrypt());
@@ -97,10 +97,10 @@ TEST_CASE("a public key writes what each of its private keys reads, and reads no
 }
 
 TEST_CASE("the keys that an OpenPGP object is for are known without a private key", "[codec]") {
-    const auto plain = cipher("plain.pub.asc"), two = cipher("two.pub.asc");
+    const auto plain = pgp_cipher("plain.pub.asc"), two = pgp_cipher("two.pub.asc");
     const auto object = through(pgp_encryptor(*plain), sample(100000)), for_two = through(pgp_encryptor(*two), sample(100000));
     CHECK(plain->same_keys(bytes_of(object)) == true);
-    CHECK(cipher("plain.sec.asc")->same_keys(bytes_of(object)) == true);
+    CHECK(pgp_cipher("plain.sec.asc")->same_keys(bytes_of(object)) == true);
     CHECK(two->same_keys(bytes_of(for_two)) == true);
     CHECK(plain->same_keys(bytes_of(for_two)) == false);
     CHECK(two->same_keys(bytes_of(object)) == false);
@@ -108,7 +108,7 @@ TEST_CASE("the keys that an OpenPGP object is for are known without a private ke
     CHECK(plain->same_keys(bytes_of(sample(1000))) == false);
     // Of an entity with several keys to encrypt to WAL-G may take another one than we do: then it is not the same.
     const auto of_walg = golden("pgp/archive-passphrase/wal_005/000000010000000000000008.lz4");
-    CHECK(cipher("locked.sec.asc", "open sesame")->same_keys(bytes_of(of_walg)) == true);
+    CHECK(pgp_cipher("locked.sec.asc", "open sesame")->same_keys(bytes_of(of_walg)) == true);
     CHECK(plain->same_keys(bytes_of(of_walg)) == false);
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("gpg reads our OpenPGP objects byte for byte, line ends too", "[codec]
     REQUIRE(mkdtemp(folder.data()) != nullptr);
     const auto text = "one\r\ntwo\n" + sample(90000) + "\r\n";
     write_file_atomically(folder + "/key", bytes_of(golden("pgp/keys/plain.sec.asc")), 0600);
-    write_file_atomically(folder + "/object", bytes_of(through(pgp_encryptor(*cipher()), text)), 0600);
+    write_file_atomically(folder + "/object", bytes_of(through(pgp_encryptor(*pgp_cipher()), text)), 0600);
     const std::string gpg = "gpg --homedir " + folder + " --batch --quiet ";
     CHECK(std::system((gpg + "--import " + folder + "/key 2>/dev/null").c_str()) == 0);
     CHECK(std::system((gpg + "--output " + folder + "/plain --decrypt " + folder + "/object 2>/dev/null").c_str()) == 0);
@@ -176,7 +176,7 @@ TEST_CASE("an OpenPGP key that cannot be used is refused when it is loaded", "[c
 }
 
 TEST_CASE("a cut, changed or lengthened OpenPGP object is corrupt", "[codec]") {
-    const auto with = cipher();
+    const auto with = pgp_cipher();
     const auto text = sample(20000);
     const auto object = through(pgp_encryptor(*with), text);
     for (std::size_t size = 0; size < object.size(); size += size < 20 || size + 60 > object.size() ? 1 : 997) {
@@ -196,7 +196,7 @@ TEST_CASE("a cut, changed or lengthened OpenPGP object is corrupt", "[codec]") {
 }
 
 TEST_CASE("an OpenPGP object of another key, without protection, or not encrypted is corrupt and says so", "[codec]") {
-    const auto with = cipher(), other = cipher("locked.sec.asc", "open sesame");
+    const auto with = pgp_cipher(), other = pgp_cipher("locked.sec.asc", "open sesame");
     const auto text = sample(20000);
     CHECK(outcome(pgp_decryptor(*other), through(pgp_encryptor(*with), text), text).find("other keys") != std::string::npos);
     CHECK(outcome(pgp_decryptor(*with), text, text).find("not an OpenPGP message") != std::string::npos);
@@ -207,7 +207,7 @@ TEST_CASE("an OpenPGP object of another key, without protection, or not encrypte
 }
 
 TEST_CASE("failures of the next stage come out of an OpenPGP stage, and unfinished stages end", "[codec]") {
-    const auto with = cipher();
+    const auto with = pgp_cipher();
     const auto text = sample(1 << 20), object = through(pgp_encryptor(*with), text);
     FailingSink failing;
     CHECK_THROWS_WITH(
@@ -243,7 +243,7 @@ TEST_CASE("an object that is encrypted to a public key is known by its first byt
 }
 
 TEST_CASE("an OpenPGP cipher serves several threads", "[codec]") {
-    const auto with = cipher("two.sec.asc");
+    const auto with = pgp_cipher("two.sec.asc");
     const auto text = sample(200000);
     std::vector<std::string> results(4);
     std::vector<std::thread> threads;

@@ -75,7 +75,7 @@ TEST_CASE("segments in any order make one index, in which each commit is noted o
         for (std::size_t half = 0; half < 2; ++half) {
             CommitIndexer indexer(world.archive);
             for (std::size_t index = 0; index < segments / 2; ++index)
-                indexer.add(world.scan(numbers[half * segments / 2 + index]));
+                indexer.add(world.scan(numbers[half * segments / 2 + index]), 77);
             world.store(indexer);
             CHECK(indexer.counters().noted == segments / 2);
         }
@@ -98,7 +98,7 @@ TEST_CASE("two hosts that archive the same WAL by turns lose nothing of each oth
     CommitIndexer one(world.archive), other(world.archive);
     for (std::uint64_t number = first_number; number < first_number + segments; ++number) {
         auto& indexer = number % 2 == 0 ? one : other;
-        indexer.add(world.scan(number));
+        indexer.add(world.scan(number), 77);
         world.store(indexer);
         CHECK(world.stored().notes.size() == number - first_number + 1);
     }
@@ -107,7 +107,7 @@ TEST_CASE("two hosts that archive the same WAL by turns lose nothing of each oth
 TEST_CASE("in order every note but the last is complete", "[daemon]") {
     IndexWorld world;
     CommitIndexer indexer(world.archive);
-    for (std::uint64_t number = first_number; number < first_number + segments; ++number) indexer.add(world.scan(number));
+    for (std::uint64_t number = first_number; number < first_number + segments; ++number) indexer.add(world.scan(number), 77);
     world.store(indexer);
     CHECK(indexer.counters().written == 2); // one object of the index a side of the border
     const auto index = world.stored();
@@ -120,6 +120,7 @@ TEST_CASE("in order every note but the last is complete", "[daemon]") {
         archive::RunNote::of(bytes_of(IndexWorld::pages()), pg::Lsn(first_number * index_segment_bytes), WrittenWal::page_bytes);
     CHECK(commits == whole.note.commits);
     CHECK(index.notes.front().second.first_commit->xid == 1000);
+    CHECK(index.notes.front().second.stored_bytes == 77);
 }
 
 TEST_CASE("an index object that is damaged is replaced, and what was noted of another cluster too", "[daemon]") {
@@ -130,7 +131,7 @@ TEST_CASE("an index object that is damaged is replaced, and what was noted of an
     };
     put("not what zstd writes");
     CommitIndexer indexer(world.archive);
-    indexer.add(world.scan(first_number));
+    indexer.add(world.scan(first_number), 77);
     world.store(indexer);
     CHECK(world.stored().notes.size() == 1);
     auto others = world.stored();
@@ -140,7 +141,7 @@ TEST_CASE("an index object that is damaged is replaced, and what was noted of an
     others.notes.emplace_back(first_number + 1, archive::WalNote());
     world.backend.loop.run(archive::write_index(world.archive, others, {}));
     CommitIndexer next(world.archive);
-    next.add(world.scan(first_number));
+    next.add(world.scan(first_number), 77);
     world.store(next);
     CHECK(world.stored().notes.size() == 1);
 }

@@ -138,6 +138,7 @@ TEST_CASE("notes survive their document, and what is none is told so", "[archive
              pg::Lsn(6));
     note.add(pg::TransactionEnd{false, 10, Time(), {}}, pg::Lsn(6), pg::Lsn(7));
     note.add(pg::RestorePoint{"a \"name\"", Time()}, pg::Lsn(7), pg::Lsn(8));
+    note.stored_bytes = 4711;
     note.add(pg::Checkpoint{true, pg::Lsn(1), pg::TimelineId(1), pg::TimelineId(1), 5, Time()}, pg::Lsn(8), pg::Lsn(9));
     put_note(block, 3, note);
     put_note(block, 2, WalNote());

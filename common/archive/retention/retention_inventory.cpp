@@ -44,14 +44,9 @@ using Segments = std::set<pg::Segment>;
 Segments segments_of(const Inventory& inventory) {
     Segments segments;
     for (const auto& object : inventory.wal_objects) {
-        const auto& path = object.key.path();
-        const auto name = segment_of_wal_object(path);
-        if (name.empty()) continue;
-        const auto rest = std::string_view(path).substr(wal_folder.size() + pg::segment_digits);
-        const bool whole =
-            rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr);
-        const auto segment = pg::parse_segment(name, inventory.segment_bytes);
-        if (whole && segment && object.bytes > 0) segments.insert(*segment);
+        const auto name = stored_segment(object.key.path());
+        if (name.empty() || object.bytes == 0) continue;
+        if (const auto segment = pg::parse_segment(name, inventory.segment_bytes)) segments.insert(*segment);
     }
     return segments;
 }

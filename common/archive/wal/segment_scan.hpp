@@ -14,6 +14,7 @@ struct ScannedSegment {
     pg::Segment segment;
     std::uint64_t segment_bytes = 0;
     RunNote run;
+    std::uint64_t stored_bytes = 0; ///< of its object, where that is known
 };
 
 /// Notes a segment while it is read to be packed, piece by piece, in whatever order several threads read it.

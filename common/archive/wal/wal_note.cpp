@@ -58,6 +58,7 @@ json json_of(std::uint64_t number, const WalNote& note) {
     if (!note.samples.empty()) document["samples"] = json_of(note.samples);
     if (!note.restore_points.empty()) document["restore_points"] = json_of(note.restore_points);
     if (!note.checkpoints.empty()) document["checkpoints"] = json_of(note.checkpoints);
+    if (note.stored_bytes > 0) document["stored_bytes"] = note.stored_bytes;
     return document;
 }
 
@@ -109,6 +110,7 @@ WalNote note_of(const json& document) {
     read_list(document, "samples", note.samples, WalNote::samples_max);
     read_list(document, "restore_points", note.restore_points, WalNote::points_max);
     read_list(document, "checkpoints", note.checkpoints, WalNote::checkpoints_max);
+    note.stored_bytes = document.value("stored_bytes", std::uint64_t{0});
     return note;
 }
 

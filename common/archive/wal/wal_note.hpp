@@ -47,6 +47,7 @@ struct WalNote {
     std::vector<NotedEnd> samples;                 ///< the last commit of each part of the run, without the very last
     std::vector<NotedPoint> restore_points;
     std::vector<NotedCheckpoint> checkpoints;
+    std::uint64_t stored_bytes = 0; ///< of the object that it was stored as; 0: not known
     friend bool operator==(const WalNote&, const WalNote&) = default;
 
     static constexpr std::size_t samples_max = 64, points_max = 64, checkpoints_max = 16;

@@ -53,12 +53,6 @@ private:
         }
     }
 
-    static bool is_segments(std::string_view object) {
-        const auto stem = object.substr(0, pg::segment_digits), rest = object.substr(stem.size());
-        return pg::wal_file_kind(stem) == pg::WalFileKind::segment &&
-               (rest.empty() || rest == "." || (rest[0] == '.' && codec::compression_by_suffix(rest.substr(1)) != nullptr));
-    }
-
     /// A segment of the map's group that was put in the place of another one since; empty: none was. Segments that are stored
     /// while the map is made are no later ones.
     std::string stored_behind(const std::string& name) {
@@ -72,7 +66,7 @@ private:
             const auto file = std::string_view(object.key.path()).substr(archive::wal_folder.size());
             if (file.starts_with(name))
                 map = std::max(map, object.modified);
-            else if (is_segments(file) && object.modified > segment) {
+            else if (!archive::stored_segment(object.key.path()).empty() && object.modified > segment) {
                 segment = object.modified;
                 later = file;
             }

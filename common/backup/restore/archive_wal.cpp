@@ -73,8 +73,8 @@ private:
 } // namespace
 
 ArchiveWal::ArchiveWal(archive::Archive& archive, const LoadedView& loaded, bool use_index, std::stop_token stop)
-    : archive_(archive), view_(loaded.view), system_(loaded.system), use_index_(use_index), stop_(std::move(stop)),
-      finder_(std::make_unique<archive::WalFinder>(archive)) {}
+    : archive_(archive), view_(loaded.view), stored_bytes_(loaded.stored_bytes), system_(loaded.system), use_index_(use_index),
+      stop_(std::move(stop)), finder_(std::make_unique<archive::WalFinder>(archive)) {}
 
 ArchiveWal::~ArchiveWal() { const OnIoThread handed_over(archive_.io, std::move(finder_)); }
 
@@ -93,6 +93,19 @@ void ArchiveWal::load(archive::IndexPlace place) {
             archive_.log.warn("{}; the WAL is read instead", error.what());
         }
     }
+    const auto of_other_wal =
+        std::erase_if(block.notes, [&](const auto& one) { return !is_of(one.second, {place.timeline, one.first}); });
+    if (of_other_wal > 0)
+        archive_.log.warn("the commit-time index is of other objects than are stored, for {} segments from {} on: they are read "
+                          "instead; walg restorable --rebuild notes them anew",
+                          of_other_wal, name_of({place.timeline, place.block * archive::index_block_segments}));
+}
+
+bool ArchiveWal::is_of(const archive::WalNote& note, pg::Segment segment) const {
+    if (note.stored_bytes == 0) return true; // nobody knows
+    const auto [first, last] =
+        std::ranges::equal_range(stored_bytes_, segment, {}, &std::pair<pg::Segment, std::uint64_t>::first);
+    return first == last || std::ranges::any_of(first, last, [&](const auto& one) { return one.second == note.stored_bytes; });
 }
 
 std::optional<archive::WalNote> ArchiveWal::indexed(pg::Segment segment) {
@@ -184,6 +197,8 @@ void ArchiveWal::keep(pg::Segment segment, const std::optional<archive::RunNote>
     archive::WalNote note;
     note.complete = false;
     if (run) note = run->closed();
+    const auto stored = std::ranges::equal_range(stored_bytes_, segment, {}, &std::pair<pg::Segment, std::uint64_t>::first);
+    if (stored.size() == 1) note.stored_bytes = stored.front().second;
     const auto place = archive::IndexPlace::of(segment);
     auto& block = blocks_[place];
     block.timeline = segment.timeline;

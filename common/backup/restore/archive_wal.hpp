@@ -35,6 +35,8 @@ public:
 private:
     std::string name_of(pg::Segment segment) const { return pg::segment_name(segment, view_.segment_bytes); }
     void load(archive::IndexPlace place);
+    /// Whether a note is of what is stored now. WAL may have been put in its place by one who keeps no index.
+    bool is_of(const archive::WalNote& note, pg::Segment segment) const;
     awaitable<std::optional<archive::RunNote>> scanned(pg::Segment segment, std::optional<pg::Segment> next);
     std::optional<archive::WalNote> find(pg::Segment segment);
     void keep(pg::Segment segment, const std::optional<archive::RunNote>& run);
@@ -43,6 +45,7 @@ private:
 
     archive::Archive& archive_;
     const ArchiveView& view_;
+    const std::vector<std::pair<pg::Segment, std::uint64_t>>& stored_bytes_;
     const std::optional<pg::SystemIdentifier> system_;
     const bool use_index_;
     const std::stop_token stop_;

@@ -84,8 +84,8 @@ std::string history_text(Archive& archive, archive::WalFinder& finder, const std
 
 /// WAL files, without suffixes.
 struct WalNames {
-    std::vector<std::string> all;
-    std::vector<std::string> newest; ///< segments, those stored last first; not all of them
+    std::vector<std::pair<std::string, std::uint64_t>> all; ///< with their objects' sizes
+    std::vector<std::string> newest;                        ///< segments, those stored last first; not all of them
 };
 
 /// Of the objects of their folder.
@@ -105,7 +105,7 @@ template <class Objects> WalNames names_of_wal(const Objects& objects) {
         if (!pg::wal_file_kind(name)) continue;
         if (pg::wal_file_kind(name) == pg::WalFileKind::segment) newest.emplace(object.modified, name);
         if (newest.size() > newest_max) newest.erase(std::prev(newest.end()));
-        names.all.push_back(std::move(name));
+        names.all.emplace_back(std::move(name), object.bytes);
     }
     for (const auto& [modified, name] : newest) names.newest.push_back(name);
     return names;
@@ -153,14 +153,18 @@ void load_wal(Archive& archive, archive::WalFinder& finder, const WalNames& name
     auto& view = loaded.view;
     view.segment_bytes = segment_bytes_of(archive, finder, names.newest, stop);
     view.histories.emplace(pg::TimelineId(1), pg::TimelineHistory{pg::TimelineId(1), {}});
-    for (const auto& name : names.all) {
+    for (const auto& [name, bytes] : names.all) {
         const auto kind = pg::wal_file_kind(name);
         if (kind == pg::WalFileKind::history) {
             load_history(archive, finder, name, view, stop);
         } else if (kind == pg::WalFileKind::segment) {
-            if (const auto segment = pg::parse_segment(name, view.segment_bytes)) view.segments.insert(*segment);
+            const auto segment = pg::parse_segment(name, view.segment_bytes);
+            if (!segment) continue;
+            view.segments.insert(*segment);
+            loaded.stored_bytes.emplace_back(*segment, bytes);
         }
     }
+    std::ranges::sort(loaded.stored_bytes);
     view.add_missing_histories();
 }
 

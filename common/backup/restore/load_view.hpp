@@ -7,6 +7,8 @@
 #include <map>
 #include <optional>
 #include <stop_token>
+#include <utility>
+#include <vector>
 
 namespace walgd::backup {
 
@@ -15,6 +17,7 @@ struct LoadedView {
     ArchiveView view;
     std::optional<pg::SystemIdentifier> system; ///< nothing: the archive is empty
     std::map<std::string, archive::Sentinel> sentinels;
+    std::vector<std::pair<pg::Segment, std::uint64_t>> stored_bytes; ///< of each segment's object, sorted; of more than one each
 };
 /// Lists backups, WAL and index. Backups of another system, and those whose sentinel cannot be read, are left out and logged.
 /// `wal_objects`: what is under wal_005/, where it has been listed.

@@ -95,7 +95,9 @@ public:
             parser->body_limit(boost::none);
             parser->skip(without_body);
             error_code error;
-            while (!error && !parser->is_header_done()) error = co_await parse(*parser);
+            while (!error && !parser->is_header_done()) {
+                error = co_await parse(*parser);
+            }
             heard = heard || parser->got_some();
             if (error) give_up("no answer from", error);
             // 100 Continue and its like come before the answer, also where nobody asked for them.
@@ -229,7 +231,9 @@ private:
         Parser parser;
         parser.skip(true);
         error_code error;
-        while (!error && !parser.is_header_done()) error = co_await parse(parser);
+        while (!error && !parser.is_header_done()) {
+            error = co_await parse(parser);
+        }
         if (error) give_up("no way to", error);
         const auto status = parser.get().result_int();
         if (status / 100 == 2) co_return;
