@@ -295,7 +295,10 @@ std::vector<std::uint64_t> check_backup_tar(archive::Archive& archive, const sto
     });
 }
 
-ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+namespace {
+
+void read_files_metadata(archive::Archive& archive, const storage::ObjectKey& key,
+                         archive::FilesMetadataReader::Callbacks callbacks, std::stop_token stop) {
     struct Parser : codec::Sink {
         Parser(archive::FilesMetadataReader::Callbacks callbacks, const std::string& object)
             : reader(std::move(callbacks), object) {}
@@ -303,6 +306,15 @@ ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectK
         void finish() override { reader.finish(); }
         archive::FilesMetadataReader reader;
     };
+    naming(key.path(), [&] {
+        Parser parser(std::move(callbacks), key.path());
+        read_object(archive, key, parser, stop);
+    });
+}
+
+} // namespace
+
+ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
     ToldFiles told;
     archive::FilesMetadataReader::Callbacks callbacks;
     callbacks.tar_member = [&told](std::string_view tar, std::string_view) { told.tars.emplace(tar); };
@@ -310,11 +322,21 @@ ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectK
         const auto relative = relative_member(member);
         if (!file.is_skipped && !is_of_one_backup(relative)) told.files.push_back(hash_of_name(relative));
     };
-    naming(key.path(), [&] {
-        Parser parser(std::move(callbacks), key.path());
-        read_object(archive, key, parser, stop);
-    });
+    read_files_metadata(archive, key, std::move(callbacks), std::move(stop));
     return told;
+}
+
+std::vector<std::string> names_of_files(archive::Archive& archive, const storage::ObjectKey& key,
+                                        const std::vector<std::uint64_t>& files, std::size_t count, std::stop_token stop) {
+    std::vector<std::string> names;
+    archive::FilesMetadataReader::Callbacks callbacks;
+    callbacks.tar_member = [](std::string_view, std::string_view) {};
+    callbacks.file = [&](std::string_view member, const archive::FileDescription&) {
+        const auto relative = relative_member(member);
+        if (names.size() < count && std::ranges::binary_search(files, hash_of_name(relative))) names.push_back(relative);
+    };
+    read_files_metadata(archive, key, std::move(callbacks), std::move(stop));
+    return names;
 }
 
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {

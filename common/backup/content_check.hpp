@@ -43,6 +43,9 @@ struct ToldFiles {
 };
 /// A files_metadata.json: that it is one.
 ToldFiles check_files_metadata(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
+/// The names that a files_metadata.json has for some of ToldFiles::files (sorted): the first `count` of them.
+std::vector<std::string> names_of_files(archive::Archive& archive, const storage::ObjectKey& key,
+                                        const std::vector<std::uint64_t>& files, std::size_t count, std::stop_token stop);
 
 /// Another JSON document of a backup: that it is one.
 void check_document(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);

@@ -11,13 +11,15 @@ namespace walgd::backup {
 /// (hash_of_name()): 8 bytes a file, until the last of a backup's objects was read. For several threads.
 class NamedFiles {
 public:
-    /// `backup` has one part more. Before anything of it comes.
-    void expect_part(const std::string& backup);
+    /// `backup`, of so many parts, will be read whole. Of others nothing is kept.
+    void expect(const std::string& backup, std::size_t parts);
     void named(const std::string& backup, std::vector<std::uint64_t> files);
     void held(const std::string& backup, const std::vector<std::uint64_t>& members);
+    /// One of its objects cannot be read: nothing more is kept of it.
+    void give_up(const std::string& backup);
 
-    /// Backups and how many of their files are in none of their parts; only of those that were read to the end.
-    const std::map<std::string, std::size_t>& lost() const { return lost_; }
+    /// Backups, and the files that are in none of their parts.
+    const std::map<std::string, std::vector<std::uint64_t>>& lost() const { return lost_; }
 
 private:
     struct Backup {
@@ -25,11 +27,12 @@ private:
         bool has_metadata = false;
         std::vector<std::uint64_t> named, held;
     };
-    void compare(const std::string& name, Backup& backup);
+    using Backups = std::map<std::string, Backup>;
+    void compare_if_read(Backups::iterator backup);
 
     std::mutex mutex_;
-    std::map<std::string, Backup> backups_;
-    std::map<std::string, std::size_t> lost_;
+    Backups expected_;
+    std::map<std::string, std::vector<std::uint64_t>> lost_;
 };
 
 } // namespace walgd::backup

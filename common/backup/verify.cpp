@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <map>
 #include <mutex>
 #include <random>
@@ -24,6 +25,7 @@ namespace {
 /// Objects that are younger may have others beside them that a listing does not show yet.
 constexpr std::chrono::minutes listing_lag{1};
 constexpr std::uint64_t verify_state_bytes_max = 16 << 20;
+constexpr std::size_t named_files_max = 5;
 
 class Verification {
 public:
@@ -34,6 +36,7 @@ public:
 
     VerifyReport run() {
         choose();
+        expect_whole_backups();
         const auto done = read();
         for (const auto& path : gone_) note({path, "it is not there, and files_metadata.json names it"});
         note_lost_files();
@@ -81,10 +84,6 @@ private:
     }
 
     void choose() {
-        for (const auto& object : inventory_.backup_objects) {
-            const auto folder = archive::backup_of_data_object(object.key.path());
-            if (archive::is_tar_of(folder, object.key.path())) named_files_.expect_part(std::string(folder));
-        }
         for (const auto& object : inventory_.wal_objects) chosen_.push_back(&object);
         for (const auto& object : inventory_.backup_objects) chosen_.push_back(&object);
         if (options_.since_last) {
@@ -101,6 +100,27 @@ private:
         std::ranges::sample(chosen_, std::back_inserter(some), static_cast<std::ptrdiff_t>(options_.sample),
                             std::mt19937(std::random_device{}()));
         chosen_ = std::move(some);
+    }
+
+    /// Whether a backup has all files that its metadata names is only known of those of which everything is read.
+    void expect_whole_backups() {
+        struct Objects {
+            std::size_t held = 0, chosen = 0, parts = 0;
+        };
+        std::map<std::string, Objects, std::less<>> backups;
+        for (const auto& object : inventory_.backup_objects) ++backups[folder_of(object)].held;
+        for (const auto* object : chosen_) {
+            auto& backup = backups[folder_of(*object)];
+            ++backup.chosen;
+            backup.parts += archive::is_tar_of(folder_of(*object), object->key.path());
+        }
+        for (const auto& [name, objects] : backups) {
+            if (objects.parts > 0 && objects.chosen == objects.held) named_files_.expect(name, objects.parts);
+        }
+    }
+
+    static std::string folder_of(const archive::HeldObject& object) {
+        return std::string(archive::backup_of_data_object(object.key.path()));
     }
 
     std::optional<VerifyState> last_state() const {
@@ -171,6 +191,7 @@ private:
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::corrupt) throw;
             note({path, error.what()});
+            named_files_.give_up(folder_of(object));
         }
         read ? ++report_.objects : ++report_.foreign;
         if (read) report_.bytes += object.bytes;
@@ -210,12 +231,14 @@ private:
     }
 
     void note_lost_files() {
-        for (const auto& [backup, count] : named_files_.lost()) {
+        for (const auto& [backup, files] : named_files_.lost()) {
             const auto folder = archive::tar_folder(backup);
             const bool of_a_gone_part = std::ranges::any_of(gone_, [&](const auto& path) { return path.starts_with(folder); });
-            if (!of_a_gone_part)
-                note({archive::files_metadata_key(backup).path(),
-                      fmt::format("it names {} files that none of the backup's parts has", count)});
+            if (of_a_gone_part) continue;
+            const auto metadata = archive::files_metadata_key(backup);
+            const auto names = names_of_files(archive_, metadata, files, named_files_max, stop_);
+            note({metadata.path(), fmt::format("it names {} files that none of the backup's parts has: {}{}", files.size(),
+                                               fmt::join(names, ", "), files.size() > names.size() ? ", ..." : "")});
         }
     }
 
