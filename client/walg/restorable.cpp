@@ -151,7 +151,7 @@ private:
             std::optional<pg::Segment> next;
             if (numbers.contains(number + 1)) next = path.segment(number + 1);
             wal.read(
-                path.segment(number), next, pg::Wanted::moments, printer, [&printer] { return printer.enough(); },
+                path.segment(number), next, pg::Wanted::noted, printer, [&printer] { return printer.enough(); },
                 [&printer](int version) { printer.set_version(version); });
         }
     }

@@ -10,10 +10,12 @@
 #include "common/backup/restore/load_view.hpp"
 #include "common/backup/restore/preflight.hpp"
 #include "common/backup/restore/recovery_settings.hpp"
+#include "common/backup/restore/wal_requirements.hpp"
 #include "common/base/files.hpp"
 
 #include <filesystem>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
@@ -92,7 +94,10 @@ public:
         context.log.info("ok: {} can be reached; the last commit will be {}", target.text(), last_commit_text(plan));
         if (check_) return finish(plan, target, "checked");
         bool was_standby = false;
-        fetch_.last_step = [&] { was_standby = write_settings(context, plan, target); };
+        fetch_.last_step = [&] {
+            backup::make_tablespace_folders(later_folders_, fetch_.destination);
+            was_standby = write_settings(context, plan, target);
+        };
         fetch(context, plan);
         if (was_standby)
             context.log.warn("the backup's standby.signal was removed: with it PostgreSQL would not end its recovery");
@@ -114,7 +119,9 @@ private:
         for (;;) {
             const auto plan = planned(context, loaded, target, damage);
             try {
-                context.log.info("ok: backup {}", backup::check_chain(context.archive(), plan.backup.name, context.stop));
+                const auto checked = backup::check_chain(context.archive(), plan.backup.name, context.stop);
+                context.log.info("ok: backup {}", checked.text);
+                if (checked.control) warn_of_settings(context, plan, checked.control->settings);
                 return plan;
             } catch (const Error& error) {
                 if (error.kind() != ErrorKind::corrupt || !backup_.empty()) throw;
@@ -123,6 +130,15 @@ private:
             }
             std::erase_if(loaded.view.backups, [&](const auto& one) { return one.name == plan.backup.name; });
         }
+    }
+
+    static void warn_of_settings(Context& context, const backup::MomentPlan& plan, const pg::StandbySettings& before) {
+        const auto raised = backup::raised_settings(plan.requirements, before);
+        if (!raised.empty())
+            context.log.warn(
+                "the server's settings were raised after the backup: {}. With lower ones and hot_standby on, recovery "
+                "ends or pauses there: set them in the restored configuration before the start",
+                fmt::join(raised, ", "));
     }
 
     /// Where no other backup leads there either, `damage` is the cause.
@@ -159,6 +175,10 @@ private:
         context.log.info("ok: {}", backup::check_place(fetch_.destination, sentinel, fetch_.restore_spec));
         constexpr int per_major = 10000;
         const auto major = sentinel.pg_version / per_major;
+        later_folders_ = backup::check_later_tablespaces(
+            plan.requirements, backup::places_of_tablespaces(sentinel, fetch_.restore_spec), fetch_.destination, major);
+        if (!later_folders_.empty())
+            context.log.info("ok: recovery makes tablespaces in {}, as the WAL says", fmt::join(later_folders_, ", "));
         const auto found = backup::find_postgres(major, programs_);
         std::string others;
         for (const auto& other : found.others) others += (others.empty() ? ": there is " : ", ") + other;
@@ -243,6 +263,7 @@ private:
     backup::FetchOptions fetch_;
     TargetOptions target_;
     std::string timeline_ = "latest", action_ = "pause", backup_, restore_spec_file_, restore_command_, programs_, log_file_;
+    std::vector<std::string> later_folders_; ///< of tablespaces that recovery makes
     bool check_ = false, without_index_ = false, start_ = false, json_ = false;
 };
 

@@ -8,7 +8,6 @@
 #include "common/backup/member_name.hpp"
 #include "common/base/naming.hpp"
 #include "common/codec/tar_reader.hpp"
-#include "common/pg/control_file.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -270,15 +269,15 @@ void read_tar(archive::Archive& archive, const storage::ObjectKey& key, codec::T
 
 } // namespace
 
-BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop) {
+std::optional<pg::ControlFile> read_backup_control(archive::Archive& archive, const storage::ObjectKey& key,
+                                                   std::stop_token stop) {
     ControlCheck control(key.path());
     try {
         read_tar(archive, key, control, std::move(stop));
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::corrupt) throw;
     }
-    if (!control.found) return {};
-    return {control.found->block_bytes, control.found->data_checksum_version != 0, control.found->relation_file_bytes};
+    return control.found;
 }
 
 std::vector<std::uint64_t> check_backup_tar(archive::Archive& archive, const storage::ObjectKey& key, const BackupSpan& span,

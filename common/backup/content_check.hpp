@@ -1,6 +1,7 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/backup/page_scan.hpp"
+#include "common/pg/control_file.hpp"
 #include "common/pg/lsn.hpp"
 #include "common/pg/wal_check.hpp"
 
@@ -28,8 +29,9 @@ std::optional<Blob> unpack_segment(archive::Archive& archive, const storage::Obj
                                    std::stop_token stop);
 void check_segment(const storage::ObjectKey& key, ByteView content, pg::WalCheck& wal);
 
-/// As its pg_control tells; `key`: of its pg_control tar. The usual ones, where that is damaged: its own check says so.
-BackupPages read_backup_pages(archive::Archive& archive, const storage::ObjectKey& key, std::stop_token stop);
+/// The pg_control in a backup's pg_control tar (`key`); nothing where that is damaged: its own check says so.
+std::optional<pg::ControlFile> read_backup_control(archive::Archive& archive, const storage::ObjectKey& key,
+                                                   std::stop_token stop);
 
 /// A tar of a backup: its members, and the page headers and checksums of relations, whole or in increments. Of a pg_control tar,
 /// that file's checksum. Returns its members' names, as hash_of_name() has them.

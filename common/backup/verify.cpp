@@ -301,9 +301,10 @@ private:
         const auto stem = archive::tar_folder(backup) + "pg_control.tar";
         const auto control = std::ranges::find_if(inventory_.backup_objects,
                                                   [&stem](const auto& object) { return object.key.path().starts_with(stem); });
-        const auto pages = control == inventory_.backup_objects.end()
-                               ? BackupPages()
-                               : read_backup_pages(archive_, control->key, std::move(stop));
+        std::optional<pg::ControlFile> found;
+        if (control != inventory_.backup_objects.end()) found = read_backup_control(archive_, control->key, std::move(stop));
+        BackupPages pages; // the usual ones, where nobody tells
+        if (found) pages = {found->block_bytes, found->data_checksum_version != 0, found->relation_file_bytes};
         return pages_.emplace(backup, pages).first->second;
     }
 

@@ -28,7 +28,7 @@ constexpr std::uint32_t block_bytes_min = 1024, block_bytes_max = 32768;
 
 // All versions have these there.
 constexpr std::size_t state_at = 16, checkpoint_at = 32, redo_at = 40, checkpoint_timeline_at = 48, min_recovery_at = 136,
-                      min_recovery_timeline_at = 144;
+                      min_recovery_timeline_at = 144, wal_level_at = 172, max_connections_at = 180;
 
 } // namespace
 
@@ -51,6 +51,9 @@ ControlFile parse_control_file(ByteView bytes, const std::string& path) {
     control.wal_segment_bytes = number_at<std::uint32_t>(bytes, layout.wal_segment_bytes);
     control.data_checksum_version = number_at<std::uint32_t>(bytes, layout.data_checksum_version);
     control.checkpoint = Lsn(number_at<std::uint64_t>(bytes, checkpoint_at));
+    control.settings.wal_level = number_at<std::uint32_t>(bytes, wal_level_at);
+    for (std::size_t index = 0; index < StandbySettings::names.size(); ++index)
+        control.settings.values[index] = number_at<std::uint32_t>(bytes, max_connections_at + index * sizeof(std::uint32_t));
     control.redo = Lsn(number_at<std::uint64_t>(bytes, redo_at));
     control.min_recovery = Lsn(number_at<std::uint64_t>(bytes, min_recovery_at));
     control.timeline = TimelineId(std::max(number_at<std::uint32_t>(bytes, checkpoint_timeline_at),

@@ -1,6 +1,7 @@
 #pragma once
 #include "common/base/bytes.hpp"
 #include "common/pg/lsn.hpp"
+#include "common/pg/standby_settings.hpp"
 
 #include <string>
 
@@ -23,6 +24,7 @@ struct ControlFile {
     Lsn checkpoint{0};                       ///< the latest one's record
     Lsn redo{0};                             ///< where replay begins after it: what was changed before is on disk
     TimelineId timeline{0};                  ///< of that checkpoint, or of min_recovery where that is later
+    StandbySettings settings;                ///< of the server when it started, or of the primary that it follows
     Lsn min_recovery{0};                     ///< WAL that must be replayed before the cluster is consistent; 0 on a primary
 };
 

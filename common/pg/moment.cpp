@@ -1,69 +1,19 @@
 #include "common/pg/moment.hpp"
 
+#include "common/pg/record_data.hpp"
+
 #include <algorithm>
-#include <cstring>
 
 namespace walgd::pg {
 
 namespace {
 
-// The parts before a record's main data (src/include/access/xlogrecord.h).
-constexpr unsigned short_data = 255, long_data = 254, origin = 253, top_level_xid = 252;
 constexpr unsigned xact_has_info = 0x80; // of a transaction's record
 // xl_xact_xinfo, src/include/access/xact.h
 constexpr std::uint32_t has_database = 1U << 0, has_subtransactions = 1U << 1, has_relations = 1U << 2,
                         has_invalidations = 1U << 3, has_twophase = 1U << 4, has_dropped_statistics = 1U << 8;
 constexpr std::size_t database_bytes = 8, relation_bytes = 12, invalidation_bytes = 16;
 constexpr std::size_t restore_point_name_bytes = 64;
-
-/// Takes numbers off the front; once something is missing, nothing more comes.
-class Fields {
-public:
-    explicit Fields(ByteView bytes) : bytes_(bytes) {}
-    template <class T> T take() {
-        T number{};
-        if (!need(sizeof number)) return number;
-        std::memcpy(&number, bytes_.data(), sizeof number);
-        bytes_ = bytes_.subspan(sizeof number);
-        return number;
-    }
-    void skip(std::uint64_t bytes) {
-        if (need(bytes)) bytes_ = bytes_.subspan(static_cast<std::size_t>(bytes));
-    }
-    /// A count, then so many items of a size.
-    void skip_items(std::size_t item_bytes) { skip(std::uint64_t{take<std::uint32_t>()} * item_bytes); }
-    ByteView rest() const { return bytes_; }
-    bool good() const { return good_; }
-
-private:
-    bool need(std::uint64_t bytes) {
-        if (bytes > bytes_.size()) good_ = false;
-        if (!good_) bytes_ = {};
-        return good_;
-    }
-    ByteView bytes_;
-    bool good_ = true;
-};
-
-/// The main data of a record that refers to no blocks; nothing where it does.
-std::optional<ByteView> main_data(ByteView record) {
-    Fields fields(record.subspan(RecordHeader::bytes));
-    for (;;) {
-        const auto id = fields.take<std::uint8_t>();
-        if (!fields.good()) return std::nullopt;
-        if (id == short_data || id == long_data) {
-            const auto bytes = id == short_data ? fields.take<std::uint8_t>() : fields.take<std::uint32_t>();
-            if (!fields.good()) return std::nullopt;
-            return fields.rest().first(std::min<std::size_t>(bytes, fields.rest().size()));
-        }
-        if (id == origin)
-            fields.skip(sizeof(std::uint16_t));
-        else if (id == top_level_xid)
-            fields.skip(sizeof(std::uint32_t));
-        else
-            return std::nullopt;
-    }
-}
 
 std::size_t dropped_statistics_bytes(int version) { return version >= 18 ? 16 : 12; }
 

@@ -17,7 +17,8 @@ constexpr std::uint16_t kinds(std::initializer_list<unsigned> infos) {
     return static_cast<std::uint16_t>(bits);
 }
 constexpr auto xlog_kinds = kinds({xlog_kind::shutdown_checkpoint, xlog_kind::online_checkpoint, xlog_kind::segment_switch,
-                                   xlog_kind::restore_point, xlog_kind::end_of_recovery});
+                                   xlog_kind::parameter_change, xlog_kind::restore_point, xlog_kind::end_of_recovery});
+constexpr auto tablespace_kinds = kinds({tablespace_kind::create});
 constexpr auto xact_kinds = kinds({xact_kind::commit, xact_kind::abort, xact_kind::commit_prepared, xact_kind::abort_prepared});
 
 unsigned byte_at(ByteView bytes, std::size_t offset) { return std::to_integer<unsigned>(bytes[offset]); }
@@ -36,6 +37,7 @@ RecordHeader RecordHeader::parse(ByteView first, Lsn begin) {
 bool RecordScan::wants(unsigned manager, unsigned info) const {
     if (start_.wanted == Wanted::all) return true;
     if (manager == manager::xlog) return (xlog_kinds >> (info >> 4) & 1) != 0;
+    if (manager == manager::tablespace) return (tablespace_kinds >> (info >> 4) & 1) != 0;
     return manager == manager::xact && (xact_kinds >> ((info & xact_kind::mask) >> 4) & 1) != 0;
 }
 

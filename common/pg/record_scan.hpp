@@ -7,15 +7,18 @@
 
 namespace walgd::pg {
 
-/// Resource managers and their record kinds (src/include/access/rmgrlist.h, catalog/pg_control.h, access/xact.h), as far as a
-/// restore asks for them; the same in PostgreSQL 13 to 18. A kind is the upper half of xl_info, for transactions without its
-/// highest bit.
+/// Resource managers and their record kinds (src/include/access/rmgrlist.h, catalog/pg_control.h, access/xact.h,
+/// commands/tablespace.h), as far as a restore asks for them; the same in PostgreSQL 13 to 18. A kind is the upper half of
+/// xl_info, for transactions without its highest bit.
 namespace manager {
-inline constexpr unsigned xlog = 0, xact = 1;
+inline constexpr unsigned xlog = 0, xact = 1, tablespace = 5;
 }
 namespace xlog_kind {
-inline constexpr unsigned shutdown_checkpoint = 0x00, online_checkpoint = 0x10, segment_switch = 0x40, restore_point = 0x70,
-                          end_of_recovery = 0x90;
+inline constexpr unsigned shutdown_checkpoint = 0x00, online_checkpoint = 0x10, segment_switch = 0x40, parameter_change = 0x60,
+                          restore_point = 0x70, end_of_recovery = 0x90;
+}
+namespace tablespace_kind {
+inline constexpr unsigned create = 0x00;
 }
 namespace xact_kind {
 inline constexpr unsigned commit = 0x00, prepare = 0x10, abort = 0x20, commit_prepared = 0x30, abort_prepared = 0x40, mask = 0x70;
@@ -35,7 +38,7 @@ struct RecordHeader {
 
 /// Which records are handed over.
 enum class Wanted {
-    moments, ///< ends of transactions, restore points, checkpoints, ends of recovery, segment switches
+    noted, ///< what parse_moment() and parse_requirement() know, and segment switches
     all,
 };
 
@@ -59,7 +62,7 @@ public:
         Lsn at{0}; ///< of the first page
         std::uint16_t magic = 0;
         std::uint32_t page_bytes = 8192;
-        Wanted wanted = Wanted::moments;
+        Wanted wanted = Wanted::noted;
     };
     RecordScan(Start start, RecordSink& sink) : start_(start), sink_(sink), at_(start.at) {}
 

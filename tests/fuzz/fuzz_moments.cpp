@@ -16,9 +16,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (error.kind() != ErrorKind::corrupt) std::abort();
     }
     if (size < 2) return 0;
-    for (const int version : {13, 15, 18}) {
-        const std::size_t header_bytes = pg::RecordHeader::bytes;
-        if (size >= header_bytes) pg::parse_moment(pg::RecordHeader::parse(bytes, pg::Lsn(0)), bytes, version);
+    const std::size_t header_bytes = pg::RecordHeader::bytes;
+    if (size >= header_bytes) {
+        const auto header = pg::RecordHeader::parse(bytes, pg::Lsn(0));
+        for (const int version : {13, 15, 18}) pg::parse_moment(header, bytes, version);
+        pg::parse_requirement(header, bytes);
     }
     // Pages whose headers are right, but for what the input says of the record that goes on.
     std::vector<std::byte> pages(bytes.begin() + 1, bytes.end());

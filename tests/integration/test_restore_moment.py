@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -251,6 +252,90 @@ class RestoreMoment(TestCase):
         refused = story.daemon.walg("restore", data, "--target-name", "here", "--target-action", "promote", "--start", "--pg-bin", story.cluster.programs, check=False)
         self.assertEqual(refused.returncode, 1)
         self.assertRegex(refused.stderr, "PostgreSQL stopped at LSN .*, before restore point 'here' at ")
+
+    def test_a_tablespace_of_after_the_backup_is_made_and_never_in_anothers(self):
+        """Recovery makes it where the WAL says: on the host of the cluster that would be that cluster's own folder."""
+        for version in (13, 18):
+            with self.subTest(version=version):
+                story = self.small_story(version, transactions=3)
+                story.daemon.start()
+                story.cluster.start()
+                place, data = self.scratch.folder("fast") / "disk", self.scratch.path / "new"
+                place.mkdir()
+                self.scratch.own(place)
+                story.cluster.psql("select pg_create_restore_point('before')")
+                story.cluster.psql(f"create tablespace fast location '{place}'")
+                story.cluster.psql("create table quick tablespace fast as select n from generate_series(1, 1000) n")
+                story.end()
+                held = sorted(place.rglob("*"))
+                for words in ([], ["--check"], ["--check", "--without-index"]):
+                    refused = story.daemon.walg("restore", data, *words, check=False)
+                    self.assertEqual(refused.returncode, 1)
+                    self.assertRegex(refused.stderr, f"recovery makes tablespace [0-9]+ in {place} .*, where a cluster has its tablespace already: it would write into {place}/PG_{version}_")
+                    self.assertFalse(data.exists())
+                advised, = re.findall("--target-lsn ([0-9A-F/]+) --target-exclusive", refused.stderr)
+                for words in (["--target-name", "before"], ["--target-lsn", advised, "--target-exclusive"]):
+                    self.assertEqual(story.daemon.walg("restore", data, "--check", *words).returncode, 0)
+                self.assertEqual(sorted(place.rglob("*")), held)
+                place.rename(place.parent / "away")
+                said = story.daemon.walg("restore", data, "--target-action", "promote", "--start", "--pg-bin", story.cluster.programs)
+                self.addCleanup(run, [story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], check=False)
+                self.assertIn(f"ok: recovery makes tablespaces in {place}, as the WAL says", said.stderr)
+                restored = Story.__new__(Story)
+                restored.__dict__.update(story.__dict__)
+                restored.adopt(data)
+                self.assertEqual(restored.cluster.psql("select count(*) from quick"), "1000")
+                run([story.cluster.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
+                self.scratch.close()
+                self.setUp()
+
+    def test_settings_raised_after_the_backup_are_named(self):
+        story = self.small_story(transactions=3)
+        story.daemon.start()
+        story.cluster.start()
+        story.cluster.psql("alter system set max_connections = 137")
+        story.cluster.stop()
+        story.cluster.start()
+        story.cluster.psql("select pg_create_restore_point('here')")
+        story.end()
+        before = story.events[1][-1].lsn
+        check = lambda *words: story.daemon.walg("restore", self.scratch.path / "new", "--check", *words).stderr
+        self.assertRegex(check(), r"settings were raised after the backup: max_connections = 137 \(before LSN [0-9A-F/]+: [0-9]+\)")
+        self.assertIn("max_connections = 137", check("--target-name", "here"))
+        self.assertNotIn("were raised", check("--target-lsn", before))
+
+    def test_wal_of_wal_level_minimal_leads_nowhere(self):
+        """It all fits one segment, so no segment is missing: PostgreSQL refuses to recover over it all the same."""
+        story = self.small_story(transactions=3, segment_mb=16)
+        story.daemon.start()
+        story.cluster.start()
+        story.tell(2)
+        last = [event for event in story.events[1] if event.time][-1]
+        config = story.cluster.data / "postgresql.auto.conf"
+        whole = config.read_text()
+        story.cluster.stop()
+        config.write_text(whole + "wal_level = minimal\nmax_wal_senders = 0\narchive_mode = off\n")
+        story.cluster.start()
+        story.cluster.psql("create table bulk as select 1")
+        story.cluster.stop()
+        config.write_text(whole)
+        story.cluster.start()
+        story.tell(2)
+        story.end()
+        data = self.scratch.path / "new"
+        refused = story.daemon.walg("restore", data, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("the server wrote it with wal_level = minimal", refused.stderr)
+        self.assertIn("nearest reachable: ", refused.stderr)
+        self.assertFalse(data.exists())
+        said = story.daemon.walg("restore", data, "--target-lsn", last.lsn, "--check", "--json")
+        self.assertEqual(json.loads(said.stdout)["last_commit"]["xid"], last.xid)
+        story.daemon.walg("backup-fetch", data, "LATEST")
+        story.cluster.data = data
+        story.cluster.recover_from(story.daemon.restore_command())
+        log = self.scratch.path / "refused.log"
+        run([story.cluster.programs / "pg_ctl", "-D", data, "-l", log, "-W", "start"], env=story.daemon.env)
+        until("PostgreSQL to give the recovery up", lambda: "cannot continue recovering" in log.read_text())
 
     def test_start_tells_what_this_start_said(self):
         story = self.small_story()

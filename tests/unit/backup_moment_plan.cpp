@@ -256,6 +256,38 @@ TEST_CASE("before the end of every backup nothing is reached, and within one the
     CHECK(world.refusal(at_xid(first_xid + 50), "base_000000010000000000000005").find("leave --backup out") != std::string::npos);
 }
 
+TEST_CASE("what the WAL asks for is told from the backup's start to the stop, and of minimal WAL none leads on", "[backup]") {
+    World world;
+    WrittenWal wal(pg::Lsn(first_number * segment_bytes));
+    wal.tablespace(1, "/before the backup");
+    world.begins.clear();
+    std::vector<pg::Lsn> asked;
+    for (std::uint32_t index = 0; index < commits; ++index) {
+        world.begins.push_back(World::step(wal, index));
+        if (index == 60) asked.push_back(wal.settings(200, 1));
+        if (index == 70) asked.push_back(wal.tablespace(2, "/later"));
+        if (index == 90) asked.push_back(wal.settings(100, 0));
+    }
+    world.wal.timelines[pg::TimelineId(1)] = wal.pages();
+    world.view.backups.clear();
+    world.add_backup("base_000000010000000000000005", 50);
+    const auto begins = [](const MomentPlan& plan) {
+        std::vector<pg::Lsn> all;
+        for (const auto& one : plan.requirements) all.push_back(one.begin);
+        return all;
+    };
+    CHECK(begins(world.plan(at_xid(first_xid + 60))).empty());
+    CHECK(begins(world.plan(at_xid(first_xid + 61))) == std::vector{asked[0]});
+    CHECK(begins(world.plan(at_lsn(asked[1], false))) == std::vector{asked[0]});
+    CHECK(begins(world.plan(at_lsn(asked[1]))) == std::vector{asked[0], asked[1]});
+    CHECK(begins(world.plan(at_lsn(asked[2], false))).size() == 2);
+    for (const auto& target : {MomentTarget{}, at_xid(first_xid + 95)}) {
+        const auto text = world.refusal(target);
+        CHECK(text.find("from LSN " + asked[2].text() + " on the server wrote it with wal_level = minimal") != text.npos);
+        CHECK(text.find("nearest reachable: ") != text.npos);
+    }
+}
+
 TEST_CASE("a backup that was named is told apart from one that is not there", "[backup]") {
     World world;
     CHECK(world.refusal(at_time(time_of(60)), "base_other").find("there is no backup base_other") != std::string::npos);

@@ -2,6 +2,7 @@
 #include "common/archive/wal/run_note.hpp"
 #include "common/pg/crc32c.hpp"
 #include "common/pg/moment.hpp"
+#include "common/pg/requirement.hpp"
 #include "tests/unit/record_support.hpp"
 
 namespace walgd::pg {
@@ -51,6 +52,29 @@ TEST_CASE("a commit, an abort, a prepared one and a restore point tell their tim
     const auto& point = std::get<RestorePoint>(seen[3].moment);
     CHECK((point.name == "before the upgrade" && point.time == time));
     CHECK(seen[0].end == seen[1].begin);
+}
+
+TEST_CASE("a tablespace's creation tells its place, and a change of settings each of them", "[pg]") {
+    struct Requirements : RecordSink {
+        void record(const RecordHeader& header, Lsn, ByteView bytes) override {
+            const auto requirement = parse_requirement(header, bytes);
+            if (requirement) all.push_back(*requirement);
+            for (std::size_t size = 0; requirement && size + 2 < bytes.size(); ++size) // but for the two flags behind wal_level
+                CHECK_FALSE(parse_requirement(header, bytes.first(size)));
+        }
+        std::vector<Requirement> all;
+    } seen;
+    WrittenWal wal;
+    wal.tablespace(16450, "/srv/fast disk");
+    wal.settings(200, 1);
+    wal.record(manager::tablespace, 0x10, 7, "a drop"); // XLOG_TBLSPC_DROP
+    wal.tablespace(16451, "");
+    RecordScan scan({WrittenWal::start, 0xD110, WrittenWal::page_bytes}, seen);
+    const auto pages = wal.pages();
+    scan.page(bytes_of(pages).first(WrittenWal::page_bytes));
+    const StandbySettings settings{{200, 8, 10, 0, 64}, 1};
+    CHECK(seen.all ==
+          std::vector<Requirement>{TablespaceCreated{16450, "/srv/fast disk"}, settings, TablespaceCreated{16451, ""}});
 }
 
 TEST_CASE("a record is read wherever a page cuts it", "[pg]") {
@@ -138,6 +162,8 @@ TEST_CASE("notes survive their document, and what is none is told so", "[archive
              pg::Lsn(6));
     note.add(pg::TransactionEnd{false, 10, Time(), {}}, pg::Lsn(6), pg::Lsn(7));
     note.add(pg::RestorePoint{"a \"name\"", Time()}, pg::Lsn(7), pg::Lsn(8));
+    note.add(pg::TablespaceCreated{16450, "/srv/a \"disk\""}, pg::Lsn(9));
+    note.add(pg::StandbySettings{{200, 8, 10, 0, 64}, 2}, pg::Lsn(10));
     note.stored_bytes = 4711;
     note.add(pg::Checkpoint{true, pg::Lsn(1), pg::TimelineId(1), pg::TimelineId(1), 5, Time()}, pg::Lsn(8), pg::Lsn(9));
     put_note(block, 3, note);
@@ -155,10 +181,23 @@ TEST_CASE("notes survive their document, and what is none is told so", "[archive
         CHECK(test::kind_of([&] { parse_note_block(text, "x"); }) == ErrorKind::corrupt);
 }
 
+TEST_CASE("notes of a version that told of no requirements are not complete", "[archive]") {
+    NoteBlock block;
+    put_note(block, 3, WalNote());
+    auto text = to_json(block);
+    CHECK(parse_note_block(text, "x").notes[0].second.complete);
+    const std::string version = "\"version\":2";
+    text.replace(text.find(version), version.size(), "\"other\":2");
+    CHECK_FALSE(parse_note_block(text, "x").notes[0].second.complete);
+}
+
 TEST_CASE("a name that JSON cannot hold, and more than are kept, make a note incomplete", "[archive]") {
     WalNote note;
     note.add(pg::RestorePoint{"caf\xE9", Time()}, pg::Lsn(7), pg::Lsn(8));
     CHECK_FALSE(note.complete);
+    WalNote place;
+    place.add(pg::TablespaceCreated{16450, "/caf\xE9"}, pg::Lsn(7));
+    CHECK_FALSE(place.complete);
     WalNote many;
     for (std::size_t index = 0; index <= WalNote::points_max; ++index)
         many.add(pg::RestorePoint{"x", Time()}, pg::Lsn(1), pg::Lsn(2));

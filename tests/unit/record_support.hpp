@@ -63,6 +63,17 @@ public:
         name.resize(64);
         return record(pg::manager::xlog, pg::xlog_kind::restore_point, 0, with_header(number(microseconds(time)) + name));
     }
+    pg::Lsn tablespace(std::uint32_t oid, const std::string& location) {
+        return record(pg::manager::tablespace, pg::tablespace_kind::create, 7,
+                      with_header(number(oid) + location + std::string(1, '\0')));
+    }
+    /// max_connections = `connections`, and the usual ones beside it.
+    pg::Lsn settings(std::uint32_t connections, std::uint32_t wal_level) {
+        auto data = number(connections);
+        for (const std::uint32_t value : {8U, 10U, 0U, 64U}) data += number(value);
+        data += number(wal_level) + std::string(2, '\0');
+        return record(pg::manager::xlog, pg::xlog_kind::parameter_change, 0, with_header(data));
+    }
     /// A record that was given up: what follows begins with a page that does not go on with it.
     void give_up(std::uint32_t length, unsigned manager, unsigned info) {
         record(length, manager, info);

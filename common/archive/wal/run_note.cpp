@@ -15,6 +15,8 @@ void add_record(WalNote& note, const pg::RecordHeader& header, pg::Lsn end, Byte
     const auto moment = pg::parse_moment(header, record, version);
     if (moment)
         note.add(*moment, header.begin, end);
+    else if (const auto requirement = pg::parse_requirement(header, record))
+        note.add(*requirement, header.begin);
     else if (pg::ends_transaction(header))
         note.complete = false;
 }

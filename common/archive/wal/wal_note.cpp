@@ -18,6 +18,11 @@ template <class T, class Less> void widen(std::optional<T>& min, std::optional<T
     if (!max || less(*max, value)) max = value;
 }
 
+/// JSON holds no names in other encodings than UTF-8.
+bool is_ascii(std::string_view name) {
+    return std::ranges::all_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 /// Keeps every other one of too many.
 void thin_out(std::vector<NotedEnd>& samples) {
     std::size_t kept = 0;
@@ -31,13 +36,20 @@ template <class T> bool append_up_to(std::vector<T>& list, const std::vector<T>&
     return count == later.size();
 }
 
-// The document. LSNs are integers, times microseconds since 1970.
+// The document. LSNs are integers, times microseconds since 1970. Before version 2 it told of no requirements.
+constexpr int document_version = 2;
 std::int64_t microseconds(Time time) { return std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count(); }
 
 json json_of(const NotedEnd& end) { return {end.begin.bytes(), end.end.bytes(), microseconds(end.time), end.xid}; }
 json json_of(const NotedPoint& point) { return {point.begin.bytes(), point.end.bytes(), microseconds(point.time), point.name}; }
 json json_of(const NotedCheckpoint& point) {
     return {point.begin.bytes(), point.redo.bytes(), microseconds(point.time), point.shutdown};
+}
+json json_of(const NotedRequirement& requirement) {
+    if (const auto* created = std::get_if<pg::TablespaceCreated>(&requirement.what))
+        return {requirement.begin.bytes(), "tablespace", created->oid, created->location};
+    const auto& settings = std::get<pg::StandbySettings>(requirement.what);
+    return {requirement.begin.bytes(), "settings", settings.wal_level, settings.values};
 }
 template <class T> json json_of(const std::vector<T>& list) {
     json array = json::array();
@@ -58,6 +70,7 @@ json json_of(std::uint64_t number, const WalNote& note) {
     if (!note.samples.empty()) document["samples"] = json_of(note.samples);
     if (!note.restore_points.empty()) document["restore_points"] = json_of(note.restore_points);
     if (!note.checkpoints.empty()) document["checkpoints"] = json_of(note.checkpoints);
+    if (!note.requirements.empty()) document["requirements"] = json_of(note.requirements);
     if (note.stored_bytes > 0) document["stored_bytes"] = note.stored_bytes;
     return document;
 }
@@ -77,6 +90,14 @@ void read(const json& value, NotedPoint& point) {
 }
 void read(const json& value, NotedCheckpoint& point) {
     point = {lsn_of(value.at(0)), lsn_of(value.at(1)), time_of(value.at(2)), value.at(3).get<bool>()};
+}
+void read(const json& value, NotedRequirement& requirement) {
+    requirement.begin = lsn_of(value.at(0));
+    if (value.at(1).get<std::string>() == "tablespace")
+        requirement.what = pg::TablespaceCreated{value.at(2).get<std::uint32_t>(), value.at(3).get<std::string>()};
+    else
+        requirement.what =
+            pg::StandbySettings{value.at(3).get<decltype(pg::StandbySettings::values)>(), value.at(2).get<std::uint32_t>()};
 }
 template <class T> void read_list(const json& document, const char* name, std::vector<T>& list, std::size_t limit) {
     const auto found = document.find(name);
@@ -110,6 +131,7 @@ WalNote note_of(const json& document) {
     read_list(document, "samples", note.samples, WalNote::samples_max);
     read_list(document, "restore_points", note.restore_points, WalNote::points_max);
     read_list(document, "checkpoints", note.checkpoints, WalNote::checkpoints_max);
+    read_list(document, "requirements", note.requirements, WalNote::requirements_max);
     note.stored_bytes = document.value("stored_bytes", std::uint64_t{0});
     return note;
 }
@@ -133,9 +155,7 @@ void WalNote::add(const pg::Moment& moment, pg::Lsn begin, pg::Lsn end) {
         if (!first_commit) first_commit = noted;
         last_commit = noted;
     } else if (const auto* point = std::get_if<pg::RestorePoint>(&moment)) {
-        // JSON holds no names in other encodings than UTF-8.
-        const bool ascii = std::ranges::all_of(point->name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-        if (!ascii || restore_points.size() == points_max)
+        if (!is_ascii(point->name) || restore_points.size() == points_max)
             complete = false;
         else
             restore_points.push_back({begin, end, point->time, point->name});
@@ -145,12 +165,22 @@ void WalNote::add(const pg::Moment& moment, pg::Lsn begin, pg::Lsn end) {
     }
 }
 
+void WalNote::add(const pg::Requirement& requirement, pg::Lsn begin) {
+    const auto* created = std::get_if<pg::TablespaceCreated>(&requirement);
+    const bool noted = created == nullptr || is_ascii(created->location);
+    if (noted && requirements.size() < requirements_max)
+        requirements.push_back({begin, requirement});
+    else
+        complete = false;
+}
+
 void WalNote::append(const WalNote& later) {
     until = later.until;
     ended = later.ended;
     commits += later.commits;
     aborts += later.aborts;
     complete = append_up_to(restore_points, later.restore_points, points_max) && complete && later.complete;
+    complete = append_up_to(requirements, later.requirements, requirements_max) && complete;
     append_up_to(checkpoints, later.checkpoints, checkpoints_max);
     if (!first_commit) first_commit = later.first_commit;
     if (later.last_commit) {
@@ -170,7 +200,8 @@ void WalNote::append(const WalNote& later) {
 std::string to_json(const NoteBlock& block) {
     json notes = json::array();
     for (const auto& [number, note] : block.notes) notes.push_back(json_of(number, note));
-    const json document{{"system_identifier", block.system.number()},
+    const json document{{"version", document_version},
+                        {"system_identifier", block.system.number()},
                         {"timeline", block.timeline.number()},
                         {"segment_bytes", block.segment_bytes},
                         {"segments", std::move(notes)}};
@@ -186,6 +217,9 @@ NoteBlock parse_note_block(std::string_view text, const std::string& object) {
         block.segment_bytes = document.at("segment_bytes").get<std::uint64_t>();
         for (const auto& one : document.at("segments"))
             block.notes.emplace_back(one.at("segment").get<std::uint64_t>(), note_of(one));
+        if (document.value("version", 1) < document_version) {
+            for (auto& [number, note] : block.notes) note.complete = false;
+        }
         if (!pg::valid_segment_bytes(block.segment_bytes))
             throw Error(ErrorKind::corrupt, fmt::format("{} is of segments of {} bytes", object, block.segment_bytes));
         std::ranges::sort(block.notes, {}, [](const auto& one) { return one.first; });

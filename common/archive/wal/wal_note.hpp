@@ -1,5 +1,6 @@
 #pragma once
 #include "common/pg/moment.hpp"
+#include "common/pg/requirement.hpp"
 #include "common/pg/wal_name.hpp"
 
 #include <cstdint>
@@ -34,11 +35,18 @@ struct NotedCheckpoint {
     friend bool operator==(const NotedCheckpoint&, const NotedCheckpoint&) = default;
 };
 
-/// What a restore asks of a run of WAL: the moments whose records begin in it. The order is the WAL's, in which times and
-/// transaction ids need not rise.
+/// What recovery needs to go on.
+struct NotedRequirement {
+    pg::Lsn begin{0};
+    pg::Requirement what;
+    friend bool operator==(const NotedRequirement&, const NotedRequirement&) = default;
+};
+
+/// What a restore asks of a run of WAL: the moments and requirements whose records begin in it. The order is the WAL's, in which
+/// times and transaction ids need not rise.
 struct WalNote {
     pg::Lsn until{0};     ///< behind the last whole record
-    bool complete = true; ///< false: it has moments that are not noted
+    bool complete = true; ///< false: it has moments or requirements that are not noted
     bool ended = false;   ///< the WAL ends in it: by a segment switch, or because it was written no further
     std::uint64_t commits = 0, aborts = 0;
     std::optional<NotedEnd> first_commit, last_commit;
@@ -47,12 +55,14 @@ struct WalNote {
     std::vector<NotedEnd> samples;                 ///< the last commit of each part of the run, without the very last
     std::vector<NotedPoint> restore_points;
     std::vector<NotedCheckpoint> checkpoints;
+    std::vector<NotedRequirement> requirements;
     std::uint64_t stored_bytes = 0; ///< of the object that it was stored as; 0: not known
     friend bool operator==(const WalNote&, const WalNote&) = default;
 
-    static constexpr std::size_t samples_max = 64, points_max = 64, checkpoints_max = 16;
+    static constexpr std::size_t samples_max = 64, points_max = 64, checkpoints_max = 16, requirements_max = 64;
 
     void add(const pg::Moment& moment, pg::Lsn begin, pg::Lsn end);
+    void add(const pg::Requirement& requirement, pg::Lsn begin);
     /// What comes behind this run.
     void append(const WalNote& later);
     bool may_have_xid(std::uint32_t xid) const;

@@ -16,18 +16,35 @@ struct Followed {
     StopFinder finder;
     std::uint64_t next = 0; ///< the first segment that is not there or damaged, or the one behind the stop
     std::string damage{};   ///< what is wrong with it; empty: it is not there
-    std::optional<archive::NotedEnd> last_commit{}; ///< before it
+    std::string advice{};   ///< against that; empty: what goes for every damage
+    std::optional<archive::NotedEnd> last_commit{};        ///< before it
+    std::vector<archive::NotedRequirement> requirements{}; ///< up to the stop
 };
 
-void look_into(const TimelinePath& path, MomentWal& wal, std::uint64_t number, StopFinder& finder) {
+/// Returns what recovery asks for in the segment.
+std::vector<archive::NotedRequirement> look_into(const TimelinePath& path, MomentWal& wal, std::uint64_t number, pg::Lsn start,
+                                                 StopFinder& finder) {
     const auto segment = path.segment(number);
     std::optional<pg::Segment> next;
     if (path.has(number + 1)) next = path.segment(number + 1);
-    const auto note = wal.note(segment, next);
+    auto note = wal.note(segment, next);
     if (finder.may_stop_in(note, path.end_of(number)))
         wal.show(segment, next, finder);
     else
         finder.pass(note);
+    const auto& stop = finder.stop();
+    const auto end = !stop ? path.end_of(number) : stop->before ? stop->begin : stop->end;
+    std::erase_if(note.requirements, [&](const auto& one) { return one.begin < start || one.begin >= end; });
+    return std::move(note.requirements);
+}
+
+/// Where the server went over to wal_level = minimal: recovery ends with an error there.
+const archive::NotedRequirement* minimal_wal(const std::vector<archive::NotedRequirement>& requirements) {
+    const auto found = std::ranges::find_if(requirements, [](const auto& one) {
+        const auto* settings = std::get_if<pg::StandbySettings>(&one.what);
+        return settings != nullptr && settings->wal_level == pg::StandbySettings::wal_level_minimal;
+    });
+    return found == requirements.end() ? nullptr : &*found;
 }
 
 Followed follow(const TimelinePath& path, MomentWal& wal, const MomentTarget& target, const BackupFacts& backup) {
@@ -35,7 +52,15 @@ Followed follow(const TimelinePath& path, MomentWal& wal, const MomentTarget& ta
     auto& finder = result.finder;
     for (; path.has(result.next) && !finder.stop(); ++result.next) {
         try {
-            look_into(path, wal, result.next, finder);
+            const auto requirements = look_into(path, wal, result.next, backup.start, finder);
+            if (const auto* minimal = minimal_wal(requirements)) {
+                result.damage =
+                    fmt::format("from LSN {} on the server wrote it with wal_level = minimal, over which nobody recovers",
+                                minimal->begin.text());
+                result.advice = "a backup that was taken after that leads there; if there is none, none can: take one";
+                return result;
+            }
+            result.requirements.insert(result.requirements.end(), requirements.begin(), requirements.end());
         } catch (const Error& error) {
             // Recovery ends there as it does where one is missing.
             if (error.kind() != ErrorKind::corrupt) throw;
@@ -118,6 +143,7 @@ Refusal unreachable(const TimelinePath& path, const MomentRequest& request, cons
         return {fmt::format("transaction {} is a subtransaction of {}: recovery ends at whole transactions", request.target.xid,
                             *followed.finder.parent()),
                 fmt::format("--target-xid {}", *followed.finder.parent())};
+    if (!followed.advice.empty()) return {fmt::format("{}; {}", lacking, nearest), followed.advice};
     if (damaged)
         return {fmt::format("{}; {}", lacking, nearest),
                 fmt::format("{} is not reached. Keep the object, and look for another copy of the segment; walg verify names all "
@@ -152,6 +178,7 @@ MomentPlan made(const TimelinePath& path, const BackupFacts& backup, const Follo
     plan.first_segment = path.name(first);
     plan.last_segment = path.name(last);
     plan.segments = last - first + 1;
+    plan.requirements = followed.requirements;
     return plan;
 }
 

@@ -87,6 +87,7 @@ struct MomentPlan {
     std::optional<archive::NotedEnd> last_commit; ///< that will be recovered; nothing: none since the backup began
     std::string first_segment, last_segment;      ///< of the WAL that recovery needs
     std::uint64_t segments = 0;
+    std::vector<archive::NotedRequirement> requirements{}; ///< of the WAL that recovery replays
 };
 
 /// Error(refused) when the target cannot be reached, with the nearest moments that can.

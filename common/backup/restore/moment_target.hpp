@@ -40,7 +40,7 @@ public:
         : target_(target), start_(start), consistent_(consistent) {}
 
     /// Which records must be shown.
-    pg::Wanted wanted() const { return by_place() ? pg::Wanted::all : pg::Wanted::moments; }
+    pg::Wanted wanted() const { return by_place() ? pg::Wanted::all : pg::Wanted::noted; }
     /// Could the stop be in a segment with this note, which ends at `segment_end`?
     bool may_stop_in(const archive::WalNote& note, pg::Lsn segment_end) const;
     /// A segment in which recovery does not stop.

@@ -3,6 +3,7 @@
 #include "common/archive/catalogue.hpp"
 #include "common/archive/chain.hpp"
 #include "common/archive/layout.hpp"
+#include "common/backup/content_check.hpp"
 #include "common/backup/restore/backup_fetch.hpp"
 #include "common/backup/restore/restore_plan.hpp"
 #include "common/backup/restore/restore_state.hpp"
@@ -56,35 +57,29 @@ void decode(Archive& archive, const storage::ObjectInfo& tar, std::stop_token st
     }
 }
 
-/// One link. Returns the bytes of its tars.
-std::uint64_t check_link(Archive& archive, const std::string& backup, std::stop_token stop) {
+struct CheckedLink {
+    std::uint64_t bytes = 0; ///< of its tars
+    std::optional<storage::ObjectKey> control;
+};
+
+CheckedLink check_link(Archive& archive, const std::string& backup, std::stop_token stop) {
     const auto page = run_blocking(archive.io, storage::list_all(archive.storage, archive::tar_folder(backup), false), stop);
-    std::uint64_t bytes = 0;
-    std::size_t parts = 0, control = 0;
+    CheckedLink link;
+    std::size_t parts = 0;
     for (const auto& tar : page.objects) {
         const auto name = std::string_view(tar.key.path()).substr(tar.key.path().rfind('/') + 1);
-        bytes += tar.bytes;
+        link.bytes += tar.bytes;
         parts += !name.starts_with("pg_control.tar") && !name.starts_with("backup_label.tar"); // "part_", WAL-G's "copy_"
         if (!name.starts_with("pg_control.tar")) continue;
-        ++control;
+        link.control = tar.key;
         decode(archive, tar, stop);
     }
-    if (parts == 0 || control == 0)
+    if (parts == 0 || !link.control)
         throw Error(ErrorKind::corrupt,
                     fmt::format("backup {} has {} in {}", backup, parts == 0 ? "no parts" : "no pg_control tar",
                                 archive.storage.describe()),
                     "restore another backup: walg backup-list");
-    return bytes;
-}
-
-void check_writable(const std::string& folder, const std::string& what) {
-    const auto place = existing_part(folder);
-    if (!fs::is_directory(place))
-        throw Error(ErrorKind::refused, fmt::format("{} {} cannot be made: {} is no folder", what, folder, place),
-                    "nothing was written");
-    if (::access(place.c_str(), W_OK | X_OK) != 0)
-        throw Error(ErrorKind::refused, fmt::format("this user may not write into {}, where {} {} is to be", place, what, folder),
-                    "nothing was written; restore as the user that PostgreSQL runs as");
+    return link;
 }
 
 /// The major version of the programs in a folder; 0 if there are none.
@@ -121,14 +116,32 @@ std::vector<std::string> usual_folders(int major) {
 
 } // namespace
 
-std::string check_chain(Archive& archive, const std::string& backup, std::stop_token stop) {
+void check_writable(const std::string& folder, const std::string& what) {
+    const auto place = existing_part(folder);
+    if (!fs::is_directory(place))
+        throw Error(ErrorKind::refused, fmt::format("{} {} cannot be made: {} is no folder", what, folder, place),
+                    "nothing was written");
+    if (::access(place.c_str(), W_OK | X_OK) != 0)
+        throw Error(ErrorKind::refused, fmt::format("this user may not write into {}, where {} {} is to be", place, what, folder),
+                    "nothing was written; restore as the user that PostgreSQL runs as");
+}
+
+std::optional<archive::TablespaceSpec> places_of_tablespaces(const archive::Sentinel& sentinel, const std::string& restore_spec) {
+    if (restore_spec.empty()) return sentinel.spec;
+    return archive::parse_tablespace_spec(restore_spec, "the restore spec");
+}
+
+CheckedChain check_chain(Archive& archive, const std::string& backup, std::stop_token stop) {
     std::set<std::string> links;
     std::uint64_t bytes = 0;
+    CheckedChain checked;
     for (auto link = backup; !link.empty();) {
         if (!links.insert(link).second)
             throw Error(ErrorKind::corrupt, fmt::format("backup {} builds on itself, by way of {}", backup, link),
                         "restore another backup: walg backup-list");
-        bytes += check_link(archive, link, stop);
+        const auto found = check_link(archive, link, stop);
+        bytes += found.bytes;
+        if (link == backup) checked.control = read_backup_control(archive, *found.control, stop);
         const auto sentinel = run_blocking(archive.io, archive::read_sentinel(archive.storage, link), stop);
         link = sentinel.delta ? sentinel.delta->from : std::string();
     }
@@ -137,7 +150,9 @@ std::string check_chain(Archive& archive, const std::string& backup, std::stop_t
     options.backup = backup;
     const auto plan = plan_objects(archive, options, stop);
     plan_files(archive, *plan, [](std::string_view) {}, stop);
-    return fmt::format("{}: {} link{}, {} MiB stored, readable", backup, links.size(), links.size() == 1 ? "" : "s", bytes >> 20);
+    checked.text =
+        fmt::format("{}: {} link{}, {} MiB stored, readable", backup, links.size(), links.size() == 1 ? "" : "s", bytes >> 20);
+    return checked;
 }
 
 std::string check_place(const std::string& folder, const archive::Sentinel& sentinel, const std::string& restore_spec) {
@@ -149,10 +164,8 @@ std::string check_place(const std::string& folder, const archive::Sentinel& sent
     else
         target.require_empty();
     check_writable(target.path(), "the folder");
-    auto spec = sentinel.spec;
-    if (!restore_spec.empty()) spec = archive::parse_tablespace_spec(restore_spec, "the restore spec");
     std::size_t tablespaces = 0;
-    if (spec) {
+    if (const auto spec = places_of_tablespaces(sentinel, restore_spec)) {
         for (const auto& entry : spec->tablespaces) {
             target.add_tablespace(entry);
             if (!fs::path(entry.location).is_absolute()) continue; // in place

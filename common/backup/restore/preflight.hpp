@@ -1,7 +1,9 @@
 #pragma once
 #include "common/archive/archive.hpp"
 #include "common/archive/documents.hpp"
+#include "common/pg/control_file.hpp"
 
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -10,11 +12,22 @@
 /// what it found, for people.
 namespace walgd::backup {
 
+/// A backup, as check_chain() found it.
+struct CheckedChain {
+    std::string text;
+    std::optional<pg::ControlFile> control; ///< the backup's own; nothing: not one that is known here
+};
 /// The backup and all that it builds on are there, and this key reads them: the small tars of each are decoded.
-std::string check_chain(archive::Archive& archive, const std::string& backup, std::stop_token stop);
+CheckedChain check_chain(archive::Archive& archive, const std::string& backup, std::stop_token stop);
 
 /// The folder is empty or absent, this user may write there, the tablespaces' folders are usable, and there is space.
 std::string check_place(const std::string& folder, const archive::Sentinel& sentinel, const std::string& restore_spec);
+
+/// Error(refused) when this user cannot write in `folder`, or cannot make it. `what`: "the folder".
+void check_writable(const std::string& folder, const std::string& what);
+
+/// Where the backup's tablespaces come to be: as the restore spec tells, else where they were.
+std::optional<archive::TablespaceSpec> places_of_tablespaces(const archive::Sentinel& sentinel, const std::string& restore_spec);
 
 /// PostgreSQL's programs of a version, and where they were looked for.
 struct PostgresPrograms {
