@@ -39,6 +39,8 @@ public:
         ::setenv("WALGD_WALG_SOCKET", socket_.c_str(), 1);
         const auto own = own_socket(context, socket_);
         ::setenv("WALGD_SOCKET", own.c_str(), 1);
+        // WAL-G's daemon ends at the first signal; who starts it as that does not wait for PostgreSQL to end.
+        if (context.as_walg && !context.settings.given("drain_timeout")) ::setenv("WALGD_DRAIN_TIMEOUT", "2s", 1);
         context.log.info("Starting walgd, whose own socket is {}", own);
         execute(context);
         throw_errno("cannot run walgd", errno, "install walgd beside walg, or in PATH");

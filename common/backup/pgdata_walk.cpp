@@ -117,6 +117,15 @@ std::string member_below(const std::string& member, const std::string& name) {
 
 } // namespace
 
+std::string tablespace_version_folder(const std::string& place, int major) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(place, error)) {
+        auto name = entry.path().filename().string();
+        if (name.starts_with(fmt::format("PG_{}_", major))) return name;
+    }
+    return {};
+}
+
 bool is_server_folder(std::string_view relative) { return has(server_folders, relative); }
 
 bool parse_relation_file(std::string_view name, RelationFile& file) {

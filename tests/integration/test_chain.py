@@ -883,6 +883,38 @@ class Server(TestCase):
         self.assertEqual(cluster.psql("select pg_tablespace_location(oid) from pg_tablespace where spcname = 'space'"), str(space))
 
 
+    def test_a_tablespace_of_after_the_backup_has_nothing_that_recovery_did_not_bring(self):
+        """Pages that a newer copy left there would be taken for recovered ones."""
+        for version in (13, 18):
+            with self.subTest(version=version):
+                cluster = Cluster(self.scratch, version, f"data{version}")
+                space = self.scratch.folder(f"late{version}")
+                (space / "PG_9.6_201608131").mkdir()
+                daemon = Walgd(self.scratch, {"WALG_FILE_PREFIX": str(self.scratch.folder(f"store{version}"))}, cluster)
+                cluster.archive_with(daemon.archive_command())
+                daemon.start()
+                cluster.start()
+                daemon.walg("backup-push", cluster.data)
+                cluster.psql(f"create tablespace late location '{space}'")
+                cluster.psql("create table t tablespace late as select g id from generate_series(1, 1000) g")
+                cluster.psql("select pg_create_restore_point('early')")
+                cluster.psql("insert into t select g from generate_series(1001, 3000) g")
+                self.assertEqual(cluster.psql("select count(*) from t; checkpoint").splitlines()[0], "3000")
+                cluster.switch()
+                cluster.stop()
+                said = daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place").stderr
+                self.assertRegex(said, f"tablespace [0-9]+ in {space} is not the backup's: its files of this cluster were removed")
+                self.assertEqual([path.name for path in space.iterdir()], ["PG_9.6_201608131"])
+                cluster.recover_from(daemon.restore_command(), "recovery_target_name = 'early'\nrecovery_target_action = 'promote'")
+                cluster.env = daemon.env
+                cluster.start()
+                cluster.wait_until_writable()
+                for _ in range(5):
+                    cluster.psql("select txid_current()")
+                self.assertEqual(cluster.psql("select count(*), max(id) from t"), "1000|1000")
+                cluster.stop()
+
+
 def encrypt(data, key):
     """libsodium's secretstream as WAL-G has it, by libsodium itself."""
     import ctypes

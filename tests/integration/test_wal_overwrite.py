@@ -1,6 +1,7 @@
 """WALG_PREVENT_WAL_OVERWRITE under the name wal-g: the steps of the golden fixture wal-overwrite, with WAL-G's texts and exit codes."""
 import json
 import re
+import shutil
 import unittest
 
 from harness import GOLDEN, TestCase, Walgd, free_port, run, until
@@ -93,6 +94,23 @@ class AnotherCluster(TestCase):
             self.assertEqual(push(path).returncode, 0, path)
         self.assertEqual((folder / "wal_005" / segment_name(1)).read_bytes(), (mine / segment_name(1)).read_bytes())
         self.assertEqual((folder / "wal_005/test_file").read_text(), "other")
+
+
+    def test_an_emptied_archive_is_the_next_clusters(self):
+        """As WAL-G's users begin anew: both folders removed, and nothing else."""
+        folder, settings = self.store()
+        for system, place in ((1, self.scratch.folder("one")), (2, self.scratch.folder("two"))):
+            (place / segment_name(1)).write_bytes(segment_content(1, system=system))
+            self.scratch.own_tree(place)
+        walgd = Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": "none"})
+        push = lambda name: walgd.walg("wal-push", self.scratch.path / name / segment_name(1), name="wal-g", check=False)
+        self.assertEqual(push("one").returncode, 0)
+        self.assertEqual(push("two").returncode, 1)
+        shutil.rmtree(folder / "wal_005")
+        taken = push("two")
+        self.assertEqual(taken.returncode, 0, taken.stderr)
+        self.assertIn("belonged to the cluster 1, of which it holds neither WAL nor backups any more", taken.stderr)
+        self.assertIn("belongs to the cluster 2", push("one").stderr)
 
 
 class NoFile(TestCase):

@@ -208,7 +208,10 @@ class Archivers(Walkthrough):
         again = start([self.scratch.bin / "wal-g", "daemon", path], self.scratch.log, env={**env, "PGDATA": str(two)})
         self.scratch.stack.callback(stop, again)
         until("the socket", path.exists, 30)
-        self.assertEqual(self.restored(env, restore=restore).psql("select count(*) from t"), "5")
+        restored = self.restored(env, restore=restore)
+        self.assertEqual(restored.psql("select count(*) from t"), "5")
+        self.assertEqual(stop(again), 0, "it does not wait for PostgreSQL")
+        self.assertEqual(restored.psql("select 1"), "1")
 
     def test_cloudnativepgs_plugin_reads_its_backups_marks_and_deletes_them(self):
         env = self.file_image()

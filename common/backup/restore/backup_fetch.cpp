@@ -186,6 +186,8 @@ void Restore::finish() {
     if (options_.last_step) options_.last_step();
     progress_.phase = Phase::syncing;
     target_.finish({options_.fsync, !is_partial()});
+    for (const auto& [name, place] : target_.removed_tablespaces())
+        archive_.log.info("tablespace {} in {} is not the backup's: its files of this cluster were removed", name, place);
     for (const auto& name : target_.lost_links())
         archive_.log.warn("{} was a link; the backup tells neither where it led nor what was there", name);
     if (target_.belongs_to_root())

@@ -78,9 +78,12 @@ public:
     /// Where a file is.
     std::string resolve(std::string_view member) const;
 
-    /// Removes every file and link of a cluster that `known` does not know, by its name relative to the data directory; what
-    /// PostgreSQL logged stays.
+    /// Removes every file and link of a cluster that `known` does not know, by its name relative to the data directory, and the
+    /// files of tablespaces that it does not know: where recovery makes one of them again, it has to find none. What PostgreSQL
+    /// logged stays.
     void remove_others(const std::function<bool(std::string_view relative)>& known);
+    /// Tablespaces that were removed, with their places.
+    const std::vector<std::pair<std::string, std::string>>& removed_tablespaces() const { return removed_tablespaces_; }
     struct Finish {
         bool fsync = true;
         bool control = true; ///< false: a part of the files was asked for; there need not be a pg_control
@@ -100,6 +103,7 @@ private:
     bool leads_to(const std::string& tablespace, const std::string& location) const;
     void remove_others_in(const std::string& folder, const std::string& relative,
                           const std::function<bool(std::string_view)>& known);
+    void remove_tablespace(const std::string& link);
     void sync_all() const;
     std::vector<std::string> places() const;
 
@@ -114,6 +118,7 @@ private:
     std::map<std::string, unsigned> folder_modes_;
     std::vector<std::pair<std::string, std::string>> links_;
     std::vector<std::string> lost_links_;
+    std::vector<std::pair<std::string, std::string>> removed_tablespaces_;
 };
 
 } // namespace walgd::backup

@@ -1,5 +1,6 @@
 #include "common/backup/restore/wal_requirements.hpp"
 
+#include "common/backup/pgdata_walk.hpp"
 #include "common/backup/restore/preflight.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
@@ -30,17 +31,6 @@ std::optional<uid_t> server_user(const std::string& pgdata) {
     return there->st_uid;
 }
 
-/// The subfolder that a server of that version keeps a tablespace in (TABLESPACE_VERSION_DIRECTORY in
-/// src/include/common/relpath.h); empty: there is none.
-std::string cluster_in(const std::string& folder, int major) {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-        auto name = entry.path().filename().string();
-        if (name.starts_with(fmt::format("PG_{}_", major))) return name;
-    }
-    return {};
-}
-
 void check_later(const archive::NotedRequirement& noted, const std::string& folder, const std::string& pgdata, int major) {
     const auto oid = std::get<pg::TablespaceCreated>(noted.what).oid;
     const auto to_earlier =
@@ -55,7 +45,7 @@ void check_later(const archive::NotedRequirement& noted, const std::string& fold
     const auto there = stat_of(folder);
     if (!there) return check_writable(folder, "tablespace folder");
     if (!S_ISDIR(there->st_mode)) refuse("which is no folder", "");
-    if (const auto held = cluster_in(folder, major); !held.empty())
+    if (const auto held = tablespace_version_folder(folder, major); !held.empty())
         refuse(fmt::format("where a cluster has its tablespace already: it would write into {}/{}", folder, held),
                ". If that cluster is gone, empty the folder");
     const auto user = server_user(pgdata);
@@ -85,7 +75,7 @@ std::vector<std::string> check_later_tablespaces(const Requirements& requirement
 void make_tablespace_folders(const std::vector<std::string>& folders, const std::string& pgdata) {
     for (const auto& folder : folders) {
         if (stat_of(folder)) continue;
-        // Of those above, which may be the server's user's too, only the last one is.
+        // The folders above it, where they are made too, stay root's.
         fs::create_directories(folder);
         if (::chmod(folder.c_str(), S_IRWXU) != 0) throw_errno(fmt::format("cannot set the mode of {}", folder));
         const auto owner = stat_of(pgdata);
