@@ -80,8 +80,16 @@ private:
     bool rights() {
         const auto key = archive::probe_key();
         const std::string probe = "walg doctor";
-        const auto list = look(findings_, Weight::broken, "storage: list",
-                               [&] { wait(storage_.list(std::string(archive::backup_folder), {})); });
+        bool answers = true;
+        const auto list = look(findings_, Weight::broken, "storage: list", [&] {
+            try {
+                wait(storage_.list(std::string(archive::backup_folder), {}));
+            } catch (const Error& error) {
+                answers = error.kind() != ErrorKind::transient;
+                throw;
+            }
+        });
+        if (!answers) return false; // each further question would be waited for as long
         const auto write =
             look(findings_, Weight::broken, "storage: write", [&] { wait(storage_.put(key, bytes_of(probe), {})); });
         if (!write) return list;

@@ -6,6 +6,7 @@
 #include "common/pg/wal_name.hpp"
 
 #include <fmt/format.h>
+#include <optional>
 
 namespace walgd::cli {
 
@@ -30,6 +31,24 @@ awaitable<std::string> of_later_timeline(storage::Storage& storage, pg::Timeline
     co_return std::string();
 }
 
+/// The first object of WAL on `timeline` from `segment` on; empty if there is none.
+awaitable<std::string> at_or_behind(storage::Storage& storage, pg::Segment segment, std::uint64_t segment_bytes) {
+    storage::ListOptions options;
+    // Behind all objects of the segment before, whatever their suffix.
+    options.after = segment.number == 0 ? "" : pg::segment_name({segment.timeline, segment.number - 1}, segment_bytes) + "~";
+    options.name_prefix = fmt::format("{:08X}", segment.timeline.number());
+    do {
+        const auto page = co_await storage.list(std::string(archive::wal_folder), options);
+        for (const auto& object : page.objects) {
+            const auto name = std::string_view(object.key.path()).substr(archive::wal_folder.size());
+            const auto there = pg::parse_segment(name.substr(0, name.find('.')), segment_bytes);
+            if (there && there->number >= segment.number) co_return object.key.path();
+        }
+        options.token = page.next;
+    } while (options.token);
+    co_return std::string();
+}
+
 class AdoptSystem : public Verb {
 public:
     std::string name() const override { return "adopt-system"; }
@@ -45,7 +64,7 @@ public:
     }
 
     int run(Context& context) override {
-        const auto [system, timeline] = wanted(context);
+        const auto [system, timeline, next, segment_bytes] = wanted(context);
         auto& archive = context.archive();
         const auto known = run_blocking(context.io, archive::archive_system(archive), context.stop);
         if (known == system) {
@@ -53,6 +72,7 @@ public:
             return 0;
         }
         if (known) require_no_later_timeline(context, timeline);
+        if (known && next) require_free_names(context, *next, segment_bytes);
         const auto before = known ? std::to_string(known->number()) : "none";
         if (!confirm_) {
             context.log.info("{} belongs to the cluster {}; with --confirm it takes {} from now on, and refuses the other",
@@ -60,7 +80,7 @@ public:
             return 0;
         }
         run_blocking(context.io, archive::adopt_system(archive, system), context.stop);
-        context.log.info("{} takes the cluster {} from now on (before: {}); take a base backup soon: WAL of the one does not "
+        context.log.info("{} takes the cluster {} from now on (before: {}); take a base backup soon (walg backup-push --full): WAL of the one does not "
                          "follow a backup of the other",
                          archive.storage.describe(), system.number(), before);
         return 0;
@@ -70,6 +90,8 @@ private:
     struct Wanted {
         pg::SystemIdentifier system;
         pg::TimelineId timeline;
+        std::optional<pg::Segment> next{}; ///< that the cluster may archive; nothing: not known
+        std::uint64_t segment_bytes = 0;
     };
 
     Wanted wanted(const Context& context) const {
@@ -79,7 +101,21 @@ private:
             throw Error(ErrorKind::misconfigured, "no data directory was named",
                         "walg adopt-system PGDATA --confirm, or --system NUMBER");
         const auto control = pg::read_control_file(pgdata);
-        return {control.system, control.timeline};
+        const auto number = pg::segment_number(control.redo, control.wal_segment_bytes);
+        return {control.system, control.timeline, pg::Segment{control.timeline, number}, control.wal_segment_bytes};
+    }
+
+    /// pg_upgrade goes on behind the old cluster's WAL; a cluster that was made anew begins at the begin.
+    static void require_free_names(Context& context, pg::Segment next, std::uint64_t segment_bytes) {
+        auto& archive = context.archive();
+        const auto taken = run_blocking(context.io, at_or_behind(archive.storage, next, segment_bytes), context.stop);
+        if (taken.empty()) return;
+        throw Error(
+            ErrorKind::refused,
+            fmt::format("{} has {} of the cluster before, and the new one is at {}: its own WAL would find those names taken",
+                        archive.storage.describe(), taken, pg::segment_name(next, segment_bytes)),
+            "nothing was changed; archive the new cluster under another prefix, and keep the old one's as long as its "
+            "backups may be wanted");
     }
 
     /// PostgreSQL recovers to the newest timeline that the archive has, and a history file is never replaced.

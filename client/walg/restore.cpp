@@ -10,6 +10,7 @@
 #include "common/backup/restore/load_view.hpp"
 #include "common/backup/restore/preflight.hpp"
 #include "common/backup/restore/recovery_settings.hpp"
+#include "common/backup/restore/restore_plan.hpp"
 #include "common/backup/restore/wal_requirements.hpp"
 #include "common/base/files.hpp"
 
@@ -18,6 +19,7 @@
 #include <fmt/ranges.h>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace walgd::cli {
@@ -176,7 +178,10 @@ private:
         constexpr int per_major = 10000;
         const auto major = sentinel.pg_version / per_major;
         later_folders_ = backup::check_later_tablespaces(
-            plan.requirements, backup::places_of_tablespaces(sentinel, fetch_.restore_spec), fetch_.destination, major);
+            plan.requirements, {.restored = backup::places_of_tablespaces(sentinel, fetch_.restore_spec),
+                                .pgdata = fetch_.destination,
+                                .major = major,
+                                .consistent = plan.backup.finish});
         if (!later_folders_.empty())
             context.log.info("ok: recovery makes tablespaces in {}, as the WAL says", fmt::join(later_folders_, ", "));
         const auto found = backup::find_postgres(major, programs_);
@@ -200,6 +205,11 @@ private:
         backup::Progress progress;
         const ProgressWatch watch("restore", context.log, progress);
         const auto result = backup::backup_fetch(context.archive(), fetch_, progress, context.stop);
+        struct stat about{};
+        const bool of_root = ::geteuid() == 0 && ::stat(fetch_.destination.c_str(), &about) == 0 && about.st_uid == 0;
+        if (of_root && !later_folders_.empty())
+            context.log.warn("what was made for the tablespaces of the WAL belongs to root too: chown {}",
+                             fmt::join(later_folders_, " "));
         context.log.info("{} restored into {}: {} files, {} MiB", result.name, fetch_.destination, result.files,
                          result.bytes >> 20);
     }

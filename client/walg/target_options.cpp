@@ -12,7 +12,8 @@ void TargetOptions::add(CLI::App& command) {
     group->add_option("--target-time", time_, "The last commit up to this time, with its zone: '2026-11-25 12:03:04+00'")
         ->check(says_something);
     group->add_option("--target-lsn", lsn_, "This place in the WAL")->check(says_something);
-    group->add_option("--target-xid", xid_, "This transaction");
+    group->add_option("--target-xid", xid_,
+                      "This transaction; of pg_current_xact_id() and txid_current() as they are, epoch and all");
     group->add_option("--target-name", name_, "This restore point, of pg_create_restore_point()")->check(says_something);
     group->add_flag("--target-immediate", immediate_, "The end of the backup");
     group->require_option(0, 1);
@@ -35,7 +36,7 @@ backup::MomentTarget TargetOptions::target() const {
         target.lsn = *parsed;
     } else if (xid_) {
         target.kind = Kind::xid;
-        target.xid = *xid_;
+        target.xid = static_cast<std::uint32_t>(*xid_); // as PostgreSQL reads recovery_target_xid
     } else if (!name_.empty()) {
         target.kind = Kind::name;
         target.name = name_;

@@ -16,7 +16,7 @@ public:
 
 private:
     std::string time_, lsn_, name_;
-    std::optional<std::uint32_t> xid_;
+    std::optional<std::uint64_t> xid_;
     bool immediate_ = false, inclusive_ = false, exclusive_ = false;
 };
 

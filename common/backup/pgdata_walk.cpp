@@ -118,10 +118,11 @@ std::string member_below(const std::string& member, const std::string& name) {
 } // namespace
 
 std::string tablespace_version_folder(const std::string& place, int major) {
+    const auto begin = major == 0 ? std::string("PG_") : fmt::format("PG_{}_", major);
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(place, error)) {
         auto name = entry.path().filename().string();
-        if (name.starts_with(fmt::format("PG_{}_", major))) return name;
+        if (name.starts_with(begin)) return name;
     }
     return {};
 }

@@ -58,7 +58,8 @@ private:
 inline constexpr std::array<std::string_view, 3> own_settings{"pg_hba.conf", "postgresql.conf", "postgresql.auto.conf"};
 
 /// The subfolder of a tablespace's place that a server of a major version keeps the tablespace in
-/// (TABLESPACE_VERSION_DIRECTORY in src/include/common/relpath.h): "PG_15_202209061"; empty: there is none.
+/// (TABLESPACE_VERSION_DIRECTORY in src/include/common/relpath.h): "PG_15_202209061"; of any version if that is 0. Empty: there
+/// is none, or nobody may look.
 std::string tablespace_version_folder(const std::string& place, int major);
 
 /// Whether initdb makes a folder of that name in the data directory: base, global, pg_wal ... The server needs each of them.

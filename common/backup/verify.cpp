@@ -178,7 +178,13 @@ private:
         const storage::Modified sure(inventory_.taken - listing_lag);
         if (state.until > sure) state = {.until = sure, .key = {}, .damaged = std::move(state.damaged)};
         const auto text = to_json(state);
-        run_blocking(archive_.io, archive_.storage.put(verify_state_key(), bytes_of(text), {}), stop_);
+        try {
+            run_blocking(archive_.io, archive_.storage.put(verify_state_key(), bytes_of(text), {}), stop_);
+        } catch (const Error& error) {
+            if (error.kind() == ErrorKind::cancelled) throw;
+            archive_.log.warn("{} was not written, so the next --since-last reads all of this again: {}",
+                              verify_state_key().path(), error.what());
+        }
     }
 
     void check(CheckAhead::Begun& begun) {
@@ -235,10 +241,20 @@ private:
             const auto folder = archive::tar_folder(backup);
             const bool of_a_gone_part = std::ranges::any_of(gone_, [&](const auto& path) { return path.starts_with(folder); });
             if (of_a_gone_part) continue;
-            const auto metadata = archive::files_metadata_key(backup);
-            const auto names = names_of_files(archive_, metadata, files, named_files_max, stop_);
-            note({metadata.path(), fmt::format("it names {} files that none of the backup's parts has: {}{}", files.size(),
-                                               fmt::join(names, ", "), files.size() > names.size() ? ", ..." : "")});
+            note({archive::files_metadata_key(backup).path(),
+                  fmt::format("it names {} files that none of the backup's parts has{}", files.size(),
+                              names_text(backup, files))});
+        }
+    }
+
+    /// ": base/5/1259, base/5/2619"; empty where the backup is deleted meanwhile.
+    std::string names_text(const std::string& backup, const std::vector<std::uint64_t>& files) {
+        try {
+            const auto names = names_of_files(archive_, archive::files_metadata_key(backup), files, named_files_max, stop_);
+            return fmt::format(": {}{}", fmt::join(names, ", "), files.size() > names.size() ? ", ..." : "");
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::corrupt) throw;
+            return {};
         }
     }
 

@@ -14,8 +14,8 @@ namespace manager {
 inline constexpr unsigned xlog = 0, xact = 1, tablespace = 5;
 }
 namespace xlog_kind {
-inline constexpr unsigned shutdown_checkpoint = 0x00, online_checkpoint = 0x10, segment_switch = 0x40, parameter_change = 0x60,
-                          restore_point = 0x70, end_of_recovery = 0x90;
+inline constexpr unsigned shutdown_checkpoint = 0x00, online_checkpoint = 0x10, segment_switch = 0x40, backup_end = 0x50,
+                          parameter_change = 0x60, restore_point = 0x70, end_of_recovery = 0x90;
 }
 namespace tablespace_kind {
 inline constexpr unsigned create = 0x00;

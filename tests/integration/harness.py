@@ -148,7 +148,7 @@ class Scratch:
     """A folder that the server's user can use."""
 
     def __init__(self, base=None):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="walgd-test.", dir=base or os.environ.get("WALGD_TEST_DIR")))
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="walgd-test.", dir=base or os.environ.get("WALGD_TEST_DIR") or None))
         self.path.chmod(0o755)
         self.own(self.path)
         self.bin = programs_copied()

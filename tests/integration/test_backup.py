@@ -86,6 +86,24 @@ class Backup(TestCase):
         self.assertNotIn("current LSN", result.stderr)
         self.assertEqual(len(self.sentinels()), 1)
 
+    def test_a_backup_whose_last_wal_a_copy_of_the_cluster_stored_is_none(self):
+        """A forked volume: system, timeline and names are the same, and no segment is missing."""
+        self.daemon.walg("backup-push", self.cluster.data)
+        self.cluster.stop()
+        shutil.copytree(self.cluster.data, self.scratch.path / "fork", symlinks=True)
+        self.scratch.own_tree(self.scratch.path / "fork")
+        fork = Cluster(self.scratch, 15, "fork", initdb=False)
+        self.cluster.start()
+        for _ in range(6):
+            self.cluster.switch()
+        fork.start()
+        walgd = Walgd(self.scratch, {**self.daemon.env, **fork.environment(), "WALGD_SOCKET": "/nowhere", "WALGD_STOP_WAL_TIMEOUT": "2s"})
+        before = self.sentinels()
+        refused = walgd.walg("backup-push", "--full", fork.data, check=False, env={"WALGD_SOCKET": "/nowhere"})
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, "the backup needs WAL [0-9A-F]{24}, and what .* has under that name is not this server's: it has no end of a backup that began at")
+        self.assertEqual(self.sentinels(), before)
+
     def journals(self):
         """By backup."""
         paths = sorted((self.folder / "basebackups_005").glob("journal_*"))

@@ -872,6 +872,7 @@ class Server(TestCase):
         self.assertEqual(running.returncode, 1)
         self.assertIn("a server runs on", running.stderr)
         cluster.stop("immediate")
+        (cluster.data / "pg_tblspc/99999").symlink_to(space)  # another name of a place that is the backup's
         daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place")
         # Up to the end of the backup, not of the archive.
         cluster.recover_from(daemon.restore_command(), "recovery_target = 'immediate'\nrecovery_target_action = 'promote'")
@@ -902,9 +903,14 @@ class Server(TestCase):
                 self.assertEqual(cluster.psql("select count(*) from t; checkpoint").splitlines()[0], "3000")
                 cluster.switch()
                 cluster.stop()
-                said = daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place").stderr
-                self.assertRegex(said, f"tablespace [0-9]+ in {space} is not the backup's: its files of this cluster were removed")
-                self.assertEqual([path.name for path in space.iterdir()], ["PG_9.6_201608131"])
+                held = {path: path.read_bytes() for path in (*space.rglob("*"), *cluster.data.rglob("*")) if path.is_file()}
+                refused = daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place", check=False)
+                self.assertEqual(refused.returncode, 1)
+                moved, = re.findall(f"has files of tablespace [0-9]+ in ({space}/PG_{version}_[0-9]+), and the backup does not know", refused.stderr)
+                self.assertEqual({path: path.read_bytes() for path in (*space.rglob("*"), *cluster.data.rglob("*")) if path.is_file()}, held)
+                pathlib.Path(moved).rename(self.scratch.path / f"moved{version}")
+                daemon.walg("backup-fetch", cluster.data, "LATEST", "--in-place")
+                self.assertEqual(list((cluster.data / "pg_tblspc").iterdir()), [])
                 cluster.recover_from(daemon.restore_command(), "recovery_target_name = 'early'\nrecovery_target_action = 'promote'")
                 cluster.env = daemon.env
                 cluster.start()

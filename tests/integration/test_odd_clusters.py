@@ -153,6 +153,14 @@ class OddClusters(TestCase):
         said = self.walgd.walg("restore", self.scratch.path / "third", "--restore-spec", given, "--target-immediate", "--check", check=False)
         self.assertEqual(said.returncode, 1)
         self.assertIn("is not empty", said.stderr)
+        # One of them has no place: PostgreSQL would not start.
+        for names in ([], ["4711"], [*spec["tablespaces"], "4711"]):
+            given.write_text(json.dumps({**spec, "tablespaces": names, "4711": {"loc": str(self.scratch.path / "4711"), "link": "pg_tblspc/4711"}}))
+            for command in (("restore", self.scratch.path / "third", "--target-immediate", "--check"), ("backup-fetch", self.scratch.path / "third", "LATEST")):
+                said = self.walgd.walg(*command, "--restore-spec", given, check=False)
+                self.assertEqual(said.returncode, 1)
+                self.assertIn(f"the restore spec tells of the tablespaces {', '.join(names) or '(none)'}, the backup has {spec['tablespaces'][0]}", said.stderr)
+                self.assertFalse((self.scratch.path / "third").exists())
 
     def test_an_archive_that_began_after_a_promotion(self):
         self.make()

@@ -125,6 +125,14 @@ class Programs(TestCase):
         self.assertIn("has WAL of later timelines (wal_005/00000002.history.lz4) than the new cluster's, 1", refused.stderr)
         self.assertIn("under another prefix", refused.stderr)
         history.unlink()
+        # A cluster that was made anew, not upgraded: it would come to names that are taken.
+        ahead = self.folder / "wal_005/0000000100000000000000FF.lz4"
+        ahead.write_bytes(b"of the cluster before")
+        self.scratch.own(ahead)
+        refused = daemon.walg("adopt-system", "--confirm", env={"PGDATA": str(other.data)}, check=False)
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertRegex(refused.stderr, "has wal_005/0000000100000000000000FF.lz4 of the cluster before, and the new one is at 0000000100000000000000")
+        ahead.unlink()
         daemon.walg("adopt-system", "--confirm", env={"PGDATA": str(other.data)})
         until("the daemon to take the adopted system", lambda: run([self.scratch.bin / "walg-push", theirs], env=daemon.env, check=False).returncode == 0, 60, 0.5)
 

@@ -168,6 +168,9 @@ class RestoreMoment(TestCase):
         self.assertIn("ok: backup base_", said.stderr)
         self.assertIn("without a gap", said.stderr)
         self.assertFalse(data.exists())
+        event = [event for event in story.events[1] if event.kind == "commit"][-2]
+        with_epoch = story.daemon.walg("restore", data, "--check", "--json", "--target-xid", str(event.xid + (3 << 32)))
+        self.assertEqual(json.loads(with_epoch.stdout)["last_commit"]["xid"], event.xid)
         full = self.scratch.folder("full")
         (full / "file").touch()
         for folder, words, text in ((full, [], "must be empty"), (full, ["--check"], "must be empty"), (data, ["--target-exclusive"], "goes with --target-time"),
@@ -260,7 +263,7 @@ class RestoreMoment(TestCase):
                 story = self.small_story(version, transactions=3)
                 story.daemon.start()
                 story.cluster.start()
-                place, data = self.scratch.folder("fast") / "disk", self.scratch.path / "new"
+                place, data = self.scratch.folder("fast") / "größe", self.scratch.path / "new"
                 place.mkdir()
                 self.scratch.own(place)
                 story.cluster.psql("select pg_create_restore_point('before')")
@@ -271,7 +274,7 @@ class RestoreMoment(TestCase):
                 for words in ([], ["--check"], ["--check", "--without-index"]):
                     refused = story.daemon.walg("restore", data, *words, check=False)
                     self.assertEqual(refused.returncode, 1)
-                    self.assertRegex(refused.stderr, f"recovery makes tablespace [0-9]+ in {place} .*, where a cluster has its tablespace already: it would write into {place}/PG_{version}_")
+                    self.assertRegex(refused.stderr, f'recovery makes tablespace [0-9]+ in "{place}" .*, where a cluster has its tablespace already: it would write into PG_{version}_')
                     self.assertFalse(data.exists())
                 advised, = re.findall("--target-lsn ([0-9A-F/]+) --target-exclusive", refused.stderr)
                 for words in (["--target-name", "before"], ["--target-lsn", advised, "--target-exclusive"]):

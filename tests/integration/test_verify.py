@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import tarfile
 import unittest
@@ -231,6 +232,20 @@ class Verify(TestCase):
             self.assertEqual(deleted.returncode, 1)
             self.assertIn("does not tell what it is based on", deleted.stderr)
             self.assertEqual(set(self.objects()), set(before))
+
+    def test_an_archive_that_nobody_may_write_to_is_reported_all_the_same(self):
+        self.archive()
+        segment = [path for path in self.objects() if path.parent.name == "wal_005"][0]
+        self.write(segment, b"damage")
+        shutil.rmtree(self.folder / "walgd_005", ignore_errors=True)
+        self.folder.chmod(0o500)
+        try:
+            result = self.walgd.walg("verify", "--json", check=False, env={"WALGD_SOCKET": "/nowhere"})
+        finally:
+            self.folder.chmod(0o700)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(segment.name, [damage["object"].removeprefix("wal_005/") for damage in json.loads(result.stdout)["damaged"]])
+        self.assertIn("walgd_005/verify.json was not written", result.stderr)
 
     def test_a_damaged_note_of_the_last_time_counts_as_none(self):
         self.archive()

@@ -96,8 +96,8 @@ class AnotherCluster(TestCase):
         self.assertEqual((folder / "wal_005/test_file").read_text(), "other")
 
 
-    def test_an_emptied_archive_is_the_next_clusters(self):
-        """As WAL-G's users begin anew: both folders removed, and nothing else."""
+    def test_an_emptied_archive_says_what_else_is_to_be_removed(self):
+        """As WAL-G's users begin anew: both folders removed, and nothing else. Another cluster may be about to store its first segment."""
         folder, settings = self.store()
         for system, place in ((1, self.scratch.folder("one")), (2, self.scratch.folder("two"))):
             (place / segment_name(1)).write_bytes(segment_content(1, system=system))
@@ -105,11 +105,12 @@ class AnotherCluster(TestCase):
         walgd = Walgd(self.scratch, {**settings, "WALG_COMPRESSION_METHOD": "none"})
         push = lambda name: walgd.walg("wal-push", self.scratch.path / name / segment_name(1), name="wal-g", check=False)
         self.assertEqual(push("one").returncode, 0)
-        self.assertEqual(push("two").returncode, 1)
         shutil.rmtree(folder / "wal_005")
-        taken = push("two")
-        self.assertEqual(taken.returncode, 0, taken.stderr)
-        self.assertIn("belonged to the cluster 1, of which it holds neither WAL nor backups any more", taken.stderr)
+        refused = push("two")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("remove walgd_005/system.json too", refused.stderr)
+        (folder / "walgd_005/system.json").unlink()
+        self.assertEqual(push("two").returncode, 0)
         self.assertIn("belongs to the cluster 2", push("one").stderr)
 
 

@@ -13,9 +13,6 @@ namespace walgd::archive {
 
 namespace {
 
-/// Whoever made an archive its own stores something there in less.
-constexpr std::chrono::seconds first_object_after{5};
-
 /// {"system_identifier": N}: whose archive this is. Ours alone; without it the backups and the WAL tell.
 storage::ObjectKey system_key() { return storage::ObjectKey(std::string(own_folder) + "system.json"); }
 
@@ -124,14 +121,6 @@ awaitable<void> adopt_system(Archive& archive, pg::SystemIdentifier system) {
     co_await archive.storage.put(system_key(), bytes_of(text), {});
 }
 
-awaitable<bool> SystemGuard::holds_nothing() {
-    for (const auto folder : {wal_folder, backup_folder}) {
-        const auto page = co_await archive_.storage.list(std::string(folder), {});
-        if (!page.objects.empty() || !page.folders.empty() || page.next) co_return false;
-    }
-    co_return true;
-}
-
 awaitable<void> SystemGuard::warm_up() {
     if (known_) co_return;
     const auto found = co_await archive_system(archive_);
@@ -152,23 +141,13 @@ awaitable<void> SystemGuard::check(pg::SystemIdentifier system, std::string file
             known_ = system;
     }
     if (known_ == system) co_return;
-    auto nothing = co_await holds_nothing();
-    if (nothing) {
-        co_await sleep_for(first_object_after);
-        nothing = co_await holds_nothing();
-    }
-    if (nothing) {
-        archive_.log.warn("{} belonged to the cluster {}, of which it holds neither WAL nor backups any more: it is taken for {}",
-                          archive_.storage.describe(), known_ ? known_->number() : 0, system.number());
-        co_await adopt_system(archive_, system);
-        known_ = system;
-        co_return;
-    }
-    throw Error(ErrorKind::refused,
-                fmt::format("{} is of the cluster {}, the archive {} belongs to the cluster {}", file, system.number(),
-                            archive_.storage.describe(), known_ ? known_->number() : 0),
-                "two ways on: archive this cluster under another prefix; or, if it is the same cluster after pg_upgrade, let the "
-                "archive take it: walg adopt-system --confirm");
+    throw Error(
+        ErrorKind::refused,
+        fmt::format("{} is of the cluster {}, the archive {} belongs to the cluster {}", file, system.number(),
+                    archive_.storage.describe(), known_ ? known_->number() : 0),
+        "three ways on: archive this cluster under another prefix; if it is the same cluster after pg_upgrade, let the archive "
+        "take it: walg adopt-system --confirm; if all WAL and backups of the other one were removed on purpose, remove "
+        "walgd_005/system.json too");
 }
 
 } // namespace walgd::archive

@@ -12,16 +12,13 @@ public:
     explicit SystemGuard(Archive& archive) : archive_(archive) {}
 
     /// Error(refused), naming both systems and the two ways on, when the archive holds another one. The first system of an empty
-    /// archive becomes its own, and of one that was emptied, whatever its record says.
+    /// archive becomes its own.
     awaitable<void> check(pg::SystemIdentifier system, std::string file);
 
     /// Asks the storage now, so that the first check need not wait for it.
     awaitable<void> warm_up();
 
 private:
-    /// Neither WAL nor backups: only the record of whose they were is left.
-    awaitable<bool> holds_nothing();
-
     Archive& archive_;
     std::optional<pg::SystemIdentifier> known_;
 };

@@ -18,11 +18,6 @@ template <class T, class Less> void widen(std::optional<T>& min, std::optional<T
     if (!max || less(*max, value)) max = value;
 }
 
-/// JSON holds no names in other encodings than UTF-8.
-bool is_ascii(std::string_view name) {
-    return std::ranges::all_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-}
-
 /// Keeps every other one of too many.
 void thin_out(std::vector<NotedEnd>& samples) {
     std::size_t kept = 0;
@@ -36,7 +31,8 @@ template <class T> bool append_up_to(std::vector<T>& list, const std::vector<T>&
     return count == later.size();
 }
 
-// The document. LSNs are integers, times microseconds since 1970. Before version 2 it told of no requirements.
+// The document. LSNs are integers, times microseconds since 1970, places of tablespaces bytes in hex. Before version 2 it told of
+// no requirements.
 constexpr int document_version = 2;
 std::int64_t microseconds(Time time) { return std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count(); }
 
@@ -47,7 +43,7 @@ json json_of(const NotedCheckpoint& point) {
 }
 json json_of(const NotedRequirement& requirement) {
     if (const auto* created = std::get_if<pg::TablespaceCreated>(&requirement.what))
-        return {requirement.begin.bytes(), "tablespace", created->oid, created->location};
+        return {requirement.begin.bytes(), "tablespace", created->oid, to_hex(bytes_of(created->location))};
     const auto& settings = std::get<pg::StandbySettings>(requirement.what);
     return {requirement.begin.bytes(), "settings", settings.wal_level, settings.values};
 }
@@ -93,11 +89,14 @@ void read(const json& value, NotedCheckpoint& point) {
 }
 void read(const json& value, NotedRequirement& requirement) {
     requirement.begin = lsn_of(value.at(0));
-    if (value.at(1).get<std::string>() == "tablespace")
-        requirement.what = pg::TablespaceCreated{value.at(2).get<std::uint32_t>(), value.at(3).get<std::string>()};
-    else
+    if (value.at(1).get<std::string>() != "tablespace") {
         requirement.what =
             pg::StandbySettings{value.at(3).get<decltype(pg::StandbySettings::values)>(), value.at(2).get<std::uint32_t>()};
+        return;
+    }
+    const auto location = from_hex(value.at(3).get<std::string>());
+    if (!location) throw Error(ErrorKind::corrupt, "a tablespace's place is not in hex");
+    requirement.what = pg::TablespaceCreated{value.at(2).get<std::uint32_t>(), *location};
 }
 template <class T> void read_list(const json& document, const char* name, std::vector<T>& list, std::size_t limit) {
     const auto found = document.find(name);
@@ -131,7 +130,7 @@ WalNote note_of(const json& document) {
     read_list(document, "samples", note.samples, WalNote::samples_max);
     read_list(document, "restore_points", note.restore_points, WalNote::points_max);
     read_list(document, "checkpoints", note.checkpoints, WalNote::checkpoints_max);
-    read_list(document, "requirements", note.requirements, WalNote::requirements_max);
+    read_list(document, "requirements", note.requirements, SIZE_MAX);
     note.stored_bytes = document.value("stored_bytes", std::uint64_t{0});
     return note;
 }
@@ -155,7 +154,9 @@ void WalNote::add(const pg::Moment& moment, pg::Lsn begin, pg::Lsn end) {
         if (!first_commit) first_commit = noted;
         last_commit = noted;
     } else if (const auto* point = std::get_if<pg::RestorePoint>(&moment)) {
-        if (!is_ascii(point->name) || restore_points.size() == points_max)
+        // JSON holds no names in other encodings than UTF-8.
+        const bool ascii = std::ranges::all_of(point->name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+        if (!ascii || restore_points.size() == points_max)
             complete = false;
         else
             restore_points.push_back({begin, end, point->time, point->name});
@@ -165,14 +166,7 @@ void WalNote::add(const pg::Moment& moment, pg::Lsn begin, pg::Lsn end) {
     }
 }
 
-void WalNote::add(const pg::Requirement& requirement, pg::Lsn begin) {
-    const auto* created = std::get_if<pg::TablespaceCreated>(&requirement);
-    const bool noted = created == nullptr || is_ascii(created->location);
-    if (noted && requirements.size() < requirements_max)
-        requirements.push_back({begin, requirement});
-    else
-        complete = false;
-}
+void WalNote::add(const pg::Requirement& requirement, pg::Lsn begin) { requirements.push_back({begin, requirement}); }
 
 void WalNote::append(const WalNote& later) {
     until = later.until;
@@ -180,7 +174,7 @@ void WalNote::append(const WalNote& later) {
     commits += later.commits;
     aborts += later.aborts;
     complete = append_up_to(restore_points, later.restore_points, points_max) && complete && later.complete;
-    complete = append_up_to(requirements, later.requirements, requirements_max) && complete;
+    requirements.insert(requirements.end(), later.requirements.begin(), later.requirements.end());
     append_up_to(checkpoints, later.checkpoints, checkpoints_max);
     if (!first_commit) first_commit = later.first_commit;
     if (later.last_commit) {

@@ -46,7 +46,7 @@ struct NotedRequirement {
 /// times and transaction ids need not rise.
 struct WalNote {
     pg::Lsn until{0};     ///< behind the last whole record
-    bool complete = true; ///< false: it has moments or requirements that are not noted
+    bool complete = true; ///< false: it has moments that are not noted
     bool ended = false;   ///< the WAL ends in it: by a segment switch, or because it was written no further
     std::uint64_t commits = 0, aborts = 0;
     std::optional<NotedEnd> first_commit, last_commit;
@@ -59,7 +59,7 @@ struct WalNote {
     std::uint64_t stored_bytes = 0; ///< of the object that it was stored as; 0: not known
     friend bool operator==(const WalNote&, const WalNote&) = default;
 
-    static constexpr std::size_t samples_max = 64, points_max = 64, checkpoints_max = 16, requirements_max = 64;
+    static constexpr std::size_t samples_max = 64, points_max = 64, checkpoints_max = 16;
 
     void add(const pg::Moment& moment, pg::Lsn begin, pg::Lsn end);
     void add(const pg::Requirement& requirement, pg::Lsn begin);

@@ -183,8 +183,9 @@ void Push::wait_for_last_wal() {
         archive_.log.warn("archive_mode is off: backup {} needs the WAL up to {} from elsewhere to be of use", name_, segment);
         return;
     }
+    const StopWal wal{facts_.system, start_.timeline, start_.lsn, finish_lsn_, facts_.segment_bytes};
     const StopWalOptions waiting{.limit = options_.wal_wait, .from_standby = facts_.in_recovery};
-    wait_for_wal(options_.wal_archive == nullptr ? archive_ : *options_.wal_archive, *server_, segment, waiting, stop_);
+    wait_for_wal(options_.wal_archive == nullptr ? archive_ : *options_.wal_archive, *server_, wal, waiting, stop_);
 }
 
 void Push::put_document(const storage::ObjectKey& key, const std::string& text) {

@@ -135,8 +135,8 @@ void Restore::look_at_standby() {
 
 /// A cluster that is there has its tablespaces where its own links lead.
 void Restore::add_tablespaces() {
-    if (!plan_->spec) return;
-    for (auto entry : plan_->spec->tablespaces) {
+    const auto entries = plan_->spec ? plan_->spec->tablespaces : std::vector<archive::TablespaceSpec::Entry>();
+    for (auto entry : entries) {
         std::error_code error;
         const auto link = std::filesystem::read_symlink(fmt::format("{}/pg_tblspc/{}", target_.path(), entry.name), error);
         if (options_.onto_cluster() && !plan_->spec_given && !error) {
@@ -145,6 +145,7 @@ void Restore::add_tablespaces() {
         }
         target_.add_tablespace(entry);
     }
+    if (options_.in_place) target_.require_no_other_tablespaces();
 }
 
 void Restore::plan_the_files() {
@@ -186,8 +187,6 @@ void Restore::finish() {
     if (options_.last_step) options_.last_step();
     progress_.phase = Phase::syncing;
     target_.finish({options_.fsync, !is_partial()});
-    for (const auto& [name, place] : target_.removed_tablespaces())
-        archive_.log.info("tablespace {} in {} is not the backup's: its files of this cluster were removed", name, place);
     for (const auto& name : target_.lost_links())
         archive_.log.warn("{} was a link; the backup tells neither where it led nor what was there", name);
     if (target_.belongs_to_root())

@@ -126,11 +126,6 @@ void check_writable(const std::string& folder, const std::string& what) {
                     "nothing was written; restore as the user that PostgreSQL runs as");
 }
 
-std::optional<archive::TablespaceSpec> places_of_tablespaces(const archive::Sentinel& sentinel, const std::string& restore_spec) {
-    if (restore_spec.empty()) return sentinel.spec;
-    return archive::parse_tablespace_spec(restore_spec, "the restore spec");
-}
-
 CheckedChain check_chain(Archive& archive, const std::string& backup, std::stop_token stop) {
     std::set<std::string> links;
     std::uint64_t bytes = 0;

@@ -26,9 +26,6 @@ std::string check_place(const std::string& folder, const archive::Sentinel& sent
 /// Error(refused) when this user cannot write in `folder`, or cannot make it. `what`: "the folder".
 void check_writable(const std::string& folder, const std::string& what);
 
-/// Where the backup's tablespaces come to be: as the restore spec tells, else where they were.
-std::optional<archive::TablespaceSpec> places_of_tablespaces(const archive::Sentinel& sentinel, const std::string& restore_spec);
-
 /// PostgreSQL's programs of a version, and where they were looked for.
 struct PostgresPrograms {
     std::string folder;              ///< empty: none of that version was found

@@ -275,13 +275,31 @@ std::unique_ptr<RestorePlan> plan_objects(archive::Archive& archive, const Fetch
         throw Error(ErrorKind::corrupt, fmt::format("Expect pg_control archive, but not found: backup {}", plan->name()),
                     std::string(archive::restore_another));
     plan->spec_given = plan->leave_out_tablespace_map = !options.restore_spec.empty();
-    plan->spec =
-        plan->spec_given ? archive::parse_tablespace_spec(options.restore_spec, "the restore spec") : plan->sentinel().spec;
+    plan->spec = places_of_tablespaces(plan->sentinel(), options.restore_spec);
     plan->mask = options.mask;
     if (!options.restore_only.empty()) plan->databases = std::make_unique<DatabaseFilter>(options.restore_only);
     plan->system = plan->sentinel().system;
     if (plan->chain.size() > 1 || options.onto_cluster()) read_control(archive, *plan, stop);
     return plan;
+}
+
+std::optional<archive::TablespaceSpec> places_of_tablespaces(const archive::Sentinel& sentinel, const std::string& restore_spec) {
+    if (restore_spec.empty()) return sentinel.spec;
+    const auto spec = archive::parse_tablespace_spec(restore_spec, "the restore spec");
+    if (!sentinel.spec) return spec;
+    const auto names = [](const archive::TablespaceSpec& one) {
+        std::set<std::string> all;
+        for (const auto& entry : one.tablespaces) all.insert(entry.name);
+        return all;
+    };
+    const auto there = names(*sentinel.spec), told = names(spec);
+    if (there != told)
+        throw Error(ErrorKind::refused,
+                    fmt::format("the restore spec tells of the tablespaces {}, the backup has {}",
+                                told.empty() ? "(none)" : fmt::format("{}", fmt::join(told, ", ")),
+                                there.empty() ? "(none)" : fmt::format("{}", fmt::join(there, ", "))),
+                    "nothing was written; give each of the backup's its place, and no other");
+    return spec;
 }
 
 void plan_files(archive::Archive& archive, RestorePlan& plan, const std::function<void(std::string_view relative)>& on_name,

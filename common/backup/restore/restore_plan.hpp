@@ -16,6 +16,10 @@ namespace walgd::backup {
 
 struct FetchOptions;
 
+/// Where a backup's tablespaces come to be: as the restore spec tells, else where they were. Error(refused) where the spec leaves
+/// one of them out, or tells of one that the backup has not: PostgreSQL would not start on that.
+std::optional<archive::TablespaceSpec> places_of_tablespaces(const archive::Sentinel& sentinel, const std::string& restore_spec);
+
 /// One backup of the chain, and its tars.
 struct PlannedLink {
     archive::ChainLink backup;

@@ -167,6 +167,30 @@ bool RestoreTarget::leads_to(const std::string& tablespace, const std::string& l
     return !error && without_trailing_slashes(there.string()) == location;
 }
 
+void RestoreTarget::require_no_other_tablespaces() const {
+    const auto folder = fmt::format("{}/{}", root_, tablespace_prefix);
+    const auto version_file = root_ + "/PG_VERSION";
+    const bool told = ::access(version_file.c_str(), R_OK) == 0;
+    const int major = told ? std::atoi(read_text_file(version_file, 64).c_str()) : 0;
+    std::error_code error;
+    for (const auto& link : fs::directory_iterator(folder, error)) {
+        const auto name = link.path().filename().string();
+        if (!link.is_symlink() || tablespaces_.contains(name)) continue;
+        const auto place = fs::canonical(link.path(), error);
+        if (error) continue; // it leads nowhere
+        const bool added =
+            std::ranges::any_of(places(), [&](const std::string& one) { return fs::equivalent(one, place, error); });
+        if (added) continue;
+        const auto version = tablespace_version_folder(place.string(), major);
+        if (version.empty() || fs::is_empty(place / version, error)) continue;
+        throw Error(
+            ErrorKind::refused,
+            fmt::format("the cluster in {} has files of tablespace {} in {}, and the backup does not know that tablespace", root_,
+                        name, (place / version).string()),
+            "nothing was written. If the WAL makes it again, recovery takes them for its own: move them away, and try again");
+    }
+}
+
 std::vector<std::string> RestoreTarget::places() const {
     std::vector<std::string> places{root_};
     for (const auto& [name, location] : tablespaces_) places.push_back(location);

@@ -50,6 +50,9 @@ public:
     /// Where pg_tblspc/<name> leads. Error(refused) when that place holds what it may not. Nothing is made yet. Of one in place
     /// (allow_in_place_tablespaces) pg_tblspc/<name> is the place itself, a folder as any other, and nothing is noted.
     void add_tablespace(const archive::TablespaceSpec::Entry& entry);
+    /// Error(refused) when the cluster in the folder has files in tablespaces that were not added: where recovery makes one of
+    /// them again, it would take what is there for recovered.
+    void require_no_other_tablespaces() const;
     /// Error(refused) when the file systems have not `bytes` free in all, beside what the folders hold already (the largest one
     /// counts per file system). Where one may compress it is no error, and what is to be said comes back.
     std::string check_space(std::uint64_t bytes);
@@ -78,12 +81,9 @@ public:
     /// Where a file is.
     std::string resolve(std::string_view member) const;
 
-    /// Removes every file and link of a cluster that `known` does not know, by its name relative to the data directory, and the
-    /// files of tablespaces that it does not know: where recovery makes one of them again, it has to find none. What PostgreSQL
-    /// logged stays.
+    /// Removes every file and link of a cluster that `known` does not know, by its name relative to the data directory; what
+    /// PostgreSQL logged stays.
     void remove_others(const std::function<bool(std::string_view relative)>& known);
-    /// Tablespaces that were removed, with their places.
-    const std::vector<std::pair<std::string, std::string>>& removed_tablespaces() const { return removed_tablespaces_; }
     struct Finish {
         bool fsync = true;
         bool control = true; ///< false: a part of the files was asked for; there need not be a pg_control
@@ -103,7 +103,6 @@ private:
     bool leads_to(const std::string& tablespace, const std::string& location) const;
     void remove_others_in(const std::string& folder, const std::string& relative,
                           const std::function<bool(std::string_view)>& known);
-    void remove_tablespace(const std::string& link);
     void sync_all() const;
     std::vector<std::string> places() const;
 
@@ -118,7 +117,6 @@ private:
     std::map<std::string, unsigned> folder_modes_;
     std::vector<std::pair<std::string, std::string>> links_;
     std::vector<std::string> lost_links_;
-    std::vector<std::pair<std::string, std::string>> removed_tablespaces_;
 };
 
 } // namespace walgd::backup

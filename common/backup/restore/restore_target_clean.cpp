@@ -2,9 +2,7 @@
 #include "common/backup/pgdata_walk.hpp"
 #include "common/backup/restore/restore_target.hpp"
 #include "common/base/error.hpp"
-#include "common/base/files.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 
@@ -39,7 +37,6 @@ void RestoreTarget::remove_others_in(const std::string& folder, const std::strin
         if (inner == restore_state_name || inner == control_pending || inner == "log" || inner == "pg_log") continue;
         const bool is_tablespace = relative + "/" == tablespace_prefix && tablespaces_.contains(name);
         if (is_tablespace) continue;
-        if (relative + "/" == tablespace_prefix && entry.is_symlink()) remove_tablespace(entry.path().string());
         if (fs::is_directory(entry.symlink_status()))
             remove_others_in(entry.path().string(), inner, known);
         else if (is_server_folder(inner) && fs::is_directory(entry.path()))
@@ -51,16 +48,6 @@ void RestoreTarget::remove_others_in(const std::string& folder, const std::strin
     const bool removed =
         relative.starts_with("base/") || relative.starts_with("pg_replslot/") || relative.starts_with(tablespace_prefix);
     if (removed && !known(relative) && fs::is_empty(folder)) remove_tree(folder);
-}
-
-/// What the cluster has at the place that its link tells; what servers of other versions have there is not its own.
-void RestoreTarget::remove_tablespace(const std::string& link) {
-    const auto place = fs::read_symlink(link).string();
-    const auto version = read_text_file(root_ + "/PG_VERSION", 64);
-    const auto folder = tablespace_version_folder(place, std::atoi(version.c_str()));
-    if (folder.empty()) return;
-    remove_tree(place + "/" + folder);
-    removed_tablespaces_.emplace_back(fs::path(link).filename().string(), place);
 }
 
 void RestoreTarget::remove_others(const std::function<bool(std::string_view)>& known) {

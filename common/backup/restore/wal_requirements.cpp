@@ -4,8 +4,10 @@
 #include "common/backup/restore/preflight.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
+#include "common/base/in_quotes.hpp"
 
 #include <algorithm>
+#include <climits>
 #include <filesystem>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -31,53 +33,65 @@ std::optional<uid_t> server_user(const std::string& pgdata) {
     return there->st_uid;
 }
 
-void check_later(const archive::NotedRequirement& noted, const std::string& folder, const std::string& pgdata, int major) {
-    const auto oid = std::get<pg::TablespaceCreated>(noted.what).oid;
-    const auto to_earlier =
-        fmt::format("restore on another host, or to before that: --target-lsn {} --target-exclusive", noted.begin.text());
+void check_later(const archive::NotedRequirement& noted, const LaterTablespaces& where) {
+    const auto& [oid, folder] = std::get<pg::TablespaceCreated>(noted.what);
     const auto refuse = [&](const std::string& cause, const std::string& more) {
-        throw Error(ErrorKind::refused,
-                    fmt::format("recovery makes tablespace {} in {} (at LSN {}, after the backup), {}", oid, folder,
-                                noted.begin.text(), cause),
-                    fmt::format("nothing was written; {}{}", to_earlier, more));
+        const auto before = noted.begin >= where.consistent
+                                ? fmt::format(", or to before that: --target-lsn {} --target-exclusive", noted.begin.text())
+                                : std::string(", or from another backup");
+        throw Error(
+            ErrorKind::refused,
+            fmt::format("recovery makes tablespace {} in {} (at LSN {}), {}", oid, in_quotes(folder), noted.begin.text(), cause),
+            fmt::format("nothing was written; restore on another host{}{}", before, more));
     };
-    if (!fs::path(folder).is_absolute()) refuse("which is no absolute path", "");
+    if (!fs::path(folder).is_absolute() || folder.size() >= PATH_MAX) refuse("which is no place that PostgreSQL has", "");
     const auto there = stat_of(folder);
     if (!there) return check_writable(folder, "tablespace folder");
     if (!S_ISDIR(there->st_mode)) refuse("which is no folder", "");
-    if (const auto held = tablespace_version_folder(folder, major); !held.empty())
-        refuse(fmt::format("where a cluster has its tablespace already: it would write into {}/{}", folder, held),
+    if (const auto held = tablespace_version_folder(folder, where.major); !held.empty())
+        refuse(fmt::format("where a cluster has its tablespace already: it would write into {}", held),
                ". If that cluster is gone, empty the folder");
-    const auto user = server_user(pgdata);
+    const auto user = server_user(where.pgdata);
     if (user && *user != there->st_uid)
         refuse("which belongs to another user than PostgreSQL will run as", ". Or give it to that user");
 }
 
+/// As PostgreSQL writes places into its WAL: without slashes at the end.
+bool is_place(const archive::TablespaceSpec::Entry& entry, std::string_view folder) {
+    std::string_view place = entry.location;
+    while (place.size() > 1 && place.ends_with('/')) place.remove_suffix(1);
+    return place == folder;
+}
+
 } // namespace
 
-std::vector<std::string> check_later_tablespaces(const Requirements& requirements,
-                                                 const std::optional<archive::TablespaceSpec>& restored,
-                                                 const std::string& pgdata, int major) {
+std::vector<std::string> check_later_tablespaces(const Requirements& requirements, const LaterTablespaces& where) {
     std::vector<std::string> folders;
     for (const auto& noted : requirements) {
         const auto* created = std::get_if<pg::TablespaceCreated>(&noted.what);
         if (created == nullptr || created->location.empty()) continue;
         const auto& folder = created->location;
-        const bool ours =
-            restored && std::ranges::count(restored->tablespaces, folder, &archive::TablespaceSpec::Entry::location) > 0;
+        const bool ours = where.restored && std::ranges::any_of(where.restored->tablespaces,
+                                                                [&](const auto& entry) { return is_place(entry, folder); });
         if (ours || std::ranges::count(folders, folder) > 0) continue;
-        check_later(noted, folder, pgdata, major);
+        check_later(noted, where);
         folders.push_back(folder);
     }
     return folders;
 }
 
 void make_tablespace_folders(const std::vector<std::string>& folders, const std::string& pgdata) {
+    const auto make = [](const fs::path& folder, mode_t mode) {
+        fs::create_directory(folder);
+        if (::chmod(folder.c_str(), mode) != 0) throw_errno(fmt::format("cannot set the mode of {}", folder.string()));
+    };
     for (const auto& folder : folders) {
         if (stat_of(folder)) continue;
-        // The folders above it, where they are made too, stay root's.
-        fs::create_directories(folder);
-        if (::chmod(folder.c_str(), S_IRWXU) != 0) throw_errno(fmt::format("cannot set the mode of {}", folder));
+        std::vector<fs::path> above;
+        for (auto one = fs::path(folder).parent_path(); !stat_of(one); one = one.parent_path()) above.push_back(one);
+        // PostgreSQL's user has to come through those that root makes.
+        for (auto one = above.rbegin(); one != above.rend(); ++one) make(*one, S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH);
+        make(folder, S_IRWXU);
         const auto owner = stat_of(pgdata);
         const bool give = ::geteuid() == 0 && owner;
         if (give && ::chown(folder.c_str(), owner->st_uid, owner->st_gid) != 0)

@@ -11,13 +11,17 @@ namespace walgd::backup {
 
 using Requirements = std::vector<archive::NotedRequirement>;
 
+/// What check_later_tablespaces() looks at.
+struct LaterTablespaces {
+    std::optional<archive::TablespaceSpec>
+        restored;          ///< the places of the backup's own tablespaces, which are looked at elsewhere
+    std::string pgdata;    ///< the folder that is restored into
+    int major = 0;         ///< of the server
+    pg::Lsn consistent{0}; ///< where the backup ends: recovery cannot stop before
+};
 /// Tablespaces that recovery makes on its way come to be where the WAL says, whatever a restore spec says. Error(refused) where
-/// such a folder is another cluster's, or PostgreSQL could not use it. Returns the folders, those of `restored` apart: the places
-/// of the backup's own tablespaces, which are looked at elsewhere. `pgdata`: the folder that is restored into; `major`: of the
-/// server.
-std::vector<std::string> check_later_tablespaces(const Requirements& requirements,
-                                                 const std::optional<archive::TablespaceSpec>& restored,
-                                                 const std::string& pgdata, int major);
+/// such a folder is another cluster's, or PostgreSQL could not use it. Returns the folders, without those of `restored`.
+std::vector<std::string> check_later_tablespaces(const Requirements& requirements, const LaterTablespaces& where);
 /// Makes those that are not there, for the owner of `pgdata`.
 void make_tablespace_folders(const std::vector<std::string>& folders, const std::string& pgdata);
 
