@@ -80,8 +80,8 @@ public:
             return 0;
         }
         run_blocking(context.io, archive::adopt_system(archive, system), context.stop);
-        context.log.info("{} takes the cluster {} from now on (before: {}); take a base backup soon (walg backup-push --full): WAL of the one does not "
-                         "follow a backup of the other",
+        context.log.info("{} takes the cluster {} from now on (before: {}); take a base backup soon (walg backup-push --full): "
+                         "WAL of the one does not follow a backup of the other",
                          archive.storage.describe(), system.number(), before);
         return 0;
     }

@@ -80,8 +80,8 @@ private:
                 ErrorKind::refused,
                 fmt::format("Current database and database of base backup are not equal: the server is of system {}, {} of {}",
                             system_.number(), parent.name(), sentinel.system->number()),
-                "another cluster's backups are under this prefix: give each cluster a prefix of its own; or, where the archive has "
-                "adopted this one, begin with --full");
+                "another cluster's backups are under this prefix: give each cluster a prefix of its own; or, where the archive "
+                "has adopted this one, begin with --full");
         for (const auto& link : parent.chain) {
             if (link.sentinel.files_metadata_disabled)
                 return full(fmt::format("{} was made without files metadata", link.backup));

@@ -13,8 +13,8 @@ using Requirements = std::vector<archive::NotedRequirement>;
 
 /// What check_later_tablespaces() looks at.
 struct LaterTablespaces {
-    std::optional<archive::TablespaceSpec>
-        restored;          ///< the places of the backup's own tablespaces, which are looked at elsewhere
+    /// The places of the backup's own tablespaces, which are looked at elsewhere.
+    std::optional<archive::TablespaceSpec> restored;
     std::string pgdata;    ///< the folder that is restored into
     int major = 0;         ///< of the server
     pg::Lsn consistent{0}; ///< where the backup ends: recovery cannot stop before
