@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 import unittest
 
 from harness import Cluster, TestCase, Walgd, run, until
@@ -61,6 +62,15 @@ class Doctor(TestCase):
         self.assertEqual(check.returncode, 1)
         self.assertRegex(check.stdout, "storage: write +FAILED: cannot look at")
         self.assertRegex(check.stdout, "PostgreSQL: connection +ok: ")
+
+    def test_a_storage_that_does_not_answer_is_waited_for_once(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))  # and nobody listens
+            env = {"WALG_FILE_PREFIX": "", "WALG_S3_PREFIX": "s3://nobody/there", "AWS_ENDPOINT": f"http://127.0.0.1:{closed.getsockname()[1]}", "AWS_ACCESS_KEY_ID": "a",
+                   "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1", "WALGD_STORAGE_DEADLINE": "2s"}
+            found = [finding["what"] for finding in self.findings(env)]
+        self.assertIn("storage: list", found)
+        self.assertEqual([what for what in found if what.startswith("storage: ")], ["storage: list"])
 
     def test_a_gap_between_the_newest_backup_and_the_newest_wal(self):
         self.walgd.walg("backup-push", self.cluster.data)

@@ -173,6 +173,10 @@ TEST_CASE("notes survive their document, and what is none is told so", "[archive
     CHECK(again.notes == block.notes);
     CHECK(again.system == block.system);
     CHECK(again.timeline == block.timeline);
+    auto no_hex = to_json(block);
+    const auto place = no_hex.find("2f737276"); // "/srv"
+    no_hex.replace(place, 2, "zz");
+    CHECK(test::kind_of([&] { parse_note_block(no_hex, "x"); }) == ErrorKind::corrupt);
     // On the circle of transaction ids 10 comes after 4,000,000,000.
     CHECK(note.xid_min == 4000000000U);
     CHECK(note.may_have_xid(5));

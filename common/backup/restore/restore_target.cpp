@@ -38,11 +38,6 @@ bool empty_or_absent(const std::string& folder, std::string_view beside = {}) {
     return empty;
 }
 
-std::string without_trailing_slashes(std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path;
-}
-
 void make_folder(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return;
     throw_errno(fmt::format("cannot make folder {}", path));
@@ -99,6 +94,11 @@ void make_tablespace_link(const std::string& path, const std::string& location) 
 bool may_compress(std::uint32_t file_system) {
     constexpr std::uint32_t zfs = 0x2FC12FC1, bcachefs = 0xCA451A4E;
     return file_system == BTRFS_SUPER_MAGIC || file_system == zfs || file_system == bcachefs;
+}
+
+std::string without_trailing_slashes(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
 }
 
 void open_to_owner(const std::string& folder) {

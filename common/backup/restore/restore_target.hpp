@@ -17,6 +17,9 @@ namespace walgd::backup {
 /// So that its owner can write in it, if it is closed to them.
 void open_to_owner(const std::string& folder);
 
+/// As PostgreSQL has the places of tablespaces.
+std::string without_trailing_slashes(std::string path);
+
 /// In the root of a file system from the start. A tablespace may have such a root for itself.
 inline constexpr std::string_view of_file_system = "lost+found";
 

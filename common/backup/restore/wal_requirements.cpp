@@ -2,6 +2,7 @@
 
 #include "common/backup/pgdata_walk.hpp"
 #include "common/backup/restore/preflight.hpp"
+#include "common/backup/restore/restore_target.hpp"
 #include "common/base/error.hpp"
 #include "common/base/files.hpp"
 #include "common/base/in_quotes.hpp"
@@ -56,13 +57,6 @@ void check_later(const archive::NotedRequirement& noted, const LaterTablespaces&
         refuse("which belongs to another user than PostgreSQL will run as", ". Or give it to that user");
 }
 
-/// As PostgreSQL writes places into its WAL: without slashes at the end.
-bool is_place(const archive::TablespaceSpec::Entry& entry, std::string_view folder) {
-    std::string_view place = entry.location;
-    while (place.size() > 1 && place.ends_with('/')) place.remove_suffix(1);
-    return place == folder;
-}
-
 } // namespace
 
 std::vector<std::string> check_later_tablespaces(const Requirements& requirements, const LaterTablespaces& where) {
@@ -71,8 +65,9 @@ std::vector<std::string> check_later_tablespaces(const Requirements& requirement
         const auto* created = std::get_if<pg::TablespaceCreated>(&noted.what);
         if (created == nullptr || created->location.empty()) continue;
         const auto& folder = created->location;
-        const bool ours = where.restored && std::ranges::any_of(where.restored->tablespaces,
-                                                                [&](const auto& entry) { return is_place(entry, folder); });
+        const bool ours = where.restored && std::ranges::any_of(where.restored->tablespaces, [&](const auto& entry) {
+                              return without_trailing_slashes(entry.location) == folder;
+                          });
         if (ours || std::ranges::count(folders, folder) > 0) continue;
         check_later(noted, where);
         folders.push_back(folder);
